@@ -1,0 +1,42 @@
+//! The one error type of the crate.
+
+/// What a caller can get wrong; nothing else fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Error {
+    /// An action with a NaN or infinite coordinate.
+    NonFiniteAction,
+    /// A start state with a NaN or infinite value.
+    NonFiniteState,
+    /// An observation with a NaN or infinite value.
+    NonFiniteObservation,
+    /// A slice whose length does not fit the shape that the callee documents.
+    WrongLength {
+        /// Name of the argument.
+        what: &'static str,
+        /// Elements needed.
+        expected: usize,
+        /// Elements given.
+        got: usize,
+    },
+}
+
+impl core::fmt::Display for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NonFiniteAction => write!(f, "action is not finite"),
+            Self::NonFiniteState => write!(f, "start state is not finite"),
+            Self::NonFiniteObservation => write!(f, "observation is not finite"),
+            Self::WrongLength {
+                what,
+                expected,
+                got,
+            } => {
+                write!(f, "{what}: {expected} values needed, {got} given")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Error {}

@@ -1,0 +1,18 @@
+//! PushT and its diffusion policy, from the control tick to the action, without an allocator.
+//!
+//! ```text
+//!  env: observe --> receding_horizon: window(To) --> Planner: normalise, [U-Net, scheduler step] x N --> chunk(Ta)
+//!   ^                                                                                                     |
+//!   +-- coverage, reward <-- physics step x 10 <-- PD control <-- one goal position a control tick <------+
+//! ```
+#![no_std]
+
+#[cfg(feature = "platform-math")]
+extern crate std;
+
+pub mod error;
+pub mod noise;
+pub mod observation;
+pub mod receding_horizon;
+
+pub use error::Error;

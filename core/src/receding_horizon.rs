@@ -1,0 +1,166 @@
+//! Receding-horizon execution: plan a chunk of actions, execute it, plan again.
+
+use crate::Error;
+use crate::noise::NoiseSource;
+use crate::observation::STATE_DIM;
+use heapless::{Deque, HistoryBuf};
+
+/// Most observation steps (`To`) that a policy may ask for.
+pub const MAX_OBS_STEPS: usize = 4;
+/// Longest horizon (`Tp`) of a plan, and so most actions (`Ta`) of a chunk.
+pub const MAX_HORIZON: usize = 64;
+
+/// A goal position for the agent, px.
+pub type Action = [f64; 2];
+
+/// A policy that turns the last `To` states into the next `Ta` actions.
+pub trait Planner {
+    /// `To`: how many past states a plan looks at, 1 to [`MAX_OBS_STEPS`].
+    fn n_obs_steps(&self) -> usize;
+
+    /// `Ta`: how many actions to execute before planning again, 1 to [`MAX_HORIZON`].
+    fn n_action_steps(&self) -> usize;
+
+    /// Plans from `states` (`To` states, oldest first; px and rad) into `chunk` (`Ta` actions, px).
+    /// The initial sample, and whatever the scheduler draws after it, comes from `noise`.
+    ///
+    /// # Errors
+    /// [`Error::NonFiniteObservation`], [`Error::WrongLength`].
+    fn plan(
+        &mut self,
+        states: &[[f64; STATE_DIM]],
+        noise: &mut NoiseSource,
+        chunk: &mut [Action],
+    ) -> Result<(), Error>;
+}
+
+/// Drives a [`Planner`] through one episode, an action a control tick.
+///
+/// At the start of an episode the window of past states holds the first state `To` times, as
+/// diffusion_policy's `MultiStepWrapper` does.
+#[derive(Clone, Debug)]
+pub struct RecedingHorizon {
+    window: HistoryBuf<[f64; STATE_DIM], MAX_OBS_STEPS>,
+    queue: Deque<Action, MAX_HORIZON>,
+    noise: NoiseSource,
+}
+
+impl RecedingHorizon {
+    /// An episode at its start; `seed` names its noise.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            window: HistoryBuf::new(),
+            queue: Deque::new(),
+            noise: NoiseSource::new(seed),
+        }
+    }
+
+    /// Takes the state of this control tick and returns its action, planning first if none is left.
+    ///
+    /// # Errors
+    /// Those of [`Planner::plan`]; the episode is then as before the call.
+    pub fn act(
+        &mut self,
+        planner: &mut impl Planner,
+        state: &[f64; STATE_DIM],
+    ) -> Result<Action, Error> {
+        if state.iter().any(|v| !v.is_finite()) {
+            return Err(Error::NonFiniteObservation);
+        }
+        let mut next = self.clone();
+        next.window.write(*state);
+        if next.queue.is_empty() {
+            next.plan_chunk(planner)?;
+        }
+        // A chunk holds at least one action.
+        let action = next.queue.pop_front().unwrap_or([state[0], state[1]]);
+        *self = next;
+        Ok(action)
+    }
+
+    fn plan_chunk(&mut self, planner: &mut impl Planner) -> Result<(), Error> {
+        let n_obs_steps = planner.n_obs_steps().clamp(1, MAX_OBS_STEPS);
+        let n_action_steps = planner.n_action_steps().clamp(1, MAX_HORIZON);
+        let mut states = [[0.0; STATE_DIM]; MAX_OBS_STEPS];
+        let known = self.window.len();
+        for (slot, out) in states[..n_obs_steps].iter_mut().enumerate() {
+            // Slot To-1 is the newest; slots from before the episode repeat its first state.
+            let age = n_obs_steps - 1 - slot;
+            let index = known.saturating_sub(1 + age);
+            *out = self
+                .window
+                .oldest_ordered()
+                .nth(index)
+                .copied()
+                .unwrap_or_default();
+        }
+        let mut chunk = [[0.0; 2]; MAX_HORIZON];
+        planner.plan(
+            &states[..n_obs_steps],
+            &mut self.noise,
+            &mut chunk[..n_action_steps],
+        )?;
+        self.queue.extend(chunk[..n_action_steps].iter().copied());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers with the x of the oldest and of the newest state it is shown.
+    struct Echo {
+        plans: usize,
+    }
+
+    impl Planner for Echo {
+        fn n_obs_steps(&self) -> usize {
+            2
+        }
+        fn n_action_steps(&self) -> usize {
+            3
+        }
+        fn plan(
+            &mut self,
+            states: &[[f64; STATE_DIM]],
+            _noise: &mut NoiseSource,
+            chunk: &mut [Action],
+        ) -> Result<(), Error> {
+            self.plans += 1;
+            for (step, action) in chunk.iter_mut().enumerate() {
+                *action = [states[0][0], states[1][0] + step as f64 / 8.0];
+            }
+            Ok(())
+        }
+    }
+
+    fn state(x: f64) -> [f64; STATE_DIM] {
+        [x, 0.0, 0.0, 0.0, 0.0]
+    }
+
+    #[test]
+    fn a_chunk_is_executed_before_the_next_plan() {
+        let mut planner = Echo { plans: 0 };
+        let mut episode = RecedingHorizon::new(0);
+        let actions: Vec<Action> = (0..4)
+            .map(|t| episode.act(&mut planner, &state(f64::from(t))).unwrap())
+            .collect();
+        // The first window repeats the first state; the second plan sees states 2 and 3.
+        assert_eq!(actions, [[0.0, 0.0], [0.0, 0.125], [0.0, 0.25], [2.0, 3.0]]);
+        assert_eq!(planner.plans, 2);
+    }
+
+    #[test]
+    fn a_refused_state_leaves_the_episode_unharmed() {
+        let mut planner = Echo { plans: 0 };
+        let mut episode = RecedingHorizon::new(0);
+        episode.act(&mut planner, &state(1.0)).unwrap();
+        let error = episode.act(&mut planner, &state(f64::NAN));
+        assert_eq!(error, Err(Error::NonFiniteObservation));
+        assert_eq!(episode.act(&mut planner, &state(2.0)), Ok([1.0, 1.125]));
+    }
+
+    extern crate std;
+    use std::vec::Vec;
+}

@@ -1,0 +1,10 @@
+//! One module a command: its arguments and what it does with them.
+
+pub mod demo;
+pub mod eval;
+pub mod predict;
+pub mod quantize;
+pub mod replay;
+pub mod rollout;
+#[cfg(feature = "train")]
+pub mod train;

@@ -1,0 +1,13 @@
+//! `pusht replay`.
+
+/// Replay recorded demonstrations and report the distance from the record.
+#[derive(clap::Args)]
+pub struct Args {}
+
+/// Runs the command.
+///
+/// # Errors
+/// Always, until it is written.
+pub fn run(_args: &Args) -> anyhow::Result<()> {
+    anyhow::bail!("not written yet")
+}

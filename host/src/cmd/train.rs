@@ -1,0 +1,13 @@
+//! `pusht train`.
+
+/// Train a float policy on recorded demonstrations.
+#[derive(clap::Args)]
+pub struct Args {}
+
+/// Runs the command.
+///
+/// # Errors
+/// Always, until it is written.
+pub fn run(_args: &Args) -> anyhow::Result<()> {
+    anyhow::bail!("not written yet")
+}

@@ -1,0 +1,4 @@
+//! PushT on the host, in the order of the data: demonstrations in, a trained and quantised policy out, scored.
+
+pub mod cmd;
+pub mod policy_file;

@@ -1,0 +1,46 @@
+//! The command line: see `pusht --help`.
+
+use clap::{Parser, Subcommand};
+use pusht_host::cmd;
+use std::process::ExitCode;
+
+/// PushT and its diffusion policy: simulate, replay, train, quantise, evaluate, render.
+///
+/// Without a command: the shipped policy plays 50 episodes, and one of them becomes a GIF.
+#[derive(Parser)]
+#[command(name = "pusht", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Rollout(cmd::rollout::Args),
+    Replay(cmd::replay::Args),
+    Eval(cmd::eval::Args),
+    Predict(cmd::predict::Args),
+    #[cfg(feature = "train")]
+    Train(cmd::train::Args),
+    Quantize(cmd::quantize::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        None => cmd::demo::run(),
+        Some(Command::Rollout(args)) => cmd::rollout::run(&args),
+        Some(Command::Replay(args)) => cmd::replay::run(&args),
+        Some(Command::Eval(args)) => cmd::eval::run(&args),
+        Some(Command::Predict(args)) => cmd::predict::run(&args),
+        #[cfg(feature = "train")]
+        Some(Command::Train(args)) => cmd::train::run(&args),
+        Some(Command::Quantize(args)) => cmd::quantize::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

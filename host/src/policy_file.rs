@@ -1,0 +1,284 @@
+//! The float policy on disk: one safetensors file.
+//!
+//! - Tensors are `f32` under the names of diffusion_policy's state dict: `model.<module path>` for the U-Net
+//!   (`model.down_modules.0.0.blocks.0.block.0.weight`, ...) in PyTorch's layouts, and
+//!   `normalizer.params_dict.{obs,action}.{scale,offset}` (normalised = raw * scale + offset).
+//! - The header's `__metadata__` holds, under `pusht_policy`, a [`PolicyConfig`] as JSON.
+
+use anyhow::{Context, Result, bail, ensure};
+use pusht_core::observation::ObservationKind;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::Path;
+
+const METADATA_KEY: &str = "pusht_policy";
+
+/// A tensor by its shape and row-major values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Extent of each axis.
+    pub shape: Vec<usize>,
+    /// Values, last axis fastest.
+    pub data: Vec<f32>,
+}
+
+/// Tensors by name, in the order of their names.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+/// Everything about a float policy that is not a weight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyConfig {
+    /// What the policy sees.
+    pub observation: Observation,
+    /// `To`: observations that a plan looks at.
+    pub n_obs_steps: usize,
+    /// `Tp`: actions that a plan predicts.
+    pub horizon: usize,
+    /// `Ta`: actions that are executed before the next plan, from prediction `To - 1` on.
+    pub n_action_steps: usize,
+    /// The network.
+    pub unet: UnetConfig,
+    /// The diffusion process.
+    pub scheduler: SchedulerConfig,
+    /// Passes of the network in a plan.
+    pub num_inference_steps: usize,
+    /// How the weights were made: command, data, seed, commit.
+    #[serde(default)]
+    pub provenance: BTreeMap<String, String>,
+}
+
+/// [`ObservationKind`] in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Observation {
+    /// Five state values.
+    State,
+    /// Nine keypoints and the agent.
+    Keypoints,
+    /// Eight vertices and the agent.
+    Vertices,
+}
+
+impl From<Observation> for ObservationKind {
+    fn from(observation: Observation) -> Self {
+        match observation {
+            Observation::State => Self::State,
+            Observation::Keypoints => Self::Keypoints,
+            Observation::Vertices => Self::Vertices,
+        }
+    }
+}
+
+/// The options of diffusion_policy's `ConditionalUnet1D`, by its names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnetConfig {
+    /// Channels of the sample: the size of an action.
+    pub input_dim: usize,
+    /// Values of the global condition: `To` times the size of an observation.
+    pub global_cond_dim: usize,
+    /// Size of the embedding of the diffusion step.
+    pub diffusion_step_embed_dim: usize,
+    /// Channels of each level.
+    pub down_dims: Vec<usize>,
+    /// Taps of the convolutions.
+    pub kernel_size: usize,
+    /// Groups of the normalisation.
+    pub n_groups: usize,
+    /// Whether FiLM has a scale beside its bias.
+    pub cond_predict_scale: bool,
+}
+
+/// The options of diffusers' schedulers, by its names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SchedulerConfig {
+    /// Which sampler.
+    pub kind: SchedulerKind,
+    /// Steps of the forward process.
+    pub num_train_timesteps: usize,
+    /// First beta, for the schedules that have one.
+    pub beta_start: f32,
+    /// Last beta, likewise.
+    pub beta_end: f32,
+    /// `linear`, `scaled_linear`, `squaredcos_cap_v2` or `sigmoid`.
+    pub beta_schedule: String,
+    /// `epsilon`, `sample` or `v_prediction`.
+    pub prediction_type: String,
+    /// Whether the predicted clean sample is clipped.
+    pub clip_sample: bool,
+    /// To what it is clipped.
+    pub clip_sample_range: f32,
+    /// DDPM only: `fixed_small`, `fixed_small_log`, `fixed_large`, `fixed_large_log`.
+    pub variance_type: String,
+    /// DDIM only: whether the step before the first has alpha 1.
+    pub set_alpha_to_one: bool,
+    /// Offset added to the inference steps.
+    pub steps_offset: usize,
+    /// `leading`, `trailing` or `linspace`.
+    pub timestep_spacing: String,
+}
+
+/// Which sampler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+pub enum SchedulerKind {
+    /// Ho et al. 2020, arXiv 2006.11239.
+    #[serde(rename = "DDPM")]
+    Ddpm,
+    /// Song et al. 2020, arXiv 2010.02502, with eta 0.
+    #[serde(rename = "DDIM")]
+    Ddim,
+}
+
+/// Writes a policy; an existing file is replaced only by a whole new one.
+///
+/// # Errors
+/// If the file can't be written; no partial file is left.
+pub fn save(path: &Path, config: &PolicyConfig, tensors: &Tensors) -> Result<()> {
+    let bytes: BTreeMap<&str, Vec<u8>> = tensors
+        .iter()
+        .map(|(name, tensor)| {
+            let bytes = tensor.data.iter().flat_map(|v| v.to_le_bytes()).collect();
+            (name.as_str(), bytes)
+        })
+        .collect();
+    let views = tensors
+        .iter()
+        .map(|(name, tensor)| {
+            let view = TensorView::new(Dtype::F32, tensor.shape.clone(), &bytes[name.as_str()])?;
+            Ok((name.as_str(), view))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let metadata = HashMap::from([(METADATA_KEY.to_owned(), serde_json::to_string(config)?)]);
+    let file = safetensors::serialize(views, Some(metadata))?;
+    write_whole(path, &file)
+}
+
+/// Writes `bytes` to a temporary file beside `path` and renames it, so that no reader sees a part.
+///
+/// # Errors
+/// If the file can't be written.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let context = || format!("{}: can't write", path.display());
+    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(context)?;
+    file.write_all(bytes).with_context(context)?;
+    // A temporary file is private to its owner; what we write is not.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::Permissions::from_mode(0o644);
+        file.as_file().set_permissions(mode).with_context(context)?;
+    }
+    file.persist(path).with_context(context)?;
+    Ok(())
+}
+
+/// Reads a policy and checks that every value is a finite `f32`.
+///
+/// # Errors
+/// One line naming the file and what is wrong in it.
+pub fn load(path: &Path) -> Result<(PolicyConfig, Tensors)> {
+    let bytes = std::fs::read(path).with_context(|| format!("{}: can't read", path.display()))?;
+    parse(&bytes).with_context(|| format!("{}: not a float policy", path.display()))
+}
+
+fn parse(bytes: &[u8]) -> Result<(PolicyConfig, Tensors)> {
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    let file = SafeTensors::deserialize(bytes)?;
+    let Some(json) = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY)) else {
+        bail!("its metadata has no {METADATA_KEY}");
+    };
+    let config = serde_json::from_str(json).with_context(|| format!("metadata {METADATA_KEY}"))?;
+    let mut tensors = Tensors::new();
+    for (name, view) in file.tensors() {
+        ensure!(
+            view.dtype() == Dtype::F32,
+            "tensor {name} is {:?}, not F32",
+            view.dtype()
+        );
+        let data: Vec<f32> = view
+            .data()
+            .as_chunks()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b))
+            .collect();
+        ensure!(
+            data.iter().all(|v| v.is_finite()),
+            "tensor {name} has values that are not finite"
+        );
+        let shape = view.shape().to_vec();
+        tensors.insert(name, Tensor { shape, data });
+    }
+    Ok((config, tensors))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> PolicyConfig {
+        PolicyConfig {
+            observation: Observation::Vertices,
+            n_obs_steps: 2,
+            horizon: 16,
+            n_action_steps: 8,
+            unet: UnetConfig {
+                input_dim: 2,
+                global_cond_dim: 36,
+                diffusion_step_embed_dim: 32,
+                down_dims: vec![32, 64, 128],
+                kernel_size: 3,
+                n_groups: 8,
+                cond_predict_scale: true,
+            },
+            scheduler: SchedulerConfig {
+                kind: SchedulerKind::Ddim,
+                num_train_timesteps: 100,
+                beta_start: 1e-4,
+                beta_end: 0.02,
+                beta_schedule: "squaredcos_cap_v2".into(),
+                prediction_type: "epsilon".into(),
+                clip_sample: true,
+                clip_sample_range: 1.0,
+                variance_type: "fixed_small".into(),
+                set_alpha_to_one: true,
+                steps_offset: 0,
+                timestep_spacing: "leading".into(),
+            },
+            num_inference_steps: 10,
+            provenance: BTreeMap::from([("seed".into(), "0".into())]),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.safetensors");
+        let tensor = Tensor {
+            shape: vec![2, 2],
+            data: vec![1.0, -2.5, 0.1, 3.0],
+        };
+        let tensors = Tensors::from([("model.a".into(), tensor)]);
+        save(&path, &config(), &tensors).unwrap();
+        assert_eq!(load(&path).unwrap(), (config(), tensors));
+    }
+
+    #[test]
+    fn a_truncated_file_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.safetensors");
+        save(&path, &config(), &Tensors::new()).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
+        let message = format!("{:#}", load(&path).unwrap_err());
+        assert!(message.contains("policy.safetensors"), "{message}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Receding-horizon execution: plan a chunk of actions, execute it, plan again.
 
 use crate::Error;
-use crate::noise::NoiseSource;
+use crate::noise::{Noise, NoiseSource};
 use crate::observation::STATE_DIM;
 use heapless::{Deque, HistoryBuf};
 
@@ -29,7 +29,7 @@ pub trait Planner {
     fn plan(
         &mut self,
         states: &[[f64; STATE_DIM]],
-        noise: &mut NoiseSource,
+        noise: &mut dyn Noise,
         chunk: &mut [Action],
     ) -> Result<(), Error>;
 }
@@ -61,7 +61,7 @@ impl RecedingHorizon {
     /// Those of [`Planner::plan`]; the episode is then as before the call.
     pub fn act(
         &mut self,
-        planner: &mut impl Planner,
+        planner: &mut (impl Planner + ?Sized),
         state: &[f64; STATE_DIM],
     ) -> Result<Action, Error> {
         if state.iter().any(|v| !v.is_finite()) {
@@ -78,7 +78,7 @@ impl RecedingHorizon {
         Ok(action)
     }
 
-    fn plan_chunk(&mut self, planner: &mut impl Planner) -> Result<(), Error> {
+    fn plan_chunk(&mut self, planner: &mut (impl Planner + ?Sized)) -> Result<(), Error> {
         let n_obs_steps = planner.n_obs_steps().clamp(1, MAX_OBS_STEPS);
         let n_action_steps = planner.n_action_steps().clamp(1, MAX_HORIZON);
         let mut states = [[0.0; STATE_DIM]; MAX_OBS_STEPS];
@@ -124,7 +124,7 @@ mod tests {
         fn plan(
             &mut self,
             states: &[[f64; STATE_DIM]],
-            _noise: &mut NoiseSource,
+            _noise: &mut dyn Noise,
             chunk: &mut [Action],
         ) -> Result<(), Error> {
             self.plans += 1;

@@ -16,6 +16,12 @@ const OCTAVES: u32 = TAIL_QUANTILE_Q24.len() as u32;
 const SEGMENT_BITS: u32 = 5;
 const _: () = assert!(TAIL_QUANTILE_Q24[0].len() == (1 << SEGMENT_BITS) + 1);
 
+/// Where a policy takes its initial sample, and whatever its scheduler draws, from.
+pub trait Noise {
+    /// The next standard normal value.
+    fn next_gaussian(&mut self) -> I8F24;
+}
+
 /// A seeded stream of standard normal values. A plain value: a clone continues the same stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoiseSource {
@@ -29,9 +35,10 @@ impl NoiseSource {
             uniform: Pcg32::seed_from_u64(seed),
         }
     }
+}
 
-    /// The next standard normal value.
-    pub fn next_gaussian(&mut self) -> I8F24 {
+impl Noise for NoiseSource {
+    fn next_gaussian(&mut self) -> I8F24 {
         gaussian_of(self.uniform.next_u32())
     }
 }

@@ -1,4 +1,5 @@
 //! PushT on the host, in the order of the data: demonstrations in, a trained and quantised policy out, scored.
 
 pub mod cmd;
+pub mod data;
 pub mod policy_file;

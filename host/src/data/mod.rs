@@ -1,0 +1,125 @@
+//! Recorded demonstrations: the replay buffer of diffusion_policy (`diffusion_policy/common/replay_buffer.py`).
+
+mod zarr;
+
+use anyhow::{Context, Result, bail, ensure};
+use pusht_core::observation::STATE_DIM;
+use std::path::Path;
+
+/// Values of an action: goal x, goal y of the agent (px).
+pub const ACTION_DIM: usize = 2;
+
+/// A set of recorded episodes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Demonstrations {
+    /// The episodes in the order of the record; none is empty.
+    pub episodes: Vec<Episode>,
+}
+
+/// One recorded episode, a row a control tick.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Episode {
+    /// State before the action of the same row: agent x, y, block x, y (px), block angle (rad).
+    pub states: Vec<[f64; STATE_DIM]>,
+    /// Goal position of the agent (px).
+    pub actions: Vec<[f64; ACTION_DIM]>,
+}
+
+impl Demonstrations {
+    /// Reads the Zarr v2 arrays `data/state` (N, 5), `data/action` (N, 2), both `f32`, and
+    /// `meta/episode_ends` (`i64`, first row after each episode) from a `.zarr` folder or from a zip
+    /// archive that holds one (the authors' `pusht.zip`).
+    ///
+    /// # Errors
+    /// One line naming the file, the array and what is wrong: missing, truncated, of another shape or
+    /// type, not finite, episodes that do not follow each other.
+    pub fn open(path: &Path) -> Result<Self> {
+        let read = || {
+            let store = zarr::open_store(path)?;
+            let states: Vec<[f32; STATE_DIM]> = finite_rows(&store, "data/state")?;
+            let actions: Vec<[f32; ACTION_DIM]> = finite_rows(&store, "data/action")?;
+            let ends = zarr::read_1d::<i64>(&store, "meta/episode_ends")?;
+            split_episodes(&states, &actions, &ends)
+        };
+        read().with_context(|| format!("{}: not a demonstration dataset", path.display()))
+    }
+
+    /// Control ticks in all episodes.
+    pub fn n_steps(&self) -> usize {
+        self.episodes.iter().map(|e| e.states.len()).sum()
+    }
+
+    /// CRC-32 (ISO-HDLC) of every state and then action, row by row, as little-endian `f32`: names the
+    /// data a policy was trained on, whatever archive it came in.
+    pub fn crc32(&self) -> u32 {
+        let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+        let mut digest = crc.digest();
+        for episode in &self.episodes {
+            for (state, action) in episode.states.iter().zip(&episode.actions) {
+                for value in state.iter().chain(action) {
+                    digest.update(&(*value as f32).to_le_bytes());
+                }
+            }
+        }
+        digest.finalize()
+    }
+}
+
+/// An (N, `D`) array whose values are all finite.
+fn finite_rows<const D: usize>(store: &zarr::Store, name: &str) -> Result<Vec<[f32; D]>> {
+    let rows = zarr::read_rows::<f32, D>(store, name)?;
+    for (row, values) in rows.iter().enumerate() {
+        ensure!(
+            values.iter().all(|v| v.is_finite()),
+            "array {name}: row {row} is not finite"
+        );
+    }
+    Ok(rows)
+}
+
+/// Cuts the rows at `ends`, each the first row after an episode.
+fn split_episodes(
+    states: &[[f32; STATE_DIM]],
+    actions: &[[f32; ACTION_DIM]],
+    ends: &[i64],
+) -> Result<Demonstrations> {
+    ensure!(
+        states.len() == actions.len(),
+        "array data/action: {} rows, but data/state has {}",
+        actions.len(),
+        states.len()
+    );
+    let mut episodes = Vec::with_capacity(ends.len());
+    let mut start = 0;
+    for (index, &end) in ends.iter().enumerate() {
+        let Some(stop) = usize::try_from(end).ok().filter(|&stop| stop > start) else {
+            bail!("array meta/episode_ends: entry {index} is {end}, not above {start}");
+        };
+        ensure!(
+            stop <= states.len(),
+            "array meta/episode_ends: entry {index} is {end}, but data/state has {} rows",
+            states.len()
+        );
+        episodes.push(Episode {
+            states: states[start..stop]
+                .iter()
+                .map(|s| s.map(f64::from))
+                .collect(),
+            actions: actions[start..stop]
+                .iter()
+                .map(|a| a.map(f64::from))
+                .collect(),
+        });
+        start = stop;
+    }
+    ensure!(!episodes.is_empty(), "array meta/episode_ends: no episodes");
+    ensure!(
+        start == states.len(),
+        "array meta/episode_ends: ends at row {start} of {}",
+        states.len()
+    );
+    Ok(Demonstrations { episodes })
+}
+
+#[cfg(test)]
+mod tests;

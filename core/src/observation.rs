@@ -69,17 +69,17 @@ pub fn observe(
     Ok(())
 }
 
-/// The vertices of the two boxes of the T in body coordinates, in gym-pusht's order
-/// (`gym_pusht/envs/pusht.py`, `get_obs` and `add_tee`).
+/// The vertices of the two boxes of the T in body coordinates, px, in the order in which pymunk keeps
+/// them (Chipmunk's convex hull sorts them) and gym-pusht's `environment_state` therefore lists them.
 pub const BLOCK_VERTICES_PX: [[f64; 2]; 8] = [
-    [-60.0, 30.0],
-    [60.0, 30.0],
-    [60.0, 0.0],
     [-60.0, 0.0],
+    [60.0, 0.0],
+    [60.0, 30.0],
+    [-60.0, 30.0],
     [-15.0, 30.0],
-    [-15.0, 120.0],
-    [15.0, 120.0],
     [15.0, 30.0],
+    [15.0, 120.0],
+    [-15.0, 120.0],
 ];
 
 /// The keypoints of the recorded demonstrations in body coordinates, fitted from them (spread at most 0.03 px).
@@ -104,7 +104,7 @@ mod tests {
         let mut out = [0.0; 18];
         let state = [1.0, 2.0, 100.0, 200.0, core::f64::consts::FRAC_PI_2];
         observe(ObservationKind::Vertices, &state, &mut out).unwrap();
-        assert!((out[0] - 70.0).abs() < 1e-12 && (out[1] - 140.0).abs() < 1e-12);
+        assert!((out[0] - 100.0).abs() < 1e-12 && (out[1] - 140.0).abs() < 1e-12);
         assert_eq!(out[16..], [1.0, 2.0]);
     }
 

@@ -3,3 +3,5 @@
 pub mod cmd;
 pub mod data;
 pub mod policy_file;
+#[cfg(feature = "train")]
+pub mod train;

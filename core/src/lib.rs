@@ -13,6 +13,7 @@ extern crate std;
 pub mod error;
 pub mod noise;
 pub mod observation;
+pub mod quant;
 pub mod receding_horizon;
 
 pub use error::Error;

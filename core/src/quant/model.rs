@@ -1,0 +1,269 @@
+//! A parsed model file: views into its bytes, in the order of the computation.
+
+use super::linear::Linear;
+use super::norm::Norm;
+use super::read;
+use super::rounding::Factor;
+use super::scratch::ACTION_DIM;
+use super::{ModelError, parse};
+use crate::observation::ObservationKind;
+use heapless::Vec;
+
+/// Most levels of a U-Net.
+pub const MAX_LEVELS: usize = 4;
+/// Residual blocks of a U-Net with [`MAX_LEVELS`].
+pub(super) const MAX_BLOCKS: usize = 4 * MAX_LEVELS;
+/// Most binary places of a tensor of activations: a value is `i16 / 2^exponent`.
+pub const MAX_ACTIVATION_EXPONENT: u32 = 16;
+/// Most binary places of a FiLM projection.
+pub const MAX_FILM_EXPONENT: u32 = 15;
+
+/// A quantised diffusion policy, read in place.
+///
+/// `To`, `Tp`, `Ta`: observation steps, horizon, executed actions. `C`, `L`: channels, positions.
+#[derive(Clone, Debug)]
+pub struct Model<'a> {
+    pub(super) settings: Settings,
+    pub(super) passes: &'a [u8],
+    pub(super) observation_scales: &'a [u8],
+    pub(super) action_scales: &'a [u8],
+    pub(super) unet: Unet<'a>,
+    pub(super) provenance: &'a str,
+    pub(super) sizes: Sizes,
+}
+
+impl<'a> Model<'a> {
+    /// Checks everything in `bytes`, a whole model file; afterwards nothing can fail.
+    ///
+    /// # Errors
+    /// What is wrong, and at which byte.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ModelError> {
+        parse::model(bytes)
+    }
+
+    /// What the policy sees.
+    pub fn observation(&self) -> ObservationKind {
+        self.settings.observation
+    }
+
+    /// `To`.
+    pub fn n_obs_steps(&self) -> usize {
+        self.settings.n_obs_steps
+    }
+
+    /// `Tp`.
+    pub fn horizon(&self) -> usize {
+        self.settings.horizon
+    }
+
+    /// `Ta`: actions to execute before the next plan, from prediction `To - 1` on.
+    pub fn n_action_steps(&self) -> usize {
+        self.settings.n_action_steps
+    }
+
+    /// Passes of the network in a plan.
+    pub fn n_passes(&self) -> usize {
+        self.passes.len() / Pass::SIZE
+    }
+
+    /// How the model was made.
+    pub fn provenance(&self) -> &'a str {
+        self.provenance
+    }
+
+    /// Bytes of [`Scratch`](super::Scratch) that a plan touches.
+    pub fn memory_bytes(&self) -> usize {
+        let samples = 2 * ACTION_DIM * self.sizes.horizon * size_of::<i32>();
+        (self.sizes.total() + self.sizes.condition) * size_of::<i16>() + samples
+    }
+
+    pub(super) fn pass(&self, index: usize) -> Pass {
+        Pass::read(&self.passes[index * Pass::SIZE..])
+    }
+}
+
+/// The sizes and exponents at the head of the file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) observation: ObservationKind,
+    pub(super) n_obs_steps: usize,
+    pub(super) horizon: usize,
+    pub(super) n_action_steps: usize,
+    pub(super) n_levels: usize,
+    pub(super) kernel_size: usize,
+    pub(super) n_groups: usize,
+    /// Of the final block: upstream builds it with its default, 8, whatever the others have.
+    pub(super) final_n_groups: usize,
+    pub(super) film_has_scale: bool,
+    pub(super) n_passes: usize,
+    /// Binary places of the network's input and of the condition.
+    pub(super) sample_exponent: u32,
+    pub(super) condition_exponent: u32,
+    /// Channels of each level; the first `n_levels` count.
+    pub(super) down_dims: [usize; MAX_LEVELS],
+}
+
+impl Settings {
+    /// Zero rows before and after every tensor.
+    pub(super) fn padding(&self) -> usize {
+        (self.kernel_size / 2).max(1)
+    }
+
+    /// Outputs of a block's FiLM projection, for a block of `n_channels`.
+    pub(super) fn film_len(&self, n_channels: usize) -> usize {
+        if self.film_has_scale {
+            2 * n_channels
+        } else {
+            n_channels
+        }
+    }
+
+    /// `To` observations.
+    pub(super) fn n_observed(&self) -> usize {
+        self.n_obs_steps * self.observation.dim()
+    }
+}
+
+/// How many values each part of the working memory has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sizes {
+    pub(super) horizon: usize,
+    pub(super) condition: usize,
+    pub(super) input: usize,
+    pub(super) hidden: usize,
+    pub(super) skips: usize,
+    pub(super) film: usize,
+}
+
+impl Sizes {
+    /// Values of the arena.
+    pub(super) fn total(&self) -> usize {
+        self.input + 2 * self.hidden + self.skips + self.film
+    }
+}
+
+/// diffusion_policy's `ConditionalUnet1D` (arXiv 2303.04137).
+#[derive(Clone, Debug)]
+pub(super) struct Unet<'a> {
+    /// Two a level down, two in the middle, two a level up.
+    pub(super) blocks: Vec<Block<'a>, MAX_BLOCKS>,
+    pub(super) downsamples: Vec<Resample<'a>, MAX_LEVELS>,
+    pub(super) upsamples: Vec<Resample<'a>, MAX_LEVELS>,
+    pub(super) final_block: ConvBlock<'a>,
+    /// Binary places of the final block's output.
+    pub(super) final_exponent: u32,
+    /// From channels to an action, in I8F24.
+    pub(super) final_conv: Linear<'a>,
+}
+
+/// Convolution, GroupNorm, Mish.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ConvBlock<'a> {
+    pub(super) conv: Linear<'a>,
+    /// Binary places of the convolution's output.
+    pub(super) conv_exponent: u32,
+    pub(super) norm: Norm<'a>,
+}
+
+/// `ConditionalResidualBlock1D`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Block<'a> {
+    pub(super) n_channels: usize,
+    pub(super) first: ConvBlock<'a>,
+    pub(super) film: Film<'a>,
+    /// Binary places of the first half's output, after FiLM.
+    pub(super) hidden_exponent: u32,
+    pub(super) second: ConvBlock<'a>,
+    /// The 1x1 convolution beside the block, where the number of channels changes.
+    pub(super) residual: Option<Linear<'a>>,
+    /// Binary places of what is added, and of the sum.
+    pub(super) residual_exponent: u32,
+    pub(super) exponent: u32,
+}
+
+/// A FiLM projection (Perez et al. 2018, arXiv 1709.07871), split by what it depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Film<'a> {
+    /// The observation's share.
+    pub(super) condition: Linear<'a>,
+    /// The diffusion step's share, with the bias: `i16`, `[passes][outputs]`.
+    pub(super) steps: &'a [u8],
+    /// Binary places of both.
+    pub(super) exponent: u32,
+}
+
+/// A change of length by two.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resample<'a> {
+    /// Down: one convolution. Up: the even positions' rows, then the odd ones'.
+    pub(super) phases: [Linear<'a>; 2],
+    pub(super) exponent: u32,
+}
+
+/// One step of the sampler:
+/// `x_0 = clip(k_x x + k_o out)`, then `x' = n_0 x_0 + n_x x + n_o out + n_z z`, with `z` standard normal.
+///
+/// With the right coefficients this is DDPM (Ho et al. 2020, arXiv 2006.11239) and DDIM (Song et al. 2020,
+/// arXiv 2010.02502), whether the network predicts the noise, the sample or the velocity.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pass {
+    /// Whether `z` is drawn.
+    pub(super) draws_noise: bool,
+    /// `k_x`, `k_o`: mantissas with [`clean_shift`](Self::clean_shift) binary places.
+    pub(super) clean: [i32; 2],
+    pub(super) clean_shift: u32,
+    /// Largest `|x_0|`, I8F24.
+    pub(super) clip: i32,
+    /// `n_0`, `n_x`, `n_o`, `n_z`: mantissas with [`next_shift`](Self::next_shift) binary places.
+    pub(super) next: [i32; 4],
+    pub(super) next_shift: u32,
+}
+
+impl Pass {
+    /// Bytes of a pass in the model file.
+    pub(super) const SIZE: usize = 44;
+    /// Largest mantissa: four products with an `i32` then stay below 2^62.
+    pub(super) const MAX_MANTISSA: u32 = 1 << 29;
+
+    /// Reads a record; its first word, the diffusion step, is there for people.
+    pub(super) fn read(bytes: &[u8]) -> Self {
+        let word = |i: usize| read::i32_at(bytes, 4 * i);
+        Self {
+            draws_noise: word(1) != 0,
+            clean: [word(2), word(3)],
+            clean_shift: word(4) as u32,
+            clip: word(5),
+            next: [word(6), word(7), word(8), word(9)],
+            next_shift: word(10) as u32,
+        }
+    }
+}
+
+/// An affine map of one value of an observation or action: a factor, then an offset.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Affine {
+    factor: Factor,
+    offset: i32,
+}
+
+impl Affine {
+    /// Bytes of a map in the model file.
+    pub(super) const SIZE: usize = Factor::SIZE + 4;
+
+    /// Entry `index` of a table.
+    pub(super) fn read(table: &[u8], index: usize) -> Self {
+        let at = index * Self::SIZE;
+        Self {
+            factor: Factor::read(table, at),
+            offset: read::i32_at(table, at + Factor::SIZE),
+        }
+    }
+
+    pub(super) fn is_valid(self) -> bool {
+        self.factor.is_valid()
+    }
+
+    pub(super) fn apply(self, value: i32) -> i32 {
+        self.factor.apply(value).saturating_add(self.offset)
+    }
+}

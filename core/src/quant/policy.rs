@@ -1,0 +1,137 @@
+//! The integer policy: observations in, actions out.
+
+use super::mish::mish_q16;
+use super::model::{Affine, Model};
+use super::rounding::{rounding_shift_right, saturate_i16};
+use super::sampler;
+use super::scratch::{ACTION_DIM, Parts, Scratch};
+use super::unet::{NoTap, Tap};
+use crate::Error;
+use crate::noise::Noise;
+use crate::observation::{MAX_OBSERVATION_DIM, STATE_DIM, observe};
+use crate::receding_horizon::{Action, MAX_OBS_STEPS, Planner};
+use fixed::types::I16F16;
+
+/// A [`Model`] and the memory to run it in.
+#[derive(Debug)]
+pub struct IntPolicy<'m> {
+    model: &'m Model<'m>,
+    scratch: &'m mut Scratch,
+}
+
+impl<'m> IntPolicy<'m> {
+    /// Every model that was parsed fits.
+    pub fn new(model: &'m Model<'m>, scratch: &'m mut Scratch) -> Self {
+        Self { model, scratch }
+    }
+
+    /// Plans from `observations` (`To` of them, oldest first, as the model's
+    /// [`ObservationKind`](crate::observation::ObservationKind) orders their values; px and rad) into `chunk`
+    /// (`Ta` actions, px). Integers throughout.
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`].
+    pub fn plan_fixed(
+        &mut self,
+        observations: &[I16F16],
+        noise: &mut dyn Noise,
+        chunk: &mut [[I16F16; ACTION_DIM]],
+    ) -> Result<(), Error> {
+        self.plan_tapped(observations, noise, chunk, &mut NoTap)
+    }
+
+    /// As [`plan_fixed`](Self::plan_fixed); `tap` sees every tensor of every pass.
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`].
+    pub fn plan_tapped(
+        &mut self,
+        observations: &[I16F16],
+        noise: &mut dyn Noise,
+        chunk: &mut [[I16F16; ACTION_DIM]],
+        tap: &mut impl Tap,
+    ) -> Result<(), Error> {
+        let settings = &self.model.settings;
+        check_len("observations", settings.n_observed(), observations.len())?;
+        check_len("chunk", settings.n_action_steps, chunk.len())?;
+        let mut parts = self.scratch.parts(&self.model.sizes);
+        write_condition(self.model, observations, parts.condition);
+        sampler::sample(self.model, noise, &mut parts, tap);
+        read_actions(self.model, &parts, chunk);
+        Ok(())
+    }
+}
+
+impl Planner for IntPolicy<'_> {
+    fn n_obs_steps(&self) -> usize {
+        self.model.n_obs_steps()
+    }
+
+    fn n_action_steps(&self) -> usize {
+        self.model.n_action_steps()
+    }
+
+    /// The border: derives the observations in `f64` and rounds them to I16F16, and widens the actions.
+    fn plan(
+        &mut self,
+        states: &[[f64; STATE_DIM]],
+        noise: &mut dyn Noise,
+        chunk: &mut [Action],
+    ) -> Result<(), Error> {
+        let kind = self.model.observation();
+        check_len("states", self.model.n_obs_steps(), states.len())?;
+        check_len("chunk", self.model.n_action_steps(), chunk.len())?;
+        let mut fixed = [I16F16::ZERO; MAX_OBS_STEPS * MAX_OBSERVATION_DIM];
+        let fixed = &mut fixed[..states.len() * kind.dim()];
+        for (state, values) in states.iter().zip(fixed.chunks_exact_mut(kind.dim())) {
+            let mut observation = [0.0; MAX_OBSERVATION_DIM];
+            let observation = &mut observation[..kind.dim()];
+            observe(kind, state, observation)?;
+            for (value, observed) in values.iter_mut().zip(observation) {
+                *value = I16F16::saturating_from_num(*observed);
+            }
+        }
+        let mut actions = [[I16F16::ZERO; ACTION_DIM]; super::MAX_HORIZON];
+        let actions = &mut actions[..chunk.len()];
+        self.plan_fixed(fixed, noise, actions)?;
+        for (action, planned) in chunk.iter_mut().zip(actions) {
+            *action = planned.map(I16F16::to_num);
+        }
+        Ok(())
+    }
+}
+
+fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), Error> {
+    if expected == got {
+        Ok(())
+    } else {
+        Err(Error::WrongLength {
+            what,
+            expected,
+            got,
+        })
+    }
+}
+
+/// Normalises the observations and takes their `mish`, which is all that the network wants of them.
+fn write_condition(model: &Model<'_>, observations: &[I16F16], condition: &mut [i16]) {
+    let dim = model.settings.observation.dim();
+    let shift = 16 - model.settings.condition_exponent;
+    condition.fill(0);
+    for (index, (place, value)) in condition.iter_mut().zip(observations).enumerate() {
+        let scale = Affine::read(model.observation_scales, index % dim);
+        let activated_q16 = mish_q16(scale.apply(value.to_bits()));
+        *place = saturate_i16(rounding_shift_right(i64::from(activated_q16), shift));
+    }
+}
+
+/// The predictions `To - 1 .. To - 1 + Ta`, in pixels.
+fn read_actions(model: &Model<'_>, parts: &Parts<'_>, chunk: &mut [[I16F16; ACTION_DIM]]) {
+    let predictions = &parts.sample[model.settings.n_obs_steps - 1..];
+    for (action, prediction) in chunk.iter_mut().zip(predictions) {
+        for (axis, value) in action.iter_mut().enumerate() {
+            let scale = Affine::read(model.action_scales, axis);
+            *value = I16F16::from_bits(scale.apply(prediction[axis].to_bits()));
+        }
+    }
+}

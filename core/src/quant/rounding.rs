@@ -1,0 +1,88 @@
+//! Every rounding and every saturation of the integer path.
+
+use super::read;
+
+/// `value / 2^shift`, rounded to nearest, halves towards plus infinity.
+///
+/// `shift` is 0 to 62 and `|value| <= 2^62`, so that nothing overflows.
+#[inline(always)]
+pub fn rounding_shift_right(value: i64, shift: u32) -> i64 {
+    debug_assert!(shift <= MAX_SHIFT && value.unsigned_abs() <= 1 << 62);
+    (value + ((1 << shift) >> 1)) >> shift
+}
+
+/// Largest shift of [`rounding_shift_right`].
+pub const MAX_SHIFT: u32 = 62;
+
+/// The nearest `i16`.
+#[inline(always)]
+pub fn saturate_i16(value: i64) -> i16 {
+    value.clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16
+}
+
+/// The nearest `i32`.
+#[inline(always)]
+pub fn saturate_i32(value: i64) -> i32 {
+    value.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+}
+
+/// A real factor, not negative: `multiplier / 2^shift`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Factor {
+    /// Numerator.
+    pub multiplier: i32,
+    /// Binary places, 0 to [`MAX_SHIFT`].
+    pub shift: u32,
+}
+
+impl Factor {
+    /// Bytes of a factor in the model file.
+    pub(super) const SIZE: usize = 8;
+
+    /// Reads the factor at `bytes[at..]`.
+    #[inline(always)]
+    pub(super) fn read(bytes: &[u8], at: usize) -> Self {
+        Self {
+            multiplier: read::i32_at(bytes, at),
+            shift: read::i32_at(bytes, at + 4) as u32,
+        }
+    }
+
+    /// Whether [`apply`](Self::apply) may be called.
+    pub(super) fn is_valid(self) -> bool {
+        self.multiplier >= 0 && self.shift <= MAX_SHIFT
+    }
+
+    /// `value` times this factor, rounded once and saturated.
+    #[inline(always)]
+    pub fn apply(self, value: i32) -> i32 {
+        let product = i64::from(value) * i64::from(self.multiplier);
+        saturate_i32(rounding_shift_right(product, self.shift))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_round_up_on_both_sides_of_zero() {
+        let rounded = [-6, -5, -3, -2, -1, 0, 1, 2, 3, 5, 6].map(|v| rounding_shift_right(v, 2));
+        assert_eq!(rounded, [-1, -1, -1, 0, 0, 0, 0, 1, 1, 1, 2]);
+        assert_eq!(rounding_shift_right(-7, 0), -7);
+        assert_eq!(rounding_shift_right(1 << 62, 62), 1);
+        assert_eq!(rounding_shift_right(-(1 << 62), 62), -1);
+    }
+
+    #[test]
+    fn what_does_not_fit_becomes_the_nearest_that_does() {
+        assert_eq!(saturate_i16(40_000), i16::MAX);
+        assert_eq!(saturate_i16(-40_000), i16::MIN);
+        let double = Factor {
+            multiplier: 1 << 30,
+            shift: 29,
+        };
+        assert_eq!(double.apply(i32::MAX), i32::MAX);
+        assert_eq!(double.apply(-3), -6);
+    }
+}

@@ -1,0 +1,80 @@
+//! Reciprocal square root in integers: a table and two Newton steps.
+
+/// Mantissas in [1, 4) by their leading five bits after the point.
+const STEPS: usize = 96;
+
+/// `1 / sqrt(1 + (i + 1/2) / 32)` in Q31.
+static START_Q31: [u32; STEPS] = {
+    let mut table = [0; STEPS];
+    let mut i = 0;
+    while i < STEPS {
+        // sqrt(2^62 * 64 / (65 + 2 i)), with the root taken 2^14 times as large to keep its bits.
+        let square = (1_u128 << 96) / (65 + 2 * i as u128);
+        table[i] = (square.isqrt() >> 14) as u32;
+        i += 1;
+    }
+    table
+};
+
+/// `1 / sqrt(value)` as `mantissa / 2^exponent`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rsqrt {
+    /// About 2^30 to 2^31, never more.
+    pub(super) mantissa: u32,
+    /// 31 to 62.
+    pub(super) exponent: u32,
+}
+
+/// `1 / sqrt(value)` to a relative error below 1e-7; `value` is at least 1.
+///
+/// Newton's step for `y = 1 / sqrt(t)` is `y (3 - t y^2) / 2`; it squares the relative error (times 3/2).
+pub(super) fn rsqrt(value: u64) -> Rsqrt {
+    // An even shift, so that its square root is exact.
+    let shift = value.leading_zeros() & !1;
+    let t_q30 = (value << shift) >> 32;
+    let mut y_q31 =
+        u64::from(START_Q31[((t_q30 >> 25) as usize).saturating_sub(32).min(STEPS - 1)]);
+    for _ in 0..2 {
+        let square_q31 = (y_q31 * y_q31) >> 31;
+        let product_q31 = (t_q30 * square_q31) >> 30;
+        y_q31 = (y_q31 * ((3 << 31) - product_q31)) >> 32;
+    }
+    Rsqrt {
+        mantissa: y_q31 as u32,
+        exponent: 62 - shift / 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(value: u64) {
+        let Rsqrt { mantissa, exponent } = rsqrt(value);
+        assert!(
+            mantissa <= 1 << 31 && (31..=62).contains(&exponent),
+            "{value}"
+        );
+        let got = f64::from(mantissa) * libm::exp2(-f64::from(exponent));
+        let relative = got * libm::sqrt(value as f64) - 1.0;
+        assert!(relative.abs() < 1e-7, "rsqrt({value}) is off by {relative}");
+    }
+
+    #[test]
+    fn near_the_root_for_every_magnitude() {
+        for value in 1..5000 {
+            check(value);
+        }
+        let mut value = 0x9e37_79b9_7f4a_7c15_u64;
+        for shift in 0..200_000 {
+            value = value
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            check((value >> (shift % 63)).max(1));
+        }
+        for bit in 0..64 {
+            check(1 << bit);
+            check((1 << bit) | ((1 << bit) - 1));
+        }
+    }
+}

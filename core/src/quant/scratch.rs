@@ -1,0 +1,92 @@
+//! Working memory of a plan.
+
+use super::linear::LANES;
+use super::model::{MAX_ACTIVATION_EXPONENT, Sizes};
+use fixed::types::I8F24;
+
+/// Longest horizon (`Tp`) of an integer model.
+pub const MAX_HORIZON: usize = 32;
+/// Most values of the window of observations, `To` times the size of one, rounded up to [`LANES`].
+pub const MAX_CONDITION_LEN: usize = 80;
+/// Most `i16` values of activations, skips and FiLM together. The default network (32/64/128 channels, horizon 16)
+/// needs 5,888; twice its width fits exactly.
+pub const ARENA_LEN: usize = 11_776;
+
+/// Values of an action.
+pub(super) const ACTION_DIM: usize = 2;
+
+/// Memory that a plan works in; the caller owns it, for example as a `static`. 24 KiB at most.
+#[derive(Debug)]
+pub struct Scratch {
+    arena: [i16; ARENA_LEN],
+    condition: [i16; MAX_CONDITION_LEN],
+    sample: [[I8F24; ACTION_DIM]; MAX_HORIZON],
+    output: [[I8F24; ACTION_DIM]; MAX_HORIZON],
+}
+
+const _: () = assert!(size_of::<Scratch>() <= 24 * 1024);
+
+impl Scratch {
+    /// Zeros; usable in a `static`.
+    pub const fn new() -> Self {
+        Self {
+            arena: [0; ARENA_LEN],
+            condition: [0; MAX_CONDITION_LEN],
+            sample: [[I8F24::ZERO; ACTION_DIM]; MAX_HORIZON],
+            output: [[I8F24::ZERO; ACTION_DIM]; MAX_HORIZON],
+        }
+    }
+
+    /// The memory cut into what a network of these sizes needs; [`Sizes::total`] is at most [`ARENA_LEN`].
+    pub(super) fn parts(&mut self, sizes: &Sizes) -> Parts<'_> {
+        let (input, rest) = self.arena.split_at_mut(sizes.input);
+        let (hidden, rest) = rest.split_at_mut(sizes.hidden);
+        let (output, rest) = rest.split_at_mut(sizes.hidden);
+        let (skips, rest) = rest.split_at_mut(sizes.skips);
+        Parts {
+            activations: Activations {
+                input,
+                hidden,
+                output,
+                skips,
+            },
+            film: &mut rest[..sizes.film],
+            condition: &mut self.condition[..sizes.condition],
+            sample: &mut self.sample[..sizes.horizon],
+            output: &mut self.output[..sizes.horizon],
+        }
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A [`Scratch`], cut up.
+pub(super) struct Parts<'s> {
+    pub(super) activations: Activations<'s>,
+    /// The observation's share of every FiLM projection, in the order of the blocks.
+    pub(super) film: &'s mut [i16],
+    /// `mish` of the normalised window of observations.
+    pub(super) condition: &'s mut [i16],
+    /// `x_t`.
+    pub(super) sample: &'s mut [[I8F24; ACTION_DIM]],
+    /// What the network made of it.
+    pub(super) output: &'s mut [[I8F24; ACTION_DIM]],
+}
+
+/// The network's three buffers and its skips.
+pub(super) struct Activations<'s> {
+    /// What a block reads, and in the end writes; wide enough for two tensors side by side.
+    pub(super) input: &'s mut [i16],
+    /// Between a block's two convolutions; then its residual.
+    pub(super) hidden: &'s mut [i16],
+    /// After a block's second convolution.
+    pub(super) output: &'s mut [i16],
+    /// One tensor a level, from the second level on.
+    pub(super) skips: &'s mut [i16],
+}
+
+const _: () = assert!(MAX_CONDITION_LEN.is_multiple_of(LANES) && MAX_ACTIVATION_EXPONENT <= 16);

@@ -1,0 +1,37 @@
+//! One number for everything that a model computes.
+
+use super::model::Model;
+use super::policy::IntPolicy;
+use super::scratch::{ACTION_DIM, Scratch};
+use super::{MAX_CONDITION_LEN, MAX_HORIZON};
+use crate::noise::NoiseSource;
+use crc::{CRC_64_XZ, Crc};
+use fixed::types::I16F16;
+
+static CRC: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
+
+/// CRC-64/XZ of the actions (I16F16 bits, little-endian) of `n_plans` plans: equal on every machine.
+///
+/// Plan `i` takes its noise from seed `i` and sees fixed observations that sweep the window of 512 px.
+pub fn selftest(model: &Model<'_>, scratch: &mut Scratch, n_plans: u32) -> u64 {
+    let mut digest = CRC.digest();
+    let mut policy = IntPolicy::new(model, scratch);
+    let mut observations = [I16F16::ZERO; MAX_CONDITION_LEN];
+    let mut chunk = [[I16F16::ZERO; ACTION_DIM]; MAX_HORIZON];
+    let observations = &mut observations[..model.settings.n_observed()];
+    let chunk = &mut chunk[..model.n_action_steps()];
+    for plan in 0..n_plans {
+        for (i, value) in observations.iter_mut().enumerate() {
+            // Steps of 0x9e37 px / 2^16 through [0, 512) px.
+            let step = (plan * 97 + i as u32).wrapping_mul(0x009e_3779);
+            *value = I16F16::from_bits((step & 0x01ff_ffff) as i32);
+        }
+        // Cannot fail: both lengths are the model's.
+        let planned = policy.plan_fixed(observations, &mut NoiseSource::new(plan.into()), chunk);
+        debug_assert!(planned.is_ok());
+        for value in chunk.as_flattened() {
+            digest.update(&value.to_bits().to_le_bytes());
+        }
+    }
+    digest.finalize()
+}

@@ -1,5 +1,63 @@
 //! All remaining set-up and every test: `cargo verify`.
 
-fn main() -> anyhow::Result<()> {
-    anyhow::bail!("not written yet")
+mod setup;
+mod step;
+mod steps;
+
+use clap::Parser;
+use indicatif::HumanDuration;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Does all remaining set-up and runs every test; what it ran and how it ended is in target/verify/.
+///
+/// Example: cargo verify          everything
+///
+/// Example: cargo verify qemu     the steps with "qemu" in their name
+#[derive(Parser)]
+#[command(name = "cargo verify", verbatim_doc_comment)]
+struct Args {
+    /// Only the steps whose name contains one of these words.
+    words: Vec<String>,
+    /// Names the steps and runs none.
+    #[arg(long)]
+    list: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let chosen: Vec<_> = steps::all()
+        .into_iter()
+        .filter(|step| args.words.is_empty() || args.words.iter().any(|w| step.name.contains(w)))
+        .collect();
+    if chosen.is_empty() {
+        eprintln!("error: no step is called so; cargo verify --list names them");
+        return ExitCode::FAILURE;
+    }
+    if args.list {
+        for step in &chosen {
+            println!("{:18} {}", step.name, step.purpose);
+        }
+        return ExitCode::SUCCESS;
+    }
+
+    let start = Instant::now();
+    let width = chosen.len().to_string().len();
+    let mut failed = Vec::new();
+    for (index, step) in chosen.iter().enumerate() {
+        let place = format!("[{:>width$}/{}]", index + 1, chosen.len());
+        if !step::run(step, &place) {
+            failed.push(step.name);
+        }
+    }
+    println!("in {}", HumanDuration(start.elapsed()));
+    for name in &failed {
+        println!("failed: {name} (again alone: cargo verify {name})");
+    }
+    println!(
+        "{} passed, {} failed",
+        chosen.len() - failed.len(),
+        failed.len()
+    );
+    ExitCode::from(u8::from(!failed.is_empty()))
 }

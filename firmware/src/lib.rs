@@ -1,0 +1,12 @@
+//! What every binary of the firmware shares: the board, the end of a run, and two gauges.
+//!
+//! A binary is one behaviour. It logs through `defmt`, and leaves through [`exit`] with a code
+//! that the shell sees when QEMU runs it.
+#![no_std]
+
+use defmt_semihosting as _;
+
+pub mod board;
+pub mod counter;
+pub mod exit;
+pub mod stack;

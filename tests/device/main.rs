@@ -1,0 +1,60 @@
+//! Builds a binary of the firmware, runs it on a board and shows its log: `cargo firmware --help`.
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use pusht_device::{BOARDS, Board, build, footprint, run};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Builds a binary of the firmware, runs it on a board and shows its log.
+///
+/// Example: cargo firmware episode --board mps2-an386
+#[derive(Parser)]
+#[command(name = "cargo firmware")]
+struct Args {
+    /// The binary: a file of firmware/src/bin.
+    #[arg(required_unless_present = "elf")]
+    binary: Option<String>,
+    /// The board.
+    #[arg(long, default_value = BOARDS[0].name)]
+    board: String,
+    /// An ELF file already built for the board.
+    #[arg(long, conflicts_with = "binary")]
+    elf: Option<PathBuf>,
+    /// Seconds until a run without an end is given up.
+    #[arg(long, default_value_t = 600)]
+    limit_s: u64,
+}
+
+fn main() -> ExitCode {
+    match firmware(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn firmware(args: &Args) -> Result<()> {
+    let board = Board::named(&args.board)?;
+    let elf = match (&args.elf, &args.binary) {
+        (Some(elf), _) => elf.clone(),
+        (None, Some(binary)) => build(binary, &board)?,
+        (None, None) => unreachable!("clap demands one of the two"),
+    };
+    let size = footprint(&elf)?;
+    println!(
+        "{} ({}): {} KiB of flash, {} KiB of RAM without stack",
+        board.name,
+        board.core,
+        size.flash_bytes.div_ceil(1024),
+        size.ram_bytes.div_ceil(1024),
+    );
+    let log = run(&board, &elf, Duration::from_secs(args.limit_s), |line| {
+        println!("{line}");
+    })?;
+    ensure!(log.exit_code == Some(0), "the firmware ended with failure");
+    Ok(())
+}

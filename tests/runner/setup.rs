@@ -1,0 +1,80 @@
+//! What a fresh machine lacks: installed where that is possible, named where it is not.
+
+use anyhow::{Context, Result, bail, ensure};
+use pusht_device::BOARDS;
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+
+const QEMU: &str = "qemu-system-arm";
+const QEMU_BY_HAND: &str =
+    "qemu-system-arm is missing and cannot be installed from here; install it with
+      Debian, Ubuntu   sudo apt-get install qemu-system-arm
+      Fedora           sudo dnf install qemu-system-arm
+      Arch             sudo pacman -S qemu-system-arm
+      macOS            brew install qemu";
+
+/// Commands that install the compiler's missing targets.
+pub fn install_targets() -> Result<Vec<Command>> {
+    let wanted: BTreeSet<&str> = BOARDS
+        .iter()
+        .map(|board| board.target)
+        .chain(["wasm32-unknown-unknown", "thumbv6m-none-eabi"])
+        .collect();
+    let sysroot = output_of(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let folder = std::path::Path::new(sysroot.trim()).join("lib/rustlib");
+    let missing: Vec<&str> = wanted
+        .into_iter()
+        .filter(|target| !folder.join(target).join("lib").is_dir())
+        .collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    ensure!(
+        runs("rustup", &["--version"]),
+        "install rustup (https://rustup.rs), or add to your compiler the targets {}",
+        missing.join(", ")
+    );
+    let mut add = Command::new("rustup");
+    add.args(["target", "add"]).args(missing);
+    Ok(vec![add])
+}
+
+/// Commands that install QEMU if it is missing.
+pub fn install_qemu() -> Result<Vec<Command>> {
+    if runs(QEMU, &["--version"]) {
+        return Ok(Vec::new());
+    }
+    ensure!(runs("apt-get", &["--version"]), QEMU_BY_HAND);
+    let is_root = output_of(Command::new("id").arg("-u"))?.trim() == "0";
+    ensure!(
+        is_root || runs("sudo", &["--non-interactive", "true"]),
+        QEMU_BY_HAND
+    );
+    let apt_get = |words: &[&str]| {
+        let mut command = Command::new(if is_root { "apt-get" } else { "sudo" });
+        if !is_root {
+            command.args(["--non-interactive", "apt-get"]);
+        }
+        command.args(words).stdin(Stdio::null());
+        command
+    };
+    Ok(vec![
+        apt_get(&["update"]),
+        apt_get(&["install", "--yes", "--no-install-recommends", QEMU]),
+    ])
+}
+
+fn runs(program: &str, words: &[&str]) -> bool {
+    output_of(Command::new(program).args(words)).is_ok()
+}
+
+fn output_of(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{command:?} cannot be started"))?;
+    if !output.status.success() {
+        bail!("{command:?} failed: {}", output.status);
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -1,0 +1,109 @@
+//! The steps of `cargo verify`, in order.
+
+use crate::setup;
+use crate::step::Step;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests).to_path_buf()
+}
+
+/// Every step.
+pub fn all() -> Vec<Step> {
+    vec![
+        Step {
+            name: "targets",
+            purpose: "the compiler's targets, installed where they are missing",
+            commands: setup::install_targets,
+        },
+        Step {
+            name: "qemu-install",
+            purpose: "qemu-system-arm, installed if it is missing and we may",
+            commands: setup::install_qemu,
+        },
+        Step {
+            name: "format",
+            purpose: "the source as rustfmt writes it",
+            commands: || Ok(vec![cargo("fmt --all --check"), firmware("fmt --check")]),
+        },
+        Step {
+            name: "lints",
+            purpose: "clippy without a warning, the firmware's too",
+            commands: || {
+                Ok(vec![
+                    cargo("clippy --workspace --all-targets -- -D warnings"),
+                    firmware("clippy --release -- -D warnings"),
+                ])
+            },
+        },
+        Step {
+            name: "docs",
+            purpose: "documentation without a broken link",
+            commands: || {
+                let mut doc = cargo("doc --workspace --no-deps");
+                doc.env("RUSTDOCFLAGS", "-D warnings");
+                Ok(vec![doc])
+            },
+        },
+        Step {
+            name: "tests",
+            purpose: "the tests of core, host and the golden data",
+            commands: || Ok(vec![cargo("test --workspace -- --show-output")]),
+        },
+        Step {
+            name: "no-std",
+            purpose: "core compiles where there is no operating system",
+            commands: || {
+                Ok(["wasm32-unknown-unknown", "thumbv6m-none-eabi"]
+                    .map(|target| cargo(&format!("check --package pusht-core --target {target}")))
+                    .into())
+            },
+        },
+        Step {
+            name: "qemu",
+            purpose: "the firmware in QEMU against the host, bit for bit",
+            commands: || {
+                Ok(vec![cargo(
+                    "test --package pusht-tests --test qemu -- --include-ignored --show-output",
+                )])
+            },
+        },
+        Step {
+            name: "train-lints",
+            purpose: "clippy with the training framework",
+            commands: || {
+                Ok(vec![cargo(
+                    "clippy --package pusht-host --features train --all-targets -- -D warnings",
+                )])
+            },
+        },
+        Step {
+            name: "train",
+            purpose: "the tests of training",
+            commands: || {
+                Ok(vec![cargo(
+                    "test --package pusht-host --features train -- --show-output",
+                )])
+            },
+        },
+    ]
+}
+
+/// Cargo at the repository's root.
+fn cargo(words: &str) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .args(words.split_whitespace())
+        .current_dir(repository());
+    command
+}
+
+/// Cargo in the firmware's workspace.
+fn firmware(words: &str) -> Command {
+    let mut command = cargo(words);
+    command.current_dir(pusht_device::firmware_dir());
+    command
+}

@@ -13,7 +13,10 @@ extern crate std;
 pub mod error;
 pub mod noise;
 pub mod observation;
+pub mod policy;
 pub mod quant;
 pub mod receding_horizon;
+pub mod scheduler;
+pub mod unet;
 
 pub use error::Error;

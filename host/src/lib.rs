@@ -2,6 +2,7 @@
 
 pub mod cmd;
 pub mod data;
+pub mod float_engine;
 pub mod policy_file;
 #[cfg(feature = "train")]
 pub mod train;

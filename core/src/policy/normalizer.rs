@@ -1,0 +1,150 @@
+//! `LinearNormalizer`: normalised = raw * scale + offset, a scale and an offset a feature.
+
+use super::{PolicyError, expect_len};
+
+/// Scale and offset of every feature of a field (`obs` or `action`). `V` holds them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinearNormalizer<V> {
+    scale: V,
+    offset: V,
+}
+
+impl<V: AsRef<[f32]>> LinearNormalizer<V> {
+    /// The normaliser of these values, one a feature.
+    ///
+    /// # Errors
+    /// [`PolicyError::WrongLength`] if they are not equally many; [`PolicyError::Options`] if there is none, a
+    /// scale is zero, or a value is not finite.
+    pub fn new(scale: V, offset: V) -> Result<Self, PolicyError> {
+        let (scales, offsets) = (scale.as_ref(), offset.as_ref());
+        expect_len("normalizer offset", offsets.len(), scales.len())?;
+        if scales.is_empty() {
+            return Err(PolicyError::Options("a normalizer has no features"));
+        }
+        if scales.iter().chain(offsets).any(|v| !v.is_finite()) || scales.contains(&0.0) {
+            return Err(PolicyError::Options(
+                "a normalizer's scale is zero, or a value of it is not finite",
+            ));
+        }
+        Ok(Self { scale, offset })
+    }
+
+    /// Features of the field.
+    pub fn dim(&self) -> usize {
+        self.scale.as_ref().len()
+    }
+
+    /// Normalises `rows` (any number of rows of [`Self::dim`] values) in place.
+    pub fn normalize(&self, rows: &mut [f32]) {
+        self.each(rows, |x, scale, offset| x * scale + offset);
+    }
+
+    /// The inverse of [`Self::normalize`].
+    pub fn unnormalize(&self, rows: &mut [f32]) {
+        self.each(rows, |x, scale, offset| (x - offset) / scale);
+    }
+
+    fn each(&self, rows: &mut [f32], map: impl Fn(f32, f32, f32) -> f32) {
+        let (scale, offset) = (self.scale.as_ref(), self.offset.as_ref());
+        for row in rows.chunks_mut(self.dim()) {
+            for ((x, scale), offset) in row.iter_mut().zip(scale).zip(offset) {
+                *x = map(*x, *scale, *offset);
+            }
+        }
+    }
+}
+
+/// What a normaliser makes of its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FitMode {
+    /// The smallest and the largest value become `output_min` and `output_max`.
+    Limits,
+    /// Mean 0 and standard deviation 1.
+    Gaussian,
+}
+
+/// The options of `LinearNormalizer.fit`, with its defaults.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FitOptions {
+    /// Limits or moments.
+    pub mode: FitMode,
+    /// Largest normalised value.
+    pub output_max: f32,
+    /// Smallest normalised value.
+    pub output_min: f32,
+    /// A feature that varies less is not scaled.
+    pub range_eps: f32,
+    /// Whether the data is also shifted.
+    pub fit_offset: bool,
+}
+
+impl Default for FitOptions {
+    fn default() -> Self {
+        Self {
+            mode: FitMode::Limits,
+            output_max: 1.0,
+            output_min: -1.0,
+            range_eps: 1e-4,
+            fit_offset: true,
+        }
+    }
+}
+
+/// What data says of one feature (`input_stats`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FitStats {
+    /// Smallest value.
+    pub min: f32,
+    /// Largest value.
+    pub max: f32,
+    /// Mean.
+    pub mean: f32,
+    /// Standard deviation, with Bessel's correction as in PyTorch.
+    pub std: f32,
+}
+
+impl FitStats {
+    /// The statistics of one feature of data in rows of `dim` values; needs two rows for a deviation.
+    pub fn of(rows: &[f32], dim: usize, feature: usize) -> Self {
+        let values = || rows.iter().skip(feature).step_by(dim.max(1));
+        let count = values().count() as f64;
+        let mean = values().map(|v| f64::from(*v)).sum::<f64>() / count;
+        let squares: f64 = values()
+            .map(|v| (f64::from(*v) - mean) * (f64::from(*v) - mean))
+            .sum();
+        Self {
+            min: values().copied().fold(f32::INFINITY, f32::min),
+            max: values().copied().fold(f32::NEG_INFINITY, f32::max),
+            mean: mean as f32,
+            std: libm::sqrt(squares / (count - 1.0)) as f32,
+        }
+    }
+
+    /// Scale and offset of the feature (`normalizer.py`, `_fit`).
+    pub fn scale_and_offset(&self, options: &FitOptions) -> (f32, f32) {
+        let (low, high) = (options.output_min, options.output_max);
+        match (options.mode, options.fit_offset) {
+            (FitMode::Limits, true) => {
+                let range = self.max - self.min;
+                if range < options.range_eps {
+                    return (1.0, (high + low) / 2.0 - self.min);
+                }
+                let scale = (high - low) / range;
+                (scale, low - scale * self.min)
+            }
+            (FitMode::Limits, false) => {
+                let reach = low.abs().min(high.abs());
+                let magnitude = self.min.abs().max(self.max.abs());
+                match magnitude < options.range_eps {
+                    true => (1.0, 0.0),
+                    false => (reach / magnitude, 0.0),
+                }
+            }
+            (FitMode::Gaussian, shifted) => {
+                let ignored = self.std < options.range_eps;
+                let scale = if ignored { 1.0 } else { 1.0 / self.std };
+                (scale, if shifted { -self.mean * scale } else { 0.0 })
+            }
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! `DiffusionUnetLowdimPolicy`: observations in, actions out, in raw units.
+
+use super::sample::{Condition, SampleInput, Scheduler, conditional_sample, sample_scratch_len};
+use super::{LinearNormalizer, PolicyError, expect_len};
+use crate::scheduler::NoiseGenerator;
+use crate::unet::{ConditionalUnet1D, Observer, UnetConfig};
+use core::ops::Range;
+
+/// How the network learns of the observations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conditioning {
+    /// All at once, through FiLM (`obs_as_global_cond`).
+    Global,
+    /// Position by position, zero after the first `To` (`obs_as_local_cond`).
+    Local,
+    /// As part of the trajectory, whose first `To` rows hold them (inpainting).
+    Inpainting,
+}
+
+/// The options of `DiffusionUnetLowdimPolicy`, by its names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolicyOptions {
+    /// `Tp`.
+    pub horizon: usize,
+    /// `Do`.
+    pub obs_dim: usize,
+    /// `Da`.
+    pub action_dim: usize,
+    /// `Ta`.
+    pub n_action_steps: usize,
+    /// `To`.
+    pub n_obs_steps: usize,
+    /// Passes of the network.
+    pub num_inference_steps: usize,
+    /// How observations enter.
+    pub conditioning: Conditioning,
+    /// Whether only the executed actions are predicted. Global conditioning only.
+    pub pred_action_steps_only: bool,
+    /// Whether the first executed action is that of the newest observation (`To - 1`), or the one after (`To`).
+    pub oa_step_convention: bool,
+}
+
+impl PolicyOptions {
+    /// Positions of the trajectory that the network sees.
+    pub fn trajectory_len(&self) -> usize {
+        match self.pred_action_steps_only {
+            true => self.n_action_steps,
+            false => self.horizon,
+        }
+    }
+
+    /// Values of a position of that trajectory.
+    pub fn trajectory_dim(&self) -> usize {
+        match self.conditioning {
+            Conditioning::Inpainting => self.action_dim + self.obs_dim,
+            _ => self.action_dim,
+        }
+    }
+
+    /// Which of the predicted actions are executed.
+    pub fn action_steps(&self) -> Range<usize> {
+        let start = match (self.pred_action_steps_only, self.oa_step_convention) {
+            (true, _) => 0,
+            (false, true) => self.n_obs_steps.saturating_sub(1),
+            (false, false) => self.n_obs_steps,
+        };
+        start..start + self.n_action_steps
+    }
+
+    /// The sizes that the network must have.
+    fn check(&self, unet: &UnetConfig) -> Result<(), PolicyError> {
+        let global = self.n_obs_steps * self.obs_dim;
+        let (global, local) = match self.conditioning {
+            Conditioning::Global => (Some(global), None),
+            Conditioning::Local => (None, Some(self.obs_dim)),
+            Conditioning::Inpainting => (None, None),
+        };
+        let length = self.trajectory_len();
+        let rules = [
+            (
+                self.n_obs_steps >= 1 && self.n_action_steps >= 1 && self.num_inference_steps >= 1,
+                "n_obs_steps, n_action_steps and num_inference_steps must be at least 1",
+            ),
+            (
+                self.n_obs_steps <= self.horizon,
+                "n_obs_steps is larger than the horizon",
+            ),
+            (
+                self.action_steps().end <= length,
+                "the executed actions reach past the horizon",
+            ),
+            (
+                !self.pred_action_steps_only || self.conditioning == Conditioning::Global,
+                "pred_action_steps_only needs global conditioning",
+            ),
+            (
+                length.is_multiple_of(unet.length_multiple()),
+                "the predicted length must be divisible by 2 for each level of the network but the last",
+            ),
+            (
+                unet.input_dim == self.trajectory_dim(),
+                "input_dim of the network is not that of the trajectory",
+            ),
+            (
+                unet.global_cond_dim == global && unet.local_cond_dim == local,
+                "the network's conditions are not those of the observations",
+            ),
+        ];
+        match rules.iter().find(|(holds, _)| !holds) {
+            None => Ok(()),
+            Some((_, rule)) => Err(PolicyError::Options(rule)),
+        }
+    }
+}
+
+/// Where a prediction goes: raw units, whole horizon. The executed part is [`PolicyOptions::action_steps`].
+#[derive(Debug)]
+pub struct ActionPrediction<'a> {
+    /// B x [`PolicyOptions::trajectory_len`] x `Da`.
+    pub action_pred: &'a mut [f32],
+    /// When inpainting: B x Tp x `Do`.
+    pub obs_pred: Option<&'a mut [f32]>,
+}
+
+/// Network, scheduler and normalisers together. `W` and `V` hold their values, `T` is the scheduler's capacity.
+#[derive(Clone, Debug)]
+pub struct DiffusionUnetLowdimPolicy<'a, W, V, const T: usize> {
+    options: PolicyOptions,
+    unet: ConditionalUnet1D<W>,
+    scheduler: Scheduler<'a, T>,
+    obs_normalizer: LinearNormalizer<V>,
+    action_normalizer: LinearNormalizer<V>,
+}
+
+impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPolicy<'a, W, V, T> {
+    /// Puts the parts together, checks that they fit, and sets the scheduler's steps.
+    ///
+    /// # Errors
+    /// [`PolicyError::Options`], [`PolicyError::WrongLength`], or the scheduler's.
+    pub fn new(
+        options: PolicyOptions,
+        unet: ConditionalUnet1D<W>,
+        mut scheduler: Scheduler<'a, T>,
+        obs_normalizer: LinearNormalizer<V>,
+        action_normalizer: LinearNormalizer<V>,
+    ) -> Result<Self, PolicyError> {
+        options.check(unet.config())?;
+        let (obs, action) = (obs_normalizer.dim(), action_normalizer.dim());
+        expect_len("normalizer of obs", obs, options.obs_dim)?;
+        expect_len("normalizer of action", action, options.action_dim)?;
+        scheduler.set_timesteps(options.num_inference_steps)?;
+        Ok(Self {
+            options,
+            unet,
+            scheduler,
+            obs_normalizer,
+            action_normalizer,
+        })
+    }
+
+    /// Its options.
+    pub fn options(&self) -> &PolicyOptions {
+        &self.options
+    }
+
+    /// Its network.
+    pub fn unet(&self) -> &ConditionalUnet1D<W> {
+        &self.unet
+    }
+
+    /// Its scheduler, the inference steps set.
+    pub fn scheduler(&self) -> &Scheduler<'a, T> {
+        &self.scheduler
+    }
+
+    /// Changes the number of passes.
+    ///
+    /// # Errors
+    /// [`PolicyError::Scheduler`]; the policy is then as before.
+    pub fn set_num_inference_steps(&mut self, passes: usize) -> Result<(), PolicyError> {
+        self.scheduler.set_timesteps(passes)?;
+        self.options.num_inference_steps = passes;
+        Ok(())
+    }
+
+    /// Values of scratch that [`Self::predict_action`] needs for `batch` plans.
+    pub fn scratch_len(&self, batch: usize) -> usize {
+        let (length, config) = (self.options.trajectory_len(), self.unet.config());
+        sample_scratch_len(config, batch, length)
+            + batch * length * config.input_dim
+            + self.observed_len(batch)
+    }
+
+    /// Values of `mask` that [`Self::predict_action`] needs for `batch` plans: none unless inpainting.
+    pub fn mask_len(&self, batch: usize) -> usize {
+        match self.options.conditioning {
+            Conditioning::Inpainting => {
+                batch * self.options.horizon * self.options.trajectory_dim()
+            }
+            _ => 0,
+        }
+    }
+
+    /// Values of the normalised observations in the shape that the network takes.
+    fn observed_len(&self, batch: usize) -> usize {
+        let PolicyOptions {
+            obs_dim,
+            n_obs_steps,
+            horizon,
+            ..
+        } = self.options;
+        batch
+            * match self.options.conditioning {
+                Conditioning::Global => n_obs_steps * obs_dim,
+                Conditioning::Local => horizon * obs_dim,
+                Conditioning::Inpainting => horizon * self.options.trajectory_dim(),
+            }
+    }
+
+    /// Predicts actions from `obs` (B x `To` x `Do`, raw, oldest first). `scratch` and `mask` have at least
+    /// [`Self::scratch_len`] and [`Self::mask_len`] values.
+    ///
+    /// # Errors
+    /// [`PolicyError::NonFiniteObservation`], [`PolicyError::WrongLength`].
+    pub fn predict_action<O: Observer>(
+        &self,
+        obs: &[f32],
+        generator: &mut (impl NoiseGenerator + ?Sized),
+        to: ActionPrediction<'_>,
+        (scratch, mask): (&mut [f32], &mut [bool]),
+        observer: &mut O,
+    ) -> Result<(), PolicyError> {
+        let options = &self.options;
+        let row = options.n_obs_steps * options.obs_dim;
+        let batch = obs.len() / row;
+        expect_len("obs", obs.len(), batch.max(1) * row)?;
+        let len = batch * options.trajectory_len() * options.trajectory_dim();
+        self.check_output(batch, &to)?;
+        let needed = (self.scratch_len(batch), self.mask_len(batch));
+        if scratch.len() < needed.0 || mask.len() < needed.1 {
+            return expect_len(
+                "scratch and mask",
+                scratch.len() + mask.len(),
+                needed.0 + needed.1,
+            );
+        }
+        if obs.iter().any(|v| !v.is_finite()) {
+            return Err(PolicyError::NonFiniteObservation);
+        }
+        let (trajectory, scratch) = scratch.split_at_mut(len);
+        let (observed, scratch) = scratch.split_at_mut(self.observed_len(batch));
+        self.lay_out(obs, observed, mask);
+        let mut input = SampleInput {
+            batch,
+            condition: None,
+            local_cond: None,
+            global_cond: None,
+        };
+        match options.conditioning {
+            Conditioning::Global => input.global_cond = Some(observed),
+            Conditioning::Local => input.local_cond = Some(observed),
+            Conditioning::Inpainting => {
+                let (data, mask) = (&*observed, &mask[..needed.1]);
+                input.condition = Some(Condition { data, mask });
+            }
+        }
+        let model = (&self.unet, &self.scheduler);
+        conditional_sample(model, &input, generator, trajectory, scratch, observer)?;
+        self.hand_over(trajectory, to);
+        Ok(())
+    }
+
+    fn check_output(&self, batch: usize, to: &ActionPrediction<'_>) -> Result<(), PolicyError> {
+        let rows = batch * self.options.trajectory_len();
+        let actions = rows * self.options.action_dim;
+        expect_len("action_pred", to.action_pred.len(), actions)?;
+        match &to.obs_pred {
+            None => Ok(()),
+            Some(_) if self.options.conditioning != Conditioning::Inpainting => Err(
+                PolicyError::Options("observations are predicted only when inpainting"),
+            ),
+            Some(obs) => expect_len("obs_pred", obs.len(), rows * self.options.obs_dim),
+        }
+    }
+
+    /// Normalises `obs` into the shape that the network takes; when inpainting, `mask` marks the known values.
+    fn lay_out(&self, obs: &[f32], observed: &mut [f32], mask: &mut [bool]) {
+        let options = &self.options;
+        let (obs_dim, row) = (options.obs_dim, options.n_obs_steps * options.obs_dim);
+        let plans = obs.chunks_exact(row);
+        observed.fill(0.0);
+        mask.fill(false);
+        match options.conditioning {
+            Conditioning::Global => {
+                observed.copy_from_slice(obs);
+                self.obs_normalizer.normalize(observed);
+            }
+            Conditioning::Local => {
+                for (to, from) in observed
+                    .chunks_exact_mut(options.horizon * obs_dim)
+                    .zip(plans)
+                {
+                    to[..row].copy_from_slice(from);
+                    self.obs_normalizer.normalize(&mut to[..row]);
+                }
+            }
+            Conditioning::Inpainting => {
+                let dim = options.trajectory_dim();
+                let plan_len = options.horizon * dim;
+                for (plan, from) in plans.enumerate() {
+                    for (step, values) in from.chunks_exact(obs_dim).enumerate() {
+                        let end = plan * plan_len + (step + 1) * dim;
+                        let place = end - obs_dim..end;
+                        observed[place.clone()].copy_from_slice(values);
+                        self.obs_normalizer.normalize(&mut observed[place.clone()]);
+                        mask[place].fill(true);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Splits the trajectory into actions and observations and un-normalises them.
+    fn hand_over(&self, trajectory: &[f32], mut to: ActionPrediction<'_>) {
+        let PolicyOptions {
+            action_dim,
+            obs_dim,
+            ..
+        } = self.options;
+        let rows = trajectory.chunks_exact(self.options.trajectory_dim());
+        for (index, row) in rows.enumerate() {
+            let (action, obs) = row.split_at(action_dim);
+            to.action_pred[index * action_dim..][..action_dim].copy_from_slice(action);
+            if let Some(out) = &mut to.obs_pred {
+                out[index * obs_dim..][..obs_dim].copy_from_slice(obs);
+            }
+        }
+        self.action_normalizer.unnormalize(to.action_pred);
+        if let Some(out) = to.obs_pred {
+            self.obs_normalizer.unnormalize(out);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Sampling a trajectory: noise in, N passes of the network, a trajectory out.
+
+use super::{PolicyError, expect_len};
+use crate::scheduler::{
+    DdimOptions, DdimScheduler, DdpmScheduler, NoiseGenerator, SchedulerError, StepOutput,
+};
+use crate::unet::{ConditionalUnet1D, Observer, UnetConfig, UnetInput};
+
+/// One of the two samplers, with what its steps take besides.
+#[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)]
+pub enum Scheduler<'a, const T: usize> {
+    /// Stochastic.
+    Ddpm(DdpmScheduler<'a, T>),
+    /// Deterministic at eta 0.
+    Ddim(DdimScheduler<'a, T>, DdimOptions),
+}
+
+impl<const T: usize> Scheduler<'_, T> {
+    /// Visits `num_inference_steps` steps from now on.
+    ///
+    /// # Errors
+    /// [`SchedulerError::InferenceSteps`].
+    pub fn set_timesteps(&mut self, num_inference_steps: usize) -> Result<(), SchedulerError> {
+        match self {
+            Self::Ddpm(ddpm) => ddpm.set_timesteps(num_inference_steps),
+            Self::Ddim(ddim, _) => ddim.set_timesteps(num_inference_steps),
+        }
+    }
+
+    /// The steps that sampling visits.
+    pub fn timesteps(&self) -> &[usize] {
+        match self {
+            Self::Ddpm(ddpm) => ddpm.schedule().timesteps(),
+            Self::Ddim(ddim, _) => ddim.schedule().timesteps(),
+        }
+    }
+
+    fn needs_noise(&self, timestep: usize) -> bool {
+        match self {
+            Self::Ddpm(ddpm) => ddpm.needs_noise(timestep),
+            Self::Ddim(_, options) => options.eta > 0.0,
+        }
+    }
+
+    fn step(
+        &self,
+        model_output: &[f32],
+        timestep: usize,
+        sample: &[f32],
+        noise: Option<&[f32]>,
+        to: StepOutput<'_>,
+    ) -> Result<(), SchedulerError> {
+        match self {
+            Self::Ddpm(ddpm) => ddpm.step(model_output, timestep, sample, noise, to),
+            Self::Ddim(ddim, options) => {
+                ddim.step(model_output, timestep, sample, *options, noise, to)
+            }
+        }
+    }
+}
+
+/// Values of a trajectory that are known: `data` where `mask`. Both have the trajectory's shape.
+#[derive(Clone, Copy, Debug)]
+pub struct Condition<'a> {
+    /// What is known.
+    pub data: &'a [f32],
+    /// Where.
+    pub mask: &'a [bool],
+}
+
+impl Condition<'_> {
+    fn apply(&self, trajectory: &mut [f32]) {
+        for ((value, known), mask) in trajectory.iter_mut().zip(self.data).zip(self.mask) {
+            if *mask {
+                *value = *known;
+            }
+        }
+    }
+}
+
+/// What a trajectory is sampled from.
+#[derive(Clone, Copy, Debug)]
+pub struct SampleInput<'a> {
+    /// `B`.
+    pub batch: usize,
+    /// Known values, if any.
+    pub condition: Option<Condition<'a>>,
+    /// B x Tp x `local_cond_dim`.
+    pub local_cond: Option<&'a [f32]>,
+    /// B x `global_cond_dim`.
+    pub global_cond: Option<&'a [f32]>,
+}
+
+/// Values of scratch that [`conditional_sample`] needs for B x `length` x `input_dim` values.
+pub fn sample_scratch_len(unet: &UnetConfig, batch: usize, length: usize) -> usize {
+    unet.scratch_len(batch, length) + 4 * batch * length * unet.input_dim
+}
+
+/// Samples a trajectory (B x Tp x `input_dim`, normalised) into `trajectory`.
+///
+/// The known values are put in before each pass and once after the last (diffusion_policy's
+/// `conditional_sample`). `generator` draws the initial noise of the whole batch, then that of each step that adds
+/// some. `scratch` has at least [`sample_scratch_len`] values.
+///
+/// # Errors
+/// Those of the network and of the scheduler, and [`PolicyError::WrongLength`].
+pub fn conditional_sample<W: AsRef<[f32]>, const T: usize, O: Observer>(
+    (unet, scheduler): (&ConditionalUnet1D<W>, &Scheduler<'_, T>),
+    input: &SampleInput<'_>,
+    generator: &mut (impl NoiseGenerator + ?Sized),
+    trajectory: &mut [f32],
+    scratch: &mut [f32],
+    observer: &mut O,
+) -> Result<(), PolicyError> {
+    let len = trajectory.len();
+    if let Some(condition) = input.condition {
+        expect_len("condition data", condition.data.len(), len)?;
+        expect_len("condition mask", condition.mask.len(), len)?;
+    }
+    if input.batch == 0 || scratch.len() < 4 * len {
+        return expect_len("scratch", scratch.len(), 4 * len);
+    }
+    let plan_len = len / input.batch;
+    let (model_output, scratch) = scratch.split_at_mut(len);
+    let (noise, scratch) = scratch.split_at_mut(len);
+    let (previous, scratch) = scratch.split_at_mut(len);
+    let (original, scratch) = scratch.split_at_mut(len);
+
+    generator.fill(trajectory);
+    for &timestep in scheduler.timesteps() {
+        if let Some(condition) = input.condition {
+            condition.apply(trajectory);
+        }
+        let pass = UnetInput {
+            batch: input.batch,
+            sample: trajectory,
+            timesteps: &[timestep as f32],
+            local_cond: input.local_cond,
+            global_cond: input.global_cond,
+        };
+        unet.forward(&pass, model_output, scratch, observer)?;
+        if scheduler.needs_noise(timestep) {
+            generator.fill(noise);
+        }
+        for start in (0..len).step_by(plan_len) {
+            let plan = start..start + plan_len;
+            let to = StepOutput {
+                prev_sample: &mut previous[plan.clone()],
+                pred_original_sample: &mut original[plan.clone()],
+            };
+            let (output, sample) = (&model_output[plan.clone()], &trajectory[plan.clone()]);
+            scheduler.step(output, timestep, sample, Some(&noise[plan]), to)?;
+        }
+        trajectory.copy_from_slice(previous);
+    }
+    if let Some(condition) = input.condition {
+        condition.apply(trajectory);
+    }
+    Ok(())
+}

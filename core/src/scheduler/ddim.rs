@@ -1,0 +1,164 @@
+//! Denoising diffusion implicit models (Song et al. 2020, arXiv 2010.02502).
+
+use super::prediction::{Mixture, predict_original};
+use super::{
+    BetaSchedule, NoiseSchedule, PredictionType, SchedulerConfig, SchedulerError, StepOutput,
+    expect_len,
+};
+
+/// Diffusers' `DDIMScheduler`.
+#[derive(Clone, Debug)]
+pub struct DdimScheduler<'a, const T: usize> {
+    config: SchedulerConfig<'a>,
+    schedule: NoiseSchedule<T>,
+    /// abar of the step before the first.
+    final_alpha_cumprod: f32,
+    num_inference_steps: Option<usize>,
+}
+
+/// The arguments of one DDIM step that have defaults.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DdimOptions {
+    /// Weight of the noise that a step adds: 0 is deterministic, 1 is DDPM.
+    pub eta: f32,
+    /// Whether the predicted noise is recomputed from the clipped x_0.
+    pub use_clipped_model_output: bool,
+}
+
+impl<'a, const T: usize> DdimScheduler<'a, T> {
+    /// The schedule of `config`; it steps only after [`Self::set_timesteps`].
+    ///
+    /// # Errors
+    /// [`SchedulerError::Capacity`], [`SchedulerError::NotImplemented`], [`SchedulerError::WrongLength`].
+    pub fn new(config: SchedulerConfig<'a>) -> Result<Self, SchedulerError> {
+        let sigmoid = BetaSchedule::Sigmoid;
+        if config.beta_schedule == sigmoid && config.trained_betas.is_none() {
+            return Err(SchedulerError::NotImplemented(sigmoid));
+        }
+        let schedule = NoiseSchedule::new(&config)?;
+        Ok(Self {
+            config,
+            final_alpha_cumprod: match config.set_alpha_to_one {
+                true => 1.0,
+                false => schedule.alphas_cumprod()[0],
+            },
+            schedule,
+            num_inference_steps: None,
+        })
+    }
+
+    /// Its options.
+    pub fn config(&self) -> &SchedulerConfig<'a> {
+        &self.config
+    }
+
+    /// Its forward process, with `add_noise` and `get_velocity`.
+    pub fn schedule(&self) -> &NoiseSchedule<T> {
+        &self.schedule
+    }
+
+    /// Visits `num_inference_steps` steps from now on.
+    ///
+    /// # Errors
+    /// [`SchedulerError::InferenceSteps`].
+    pub fn set_timesteps(&mut self, num_inference_steps: usize) -> Result<(), SchedulerError> {
+        self.schedule
+            .set_timesteps(&self.config, num_inference_steps)?;
+        self.num_inference_steps = Some(num_inference_steps);
+        Ok(())
+    }
+
+    /// The step that `timestep` leads to: `num_train_timesteps / num_inference_steps` (rounded down) before it,
+    /// whatever the spacing, as upstream; None below zero.
+    ///
+    /// # Errors
+    /// [`SchedulerError::NoInferenceSteps`].
+    pub fn previous_timestep(&self, timestep: usize) -> Result<Option<usize>, SchedulerError> {
+        let count = self
+            .num_inference_steps
+            .ok_or(SchedulerError::NoInferenceSteps)?;
+        Ok(timestep.checked_sub(self.config.num_train_timesteps / count))
+    }
+
+    /// sigma_t^2 at eta = 1 of the step from `timestep` to `previous` (arXiv 2010.02502, eq. 16).
+    ///
+    /// # Errors
+    /// [`SchedulerError::TimestepOutOfRange`].
+    pub fn variance(
+        &self,
+        timestep: usize,
+        previous: Option<usize>,
+    ) -> Result<f32, SchedulerError> {
+        let (alpha_prod, alpha_prod_prev) = self.alpha_prods(timestep, previous)?;
+        let ratio = (1.0 - alpha_prod_prev) / (1.0 - alpha_prod);
+        Ok(ratio * (1.0 - alpha_prod / alpha_prod_prev))
+    }
+
+    /// One step of the reverse process (arXiv 2010.02502, eq. 12): from x_t (`sample`) and the network's output to
+    /// the sample of [`Self::previous_timestep`]. `noise` is needed where eta > 0.
+    ///
+    /// # Errors
+    /// [`SchedulerError::WrongLength`], [`SchedulerError::NoiseMissing`], [`SchedulerError::TimestepOutOfRange`],
+    /// [`SchedulerError::NoInferenceSteps`].
+    pub fn step(
+        &self,
+        model_output: &[f32],
+        timestep: usize,
+        sample: &[f32],
+        options: DdimOptions,
+        noise: Option<&[f32]>,
+        to: StepOutput<'_>,
+    ) -> Result<(), SchedulerError> {
+        let len = sample.len();
+        expect_len("model_output", model_output.len(), len)?;
+        expect_len("prev_sample", to.prev_sample.len(), len)?;
+        expect_len("pred_original_sample", to.pred_original_sample.len(), len)?;
+        let before = self.previous_timestep(timestep)?;
+        let (alpha_prod, alpha_prod_prev) = self.alpha_prods(timestep, before)?;
+        let mixture = Mixture::new(alpha_prod);
+        let (previous, original) = (to.prev_sample, to.pred_original_sample);
+        let inputs = (model_output, sample);
+        predict_original(&self.config, mixture, inputs, original, previous);
+
+        let deviation = options.eta * libm::sqrtf(self.variance(timestep, before)?);
+        let of_original = libm::sqrtf(alpha_prod_prev);
+        let of_noise = libm::sqrtf(1.0 - alpha_prod_prev - deviation * deviation);
+        for i in 0..len {
+            let predicted = match options.use_clipped_model_output {
+                true => mixture.noise(original[i], sample[i]),
+                false => self.predicted_noise(mixture, model_output[i], sample[i]),
+            };
+            previous[i] = of_original * original[i] + of_noise * predicted;
+        }
+        if options.eta > 0.0 {
+            let noise = noise.ok_or(SchedulerError::NoiseMissing)?;
+            expect_len("noise", noise.len(), len)?;
+            for (previous, noise) in previous.iter_mut().zip(noise) {
+                *previous += deviation * noise;
+            }
+        }
+        Ok(())
+    }
+
+    /// The noise that the network's output implies, before any clipping.
+    fn predicted_noise(&self, mixture: Mixture, output: f32, sample: f32) -> f32 {
+        match self.config.prediction_type {
+            PredictionType::Epsilon => output,
+            PredictionType::Sample => mixture.noise(output, sample),
+            PredictionType::VPrediction => mixture.signal * output + mixture.spread * sample,
+        }
+    }
+
+    /// abar of `timestep` and of the step before it.
+    fn alpha_prods(
+        &self,
+        timestep: usize,
+        previous: Option<usize>,
+    ) -> Result<(f32, f32), SchedulerError> {
+        let before = match previous {
+            Some(previous) => self.schedule.alpha_prod(previous)?,
+            None => self.final_alpha_cumprod,
+        };
+        Ok((self.schedule.alpha_prod(timestep)?, before))
+    }
+}

@@ -1,0 +1,401 @@
+//! The layers of the network: found by name, checked against their shapes and packed into one slice, in one walk.
+
+use super::kernels::{PANEL, PackedMatrix};
+use super::taps::ModulePath;
+use super::{FINAL_CONV_N_GROUPS, MAX_LEVELS, UnetConfig, UnetError};
+use core::fmt::Arguments;
+use heapless::Vec;
+
+/// Where weights come from: tensors by their name in PyTorch's state dict.
+pub trait TensorSource {
+    /// Shape and row-major values of the tensor `name`.
+    fn tensor(&self, name: &str) -> Option<(&[usize], &[f32])>;
+}
+
+/// A [`PackedMatrix`] by its place in the packed weights.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Matrix {
+    at: usize,
+    pub depth: usize,
+    pub columns: usize,
+}
+
+impl Matrix {
+    fn panels_len(self) -> usize {
+        self.columns.div_ceil(PANEL) * PANEL * self.depth
+    }
+
+    pub fn of(self, weights: &[f32]) -> PackedMatrix<'_> {
+        let bias_at = self.at + self.panels_len();
+        PackedMatrix {
+            panels: &weights[self.at..bias_at],
+            bias: &weights[bias_at..bias_at + self.columns],
+            depth: self.depth,
+        }
+    }
+}
+
+/// Weight and bias of a GroupNorm.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Norm {
+    at: usize,
+    channels: usize,
+    pub groups: usize,
+}
+
+impl Norm {
+    pub fn of(self, weights: &[f32]) -> (&[f32], &[f32]) {
+        weights[self.at..self.at + 2 * self.channels].split_at(self.channels)
+    }
+}
+
+/// Convolution, normalisation, Mish.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ConvBlock {
+    pub conv: Matrix,
+    pub norm: Norm,
+}
+
+/// Two convolution blocks with FiLM between them, and a way around.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ResidualBlock {
+    pub blocks: [ConvBlock; 2],
+    pub film: Matrix,
+    /// None where input and output have as many channels: the input itself is added then.
+    pub residual_conv: Option<Matrix>,
+}
+
+/// ConvTranspose1d(4, stride 2, padding 1) as two products, one for the even and one for the odd positions:
+/// y[2i] = x[i-1] w[3] + x[i] w[1] and y[2i+1] = x[i] w[2] + x[i+1] w[0].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Upsample {
+    pub even: Matrix,
+    pub odd: Matrix,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DownLevel {
+    pub resnets: [ResidualBlock; 2],
+    /// None at the last level.
+    pub downsample: Option<Matrix>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UpLevel {
+    /// Channels of the concatenation with the skip.
+    pub in_channels: usize,
+    pub resnets: [ResidualBlock; 2],
+    pub upsample: Upsample,
+}
+
+/// The whole network.
+#[derive(Clone, Debug)]
+pub(super) struct Layers {
+    pub step_encoder: [Matrix; 2],
+    pub local: Option<ResidualBlock>,
+    pub down: Vec<DownLevel, MAX_LEVELS>,
+    pub mid: [ResidualBlock; 2],
+    pub up: Vec<UpLevel, MAX_LEVELS>,
+    pub final_block: ConvBlock,
+    pub final_conv: Matrix,
+}
+
+/// Walks the network; without a source it only counts.
+pub(super) struct Packer<'s, S> {
+    config: &'s UnetConfig,
+    source: Option<(&'s S, &'s mut [f32])>,
+    used: usize,
+    n_parameters: usize,
+    path: ModulePath,
+}
+
+/// A source of nothing, for counting.
+pub(super) struct NoTensors;
+
+impl TensorSource for NoTensors {
+    fn tensor(&self, _: &str) -> Option<(&[usize], &[f32])> {
+        None
+    }
+}
+
+/// What a walk counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub packed: usize,
+    pub parameters: usize,
+}
+
+/// Counts the network of `config`, which must have been checked.
+pub(super) fn count(config: &UnetConfig) -> Result<(Layers, Counts), UnetError> {
+    walk::<NoTensors>(config, None)
+}
+
+/// Packs the tensors of `source` into `packed`.
+pub(super) fn pack<S: TensorSource>(
+    config: &UnetConfig,
+    source: &S,
+    packed: &mut [f32],
+) -> Result<Layers, UnetError> {
+    walk(config, Some((source, packed))).map(|(layers, _)| layers)
+}
+
+fn walk<'s, S: TensorSource>(
+    config: &'s UnetConfig,
+    source: Option<(&'s S, &'s mut [f32])>,
+) -> Result<(Layers, Counts), UnetError> {
+    let mut packer = Packer {
+        config,
+        source,
+        used: 0,
+        n_parameters: 0,
+        path: ModulePath::default(),
+    };
+    let layers = packer.network()?;
+    let counts = Counts {
+        packed: packer.used,
+        parameters: packer.n_parameters,
+    };
+    Ok((layers, counts))
+}
+
+impl<S: TensorSource> Packer<'_, S> {
+    fn network(&mut self) -> Result<Layers, UnetError> {
+        let config = self.config;
+        let dims = config.down_dims.as_slice();
+        let (start, last) = (dims[0], dims[dims.len() - 1]);
+        let embed = config.diffusion_step_embed_dim;
+        let step_encoder = [
+            self.linear(format_args!("diffusion_step_encoder.1"), (embed, 4 * embed))?,
+            self.linear(format_args!("diffusion_step_encoder.3"), (4 * embed, embed))?,
+        ];
+        let local = match config.local_cond_dim {
+            None => None,
+            Some(dim) => Some(self.residual(format_args!("local_cond_encoder.0"), (dim, start))?),
+        };
+        let mut down = Vec::new();
+        for level in 0..dims.len() {
+            let _ = down.push(self.down_level(level)?);
+        }
+        let mid = [
+            self.residual(format_args!("mid_modules.0"), (last, last))?,
+            self.residual(format_args!("mid_modules.1"), (last, last))?,
+        ];
+        let mut up = Vec::new();
+        for (index, pair) in dims.windows(2).rev().enumerate() {
+            let _ = up.push(self.up_level(index, pair[0], pair[1])?);
+        }
+        let groups = FINAL_CONV_N_GROUPS;
+        let block = format_args!("final_conv.0");
+        let final_block = self.within(block, |p| p.conv_block((start, start), groups))?;
+        let output = format_args!("final_conv.1");
+        let final_conv = self.within(output, |p| p.conv(1, (start, config.input_dim)))?;
+        Ok(Layers {
+            step_encoder,
+            local,
+            down,
+            mid,
+            up,
+            final_block,
+            final_conv,
+        })
+    }
+
+    fn down_level(&mut self, level: usize) -> Result<DownLevel, UnetError> {
+        let dims = self.config.down_dims.as_slice();
+        let dim_out = dims[level];
+        let dim_in = match level {
+            0 => self.config.input_dim,
+            _ => dims[level - 1],
+        };
+        let is_last = level + 1 == dims.len();
+        self.within(format_args!("down_modules.{level}"), |p| {
+            Ok(DownLevel {
+                resnets: [
+                    p.residual(format_args!("0"), (dim_in, dim_out))?,
+                    p.residual(format_args!("1"), (dim_out, dim_out))?,
+                ],
+                downsample: match is_last {
+                    true => None,
+                    false => {
+                        Some(p.within(format_args!("2.conv"), |p| p.conv(3, (dim_out, dim_out)))?)
+                    }
+                },
+            })
+        })
+    }
+
+    fn up_level(&mut self, index: usize, upper: usize, lower: usize) -> Result<UpLevel, UnetError> {
+        self.within(format_args!("up_modules.{index}"), |p| {
+            Ok(UpLevel {
+                in_channels: 2 * lower,
+                resnets: [
+                    p.residual(format_args!("0"), (2 * lower, upper))?,
+                    p.residual(format_args!("1"), (upper, upper))?,
+                ],
+                upsample: p.within(format_args!("2.conv"), |p| p.upsample(upper))?,
+            })
+        })
+    }
+
+    fn residual(
+        &mut self,
+        part: Arguments<'_>,
+        (dim_in, dim_out): (usize, usize),
+    ) -> Result<ResidualBlock, UnetError> {
+        let groups = self.config.n_groups;
+        let cond_dim = self.config.cond_dim();
+        let film_dim = dim_out * (1 + usize::from(self.config.cond_predict_scale));
+        self.within(part, |p| {
+            Ok(ResidualBlock {
+                blocks: [
+                    p.within(format_args!("blocks.0"), |p| {
+                        p.conv_block((dim_in, dim_out), groups)
+                    })?,
+                    p.within(format_args!("blocks.1"), |p| {
+                        p.conv_block((dim_out, dim_out), groups)
+                    })?,
+                ],
+                film: p.linear(format_args!("cond_encoder.1"), (cond_dim, film_dim))?,
+                residual_conv: match dim_in == dim_out {
+                    true => None,
+                    false => Some(p.within(format_args!("residual_conv"), |p| {
+                        p.conv(1, (dim_in, dim_out))
+                    })?),
+                },
+            })
+        })
+    }
+
+    fn conv_block(&mut self, dims: (usize, usize), groups: usize) -> Result<ConvBlock, UnetError> {
+        let taps = self.config.kernel_size;
+        Ok(ConvBlock {
+            conv: self.within(format_args!("block.0"), |p| p.conv(taps, dims))?,
+            norm: self.within(format_args!("block.1"), |p| p.norm(dims.1, groups))?,
+        })
+    }
+
+    /// Linear: weight (out, in).
+    fn linear(
+        &mut self,
+        part: Arguments<'_>,
+        (dim_in, dim_out): (usize, usize),
+    ) -> Result<Matrix, UnetError> {
+        self.within(part, |p| {
+            p.n_parameters += dim_out * (dim_in + 1);
+            p.matrix(&[dim_out, dim_in], (dim_in, dim_out), |row, column| {
+                column * dim_in + row
+            })
+        })
+    }
+
+    /// Conv1d: weight (out, in, taps), packed so that row `tap * in + i` of the matrix meets channel i of that tap.
+    fn conv(
+        &mut self,
+        taps: usize,
+        (dim_in, dim_out): (usize, usize),
+    ) -> Result<Matrix, UnetError> {
+        self.n_parameters += dim_out * (dim_in * taps + 1);
+        let shape = [dim_out, dim_in, taps];
+        self.matrix(&shape, (taps * dim_in, dim_out), |row, column| {
+            (column * dim_in + row % dim_in) * taps + row / dim_in
+        })
+    }
+
+    /// ConvTranspose1d: weight (in, out, 4).
+    fn upsample(&mut self, dim: usize) -> Result<Upsample, UnetError> {
+        const TAPS: usize = 4;
+        self.n_parameters += dim * (dim * TAPS + 1);
+        let shape = [dim, dim, TAPS];
+        let mut half = |tap_of_row: [usize; 2]| {
+            self.matrix(&shape, (2 * dim, dim), |row, column| {
+                ((row % dim) * dim + column) * TAPS + tap_of_row[row / dim]
+            })
+        };
+        Ok(Upsample {
+            even: half([3, 1])?,
+            odd: half([2, 0])?,
+        })
+    }
+
+    fn norm(&mut self, channels: usize, groups: usize) -> Result<Norm, UnetError> {
+        let at = self.used;
+        self.n_parameters += 2 * channels;
+        self.used += 2 * channels;
+        if let Some((source, packed)) = self.source.as_mut() {
+            let (weight, bias) = packed[at..self.used].split_at_mut(channels);
+            weight.copy_from_slice(find(*source, &mut self.path, "weight", &[channels])?);
+            bias.copy_from_slice(find(*source, &mut self.path, "bias", &[channels])?);
+        }
+        Ok(Norm {
+            at,
+            channels,
+            groups,
+        })
+    }
+
+    /// Packs `weight` (of `shape`) and `bias` of the module at the path; `index_of(row, column)` is an element's place.
+    fn matrix(
+        &mut self,
+        shape: &[usize],
+        (depth, columns): (usize, usize),
+        index_of: impl Fn(usize, usize) -> usize,
+    ) -> Result<Matrix, UnetError> {
+        let matrix = Matrix {
+            at: self.used,
+            depth,
+            columns,
+        };
+        let bias_at = self.used + matrix.panels_len();
+        self.used = bias_at + columns;
+        let Some((source, packed)) = self.source.as_mut() else {
+            return Ok(matrix);
+        };
+        let weight = find(*source, &mut self.path, "weight", shape)?;
+        let bias = find(*source, &mut self.path, "bias", &[columns])?;
+        let panels = packed[matrix.at..bias_at].chunks_exact_mut(depth * PANEL);
+        for (index, panel) in panels.enumerate() {
+            for (row, values) in panel.chunks_exact_mut(PANEL).enumerate() {
+                for (lane, value) in values.iter_mut().enumerate() {
+                    let column = index * PANEL + lane;
+                    *value = match column < columns {
+                        true => weight[index_of(row, column)],
+                        false => 0.0,
+                    };
+                }
+            }
+        }
+        packed[bias_at..bias_at + columns].copy_from_slice(bias);
+        Ok(matrix)
+    }
+
+    fn within<R>(
+        &mut self,
+        part: Arguments<'_>,
+        module: impl FnOnce(&mut Self) -> Result<R, UnetError>,
+    ) -> Result<R, UnetError> {
+        let before = self.path.enter(part);
+        let result = module(self);
+        self.path.leave(before);
+        result
+    }
+}
+
+/// The tensor `kind` of the module at `path`, if its shape is `shape`.
+fn find<'s, S: TensorSource>(
+    source: &'s S,
+    path: &mut ModulePath,
+    kind: &str,
+    shape: &[usize],
+) -> Result<&'s [f32], UnetError> {
+    let before = path.enter(format_args!("{kind}"));
+    let name = path.clone();
+    path.leave(before);
+    let Some((got, values)) = source.tensor(name.as_str()) else {
+        return Err(UnetError::MissingTensor(name));
+    };
+    let len: usize = shape.iter().product();
+    match got == shape && values.len() == len {
+        true => Ok(values),
+        false => Err(UnetError::TensorShape(name)),
+    }
+}

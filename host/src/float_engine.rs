@@ -1,0 +1,311 @@
+//! The float policy as a planner: a file in, actions out. The oracle of the integer engine.
+
+use crate::policy_file::{self, PolicyConfig, SchedulerKind, Tensors};
+use anyhow::{Context, Result, bail, ensure};
+use pusht_core::Error;
+use pusht_core::noise::{Noise, NoiseSource};
+use pusht_core::observation::{MAX_OBSERVATION_DIM, STATE_DIM, observe};
+use pusht_core::policy::{
+    ActionPrediction, Conditioning, DiffusionUnetLowdimPolicy, LinearNormalizer, PolicyError,
+    PolicyOptions, Scheduler,
+};
+use pusht_core::receding_horizon::{Action, MAX_HORIZON, MAX_OBS_STEPS, Planner};
+use pusht_core::scheduler::{
+    BetaSchedule, DdimOptions, DdimScheduler, DdpmScheduler, NoiseGenerator, PredictionType,
+    SchedulerConfig, TimestepSpacing, VarianceType,
+};
+use pusht_core::unet::{
+    ConditionalUnet1D, DownDims, Observer, TensorSource, UnetConfig, Unobserved,
+};
+use std::path::Path;
+
+/// Most training steps of a scheduler.
+const MAX_TRAIN_TIMESTEPS: usize = 1000;
+
+type Policy = DiffusionUnetLowdimPolicy<'static, Vec<f32>, Vec<f32>, MAX_TRAIN_TIMESTEPS>;
+
+/// A float policy, ready to plan.
+#[derive(Clone, Debug)]
+pub struct FloatPolicy {
+    config: PolicyConfig,
+    policy: Policy,
+    scratch: Vec<f32>,
+}
+
+/// The last `To` states of an episode, oldest first (px and rad).
+pub type States<'a> = &'a [[f64; STATE_DIM]];
+
+impl FloatPolicy {
+    /// Reads a policy file.
+    ///
+    /// # Errors
+    /// One line naming the file and what is wrong in it.
+    pub fn load(path: &Path) -> Result<Self> {
+        let (config, tensors) = policy_file::load(path)?;
+        Self::from_parts(config, &tensors)
+            .with_context(|| format!("{}: not a usable policy", path.display()))
+    }
+
+    /// A policy from a file's contents.
+    ///
+    /// # Errors
+    /// If the sizes contradict each other, or a tensor is missing or of the wrong shape.
+    pub fn from_parts(config: PolicyConfig, tensors: &Tensors) -> Result<Self> {
+        ensure!(
+            (1..=MAX_OBS_STEPS).contains(&config.n_obs_steps),
+            "n_obs_steps {} is not 1 to {MAX_OBS_STEPS}",
+            config.n_obs_steps
+        );
+        ensure!(
+            (1..=MAX_HORIZON).contains(&config.horizon),
+            "horizon {} is not 1 to {MAX_HORIZON}",
+            config.horizon
+        );
+        let unet_config = unet_config(&config.unet)?;
+        let memory = vec![0.0; unet_config.weights_len()?];
+        let unet = ConditionalUnet1D::new(unet_config, &Named(tensors), memory)?;
+        let options = PolicyOptions {
+            horizon: config.horizon,
+            obs_dim: pusht_core::observation::ObservationKind::from(config.observation).dim(),
+            action_dim: 2,
+            n_action_steps: config.n_action_steps,
+            n_obs_steps: config.n_obs_steps,
+            num_inference_steps: config.num_inference_steps,
+            conditioning: Conditioning::Global,
+            pred_action_steps_only: false,
+            oa_step_convention: true,
+        };
+        let (obs, action) = (normalizer(tensors, "obs")?, normalizer(tensors, "action")?);
+        let policy = Policy::new(options, unet, scheduler(&config.scheduler)?, obs, action)?;
+        let scratch = vec![0.0; policy.scratch_len(1)];
+        Ok(Self {
+            config,
+            policy,
+            scratch,
+        })
+    }
+
+    /// What the file says of the policy.
+    pub fn config(&self) -> &PolicyConfig {
+        &self.config
+    }
+
+    /// Network, scheduler and normalisers.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Changes the number of passes of the network in a plan.
+    ///
+    /// # Errors
+    /// If the scheduler has fewer training steps.
+    pub fn set_num_inference_steps(&mut self, passes: usize) -> Result<()> {
+        self.policy.set_num_inference_steps(passes)?;
+        self.config.num_inference_steps = passes;
+        Ok(())
+    }
+
+    /// Plans the whole horizon for a batch: `states` holds a window for each plan, `noise` fills the initial samples
+    /// (B x Tp x 2) and what the scheduler draws after them. Returns B x Tp actions, px; those to execute are
+    /// `policy().options().action_steps()` of each plan. `observer` sees every sub-module's output in every pass.
+    ///
+    /// # Errors
+    /// [`Error::NonFiniteObservation`], [`Error::WrongLength`].
+    pub fn predict(
+        &mut self,
+        states: &[States<'_>],
+        noise: &mut (impl NoiseGenerator + ?Sized),
+        observer: &mut impl Observer,
+    ) -> Result<Vec<Action>, Error> {
+        let options = *self.policy.options();
+        let mut obs = Vec::with_capacity(states.len() * options.n_obs_steps * options.obs_dim);
+        for window in states {
+            self.observe_window(window, &mut obs)?;
+        }
+        let batch = states.len();
+        let scratch_len = self.policy.scratch_len(batch);
+        if self.scratch.len() < scratch_len {
+            self.scratch.resize(scratch_len, 0.0);
+        }
+        let mut action_pred = vec![0.0; batch * options.horizon * options.action_dim];
+        let prediction = ActionPrediction {
+            action_pred: &mut action_pred,
+            obs_pred: None,
+        };
+        let room = (self.scratch.as_mut_slice(), [].as_mut_slice());
+        self.policy
+            .predict_action(&obs, noise, prediction, room, observer)
+            .map_err(refusal)?;
+        let pairs = action_pred.as_chunks::<2>().0;
+        Ok(pairs.iter().map(|xy| xy.map(f64::from)).collect())
+    }
+
+    fn observe_window(&self, window: States<'_>, obs: &mut Vec<f32>) -> Result<(), Error> {
+        let options = self.policy.options();
+        if window.len() != options.n_obs_steps {
+            return Err(Error::WrongLength {
+                what: "states",
+                expected: options.n_obs_steps,
+                got: window.len(),
+            });
+        }
+        let mut values = [0.0; MAX_OBSERVATION_DIM];
+        let values = &mut values[..options.obs_dim];
+        for state in window {
+            observe(self.config.observation.into(), state, values)?;
+            obs.extend(values.iter().map(|v| *v as f32));
+        }
+        Ok(())
+    }
+}
+
+/// The door has checked everything but the observation itself.
+fn refusal(error: PolicyError) -> Error {
+    match error {
+        PolicyError::NonFiniteObservation => Error::NonFiniteObservation,
+        PolicyError::WrongLength {
+            what,
+            expected,
+            got,
+        } => Error::WrongLength {
+            what,
+            expected,
+            got,
+        },
+        other => unreachable!("a checked policy: {other}"),
+    }
+}
+
+impl Planner for FloatPolicy {
+    fn n_obs_steps(&self) -> usize {
+        self.config.n_obs_steps
+    }
+
+    fn n_action_steps(&self) -> usize {
+        self.config.n_action_steps
+    }
+
+    fn plan(
+        &mut self,
+        states: States<'_>,
+        noise: &mut dyn Noise,
+        chunk: &mut [Action],
+    ) -> Result<(), Error> {
+        let steps = self.policy.options().action_steps();
+        if chunk.len() != steps.len() {
+            return Err(Error::WrongLength {
+                what: "chunk",
+                expected: steps.len(),
+                got: chunk.len(),
+            });
+        }
+        let actions = self.predict(&[states], noise, &mut Unobserved)?;
+        chunk.copy_from_slice(&actions[steps]);
+        Ok(())
+    }
+}
+
+/// Noise for a batch whose plans have a stream each: the streams fill equal parts, in order.
+pub struct BatchNoise<'a>(pub &'a mut [NoiseSource]);
+
+impl NoiseGenerator for BatchNoise<'_> {
+    fn fill(&mut self, noise: &mut [f32]) {
+        let part = noise.len() / self.0.len().max(1);
+        for (source, part) in self.0.iter_mut().zip(noise.chunks_mut(part.max(1))) {
+            source.fill(part);
+        }
+    }
+}
+
+/// The U-Net's tensors in a policy file.
+struct Named<'t>(&'t Tensors);
+
+impl TensorSource for Named<'_> {
+    fn tensor(&self, name: &str) -> Option<(&[usize], &[f32])> {
+        let tensor = self.0.get(&format!("model.{name}"))?;
+        Some((&tensor.shape, &tensor.data))
+    }
+}
+
+fn normalizer(tensors: &Tensors, field: &str) -> Result<LinearNormalizer<Vec<f32>>> {
+    let find = |kind: &str| {
+        let name = format!("normalizer.params_dict.{field}.{kind}");
+        let tensor = tensors
+            .get(&name)
+            .with_context(|| format!("no tensor {name}"));
+        tensor.map(|tensor| tensor.data.clone())
+    };
+    Ok(LinearNormalizer::new(find("scale")?, find("offset")?)?)
+}
+
+/// The network's options as `core` takes them.
+///
+/// # Errors
+/// If there are too many levels.
+pub fn unet_config(config: &policy_file::UnetConfig) -> Result<UnetConfig> {
+    Ok(UnetConfig {
+        input_dim: config.input_dim,
+        local_cond_dim: None,
+        global_cond_dim: Some(config.global_cond_dim),
+        diffusion_step_embed_dim: config.diffusion_step_embed_dim,
+        down_dims: DownDims::new(&config.down_dims)?,
+        kernel_size: config.kernel_size,
+        n_groups: config.n_groups,
+        cond_predict_scale: config.cond_predict_scale,
+    })
+}
+
+/// The scheduler's options as `core` takes them.
+///
+/// # Errors
+/// If a name is not one of diffusers'.
+pub fn scheduler_config(config: &policy_file::SchedulerConfig) -> Result<SchedulerConfig<'static>> {
+    Ok(SchedulerConfig {
+        num_train_timesteps: config.num_train_timesteps,
+        beta_start: f64::from(config.beta_start),
+        beta_end: f64::from(config.beta_end),
+        beta_schedule: match config.beta_schedule.as_str() {
+            "linear" => BetaSchedule::Linear,
+            "scaled_linear" => BetaSchedule::ScaledLinear,
+            "squaredcos_cap_v2" => BetaSchedule::SquaredcosCapV2,
+            "sigmoid" => BetaSchedule::Sigmoid,
+            other => bail!("scheduler: beta_schedule {other:?} is unknown"),
+        },
+        prediction_type: match config.prediction_type.as_str() {
+            "epsilon" => PredictionType::Epsilon,
+            "sample" => PredictionType::Sample,
+            "v_prediction" => PredictionType::VPrediction,
+            other => bail!("scheduler: prediction_type {other:?} is unknown"),
+        },
+        variance_type: match config.variance_type.as_str() {
+            "fixed_small" => VarianceType::FixedSmall,
+            "fixed_small_log" => VarianceType::FixedSmallLog,
+            "fixed_large" => VarianceType::FixedLarge,
+            "fixed_large_log" => VarianceType::FixedLargeLog,
+            other => bail!("scheduler: variance_type {other:?} does not suit this network"),
+        },
+        timestep_spacing: match config.timestep_spacing.as_str() {
+            "leading" => TimestepSpacing::Leading,
+            "trailing" => TimestepSpacing::Trailing,
+            "linspace" => TimestepSpacing::Linspace,
+            other => bail!("scheduler: timestep_spacing {other:?} is unknown"),
+        },
+        clip_sample: config.clip_sample,
+        clip_sample_range: config.clip_sample_range,
+        steps_offset: config.steps_offset,
+        set_alpha_to_one: config.set_alpha_to_one,
+        ..SchedulerConfig::default()
+    })
+}
+
+fn scheduler(
+    config: &policy_file::SchedulerConfig,
+) -> Result<Scheduler<'static, MAX_TRAIN_TIMESTEPS>> {
+    let options = scheduler_config(config)?;
+    Ok(match config.kind {
+        SchedulerKind::Ddpm => Scheduler::Ddpm(DdpmScheduler::new(options)?),
+        SchedulerKind::Ddim => {
+            Scheduler::Ddim(DdimScheduler::new(options)?, DdimOptions::default())
+        }
+    })
+}

@@ -22,7 +22,7 @@ impl<const T: usize> NoiseSchedule<T> {
                 capacity: T,
             });
         }
-        if !(config.clip_sample_range >= 0.0) {
+        if config.clip_sample_range.is_nan() || config.clip_sample_range < 0.0 {
             return Err(SchedulerError::Config(
                 "clip_sample_range is negative or NaN",
             ));

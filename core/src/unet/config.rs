@@ -85,7 +85,8 @@ impl UnetConfig {
                 "kernel_size must be odd: an even one changes the length",
             ),
             (
-                self.diffusion_step_embed_dim % 2 == 0 && self.diffusion_step_embed_dim >= 4,
+                self.diffusion_step_embed_dim.is_multiple_of(2)
+                    && self.diffusion_step_embed_dim >= 4,
                 "diffusion_step_embed_dim must be even and at least 4",
             ),
             (

@@ -11,6 +11,10 @@ pub enum Error {
     NonFiniteState,
     /// An observation with a NaN or infinite value.
     NonFiniteObservation,
+    /// Values so far out that the motion leaves the range of `f64`.
+    OutOfRange,
+    /// A seed that the legacy seeding, which takes 32 bits, does not know.
+    LegacySeedTooLarge,
     /// A slice whose length does not fit the shape that the callee documents.
     WrongLength {
         /// Name of the argument.
@@ -28,6 +32,8 @@ impl core::fmt::Display for Error {
             Self::NonFiniteAction => write!(f, "action is not finite"),
             Self::NonFiniteState => write!(f, "start state is not finite"),
             Self::NonFiniteObservation => write!(f, "observation is not finite"),
+            Self::OutOfRange => write!(f, "values too large to simulate"),
+            Self::LegacySeedTooLarge => write!(f, "legacy seeds end at 4294967295"),
             Self::WrongLength {
                 what,
                 expected,

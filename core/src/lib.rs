@@ -10,13 +10,19 @@
 #[cfg(feature = "platform-math")]
 extern crate std;
 
+pub mod digest;
+pub mod env;
 pub mod error;
+pub mod geometry;
+mod math;
 pub mod noise;
 pub mod observation;
+pub mod physics;
 pub mod policy;
 pub mod quant;
 pub mod receding_horizon;
 pub mod scheduler;
+pub mod seeding;
 pub mod unet;
 
 pub use error::Error;

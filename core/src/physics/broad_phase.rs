@@ -1,0 +1,244 @@
+//! Which shapes may touch, and in which order they are asked.
+//!
+//! Ten sweeps of the solver do not converge, so the order of the contacts decides the motion, and that order is the
+//! one in which Chipmunk's dynamic bounding-box tree (`cpBBTree.c`) meets the pairs. With three moving shapes the
+//! tree has a root, one pair of siblings and a single: an order of three leaves and the place of the pair say all.
+//!
+//! A leaf keeps a box fatter than its shape. Only when the shape leaves it is the leaf taken out and put in again;
+//! it then looks for its partners afresh, and until then it keeps them, newest first.
+
+use super::closest_points::FeatureId;
+use super::shapes::{BoxShape, N_BOXES, N_WALLS, WALLS};
+use crate::geometry::{Aabb, Vec2};
+use crate::math::{max, min};
+
+/// A moving shape: the bar (0), the stem (1) or the agent (2). Their order is that of Chipmunk's hash table of
+/// leaves, in which the trees' leaves are updated.
+pub(crate) type Leaf = usize;
+/// The agent's leaf.
+pub(crate) const AGENT: Leaf = N_BOXES;
+const N_LEAVES: usize = N_BOXES + 1;
+
+/// What a box can touch: a wall, or the agent. A wall's number is its index.
+pub(crate) type Other = usize;
+/// The agent as the other of a box.
+pub(crate) const OTHER_AGENT: Other = N_WALLS;
+/// How many others there are.
+pub(crate) const N_OTHERS: usize = N_WALLS + 1;
+
+/// The order of the walls in the tree of static shapes, into which gym-pusht puts them one by one.
+const WALLS_IN_TREE_ORDER: [Other; N_WALLS] = [3, 2, 1, 0];
+
+/// How much of its size, and of the way that it goes in a second, a leaf's box is fatter. Chipmunk writes the
+/// number as a single-precision literal.
+const FATTENING: f64 = 0.1f32 as f64;
+
+/// A pair of shapes that a leaf remembers.
+#[derive(Clone, Copy, Debug)]
+struct Partner {
+    /// Of a box: an [`Other`]. Of the agent: the box.
+    shape: usize,
+    /// Where the closest points were found last.
+    feature: FeatureId,
+}
+
+/// The partners that a leaf reports, oldest first.
+#[derive(Clone, Copy, Debug)]
+struct Partners {
+    items: [Partner; N_OTHERS],
+    len: usize,
+}
+
+impl Partners {
+    const NONE: Self = Self {
+        items: [Partner {
+            shape: 0,
+            feature: 0,
+        }; N_OTHERS],
+        len: 0,
+    };
+
+    fn push(&mut self, shape: usize) {
+        // A leaf has no partner twice, so the list is never full here.
+        if let Some(slot) = self.items.get_mut(self.len) {
+            *slot = Partner { shape, feature: 0 };
+            self.len += 1;
+        }
+    }
+
+    fn remove(&mut self, shape: usize) {
+        if let Some(at) = self.items[..self.len].iter().position(|p| p.shape == shape) {
+            self.items.copy_within(at + 1..self.len, at);
+            self.len -= 1;
+        }
+    }
+}
+
+/// The tree.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BroadPhase {
+    fat: [Aabb; N_LEAVES],
+    /// The leaves, depth first.
+    order: [Leaf; N_LEAVES],
+    /// Whether the siblings are the first two leaves of the order, not the last two.
+    siblings_first: bool,
+    partners: [Partners; N_LEAVES],
+}
+
+impl BroadPhase {
+    /// The tree as gym-pusht's set-up leaves it: agent, bar and stem were added in this order, at rest.
+    /// The bar became the sibling of the agent, then the stem, nearer to the agent, took the bar's place;
+    /// of the three boxes only those of stem and agent overlap.
+    pub(crate) fn set_up(shapes: &[Aabb; N_LEAVES]) -> Self {
+        let mut partners = [Partners::NONE; N_LEAVES];
+        partners[AGENT].push(1);
+        Self {
+            fat: shapes.map(|bounds| fatten(bounds, Vec2::zeros())),
+            order: [0, 1, AGENT],
+            siblings_first: false,
+            partners,
+        }
+    }
+
+    /// Takes the shapes' new bounds and velocities and calls `collide(box, other, feature)` for each pair that may
+    /// touch; `collide` answers with the feature to remember.
+    pub(crate) fn update(
+        &mut self,
+        boxes: &[BoxShape; N_BOXES],
+        block_vel: Vec2,
+        agent: (Aabb, Vec2),
+        mut collide: impl FnMut(usize, Other, FeatureId) -> FeatureId,
+    ) {
+        let shapes = [
+            (boxes[0].bounds, block_vel),
+            (boxes[1].bounds, block_vel),
+            agent,
+        ];
+        let mut moved = [false; N_LEAVES];
+        for (leaf, (bounds, vel)) in shapes.into_iter().enumerate() {
+            if !self.fat[leaf].contains(&bounds) {
+                self.fat[leaf] = fatten(bounds, vel);
+                self.reinsert(leaf);
+                self.forget_partners(leaf);
+                moved[leaf] = true;
+            }
+        }
+        for place in 0..N_LEAVES {
+            let leaf = self.order[place];
+            if moved[leaf] {
+                self.find_partners(place, &moved, &mut collide);
+            } else {
+                self.report_partners(leaf, &mut collide);
+            }
+        }
+    }
+
+    /// Takes a leaf out of the tree and puts it beside the leaf where the boxes grow least.
+    fn reinsert(&mut self, leaf: Leaf) {
+        let mut rest = self.order.into_iter().filter(|&l| l != leaf);
+        let (Some(a), Some(b)) = (rest.next(), rest.next()) else {
+            return;
+        };
+        let [box_a, box_b, new] = [a, b, leaf].map(|l| self.fat[l]);
+        let mut cost_a = box_b.area() + box_a.merge(&new).area();
+        let mut cost_b = box_a.area() + box_b.merge(&new).area();
+        if cost_a == cost_b {
+            cost_a = centre_distance(&box_a, &new);
+            cost_b = centre_distance(&box_b, &new);
+        }
+        let beside_b = cost_b < cost_a;
+        self.siblings_first = !beside_b;
+        self.order = if beside_b { [a, leaf, b] } else { [leaf, a, b] };
+    }
+
+    fn forget_partners(&mut self, leaf: Leaf) {
+        self.partners[leaf].len = 0;
+        if leaf == AGENT {
+            for index in 0..N_BOXES {
+                self.partners[index].remove(OTHER_AGENT);
+            }
+        } else {
+            self.partners[AGENT].remove(leaf);
+        }
+    }
+
+    /// A leaf that was put in again asks the walls, then the other leaves from its sibling up. Of a pair of leaves
+    /// the right one reports.
+    fn find_partners(
+        &mut self,
+        place: usize,
+        moved: &[bool; N_LEAVES],
+        collide: &mut impl FnMut(usize, Other, FeatureId) -> FeatureId,
+    ) {
+        let leaf = self.order[place];
+        if leaf != AGENT {
+            for wall in WALLS_IN_TREE_ORDER {
+                if self.fat[leaf].intersects(&WALLS[wall].bounds) {
+                    self.partners[leaf].push(wall);
+                    collide(leaf, wall, 0);
+                }
+            }
+        }
+        for other_place in self.others_from_sibling_up(place) {
+            let other = self.order[other_place];
+            let of_one_body = leaf != AGENT && other != AGENT;
+            if of_one_body || !self.fat[leaf].intersects(&self.fat[other]) {
+                continue;
+            }
+            let (index, other_is_right) = (leaf.min(other), other_place > place);
+            if other_is_right {
+                self.partners[other].push(partner_of(other, leaf));
+            } else {
+                if !moved[other] {
+                    self.partners[leaf].push(partner_of(leaf, other));
+                }
+                collide(index, OTHER_AGENT, 0);
+            }
+        }
+    }
+
+    fn others_from_sibling_up(&self, place: usize) -> [usize; 2] {
+        match (place, self.siblings_first) {
+            (0, _) => [1, 2],
+            (1, true) => [0, 2],
+            (1, false) => [2, 0],
+            (_, true) => [0, 1],
+            (_, false) => [1, 0],
+        }
+    }
+
+    fn report_partners(
+        &mut self,
+        leaf: Leaf,
+        collide: &mut impl FnMut(usize, Other, FeatureId) -> FeatureId,
+    ) {
+        let partners = &mut self.partners[leaf];
+        for partner in partners.items[..partners.len].iter_mut().rev() {
+            let (index, other) = if leaf == AGENT {
+                (partner.shape, OTHER_AGENT)
+            } else {
+                (leaf, partner.shape)
+            };
+            partner.feature = collide(index, other, partner.feature);
+        }
+    }
+}
+
+/// How the partner list of `leaf` names the leaf `other`.
+fn partner_of(leaf: Leaf, other: Leaf) -> usize {
+    if leaf == AGENT { other } else { OTHER_AGENT }
+}
+
+fn fatten(bounds: Aabb, vel: Vec2) -> Aabb {
+    let margin = (bounds.max - bounds.min) * FATTENING;
+    let way = vel * FATTENING;
+    Aabb {
+        min: bounds.min + Vec2::new(min(-margin.x, way.x), min(-margin.y, way.y)),
+        max: bounds.max + Vec2::new(max(margin.x, way.x), max(margin.y, way.y)),
+    }
+}
+
+/// Twice the distance of the centres, in the 1-norm.
+fn centre_distance(a: &Aabb, b: &Aabb) -> f64 {
+    (a.min.x + a.max.x - b.min.x - b.max.x).abs() + (a.min.y + a.max.y - b.min.y - b.max.y).abs()
+}

@@ -1,0 +1,221 @@
+//! The closest points of two convex shapes.
+//!
+//! GJK (Gilbert, Johnson, Keerthi, "A fast procedure for computing the distance between complex objects in
+//! three-dimensional space", 1988) walks on the Minkowski difference, B minus A, to the edge nearest to the origin;
+//! where the shapes overlap, EPA (van den Bergen, "Proximity queries and penetration depth computation on 3D game
+//! objects", 2001) grows a polygon inside it until its nearest edge is one of the difference's. Every comparison
+//! stands as in Chipmunk (`cpCollision.c`), since its outcome decides which edge is found in a tie.
+
+use crate::geometry::{Aabb, Vec2, dot, length, normalize, perp, perp_right, turns_clockwise};
+use crate::math::{TINY, max, min};
+use heapless::Vec;
+
+const MAX_GJK_ITERATIONS: usize = 30;
+const MAX_EPA_ITERATIONS: usize = 30;
+const MAX_HULL: usize = 3 + MAX_EPA_ITERATIONS;
+
+/// Names an edge of a Minkowski difference: for each of its ends the indices of the two vertices. 0: none yet.
+pub(crate) type FeatureId = u32;
+
+/// A convex polygon, down to a segment or a point.
+pub(crate) trait Convex {
+    /// Vertex `index`.
+    fn vertex(&self, index: usize) -> Vec2;
+    /// The index of the vertex that lies farthest in `direction`.
+    fn support(&self, direction: Vec2) -> usize;
+    /// The bounding box with the shape's radius.
+    fn bounds(&self) -> Aabb;
+}
+
+/// The closest points of the shapes A and B, without their radii.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClosestPoints {
+    pub(crate) on_a: Vec2,
+    pub(crate) on_b: Vec2,
+    /// The axis of least separation, of length 1, from A to B.
+    pub(crate) normal: Vec2,
+    /// Distance; negative in overlap.
+    pub(crate) distance: f64,
+    pub(crate) feature: FeatureId,
+}
+
+/// A vertex of the Minkowski difference.
+#[derive(Clone, Copy)]
+struct Vertex {
+    on_a: Vec2,
+    on_b: Vec2,
+    /// `on_b - on_a`.
+    difference: Vec2,
+    id: FeatureId,
+}
+
+struct Minkowski<'s, A, B> {
+    a: &'s A,
+    b: &'s B,
+}
+
+impl<A: Convex, B: Convex> Minkowski<'_, A, B> {
+    fn vertex(&self, index_a: usize, index_b: usize) -> Vertex {
+        let (on_a, on_b) = (self.a.vertex(index_a), self.b.vertex(index_b));
+        Vertex {
+            on_a,
+            on_b,
+            difference: on_b - on_a,
+            id: ((index_a as FeatureId) << 8) | index_b as FeatureId,
+        }
+    }
+
+    fn support(&self, direction: Vec2) -> Vertex {
+        self.vertex(self.a.support(-direction), self.b.support(direction))
+    }
+
+    /// The edge to begin with: the remembered one, else across the line between the centres.
+    fn first_edge(&self, remembered: FeatureId) -> (Vertex, Vertex) {
+        if remembered == 0 {
+            let axis = perp(self.a.bounds().centre() - self.b.bounds().centre());
+            (self.support(axis), self.support(-axis))
+        } else {
+            let [a0, b0, a1, b1] = remembered.to_be_bytes().map(usize::from);
+            (self.vertex(a0, b0), self.vertex(a1, b1))
+        }
+    }
+}
+
+/// Finds the closest points, beginning at the feature found last.
+pub(crate) fn closest_points<A: Convex, B: Convex>(
+    a: &A,
+    b: &B,
+    remembered: FeatureId,
+) -> ClosestPoints {
+    let minkowski = Minkowski { a, b };
+    let origin = Vec2::zeros();
+    let (mut v0, mut v1) = minkowski.first_edge(remembered);
+    for _ in 0..MAX_GJK_ITERATIONS {
+        if turns_clockwise(v1.difference, v0.difference, origin) {
+            (v0, v1) = (v1, v0);
+        }
+        let (d0, d1) = (v0.difference, v1.difference);
+        let t = nearest_parameter(d0, d1);
+        let towards_origin = if -1.0 < t && t < 1.0 {
+            perp(d1 - d0)
+        } else {
+            -blend(d0, d1, t)
+        };
+        let p = minkowski.support(towards_origin);
+        if turns_clockwise(p.difference, d0, origin) && turns_clockwise(d1, p.difference, origin) {
+            return penetration(&minkowski, [v0, p, v1]);
+        }
+        let farthest = max(dot(d0, towards_origin), dot(d1, towards_origin));
+        if dot(p.difference, towards_origin) <= farthest {
+            break;
+        }
+        if distance_squared(d0, p.difference) < distance_squared(p.difference, d1) {
+            v1 = p;
+        } else {
+            v0 = p;
+        }
+    }
+    on_edge(v0, v1)
+}
+
+/// EPA, from a triangle around the origin.
+fn penetration<A: Convex, B: Convex>(
+    minkowski: &Minkowski<A, B>,
+    triangle: [Vertex; 3],
+) -> ClosestPoints {
+    let mut hull: Vec<Vertex, MAX_HULL> = triangle.into_iter().collect();
+    let mut iteration = 1;
+    loop {
+        let nearest = nearest_edge(&hull);
+        let (v0, v1) = (hull[nearest], hull[(nearest + 1) % hull.len()]);
+        let p = minkowski.support(perp(v1.difference - v0.difference));
+        let known = p.id == v0.id || p.id == v1.id;
+        let beyond = turns_clockwise(v0.difference, v1.difference, p.difference);
+        if known || !beyond || iteration >= MAX_EPA_ITERATIONS {
+            return on_edge(v0, v1);
+        }
+        hull = insert(&hull, nearest, p);
+        iteration += 1;
+    }
+}
+
+/// The index of the edge nearest to the origin.
+fn nearest_edge(hull: &[Vertex]) -> usize {
+    let (mut nearest, mut least) = (0, f64::INFINITY);
+    let mut from = hull.len() - 1;
+    for to in 0..hull.len() {
+        let d = distance_squared(hull[from].difference, hull[to].difference);
+        if d < least {
+            (nearest, least) = (from, d);
+        }
+        from = to;
+    }
+    nearest
+}
+
+/// The convex polygon with `p` put in after vertex `edge`.
+fn insert(hull: &[Vertex], edge: usize, p: Vertex) -> Vec<Vertex, MAX_HULL> {
+    let count = hull.len();
+    let mut grown: Vec<Vertex, MAX_HULL> = [p].into_iter().collect();
+    for i in 0..count {
+        let index = (edge + 1 + i) % count;
+        let before = grown[grown.len() - 1].difference;
+        let after = if i + 1 < count {
+            hull[(index + 1) % count]
+        } else {
+            p
+        };
+        if turns_clockwise(before, after.difference, hull[index].difference) {
+            // One more vertex an iteration at most, so there is room.
+            let _ = grown.push(hull[index]);
+        }
+    }
+    grown
+}
+
+/// The closest points that belong to an edge of the difference.
+fn on_edge(v0: Vertex, v1: Vertex) -> ClosestPoints {
+    let t = nearest_parameter(v0.difference, v1.difference);
+    let p = blend(v0.difference, v1.difference, t);
+    let edge_normal = normalize(perp_right(v1.difference - v0.difference));
+    let along_normal = dot(edge_normal, p);
+    let (normal, distance) = if along_normal <= 0.0 || (-1.0 < t && t < 1.0) {
+        (edge_normal, along_normal)
+    } else {
+        // Vertex against vertex: the axis runs through both.
+        let distance = length(p);
+        (p * (1.0 / (distance + TINY)), distance)
+    };
+    ClosestPoints {
+        on_a: blend(v0.on_a, v1.on_a, t),
+        on_b: blend(v0.on_b, v1.on_b, t),
+        normal,
+        distance,
+        feature: (v0.id << 16) | v1.id,
+    }
+}
+
+/// Where the segment `ab` is nearest to the origin: -1 at `a`, 1 at `b`.
+#[inline]
+fn nearest_parameter(a: Vec2, b: Vec2) -> f64 {
+    let along = b - a;
+    let length_squared = dot(along, along);
+    if length_squared == 0.0 {
+        return 0.0;
+    }
+    -min(max(dot(along, a + b) / length_squared, -1.0), 1.0)
+}
+
+/// The point of the segment `ab` at parameter `t`.
+#[inline]
+fn blend(a: Vec2, b: Vec2, t: f64) -> Vec2 {
+    let half = 0.5 * t;
+    a * (0.5 - half) + b * (0.5 + half)
+}
+
+/// The squared distance of the segment `ab` from the origin.
+#[inline]
+fn distance_squared(a: Vec2, b: Vec2) -> f64 {
+    let p = blend(a, b, nearest_parameter(a, b));
+    dot(p, p)
+}

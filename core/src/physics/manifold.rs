@@ -1,0 +1,171 @@
+//! Where two shapes touch: one point of a disc on a box, up to two of a wall's side on a box's side.
+
+use super::closest_points::{Convex, FeatureId, closest_points};
+use super::shapes::{AGENT_RADIUS_PX, BoxShape, WALL_RADIUS_PX, Wall, box_normal};
+use crate::geometry::{Aabb, Pose, Vec2, cross, dot, lerp};
+use crate::math::{TINY, clamp01};
+
+/// Most points of a manifold.
+pub(crate) const MAX_POINTS: usize = 2;
+
+/// A pair of points, one on each surface.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ContactPoint {
+    pub(crate) on_other: Vec2,
+    pub(crate) on_block: Vec2,
+    /// The same in the next step if the same corners make it.
+    pub(crate) id: u8,
+}
+
+/// How a box touches something else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manifold {
+    /// Of length 1, from the other to the block.
+    pub(crate) normal: Vec2,
+    pub(crate) points: [Option<ContactPoint>; MAX_POINTS],
+}
+
+/// The centre of a disc, as a shape of one vertex.
+struct Disc {
+    centre: Vec2,
+}
+
+impl Convex for Disc {
+    fn vertex(&self, _index: usize) -> Vec2 {
+        self.centre
+    }
+    fn support(&self, _direction: Vec2) -> usize {
+        0
+    }
+    fn bounds(&self) -> Aabb {
+        Aabb::of_disc(self.centre, AGENT_RADIUS_PX)
+    }
+}
+
+impl Convex for Wall {
+    fn vertex(&self, index: usize) -> Vec2 {
+        self.ends[index & 1]
+    }
+    fn support(&self, direction: Vec2) -> usize {
+        let first_is_farther = dot(self.ends[0], direction) > dot(self.ends[1], direction);
+        usize::from(!first_is_farther)
+    }
+    fn bounds(&self) -> Aabb {
+        self.bounds
+    }
+}
+
+impl Convex for BoxShape {
+    fn vertex(&self, index: usize) -> Vec2 {
+        self.vertices[index & 3]
+    }
+    fn support(&self, direction: Vec2) -> usize {
+        let (mut farthest, mut most) = (0, f64::NEG_INFINITY);
+        for (index, vertex) in self.vertices.iter().enumerate() {
+            let distance = dot(*vertex, direction);
+            if distance > most {
+                (farthest, most) = (index, distance);
+            }
+        }
+        farthest
+    }
+    fn bounds(&self) -> Aabb {
+        self.bounds
+    }
+}
+
+/// The agent's disc against a box.
+pub(crate) fn disc_and_box(
+    centre: Vec2,
+    shape: &BoxShape,
+    remembered: FeatureId,
+) -> (Option<Manifold>, FeatureId) {
+    let closest = closest_points(&Disc { centre }, shape, remembered);
+    let manifold = (closest.distance <= AGENT_RADIUS_PX).then(|| Manifold {
+        normal: closest.normal,
+        points: [
+            Some(ContactPoint {
+                on_other: closest.on_a + closest.normal * AGENT_RADIUS_PX,
+                on_block: closest.on_b,
+                id: 0,
+            }),
+            None,
+        ],
+    });
+    (manifold, closest.feature)
+}
+
+/// A wall against box `index` of the block.
+pub(crate) fn wall_and_box(
+    wall: &Wall,
+    (index, shape, pose): (usize, &BoxShape, &Pose),
+    remembered: FeatureId,
+) -> (Option<Manifold>, FeatureId) {
+    let closest = closest_points(wall, shape, remembered);
+    if closest.distance > WALL_RADIUS_PX {
+        return (None, closest.feature);
+    }
+    let wall_edge = wall_edge(wall, closest.normal);
+    let box_edge = box_edge(index, shape, pose, -closest.normal);
+    let manifold = clip(&wall_edge, &box_edge, closest.normal);
+    let touching = manifold.points.iter().any(Option::is_some);
+    (touching.then_some(manifold), closest.feature)
+}
+
+/// The edge of a shape that faces the other, with the numbers of its ends.
+struct Edge {
+    ends: [Vec2; 2],
+    numbers: [usize; 2],
+}
+
+fn wall_edge(wall: &Wall, normal: Vec2) -> Edge {
+    let numbers = if dot(wall.normal, normal) > 0.0 {
+        [0, 1]
+    } else {
+        [1, 0]
+    };
+    Edge {
+        ends: numbers.map(|end| wall.ends[end]),
+        numbers,
+    }
+}
+
+/// Of the two edges at the farthest vertex, the one that faces `normal` more.
+fn box_edge(index: usize, shape: &BoxShape, pose: &Pose, normal: Vec2) -> Edge {
+    let vertex = shape.support(normal);
+    let next = (vertex + 1) % 4;
+    let facing = |edge| dot(normal, pose.rotate(box_normal(index, edge)));
+    let numbers = if facing(vertex) > facing(next) {
+        [(vertex + 3) % 4, vertex]
+    } else {
+        [vertex, next]
+    };
+    Edge {
+        ends: numbers.map(|vertex| shape.vertices[vertex]),
+        numbers,
+    }
+}
+
+/// Projects the ends of each edge onto the other and keeps the points where the surfaces overlap.
+fn clip(wall: &Edge, block: &Edge, normal: Vec2) -> Manifold {
+    let along = |edge: &Edge| edge.ends.map(|end| cross(end, normal));
+    let (w, b) = (along(wall), along(block));
+    let wall_scale = 1.0 / (w[1] - w[0] + TINY);
+    let block_scale = 1.0 / (b[1] - b[0] + TINY);
+    // The edges run against each other: the first end of one lies by the second of the other.
+    let point = |wall_end: usize, block_end: usize| {
+        let wall_t = clamp01((b[block_end] - w[0]) * wall_scale);
+        let block_t = clamp01((w[wall_end] - b[0]) * block_scale);
+        let on_other = normal * WALL_RADIUS_PX + lerp(wall.ends[0], wall.ends[1], wall_t);
+        let on_block = lerp(block.ends[0], block.ends[1], block_t);
+        (dot(on_block - on_other, normal) <= 0.0).then(|| ContactPoint {
+            on_other,
+            on_block,
+            id: (wall.numbers[wall_end] * 4 + block.numbers[block_end]) as u8,
+        })
+    };
+    Manifold {
+        normal,
+        points: [point(0, 1), point(1, 0)],
+    }
+}

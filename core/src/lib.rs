@@ -23,6 +23,7 @@ pub mod quant;
 pub mod receding_horizon;
 pub mod scheduler;
 pub mod seeding;
+pub mod selftest;
 pub mod unet;
 
 pub use error::Error;

@@ -11,23 +11,27 @@ pub use qemu::{Log, run};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// The firmware's folder in this repository.
 pub fn firmware_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("firmware")
 }
 
+/// Boards of one target share a build folder, so they are built one at a time and the result is put aside.
+static BUILDING: Mutex<()> = Mutex::new(());
+
 /// Builds one binary of the firmware for one board and returns its ELF file.
 ///
 /// # Errors
 /// Whatever cargo says; its output goes to standard error.
 pub fn build(binary: &str, board: &Board) -> Result<PathBuf> {
+    let _guard = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let status = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--release", "--no-default-features"])
         .args(["--bin", binary])
         .args(["--features", &format!("board-{}", board.name)])
         .args(["--target", board.target])
-        .args(["--target-dir", &format!("target/{}", board.name)])
         .current_dir(firmware_dir())
         .status()
         .context("cargo cannot be started")?;
@@ -36,10 +40,11 @@ pub fn build(binary: &str, board: &Board) -> Result<PathBuf> {
         "firmware binary {binary} does not build for {}",
         board.name
     );
-    Ok(firmware_dir()
-        .join("target")
-        .join(board.name)
-        .join(board.target)
-        .join("release")
-        .join(binary))
+    let target = firmware_dir().join("target");
+    let built = target.join(board.target).join("release").join(binary);
+    let folder = target.join(board.name);
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let elf = folder.join(binary);
+    std::fs::copy(&built, &elf).with_context(|| built.display().to_string())?;
+    Ok(elf)
 }

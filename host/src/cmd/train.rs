@@ -3,15 +3,13 @@
 use crate::data::Demonstrations;
 use crate::policy_file::{self, Observation, PolicyConfig, UnetConfig};
 use crate::train::checkpoint::{self, Header};
+use crate::train::report::{Log, Progress};
 use crate::train::trainer::{Settings, Trainer};
 use anyhow::{Context, Result, bail, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
 use pusht_core::observation::ObservationKind;
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::time::Instant;
 
 /// Passes of the network in a plan, as the policy file names them.
 const NUM_INFERENCE_STEPS: usize = 10;
@@ -131,6 +129,13 @@ fn settings_of(args: &Args) -> Result<Settings> {
         "--warmup-steps {} is not below --steps {}",
         args.warmup_steps,
         args.steps
+    );
+    // So that no row's mean spans a checkpoint, and a resumed run writes the same log.
+    ensure!(
+        args.checkpoint_every % args.log_every == 0,
+        "--checkpoint-every {} is not a multiple of --log-every {}",
+        args.checkpoint_every,
+        args.log_every
     );
     ensure!(
         args.learning_rate > 0.0 && args.learning_rate.is_finite(),
@@ -327,91 +332,6 @@ impl Run<'_> {
     }
 }
 
-/// The table of losses.
-struct Log {
-    path: PathBuf,
-    writer: csv::Writer<std::fs::File>,
-}
-
-impl Log {
-    /// Opens the table and drops the rows after `step`, which a resumed run writes again.
-    fn open(path: &Path, step: u64) -> Result<Self> {
-        const HEADER: &str = "step,learning_rate,loss,validation_loss";
-        let old = match step {
-            0 => String::new(),
-            _ => std::fs::read_to_string(path)
-                .with_context(|| format!("{}: can't read", path.display()))?,
-        };
-        let is_done = |row: &&str| {
-            row.split(',')
-                .next()
-                .and_then(|s| s.parse().ok())
-                .is_some_and(|s: u64| s <= step)
-        };
-        let kept = old.lines().filter(is_done);
-        let text: String = std::iter::once(HEADER)
-            .chain(kept)
-            .flat_map(|row| [row, "\n"])
-            .collect();
-        policy_file::write_whole(path, text.as_bytes())?;
-        let file = std::fs::OpenOptions::new().append(true).open(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            writer: csv::WriterBuilder::new()
-                .has_headers(false)
-                .from_writer(file),
-        })
-    }
-
-    fn row(
-        &mut self,
-        step: u64,
-        learning_rate: f64,
-        loss: f64,
-        validation_loss: Option<f32>,
-    ) -> Result<()> {
-        let context = || format!("{}: can't write", self.path.display());
-        let row = (step, learning_rate, loss, validation_loss);
-        self.writer.serialize(row).with_context(context)?;
-        self.writer.flush().with_context(context)
-    }
-}
-
-/// A bar on a terminal, lines elsewhere.
-struct Progress {
-    bar: ProgressBar,
-    first_step: u64,
-    start: Instant,
-}
-
-impl Progress {
-    fn new(n_steps: u64, first_step: u64) -> Self {
-        let bar = ProgressBar::new(n_steps).with_position(first_step);
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} steps, {eta} left, {msg}");
-        if let Ok(style) = style {
-            bar.set_style(style);
-        }
-        bar.reset_eta();
-        Self {
-            bar,
-            first_step,
-            start: Instant::now(),
-        }
-    }
-
-    fn report(&self, step: u64, loss: f64, validation_loss: Option<f32>) {
-        let validation =
-            validation_loss.map_or(String::new(), |loss| format!(", held out {loss:.4}"));
-        let message = format!("loss {loss:.4}{validation}");
-        self.bar.set_position(step);
-        self.bar.set_message(message.clone());
-        if !std::io::stderr().is_terminal() {
-            let per_step_s = self.start.elapsed().as_secs_f64() / (step - self.first_step) as f64;
-            let left_min = per_step_s * (self.bar.length().unwrap_or(step) - step) as f64 / 60.0;
-            let line =
-                format!("step {step}: {message}, {per_step_s:.3} s a step, {left_min:.0} min left");
-            // A closed standard error is no reason to stop.
-            let _ = writeln!(std::io::stderr(), "{line}");
-        }
-    }
-}
+#[cfg(test)]
+#[path = "train_tests.rs"]
+mod tests;

@@ -3,7 +3,8 @@
 //! The header's `__metadata__` holds a [`Header`] as JSON under `pusht_checkpoint`; the tensors are the flat
 //! vectors of a [`State`].
 
-use super::trainer::{Settings, State};
+use super::learner::State;
+use super::trainer::Settings;
 use crate::policy_file::write_whole;
 use anyhow::{Context, Result, ensure};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};

@@ -1,14 +1,19 @@
 //! Training a float policy on demonstrations. The only folder that names the training framework.
 //!
 //! ```text
-//! data::Demonstrations -> windows: normalise, cut -> diffusion: add noise -> unet: predict it -> trainer: loss,
-//!   gradient, AdamW, moving average -> checkpoint, policy_file
+//! data::Demonstrations -> windows: observe, normalise, cut -> diffusion: add noise -> unet: predict it
+//!   -> learner: loss, gradient, AdamW, moving average -> checkpoint, policy_file; trainer: step after step
 //! ```
 
 pub mod checkpoint;
 pub mod diffusion;
+pub mod learner;
 pub mod parameters;
 pub mod random;
+pub mod report;
 pub mod trainer;
 pub mod unet;
 pub mod windows;
+
+#[cfg(test)]
+mod tests;

@@ -80,7 +80,7 @@ impl Parameter {
     }
 
     /// For each value of the flat vector its place in the state dict's tensor.
-    fn torch_indices(&self) -> impl Iterator<Item = usize> + '_ {
+    pub(super) fn torch_indices(&self) -> impl Iterator<Item = usize> + '_ {
         let [taps, n_in, n_out] = self.stored_shape();
         (0..self.n_values()).map(move |stored| {
             let (tap, input, output) =

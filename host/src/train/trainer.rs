@@ -1,14 +1,12 @@
-//! One step of training after another: batch, loss, gradient, AdamW, moving average.
+//! A whole run: which batch at which learning rate in which step.
 
 use super::diffusion::{self, NoisyBatch};
+use super::learner::{Learner, State};
 use super::parameters::Layout;
-use super::unet::{Unet, step_embedding, values_of};
 use super::windows::{Order, Split, WindowShape, Windows};
 use crate::data::Demonstrations;
 use crate::policy_file::{Observation, SchedulerConfig, SchedulerKind, Tensors, UnetConfig};
 use anyhow::Result;
-use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer};
-use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 /// Everything that the trained weights depend on, apart from the data.
@@ -42,34 +40,13 @@ pub struct Settings {
     pub scheduler: SchedulerConfig,
 }
 
-/// What changes from step to step.
-#[derive(Clone, Debug, PartialEq)]
-pub struct State {
-    /// Steps done.
-    pub step: u64,
-    /// The parameters, flat as in the [`Layout`].
-    pub parameters: Vec<f32>,
-    /// Their moving average: the policy.
-    pub ema: Vec<f32>,
-    /// AdamW's average of the gradient.
-    pub moment_1: Vec<f32>,
-    /// AdamW's average of its square.
-    pub moment_2: Vec<f32>,
-}
-
 /// A run in progress.
 pub struct Trainer {
     settings: Settings,
-    layout: Layout,
     windows: Windows,
     order: Order,
     alphas_cumprod: Vec<f64>,
-    optimizer: AdamW,
-    device: Device,
-    step: u64,
-    parameters: Tensor<1>,
-    ema: Tensor<1>,
-    moments: Option<AdamWState<1>>,
+    learner: Learner,
 }
 
 impl Trainer {
@@ -94,40 +71,20 @@ impl Trainer {
             settings.validation_episodes,
             settings.seed,
         )?;
-        let layout = Layout::new(&settings.unet);
-        let optimizer = AdamWConfig::new()
-            .with_beta_1(0.95)
-            .with_beta_2(0.999)
-            .with_epsilon(1e-8)
-            .with_weight_decay(settings.weight_decay)
-            .build();
-        let device = Device::flex();
-        let state = state.unwrap_or_else(|| State::initial(&layout, settings.seed));
+        let state = state
+            .unwrap_or_else(|| State::initial(Layout::new(&settings.unet).init(settings.seed)));
         Ok(Self {
             order: Order::new(settings.seed, windows.len(Split::Train)),
             alphas_cumprod: diffusion::alphas_cumprod(settings.scheduler.num_train_timesteps),
-            optimizer,
-            step: state.step,
-            moments: (state.step > 0).then(|| AdamWState {
-                momentum: AdaptiveMomentumState {
-                    time: state.step as usize,
-                    moment_1: flat(state.moment_1, &device),
-                    moment_2: flat(state.moment_2, &device),
-                    max_moment_2: None,
-                },
-            }),
-            parameters: flat(state.parameters, &device),
-            ema: flat(state.ema, &device),
-            device,
+            learner: Learner::new(settings.unet.clone(), settings.weight_decay, state),
             settings,
-            layout,
             windows,
         })
     }
 
     /// Steps done.
     pub fn step(&self) -> u64 {
-        self.step
+        self.learner.step()
     }
 
     /// The learning rate of the next step.
@@ -138,26 +95,18 @@ impl Trainer {
             steps,
             ..
         } = self.settings;
-        diffusion::learning_rate(peak, self.step, warmup_steps, steps)
+        diffusion::learning_rate(peak, self.step(), warmup_steps, steps)
     }
 
     /// Does one step and returns its loss.
     pub fn advance(&mut self) -> f32 {
         let batch = self.next_batch();
-        let device = self.device.clone().autodiff();
-        let values = values_of(self.parameters.clone());
-        let unet = Unet::new(&self.settings.unet, &self.layout, &values, &device);
-        let loss = self.loss(&unet, &batch, &device);
-        let gradient = flat(unet.gradients(&loss), &self.device);
-        self.update(gradient);
-        values_of(loss)[0]
+        self.learner.learn(&batch, self.learning_rate())
     }
 
     /// The moving average's loss on the held-out episodes, with the same noise every time; none without them.
     pub fn validation_loss(&self) -> Option<f32> {
         let n_windows = self.windows.len(Split::Validation);
-        let values = values_of(self.ema.clone());
-        let unet = Unet::new(&self.settings.unet, &self.layout, &values, &self.device);
         let mut sum = 0.0;
         for start in (0..n_windows).step_by(self.settings.batch) {
             let indices = start..n_windows.min(start + self.settings.batch);
@@ -167,32 +116,19 @@ impl Trainer {
             let index = u64::MAX - start as u64;
             let seed = self.settings.seed;
             let batch = diffusion::add_noise(batch, &self.alphas_cumprod, seed, index, n_samples);
-            let loss = values_of(self.loss(&unet, &batch, &self.device))[0];
-            sum += loss * n_samples as f32;
+            sum += self.learner.ema_loss(&batch) * n_samples as f32;
         }
         (n_windows > 0).then(|| sum / n_windows as f32)
     }
 
     /// What a run that goes on from here needs.
     pub fn state(&self) -> State {
-        let zeros = || vec![0.0; self.layout.n_values()];
-        let moments = self.moments.clone().map(|state| state.momentum);
-        let (moment_1, moment_2) = moments.map_or_else(
-            || (zeros(), zeros()),
-            |m| (values_of(m.moment_1), values_of(m.moment_2)),
-        );
-        State {
-            step: self.step,
-            parameters: values_of(self.parameters.clone()),
-            ema: values_of(self.ema.clone()),
-            moment_1,
-            moment_2,
-        }
+        self.learner.state()
     }
 
     /// The policy's tensors: the moving average and the normalisers.
     pub fn policy_tensors(&self) -> Tensors {
-        let mut tensors = self.layout.to_tensors(&values_of(self.ema.clone()));
+        let mut tensors = self.learner.layout().to_tensors(&self.state().ema);
         self.windows.obs_normalizer.store("obs", &mut tensors);
         self.windows.action_normalizer.store("action", &mut tensors);
         tensors
@@ -200,60 +136,12 @@ impl Trainer {
 
     fn next_batch(&mut self) -> NoisyBatch {
         let n_samples = self.settings.batch;
-        let first = self.step * n_samples as u64;
+        let first = self.step() * n_samples as u64;
         let samples = first..first + n_samples as u64;
         let indices: Vec<usize> = samples.map(|n| self.order.window(n)).collect();
         let batch = self.windows.batch(Split::Train, indices.into_iter());
         let seed = self.settings.seed;
-        diffusion::add_noise(batch, &self.alphas_cumprod, seed, self.step, n_samples)
-    }
-
-    /// Mean squared error of the predicted noise.
-    fn loss(&self, unet: &Unet, batch: &NoisyBatch, device: &Device) -> Tensor<1> {
-        let n_samples = batch.timesteps.len();
-        let UnetConfig {
-            input_dim,
-            global_cond_dim,
-            diffusion_step_embed_dim: embed_dim,
-            ..
-        } = self.settings.unet;
-        let sequence = [n_samples, self.settings.horizon, input_dim];
-        let embedding: Vec<f32> = (batch.timesteps.iter())
-            .flat_map(|&timestep| step_embedding(timestep, embed_dim))
-            .collect();
-        let predicted = unet.forward(
-            tensor(&batch.sample, sequence, device).swap_dims(0, 1),
-            tensor(&embedding, [n_samples, embed_dim], device),
-            tensor(&batch.global_cond, [n_samples, global_cond_dim], device),
-        );
-        let error = predicted.swap_dims(0, 1) - tensor(&batch.noise, sequence, device);
-        (error.clone() * error).mean()
-    }
-
-    /// AdamW (arXiv 1711.05101), then the moving average. All parameters are one vector: every one has its
-    /// gradient and the same settings.
-    fn update(&mut self, gradient: Tensor<1>) {
-        let rate = self.learning_rate();
-        let (parameters, moments) =
-            (self.optimizer).step(rate, self.parameters.clone(), gradient, self.moments.take());
-        let decay = diffusion::ema_decay(self.step);
-        self.ema = self.ema.clone() * decay + parameters.clone() * (1.0 - decay);
-        self.parameters = parameters;
-        self.moments = moments;
-        self.step += 1;
-    }
-}
-
-impl State {
-    fn initial(layout: &Layout, seed: u64) -> Self {
-        let parameters = layout.init(seed);
-        Self {
-            step: 0,
-            ema: parameters.clone(),
-            parameters,
-            moment_1: vec![0.0; layout.n_values()],
-            moment_2: vec![0.0; layout.n_values()],
-        }
+        diffusion::add_noise(batch, &self.alphas_cumprod, seed, self.step(), n_samples)
     }
 }
 
@@ -275,13 +163,4 @@ impl Settings {
             timestep_spacing: "leading".into(),
         }
     }
-}
-
-fn tensor<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) -> Tensor<D> {
-    Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
-}
-
-fn flat(values: Vec<f32>, device: &Device) -> Tensor<1> {
-    let n = values.len();
-    Tensor::from_data(TensorData::new(values, [n]), device)
 }

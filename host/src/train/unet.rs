@@ -12,6 +12,10 @@ use std::collections::HashMap;
 /// PyTorch's `GroupNorm` default.
 const GROUP_NORM_EPS: f64 = 1e-5;
 
+/// Groups of the last convolution block. diffusion_policy does not hand `n_groups` down to it, so the default
+/// of its `Conv1dBlock` holds whatever the configuration says.
+const FINAL_GROUPS: usize = 8;
+
 /// A U-Net's parameters as leaves of the gradient: for each its taps, (inputs, outputs).
 pub struct Unet<'a> {
     config: &'a UnetConfig,
@@ -98,13 +102,13 @@ impl<'a> Unet<'a> {
             x = self.residual_block(&format!("{path}.1"), x, &cond);
             x = self.upsample(&format!("{path}.2.conv"), x);
         }
-        x = self.conv_block("final_conv.0", x);
+        x = self.conv_block("final_conv.0", x, FINAL_GROUPS);
         self.conv("final_conv.1", x)
     }
 
     /// Convolution block, FiLM (arXiv 1709.07871), convolution block, and the input added.
     fn residual_block(&self, path: &str, x: Tensor<3>, cond: &Tensor<2>) -> Tensor<3> {
-        let out = self.conv_block(&format!("{path}.blocks.0"), x.clone());
+        let out = self.conv_block(&format!("{path}.blocks.0"), x.clone(), self.config.n_groups);
         let [_, batch, channels] = out.dims();
         let film = self.linear(&format!("{path}.cond_encoder.1"), cond.clone());
         let columns = |part: usize| {
@@ -115,7 +119,7 @@ impl<'a> Unet<'a> {
             true => out * columns(0) + columns(1),
             false => out + columns(0),
         };
-        let out = self.conv_block(&format!("{path}.blocks.1"), out);
+        let out = self.conv_block(&format!("{path}.blocks.1"), out, self.config.n_groups);
         let residual = format!("{path}.residual_conv");
         match self
             .leaves
@@ -126,9 +130,9 @@ impl<'a> Unet<'a> {
         }
     }
 
-    fn conv_block(&self, path: &str, x: Tensor<3>) -> Tensor<3> {
+    fn conv_block(&self, path: &str, x: Tensor<3>, groups: usize) -> Tensor<3> {
         let x = self.conv(&format!("{path}.block.0"), x);
-        mish(self.group_norm(&format!("{path}.block.1"), x))
+        mish(self.group_norm(&format!("{path}.block.1"), x, groups))
     }
 
     /// `x` (B, inputs) times the weight, plus the bias.
@@ -201,9 +205,8 @@ impl<'a> Unet<'a> {
 
     /// Group normalisation (arXiv 1803.08494). The variance takes a second pass: as the mean of squares less
     /// the square of the mean it would lose digits.
-    fn group_norm(&self, path: &str, x: Tensor<3>) -> Tensor<3> {
+    fn group_norm(&self, path: &str, x: Tensor<3>, groups: usize) -> Tensor<3> {
         let [length, batch, channels] = x.dims();
-        let groups = self.config.n_groups;
         let per_group = [1, 1, groups, channels / groups];
         let x = x.reshape([length, batch, groups, channels / groups]);
         let centred = x.clone() - x.mean_dim(0).mean_dim(3);

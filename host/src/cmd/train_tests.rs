@@ -1,0 +1,166 @@
+use super::*;
+use clap::Parser;
+use std::fs;
+use std::path::Path;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    args: Args,
+}
+
+/// Three episodes of twelve steps as an uncompressed Zarr v2 folder.
+fn dataset(folder: &Path) -> PathBuf {
+    let path = folder.join("circles.zarr");
+    let wave = |n: usize| (0..n).map(|i| 256.0 + 100.0 * (i as f32).sin());
+    let f32s = |n: usize| wave(n).flat_map(f32::to_le_bytes).collect::<Vec<u8>>();
+    let ends = [12_i64, 24, 36]
+        .iter()
+        .flat_map(|e| e.to_le_bytes())
+        .collect();
+    let arrays: [(&str, &str, &[usize], Vec<u8>); 3] = [
+        ("data/state", "<f4", &[36, 5], f32s(180)),
+        ("data/action", "<f4", &[36, 2], f32s(72)),
+        ("meta/episode_ends", "<i8", &[3], ends),
+    ];
+    for (name, dtype, shape, bytes) in arrays {
+        let array = path.join(name);
+        fs::create_dir_all(&array).unwrap();
+        let metadata = serde_json::json!({
+            "zarr_format": 2, "shape": shape, "chunks": shape, "dtype": dtype, "compressor": null,
+            "fill_value": 0, "order": "C", "filters": null,
+        });
+        fs::write(array.join(".zarray"), metadata.to_string()).unwrap();
+        fs::write(array.join(vec!["0"; shape.len()].join(".")), bytes).unwrap();
+    }
+    path
+}
+
+/// The command on the dataset with a small network, and more options.
+fn train(folder: &Path, out: &Path, options: &[&str]) -> Result<()> {
+    let data = dataset(folder);
+    let small = [
+        "--steps",
+        "8",
+        "--batch",
+        "8",
+        "--warmup-steps",
+        "2",
+        "--down-dims",
+        "8,16",
+        "--log-every",
+        "2",
+        "--checkpoint-every",
+        "4",
+        "--validation-episodes",
+        "1",
+    ];
+    let paths = [
+        "train",
+        "--data",
+        data.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    let all = paths.iter().chain(&small).chain(options);
+    // A later option overrides an earlier one.
+    let command = <Cli as clap::CommandFactory>::command().args_override_self(true);
+    let matches = command.try_get_matches_from(all)?;
+    run(&<Cli as clap::FromArgMatches>::from_arg_matches(&matches)?.args)
+}
+
+fn error_of(folder: &Path, out: &Path, options: &[&str]) -> String {
+    let message = format!("{:#}", train(folder, out, options).unwrap_err());
+    assert!(
+        !message.trim_end().contains('\n'),
+        "more than one line: {message}"
+    );
+    message
+}
+
+#[test]
+fn a_killed_run_ends_with_the_files_of_a_run_in_one_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    train(folder.path(), &out, &[]).unwrap();
+    let last = out.join("checkpoint-00000008.safetensors");
+    let (policy, log) = (out.join("policy.safetensors"), out.join("log.csv"));
+    let (_, state) = checkpoint::load_newest(&out).unwrap().unwrap();
+    let (log_before, policy_before) =
+        (fs::read(&log).unwrap(), policy_file::load(&policy).unwrap());
+
+    // As if it had been killed after row 6 of the log.
+    fs::remove_file(&last).unwrap();
+    fs::remove_file(&policy).unwrap();
+    train(folder.path(), &out, &["--resume"]).unwrap();
+    let (_, resumed) = checkpoint::load_newest(&out).unwrap().unwrap();
+    assert!(resumed == state);
+    assert_eq!(fs::read(&log).unwrap(), log_before);
+    assert_eq!(policy_file::load(&policy).unwrap().1, policy_before.1);
+}
+
+#[test]
+fn the_policy_file_says_how_it_was_made_and_names_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    train(folder.path(), &out, &["--seed", "5"]).unwrap();
+    let (config, tensors) = policy_file::load(&out.join("policy.safetensors")).unwrap();
+    assert_eq!(config.provenance["seed"], "5");
+    assert!(config.provenance["command"].contains("--data circles.zarr --out DIR --steps 8"));
+    for value in config.provenance.values() {
+        assert!(!value.contains(folder.path().to_str().unwrap()), "{value}");
+    }
+    assert_eq!(tensors["normalizer.params_dict.obs.scale"].data.len(), 18);
+    assert_eq!(
+        tensors["normalizer.params_dict.action.offset"].data.len(),
+        2
+    );
+}
+
+#[test]
+fn a_run_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    train(folder.path(), &out, &[]).unwrap();
+    assert!(error_of(folder.path(), &out, &[]).contains("--resume"));
+}
+
+#[test]
+fn a_run_does_not_go_on_with_other_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    train(folder.path(), &out, &[]).unwrap();
+    let message = error_of(folder.path(), &out, &["--resume", "--seed", "9"]);
+    assert!(message.contains("seed 0, now 9"), "{message}");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    train(folder.path(), &out, &[]).unwrap();
+    let last = out.join("checkpoint-00000008.safetensors");
+    let bytes = fs::read(&last).unwrap();
+    fs::write(&last, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(error_of(folder.path(), &out, &["--resume"]).contains("checkpoint-00000008"));
+}
+
+#[test]
+fn bad_options_are_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    for options in [
+        ["--warmup-steps", "8"],
+        ["--learning-rate", "NaN"],
+        ["--learning-rate", "0"],
+        ["--kernel-size", "4"],
+        ["--down-dims", "8,12"],
+        ["--down-dims", "8,8,8,8,8"],
+        ["--checkpoint-every", "3"],
+        ["--validation-episodes", "3"],
+        ["--data", "/no/such/file.zip"],
+    ] {
+        let message = error_of(folder.path(), &out, &options);
+        assert!(!out.exists(), "{options:?} left files: {message}");
+    }
+}

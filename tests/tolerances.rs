@@ -26,3 +26,29 @@ pub const TRAINING_AVERAGE_REL: f64 = 1e-5;
 pub const SCHEDULE_ABS: f64 = 1e-6;
 /// Normalised samples: a factor and an offset in f32.
 pub const NORMALIZED_ABS: f64 = 1e-5;
+
+/// A layer of the float U-Net against PyTorch: largest difference over the layer's largest magnitude.
+pub const UNET_LAYER: f32 = 1e-5;
+
+/// One scheduler step against diffusers: difference over the larger of 1 and the magnitude.
+pub const SCHEDULER_STEP: f32 = 2e-6;
+/// The same for DDIM with eta > 0, where sqrt(1 - abar - sigma^2) cancels.
+pub const SCHEDULER_STEP_STOCHASTIC: f32 = 1e-5;
+/// The same after `rescale_betas_zero_snr`, which magnifies the last bit of PyTorch's square root (not correctly
+/// rounded) by up to 1 / sqrt(1 - abar).
+pub const SCHEDULER_STEP_RESCALED: f32 = 3e-5;
+/// Betas and their products against diffusers, relative.
+pub const SCHEDULE: f32 = 1e-6;
+/// The same after `rescale_betas_zero_snr`, absolute.
+pub const RESCALED_SCHEDULE: f32 = 3e-6;
+/// Variance points of diffusers' own tests.
+pub const SCHEDULER_VARIANCE: f32 = 1e-5;
+/// Sum over the 768 values of diffusers' full-loop tests.
+pub const FULL_LOOP_SUM: f64 = 1e-2;
+/// Their mean.
+pub const FULL_LOOP_MEAN: f64 = 1e-3;
+
+/// A predicted action or observation against diffusion_policy, px (values up to 512).
+pub const POLICY_PX: f32 = 2e-3;
+/// A normaliser's scale or offset against diffusion_policy, relative.
+pub const NORMALIZER: f32 = 1e-6;

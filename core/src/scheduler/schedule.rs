@@ -218,16 +218,16 @@ fn cosine_alpha_bar(fraction: f64) -> f64 {
     cos * cos
 }
 
-/// `torch.linspace` in `f32`: counted from the nearer end.
+/// `torch.linspace` in `f32`: counted from the nearer end, each value rounded once (PyTorch uses fused multiply-add).
 fn linspace(start: f64, end: f64, count: usize, index: usize) -> f32 {
     let (start, end) = (start as f32, end as f32);
     if count == 1 {
         return start;
     }
-    let step = (end - start) / (count - 1) as f32;
+    let step = f64::from((end - start) / (count - 1) as f32);
     match index < count / 2 {
-        true => start + step * index as f32,
-        false => end - step * (count - 1 - index) as f32,
+        true => (f64::from(start) + step * index as f64) as f32,
+        false => (f64::from(end) - step * (count - 1 - index) as f64) as f32,
     }
 }
 

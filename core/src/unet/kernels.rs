@@ -1,7 +1,6 @@
 //! The arithmetic, each kernel over contiguous rows of channels.
 //!
 //! No kernel fuses a multiplication with an addition, so the results are the same at every vector width.
-//! The formulas alone, without packing and tiling, are in [`super::reference`].
 
 use super::shape::{RowBlock, Shape};
 
@@ -124,6 +123,18 @@ fn spread_group_mean(sums: &mut [f32], group_channels: usize, count: f32) {
     for group in sums.chunks_exact_mut(group_channels) {
         let mean = group.iter().sum::<f32>() / count;
         group.fill(mean);
+    }
+}
+
+/// Sinusoidal embedding of a diffusion step: sin, then cos, of `step` times 10000^(-i / (n/2 - 1)), i < n/2
+/// (Vaswani et al. 2017, arXiv 1706.03762, as diffusion_policy's `SinusoidalPosEmb` has it).
+pub(super) fn sinusoidal_embedding(step: f32, out: &mut [f32]) {
+    let half = out.len() / 2;
+    let rate = (libm::log(10_000.0) / (half as f64 - 1.0)) as f32;
+    for i in 0..half {
+        let phase = step * libm::expf(i as f32 * -rate);
+        out[i] = libm::sinf(phase);
+        out[half + i] = libm::cosf(phase);
     }
 }
 

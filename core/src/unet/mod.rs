@@ -21,7 +21,6 @@
 mod config;
 mod kernels;
 mod layers;
-pub mod reference;
 mod shape;
 mod taps;
 
@@ -367,7 +366,7 @@ impl<O: Observer> Pass<'_, '_, O> {
             border: 0,
         };
         for (step, row) in timesteps.iter().zip(work.x.chunks_exact_mut(first.depth)) {
-            reference::sinusoidal_embedding(*step, row);
+            kernels::sinusoidal_embedding(*step, row);
         }
         let hidden = shape.with_channels(first.columns);
         self.taps_within(format_args!("diffusion_step_encoder"), |pass| {

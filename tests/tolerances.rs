@@ -52,3 +52,12 @@ pub const FULL_LOOP_MEAN: f64 = 1e-3;
 pub const POLICY_PX: f32 = 2e-3;
 /// A normaliser's scale or offset against diffusion_policy, relative.
 pub const NORMALIZER: f32 = 1e-6;
+
+// The integer policy against its float twin, for the same observations and noise.
+
+/// Half of the actions lie nearer, px.
+pub const INTEGER_MEDIAN_PX: f64 = 1.0;
+/// 99 of 100 actions lie nearer, px.
+pub const INTEGER_P99_PX: f64 = 4.0;
+/// Least signal-to-noise ratio of a tensor: int8 weights alone allow about 40 dB a layer.
+pub const INTEGER_LAYER_SNR_DB: f64 = 25.0;

@@ -4,5 +4,6 @@ pub mod cmd;
 pub mod data;
 pub mod float_engine;
 pub mod policy_file;
+pub mod quantize;
 #[cfg(feature = "train")]
 pub mod train;

@@ -31,7 +31,7 @@ pub use linear::{LANES, PACKING};
 pub use model::{MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT, MAX_LEVELS, Model};
 pub use norm::{MAX_EPS, MAX_GAMMA, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN};
 pub use parse::{FORMAT_VERSION, MAGIC};
-pub use policy::IntPolicy;
+pub use policy::{IntPolicy, ObservationWindow};
 pub use rounding::{Factor, MAX_SHIFT, rounding_shift_right, saturate_i16, saturate_i32};
 pub use scratch::{ARENA_LEN, MAX_CONDITION_LEN, MAX_HORIZON, Scratch};
 pub use selftest::selftest;

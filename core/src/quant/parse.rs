@@ -282,7 +282,7 @@ impl<'r, 'a> Walk<'r, 'a> {
                 ..Sizes::default()
             },
             length: settings.horizon,
-            n_channels: LANES,
+            n_channels: ACTION_DIM,
             exponent: settings.sample_exponent,
         }
     }
@@ -325,7 +325,7 @@ impl<'r, 'a> Walk<'r, 'a> {
             self.n_channels,
             self.settings.final_n_groups,
         )?;
-        let final_conv = self.linear("final convolution", ACTION_DIM, self.n_channels)?;
+        let final_conv = self.linear("final convolution", ACTION_DIM, 1, self.n_channels)?;
         let (needed, available) = (self.sizes.total(), ARENA_LEN);
         if needed > available {
             return Err(ModelError::TooLarge { needed, available });
@@ -359,7 +359,7 @@ impl<'r, 'a> Walk<'r, 'a> {
         let first = self.conv_block(self.n_channels, n_channels, self.settings.n_groups)?;
         let film_len = self.settings.film_len(n_channels);
         let film = Film {
-            condition: self.linear("FiLM projection", film_len, self.sizes.condition)?,
+            condition: self.linear("FiLM projection", film_len, 1, self.sizes.condition)?,
             steps: self
                 .reader
                 .take("FiLM step table", 2 * film_len * self.settings.n_passes)?,
@@ -370,7 +370,7 @@ impl<'r, 'a> Walk<'r, 'a> {
             (None, self.exponent)
         } else {
             (
-                Some(self.linear("residual convolution", n_channels, self.n_channels)?),
+                Some(self.linear("residual convolution", n_channels, 1, self.n_channels)?),
                 own_exponent,
             )
         };
@@ -405,7 +405,7 @@ impl<'r, 'a> Walk<'r, 'a> {
         if eps == 0 || eps > MAX_EPS || group_len > MAX_GROUP_LEN {
             return Err(error);
         }
-        let conv = self.linear("convolution", n_out, self.settings.kernel_size * n_in)?;
+        let conv = self.linear("convolution", n_out, self.settings.kernel_size, n_in)?;
         let error = self.reader.out_of_range("gamma");
         let parameters = self
             .reader
@@ -431,10 +431,9 @@ impl<'r, 'a> Walk<'r, 'a> {
     /// One or two phases of `taps` taps; `length` is already that of the output.
     fn resample(&mut self, taps: usize, n_phases: usize) -> Result<Resample<'a>, ModelError> {
         let exponent = self.exponent_word("resampling exponent")?;
-        let window = taps * self.n_channels;
-        let first = self.linear("resampling", self.n_channels, window)?;
+        let first = self.linear("resampling", self.n_channels, taps, self.n_channels)?;
         let last = if n_phases == 2 {
-            self.linear("resampling", self.n_channels, window)?
+            self.linear("resampling", self.n_channels, taps, self.n_channels)?
         } else {
             first
         };
@@ -446,12 +445,15 @@ impl<'r, 'a> Walk<'r, 'a> {
         })
     }
 
+    /// Rows whose windows are `[tap][channel]`, the channels filled up to [`LANES`].
     fn linear(
         &mut self,
         what: &'static str,
         n_out: usize,
-        window: usize,
+        taps: usize,
+        n_in: usize,
     ) -> Result<Linear<'a>, ModelError> {
+        let window = taps * n_in.next_multiple_of(LANES);
         let at = self.reader.at;
         let row_size = Linear::row_size(window);
         let linear = Linear::new(self.reader.take(what, n_out * row_size)?, window);
@@ -469,6 +471,7 @@ impl<'r, 'a> Walk<'r, 'a> {
 
     /// Room for a tensor read and one written, with their zero rows, at this length.
     fn need_tensors(&mut self, n_in: usize, n_out: usize) {
+        let n_in = n_in.next_multiple_of(LANES);
         let n_rows = self.length + 2 * self.settings.padding();
         self.sizes.input = self.sizes.input.max(n_rows * n_in.max(n_out));
         self.sizes.hidden = self.sizes.hidden.max(n_rows * n_out);

@@ -4,12 +4,12 @@ use super::mish::mish_q16;
 use super::model::{Affine, Model};
 use super::rounding::{rounding_shift_right, saturate_i16};
 use super::sampler;
-use super::scratch::{ACTION_DIM, Parts, Scratch};
+use super::scratch::{ACTION_DIM, MAX_CONDITION_LEN, MAX_HORIZON, Parts, Scratch};
 use super::unet::{NoTap, Tap};
 use crate::Error;
 use crate::noise::Noise;
 use crate::observation::{MAX_OBSERVATION_DIM, STATE_DIM, observe};
-use crate::receding_horizon::{Action, MAX_OBS_STEPS, Planner};
+use crate::receding_horizon::{Action, Planner};
 use fixed::types::I16F16;
 
 /// A [`Model`] and the memory to run it in.
@@ -71,19 +71,43 @@ impl Planner for IntPolicy<'_> {
         self.model.n_action_steps()
     }
 
-    /// The border: derives the observations in `f64` and rounds them to I16F16, and widens the actions.
+    /// The border: rounds the observations to I16F16, plans, and widens the actions.
     fn plan(
         &mut self,
         states: &[[f64; STATE_DIM]],
         noise: &mut dyn Noise,
         chunk: &mut [Action],
     ) -> Result<(), Error> {
-        let kind = self.model.observation();
-        check_len("states", self.model.n_obs_steps(), states.len())?;
         check_len("chunk", self.model.n_action_steps(), chunk.len())?;
-        let mut fixed = [I16F16::ZERO; MAX_OBS_STEPS * MAX_OBSERVATION_DIM];
-        let fixed = &mut fixed[..states.len() * kind.dim()];
-        for (state, values) in states.iter().zip(fixed.chunks_exact_mut(kind.dim())) {
+        let window = ObservationWindow::of(self.model, states)?;
+        let mut actions = [[I16F16::ZERO; ACTION_DIM]; MAX_HORIZON];
+        let actions = &mut actions[..chunk.len()];
+        self.plan_fixed(window.values(), noise, actions)?;
+        for (action, planned) in chunk.iter_mut().zip(actions) {
+            *action = planned.map(I16F16::to_num);
+        }
+        Ok(())
+    }
+}
+
+/// What a plan sees, as the integer path takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct ObservationWindow {
+    values: [I16F16; MAX_CONDITION_LEN],
+    len: usize,
+}
+
+impl ObservationWindow {
+    /// The observations that `states` (`To` of them, oldest first) give, derived in `f64` and rounded to nearest.
+    ///
+    /// # Errors
+    /// [`Error::NonFiniteObservation`], [`Error::WrongLength`].
+    pub fn of(model: &Model<'_>, states: &[[f64; STATE_DIM]]) -> Result<Self, Error> {
+        check_len("states", model.n_obs_steps(), states.len())?;
+        let kind = model.observation();
+        let len = model.settings.n_observed();
+        let mut values = [I16F16::ZERO; MAX_CONDITION_LEN];
+        for (state, values) in states.iter().zip(values.chunks_exact_mut(kind.dim())) {
             let mut observation = [0.0; MAX_OBSERVATION_DIM];
             let observation = &mut observation[..kind.dim()];
             observe(kind, state, observation)?;
@@ -91,13 +115,12 @@ impl Planner for IntPolicy<'_> {
                 *value = I16F16::saturating_from_num(*observed);
             }
         }
-        let mut actions = [[I16F16::ZERO; ACTION_DIM]; super::MAX_HORIZON];
-        let actions = &mut actions[..chunk.len()];
-        self.plan_fixed(fixed, noise, actions)?;
-        for (action, planned) in chunk.iter_mut().zip(actions) {
-            *action = planned.map(I16F16::to_num);
-        }
-        Ok(())
+        Ok(Self { values, len })
+    }
+
+    /// `To` observations, oldest first; px and rad.
+    pub fn values(&self) -> &[I16F16] {
+        &self.values[..self.len]
     }
 }
 

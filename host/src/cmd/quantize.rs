@@ -1,13 +1,133 @@
 //! `pusht quantize`.
 
+use crate::float_engine::FloatPolicy;
+use crate::policy_file::{self, PolicyConfig, SchedulerKind};
+use crate::quantize::calibrate::{self, Calibration, Window};
+use crate::quantize::compare::{self, LayerNoise};
+use crate::quantize::quantize;
+use anyhow::{Context, Result, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use pusht_core::quant::{Model, Scratch, selftest};
+use std::ops::Range;
+use std::path::PathBuf;
+
 /// Turn a float policy into an integer model file.
+///
+/// Plays some episodes to see how large every tensor gets, quantises, writes the file, and compares both policies:
+/// the noise added to every layer, and how far the actions move.
+///
+/// Example: pusht quantize --policy models/pusht.safetensors --out models/pusht.ptm
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The float policy.
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// The model file to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Passes of the network in a plan; the float policy's own number if absent.
+    #[arg(long, value_name = "N")]
+    passes: Option<usize>,
+    /// The sampler; the float policy's own if absent.
+    #[arg(long, value_enum)]
+    scheduler: Option<SchedulerKind>,
+    /// Legacy seeds of the episodes to calibrate on, the last one excluded.
+    #[arg(long, value_name = "A..B", default_value = "20000..20032", value_parser = seed_range)]
+    seeds: Range<u64>,
+    /// Plans to compare in the end, at least.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    compare: usize,
+}
 
 /// Runs the command.
 ///
 /// # Errors
-/// Always, until it is written.
-pub fn run(_args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("not written yet")
+/// If a file can't be read or written, or the policy can't be quantised.
+pub fn run(args: &Args) -> Result<()> {
+    let (mut config, tensors) = policy_file::load(&args.policy)?;
+    config.scheduler.kind = args.scheduler.unwrap_or(config.scheduler.kind);
+    config.num_inference_steps = args.passes.unwrap_or(config.num_inference_steps);
+    let policy = FloatPolicy::from_parts(config, &tensors)
+        .with_context(|| format!("{}: not a usable policy", args.policy.display()))?;
+
+    let progress = progress_bar("calibrate", args.seeds.end - args.seeds.start);
+    let Calibration { ranges, windows } = calibrate::play(&policy, args.seeds.clone(), &progress)?;
+    progress.finish();
+    let provenance = provenance(policy.config(), &args.seeds)?;
+    let bytes = quantize(&policy, &tensors, &ranges, provenance)?.to_bytes();
+    let model = Model::parse(&bytes).context("the quantised network is refused")?;
+    policy_file::write_whole(&args.out, &bytes)?;
+
+    print_noise(&compare::layer_noise(
+        &policy,
+        &model,
+        &spread(&windows, 32),
+    )?);
+    let compared = spread(&windows, args.compare);
+    let progress = progress_bar("compare", compared.len() as u64);
+    let parity = compare::parity(&policy, &model, &compared, &progress)?;
+    progress.finish();
+    println!(
+        "actions of {} plans, float against integer: median {:.3} px, 99 % {:.3} px, largest {:.3} px",
+        parity.n_plans, parity.median_px, parity.p99_px, parity.max_px
+    );
+    println!(
+        "{}: {} bytes, {} passes, {} bytes of memory, digest {:016x}",
+        args.out.display(),
+        bytes.len(),
+        model.n_passes(),
+        model.memory_bytes(),
+        selftest(&model, &mut Scratch::new(), 8)
+    );
+    Ok(())
+}
+
+/// `n` windows, evenly spread over all; each as often as needed.
+fn spread(windows: &[Window], n: usize) -> Vec<&Window> {
+    (0..n).map(|i| &windows[i * windows.len() / n]).collect()
+}
+
+fn print_noise(layers: &[LayerNoise]) {
+    println!(
+        "{:<44} {:>8} {:>9} {:>11}",
+        "tensor", "exponent", "SNR, dB", "saturated"
+    );
+    for LayerNoise {
+        path,
+        exponent,
+        snr_db,
+        saturated,
+    } in layers
+    {
+        println!(
+            "{path:<44} {exponent:>8} {snr_db:>9.1} {:>9.4} %",
+            100.0 * saturated
+        );
+    }
+}
+
+/// What the model file says of its making: the policy's settings and history, and the calibration.
+fn provenance(config: &PolicyConfig, seeds: &Range<u64>) -> Result<String> {
+    let text = serde_json::json!({
+        "quantized_by": concat!("pusht ", env!("CARGO_PKG_VERSION")),
+        "calibration_seeds": format!("{}..{} (legacy)", seeds.start, seeds.end),
+        "policy": config,
+    });
+    Ok(serde_json::to_string(&text)?)
+}
+
+fn seed_range(text: &str) -> Result<Range<u64>> {
+    let (start, end) = text.split_once("..").context("not of the form A..B")?;
+    let range = start.parse()?..end.parse()?;
+    ensure!(range.start < range.end, "no seeds in it");
+    Ok(range)
+}
+
+fn progress_bar(what: &'static str, n: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg:<10} [{bar:40}] {pos}/{len} {eta}");
+    let bar = ProgressBar::new(n).with_message(what);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
 }

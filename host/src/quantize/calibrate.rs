@@ -1,0 +1,161 @@
+//! How large every tensor of the float policy gets while it plays.
+
+use super::fixed_point::activation_exponent;
+use super::network::CONDITION;
+use crate::float_engine::FloatPolicy;
+use anyhow::{Context, Result};
+use indicatif::ProgressBar;
+use pusht_core::Error;
+use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::noise::Noise;
+use pusht_core::observation::STATE_DIM;
+use pusht_core::receding_horizon::{Action, Planner, RecedingHorizon};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The time limit of an episode, control steps.
+const MAX_STEPS: usize = 300;
+
+/// Largest magnitude of every tensor, by its PyTorch module path.
+#[derive(Clone, Debug, Default)]
+pub struct Ranges(BTreeMap<String, f32>);
+
+impl Ranges {
+    /// Takes a tensor into account.
+    pub fn note(&mut self, path: &str, values: &[f32]) {
+        let largest = values.iter().fold(0.0, |m: f32, v| m.max(v.abs()));
+        match self.0.get_mut(path) {
+            Some(known) => *known = known.max(largest),
+            None => {
+                self.0.insert(path.to_owned(), largest);
+            }
+        }
+    }
+
+    /// The largest magnitude of `path`.
+    ///
+    /// # Errors
+    /// If the network has no such tensor.
+    pub fn largest(&self, path: &str) -> Result<f64> {
+        let largest = self
+            .0
+            .get(path)
+            .with_context(|| format!("no tensor {path}"))?;
+        Ok(f64::from(*largest))
+    }
+
+    /// Binary places for the tensor at `path`.
+    pub(super) fn exponent(&self, path: &str) -> Result<u32> {
+        Ok(activation_exponent(self.largest(path)?))
+    }
+
+    fn join(mut self, other: Self) -> Self {
+        for (path, largest) in other.0 {
+            self.note(&path, &[largest]);
+        }
+        self
+    }
+}
+
+/// The last `To` states when a plan was asked for.
+pub type Window = Vec<[f64; STATE_DIM]>;
+
+/// What episodes showed.
+#[derive(Clone, Debug, Default)]
+pub struct Calibration {
+    /// How large every tensor got.
+    pub ranges: Ranges,
+    /// What every plan saw.
+    pub windows: Vec<Window>,
+}
+
+impl Calibration {
+    fn join(mut self, other: Self) -> Self {
+        self.windows.extend(other.windows);
+        let ranges = self.ranges.join(other.ranges);
+        Self { ranges, ..self }
+    }
+}
+
+/// Plays the episodes of these (legacy) seeds with the float policy.
+///
+/// # Errors
+/// If a seed has no episode, or the policy plans something that is not a number.
+pub fn play(
+    policy: &FloatPolicy,
+    seeds: Range<u64>,
+    progress: &ProgressBar,
+) -> Result<Calibration> {
+    let seeds: Vec<u64> = seeds.collect();
+    let episodes: Vec<Calibration> = seeds
+        .into_par_iter()
+        .map(|seed| {
+            let episode = play_one(policy, seed).with_context(|| format!("seed {seed}"));
+            progress.inc(1);
+            episode
+        })
+        .collect::<Result<_>>()?;
+    Ok(episodes
+        .into_iter()
+        .fold(Calibration::default(), Calibration::join))
+}
+
+fn play_one(policy: &FloatPolicy, seed: u64) -> Result<Calibration> {
+    let mut recorder = Recorder {
+        policy: policy.clone(),
+        calibration: Calibration::default(),
+    };
+    let start = StartState::from_seed(seed, Seeding::Legacy)?;
+    let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)?;
+    let mut episode = RecedingHorizon::new(seed);
+    for _ in 0..MAX_STEPS {
+        let action = episode.act(&mut recorder, &env.state())?;
+        if env.step(action)?.terminated {
+            break;
+        }
+    }
+    Ok(recorder.calibration)
+}
+
+fn mish(x: f32) -> f32 {
+    x * x.exp().ln_1p().tanh()
+}
+
+/// A float policy that notes what it sees and computes.
+struct Recorder {
+    policy: FloatPolicy,
+    calibration: Calibration,
+}
+
+impl Planner for Recorder {
+    fn n_obs_steps(&self) -> usize {
+        self.policy.n_obs_steps()
+    }
+
+    fn n_action_steps(&self) -> usize {
+        self.policy.n_action_steps()
+    }
+
+    fn plan(
+        &mut self,
+        states: &[[f64; STATE_DIM]],
+        noise: &mut dyn Noise,
+        chunk: &mut [Action],
+    ) -> Result<(), Error> {
+        let Calibration { ranges, windows } = &mut self.calibration;
+        windows.push(states.to_vec());
+        let embed_dim = self.policy.config().unet.diffusion_step_embed_dim;
+        let mut note = |path: &str, values: &[f32], _: usize, _: usize| {
+            ranges.note(path, values);
+            if path == "global_feature" {
+                let condition: Vec<f32> = values[embed_dim..].iter().copied().map(mish).collect();
+                ranges.note(CONDITION, &condition);
+            }
+        };
+        let plan = self.policy.predict(&[states], noise, &mut note)?;
+        let executed = self.policy.policy().options().action_steps();
+        chunk.copy_from_slice(&plan[executed]);
+        Ok(())
+    }
+}

@@ -1,0 +1,306 @@
+//! The integer model file, written: the counterpart of `core`'s parser. `docs/model-format.md` specifies it.
+
+use pusht_core::quant::{FORMAT_VERSION, Factor, LANES, MAGIC, MAX_LEVELS, PACKING};
+
+/// A quantised network before it becomes bytes. All numbers are as the file has them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelFile {
+    /// Sizes, in the order of the section `CONF`.
+    pub settings: Settings,
+    /// The sampler's steps, in order.
+    pub passes: Vec<Pass>,
+    /// Normalises one observation's values: I16F16 to Q16.
+    pub observation_scales: Vec<Affine>,
+    /// Makes pixels of an action: I8F24 to I16F16.
+    pub action_scales: Vec<Affine>,
+    /// Blocks and changes of length, in the order of the computation.
+    pub layers: Vec<Layer>,
+    /// Binary places of the final block's output.
+    pub final_exponent: u32,
+    /// The block after the last upsampling.
+    pub final_block: ConvBlock,
+    /// From channels to an action, I8F24.
+    pub final_conv: Vec<Row>,
+    /// How the model was made.
+    pub provenance: String,
+}
+
+/// The section `CONF`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// 0 state, 1 keypoints, 2 vertices.
+    pub observation_kind: u32,
+    /// `To`.
+    pub n_obs_steps: usize,
+    /// `Tp`.
+    pub horizon: usize,
+    /// `Ta`.
+    pub n_action_steps: usize,
+    /// Channels of each level.
+    pub down_dims: Vec<usize>,
+    /// Taps of the convolutions.
+    pub kernel_size: usize,
+    /// Groups of the normalisations in residual blocks.
+    pub n_groups: usize,
+    /// Groups of the final block's normalisation.
+    pub final_n_groups: usize,
+    /// Whether FiLM has a scale beside its bias.
+    pub film_has_scale: bool,
+    /// Binary places of the network's input.
+    pub sample_exponent: u32,
+    /// Binary places of the condition.
+    pub condition_exponent: u32,
+}
+
+/// One step of the sampler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// The diffusion step; for people only.
+    pub timestep: u32,
+    /// Whether noise is drawn.
+    pub draws_noise: bool,
+    /// From x and the output to the clean sample.
+    pub clean: [i32; 2],
+    /// Binary places of `clean`.
+    pub clean_shift: u32,
+    /// Largest magnitude of the clean sample, I8F24.
+    pub clip: i32,
+    /// From the clean sample, x, the output and the noise to the next x.
+    pub next: [i32; 4],
+    /// Binary places of `next`.
+    pub next_shift: u32,
+}
+
+/// A factor, then an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Affine {
+    /// Applied first.
+    pub factor: Factor,
+    /// Added, in the result's format.
+    pub offset: i32,
+}
+
+/// One output of a convolution or linear layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// At the accumulator's scale.
+    pub bias: i32,
+    /// From the accumulator to the output's scale.
+    pub factor: Factor,
+    /// In the order of the window; a multiple of [`LANES`].
+    pub weights: Vec<i8>,
+}
+
+/// Convolution and GroupNorm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConvBlock {
+    /// Binary places of the convolution's output.
+    pub conv_exponent: u32,
+    /// The convolution.
+    pub conv: Vec<Row>,
+    /// Binary places of `gamma`.
+    pub gamma_exponent: u32,
+    /// `eps (n / scale)^2`.
+    pub eps: u64,
+    /// (`gamma`, `beta` in Q16) of each channel.
+    pub parameters: Vec<[i32; 2]>,
+}
+
+/// A residual block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    /// Binary places after FiLM.
+    pub hidden_exponent: u32,
+    /// Binary places of the residual convolution's output.
+    pub residual_exponent: u32,
+    /// Binary places of the block's output.
+    pub exponent: u32,
+    /// Binary places of the FiLM projection.
+    pub film_exponent: u32,
+    /// Before FiLM.
+    pub first: ConvBlock,
+    /// The observation's share of the projection.
+    pub film: Vec<Row>,
+    /// The diffusion step's share, `[passes][outputs]`.
+    pub film_steps: Vec<i16>,
+    /// After FiLM.
+    pub second: ConvBlock,
+    /// Where the number of channels changes.
+    pub residual: Option<Vec<Row>>,
+}
+
+/// A step of the U-Net.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Layer {
+    /// A residual block.
+    Block(Box<Block>),
+    /// Binary places of the output; one phase down, two up.
+    Resample(u32, Vec<Vec<Row>>),
+}
+
+impl ModelFile {
+    /// The whole file, checksum included.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Bytes::default();
+        out.0.extend(MAGIC);
+        out.words([FORMAT_VERSION, 0]);
+        out.section(b"CONF", |out| self.settings.write(self.passes.len(), out));
+        out.section(b"PASS", |out| self.passes.iter().for_each(|p| p.write(out)));
+        out.section(b"NORM", |out| {
+            let scales = self.observation_scales.iter().chain(&self.action_scales);
+            scales.for_each(|scale| {
+                out.factor(scale.factor);
+                out.int(scale.offset);
+            });
+        });
+        out.section(b"UNET", |out| self.write_unet(out));
+        out.section(b"TEXT", |out| out.text(&self.provenance));
+        out.finish()
+    }
+
+    fn write_unet(&self, out: &mut Bytes) {
+        for layer in &self.layers {
+            match layer {
+                Layer::Block(block) => block.write(out),
+                Layer::Resample(exponent, phases) => {
+                    out.words([*exponent]);
+                    phases.iter().for_each(|rows| out.rows(rows));
+                }
+            }
+        }
+        out.words([self.final_exponent]);
+        self.final_block.write(out);
+        out.rows(&self.final_conv);
+    }
+}
+
+impl Settings {
+    fn write(&self, n_passes: usize, out: &mut Bytes) {
+        let mut down_dims = [0; MAX_LEVELS];
+        for (place, dim) in down_dims.iter_mut().zip(&self.down_dims) {
+            *place = *dim as u32;
+        }
+        out.words([
+            self.observation_kind,
+            self.n_obs_steps as u32,
+            self.horizon as u32,
+            self.n_action_steps as u32,
+            self.down_dims.len() as u32,
+            self.kernel_size as u32,
+            self.n_groups as u32,
+            self.final_n_groups as u32,
+            u32::from(self.film_has_scale),
+            n_passes as u32,
+            self.sample_exponent,
+            self.condition_exponent,
+        ]);
+        out.words(down_dims);
+    }
+}
+
+impl Pass {
+    fn write(&self, out: &mut Bytes) {
+        out.words([self.timestep, u32::from(self.draws_noise)]);
+        self.clean.into_iter().for_each(|m| out.int(m));
+        out.words([self.clean_shift]);
+        out.int(self.clip);
+        self.next.into_iter().for_each(|m| out.int(m));
+        out.words([self.next_shift]);
+    }
+}
+
+impl Block {
+    fn write(&self, out: &mut Bytes) {
+        out.words([
+            self.hidden_exponent,
+            self.residual_exponent,
+            self.exponent,
+            self.film_exponent,
+        ]);
+        self.first.write(out);
+        out.rows(&self.film);
+        for value in &self.film_steps {
+            out.0.extend(value.to_le_bytes());
+        }
+        self.second.write(out);
+        if let Some(residual) = &self.residual {
+            out.rows(residual);
+        }
+    }
+}
+
+impl ConvBlock {
+    fn write(&self, out: &mut Bytes) {
+        out.words([self.conv_exponent, self.gamma_exponent]);
+        out.0.extend(self.eps.to_le_bytes());
+        out.rows(&self.conv);
+        self.parameters
+            .as_flattened()
+            .iter()
+            .for_each(|v| out.int(*v));
+    }
+}
+
+/// The file as it grows.
+#[derive(Default)]
+struct Bytes(Vec<u8>);
+
+impl Bytes {
+    fn int(&mut self, value: i32) {
+        self.0.extend(value.to_le_bytes());
+    }
+
+    fn words<const N: usize>(&mut self, words: [u32; N]) {
+        words
+            .into_iter()
+            .for_each(|word| self.0.extend(word.to_le_bytes()));
+    }
+
+    fn factor(&mut self, factor: Factor) {
+        self.int(factor.multiplier);
+        self.words([factor.shift]);
+    }
+
+    fn rows(&mut self, rows: &[Row]) {
+        for row in rows {
+            assert!(
+                row.weights.len().is_multiple_of(LANES),
+                "a row of whole lanes"
+            );
+            self.int(row.bias);
+            self.factor(row.factor);
+            for quad in row.weights.as_chunks::<4>().0 {
+                let mut packed = [0; 4];
+                for (weight, place) in quad.iter().zip(PACKING) {
+                    packed[place] = *weight as u8;
+                }
+                self.0.extend(packed);
+            }
+        }
+    }
+
+    /// UTF-8, filled up with line feeds to a whole word.
+    fn text(&mut self, text: &str) {
+        self.0.extend(text.as_bytes());
+        let filling = text.len().next_multiple_of(4) - text.len();
+        self.0.extend(std::iter::repeat_n(b'\n', filling));
+    }
+
+    fn section(&mut self, tag: &[u8; 4], contents: impl FnOnce(&mut Self)) {
+        self.0.extend(tag);
+        let len_at = self.0.len();
+        self.words([0]);
+        contents(self);
+        let len = (self.0.len() - len_at - 4) as u32;
+        self.0[len_at..len_at + 4].copy_from_slice(&len.to_le_bytes());
+    }
+
+    /// Writes the whole length into the header and the checksum behind everything.
+    fn finish(mut self) -> Vec<u8> {
+        let len = (self.0.len() + 4) as u32;
+        self.0[12..16].copy_from_slice(&len.to_le_bytes());
+        let checksum = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&self.0);
+        self.words([checksum]);
+        self.0
+    }
+}

@@ -1,0 +1,127 @@
+//! Real numbers as the integer path has them.
+
+use super::file::{Affine, Row};
+use anyhow::{Result, ensure};
+use pusht_core::quant::{Factor, LANES, MAX_ACTIVATION_EXPONENT, MAX_SHIFT};
+
+/// Largest sum of a row's |weights|: with it, [`MAX_BIAS`] and half a unit of rounding for each of 2,560 weights
+/// the accumulator stays below 2^31 (`core` checks the rows as they are).
+const MAX_WEIGHT_SUM: f64 = 60_000.0;
+const MAX_BIAS: f64 = (1 << 27) as f64;
+const MAX_WEIGHT: f64 = 127.0;
+
+/// Binary places for values up to `largest`, such that they fill `bits` bits at most, `limit` at most.
+pub(super) fn binary_places(largest: f64, bits: u32, limit: u32) -> u32 {
+    let unit = f64::from((1 << bits) - 1) / largest.max(f64::MIN_POSITIVE);
+    unit.log2().floor().clamp(0.0, f64::from(limit)) as u32
+}
+
+/// Binary places for a tensor of activations whose largest magnitude in calibration is `largest`.
+pub(super) fn activation_exponent(largest: f64) -> u32 {
+    // Room for what calibration has not seen; what is larger still, saturates.
+    const HEADROOM: f64 = 1.1;
+    binary_places(HEADROOM * largest, 15, MAX_ACTIVATION_EXPONENT)
+}
+
+/// `value * 2^places`, rounded and saturated.
+pub(super) fn to_fixed(value: f64, places: u32) -> i32 {
+    (value * f64::from(places).exp2()).round() as i32
+}
+
+/// The factor nearest to `scale`.
+///
+/// # Errors
+/// If `scale` is negative, or so large that a factor can't hold it.
+pub(super) fn factor(scale: f64) -> Result<Factor> {
+    ensure!(
+        (0.0..=f64::from(1 << 30)).contains(&scale),
+        "scale {scale} is outside 0 to 2^30"
+    );
+    let shift = binary_places(scale, 30, MAX_SHIFT);
+    Ok(Factor {
+        multiplier: to_fixed(scale, shift),
+        shift,
+    })
+}
+
+/// `scale * value + offset`, with the offset in Q16.
+pub(super) fn affine(scale: f64, offset: f64) -> Result<Affine> {
+    let offset_q16 = (offset * 65536.0).round();
+    ensure!(
+        offset_q16.abs() < f64::from(i32::MAX),
+        "offset {offset} does not fit 16 bits before the point"
+    );
+    Ok(Affine {
+        factor: factor(scale)?,
+        offset: offset_q16 as i32,
+    })
+}
+
+/// Where a linear map's inputs and outputs have their binary point.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    pub(super) input: u32,
+    pub(super) output: u32,
+}
+
+/// One output: `bias + sum weights * input` with int8 weights and a scale of its own.
+pub(super) fn row(weights: &[f32], bias: f32, places: Places) -> Result<Row> {
+    let largest = |values: &[f32]| {
+        values
+            .iter()
+            .fold(0.0, |m: f64, w| m.max(f64::from(w.abs())))
+    };
+    let sum: f64 = weights.iter().map(|w| f64::from(w.abs())).sum();
+    let input_unit = (-f64::from(places.input)).exp2();
+    // The real value of a weight of 1: as small as each of the three limits allows.
+    let unit = (largest(weights) / MAX_WEIGHT)
+        .max(sum / MAX_WEIGHT_SUM)
+        .max(f64::from(bias.abs()) / input_unit / MAX_BIAS)
+        .max(f64::MIN_POSITIVE);
+    let scaled = |w: &f32| (f64::from(*w) / unit).round() as i8;
+    let mut quantized: Vec<i8> = weights.iter().map(scaled).collect();
+    quantized.resize(weights.len().next_multiple_of(LANES), 0);
+    Ok(Row {
+        bias: (f64::from(bias) / (unit * input_unit)).round() as i32,
+        factor: factor(unit * input_unit * f64::from(places.output).exp2())?,
+        weights: quantized,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_factor_has_thirty_bits() {
+        for scale in [1.0, 0.3, 1e-5, 1000.0, 1.999_999_999_9] {
+            let Factor { multiplier, shift } = factor(scale).unwrap();
+            let got = f64::from(multiplier) / f64::from(shift).exp2();
+            assert!((got / scale - 1.0).abs() < 1e-8, "{scale} became {got}");
+        }
+        assert_eq!(factor(0.0).unwrap().multiplier, 0);
+        assert!(factor(-1.0).is_err() && factor(f64::NAN).is_err() && factor(2e9).is_err());
+    }
+
+    #[test]
+    fn a_row_is_near_to_its_weights_and_a_lone_bias_does_not_overflow() {
+        let places = Places {
+            input: 12,
+            output: 12,
+        };
+        let got = row(&[0.5, -1.27, 0.01], 0.25, places).unwrap();
+        assert_eq!(got.weights, [50, -127, 1, 0, 0, 0, 0, 0]);
+        assert_eq!(got.bias, 102_400);
+        let lone = row(&[1e-30; 8], 3.0, places).unwrap();
+        assert_eq!(lone.bias, MAX_BIAS as i32);
+        assert_eq!(lone.factor.apply(lone.bias), 3 << 12);
+    }
+
+    #[test]
+    fn exponents_leave_room() {
+        assert_eq!(activation_exponent(1.0), 14);
+        assert_eq!(activation_exponent(7.9), 11);
+        assert_eq!(activation_exponent(0.0), 16);
+        assert_eq!(activation_exponent(1e9), 0);
+    }
+}

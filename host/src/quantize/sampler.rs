@@ -1,0 +1,134 @@
+//! The scheduler's steps as coefficients.
+//!
+//! A step of DDPM or DDIM is linear in x, the network's output, the clipped clean sample and the noise. So its
+//! coefficients are read off the float scheduler itself, which is asked what it makes of unit inputs.
+
+use super::file::Pass;
+use super::fixed_point::{binary_places, to_fixed};
+use crate::float_engine::scheduler_config;
+use crate::policy_file::{PolicyConfig, SchedulerKind};
+use anyhow::Result;
+use pusht_core::scheduler::{
+    DdimOptions, DdimScheduler, DdpmScheduler, SchedulerConfig, StepOutput,
+};
+
+/// Most training steps of a scheduler.
+const MAX_TRAIN_TIMESTEPS: usize = 1000;
+/// Bits of a coefficient's mantissa.
+const MANTISSA_BITS: u32 = 29;
+/// Places after the point of the sample.
+const SAMPLE_PLACES: u32 = 24;
+
+/// The passes of a plan, in order.
+///
+/// # Errors
+/// If the scheduler refuses its configuration.
+pub(super) fn passes(config: &PolicyConfig) -> Result<Vec<Pass>> {
+    let options = scheduler_config(&config.scheduler)?;
+    let with_clip = |clip_sample, clip_sample_range| {
+        let options = SchedulerConfig {
+            clip_sample,
+            clip_sample_range,
+            ..options
+        };
+        Stepper::new(config.scheduler.kind, options, config.num_inference_steps)
+    };
+    let free = with_clip(false, options.clip_sample_range)?;
+    let without_clean = with_clip(true, 0.0)?;
+    let clip = if options.clip_sample {
+        to_fixed(options.clip_sample_range.into(), SAMPLE_PLACES)
+    } else {
+        i32::MAX
+    };
+    let coefficients = |timestep| pass(timestep, clip, &free, &without_clean);
+    free.timesteps().iter().copied().map(coefficients).collect()
+}
+
+fn pass(timestep: usize, clip: i32, free: &Stepper, without_clean: &Stepper) -> Result<Pass> {
+    let (x_next, x_clean) = free.step(timestep, [1.0, 0.0, 0.0])?;
+    let (output_next, output_clean) = free.step(timestep, [0.0, 1.0, 0.0])?;
+    let (x_direct, _) = without_clean.step(timestep, [1.0, 0.0, 0.0])?;
+    let (output_direct, _) = without_clean.step(timestep, [0.0, 1.0, 0.0])?;
+    let (noise, _) = without_clean.step(timestep, [0.0, 0.0, 1.0])?;
+    // What comes by way of the clean sample, from the input that reaches it more strongly.
+    let clean = if x_clean.abs() > output_clean.abs() {
+        (x_next - x_direct) / x_clean
+    } else {
+        (output_next - output_direct) / output_clean
+    };
+    let (clean_mantissas, clean_shift) = mantissas([x_clean, output_clean]);
+    let (next, next_shift) = mantissas([clean, x_direct, output_direct, noise]);
+    Ok(Pass {
+        timestep: timestep as u32,
+        draws_noise: free.needs_noise(timestep),
+        clean: clean_mantissas,
+        clean_shift,
+        clip,
+        next,
+        next_shift,
+    })
+}
+
+/// Integers with a common number of binary places.
+fn mantissas<const N: usize>(values: [f64; N]) -> ([i32; N], u32) {
+    let largest = values.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    let places = binary_places(largest, MANTISSA_BITS, 60);
+    (values.map(|v| to_fixed(v, places)), places)
+}
+
+/// Either scheduler, one value at a time.
+enum Stepper {
+    Ddpm(DdpmScheduler<'static, MAX_TRAIN_TIMESTEPS>),
+    Ddim(DdimScheduler<'static, MAX_TRAIN_TIMESTEPS>),
+}
+
+impl Stepper {
+    fn new(
+        kind: SchedulerKind,
+        options: SchedulerConfig<'static>,
+        n_passes: usize,
+    ) -> Result<Self> {
+        Ok(match kind {
+            SchedulerKind::Ddpm => {
+                let mut ddpm = DdpmScheduler::new(options)?;
+                ddpm.set_timesteps(n_passes)?;
+                Self::Ddpm(ddpm)
+            }
+            SchedulerKind::Ddim => {
+                let mut ddim = DdimScheduler::new(options)?;
+                ddim.set_timesteps(n_passes)?;
+                Self::Ddim(ddim)
+            }
+        })
+    }
+
+    fn timesteps(&self) -> &[usize] {
+        match self {
+            Self::Ddpm(ddpm) => ddpm.schedule().timesteps(),
+            Self::Ddim(ddim) => ddim.schedule().timesteps(),
+        }
+    }
+
+    fn needs_noise(&self, timestep: usize) -> bool {
+        match self {
+            Self::Ddpm(ddpm) => ddpm.needs_noise(timestep),
+            Self::Ddim(_) => false,
+        }
+    }
+
+    /// (next x, clean sample) for [x, output, noise].
+    fn step(&self, timestep: usize, [x, output, noise]: [f32; 3]) -> Result<(f64, f64)> {
+        let (mut next, mut clean) = ([0.0], [0.0]);
+        let to = StepOutput {
+            prev_sample: &mut next,
+            pred_original_sample: &mut clean,
+        };
+        match self {
+            Self::Ddpm(ddpm) => ddpm.step(&[output], timestep, &[x], Some(&[noise]), to)?,
+            Self::Ddim(ddim) => {
+                ddim.step(&[output], timestep, &[x], DdimOptions::default(), None, to)?;
+            }
+        }
+        Ok((next[0].into(), clean[0].into()))
+    }
+}

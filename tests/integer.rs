@@ -1,0 +1,163 @@
+//! The integer policy against its float twin, and against itself on other machines.
+
+#[path = "integer/random_model.rs"]
+mod random_model;
+#[path = "integer/random_policy.rs"]
+mod random_policy;
+mod tolerances;
+
+use indicatif::ProgressBar;
+use pusht_core::noise::NoiseSource;
+use pusht_core::quant::{IntPolicy, Model, Scratch, selftest};
+use pusht_core::receding_horizon::Planner;
+use pusht_host::float_engine::FloatPolicy;
+use pusht_host::policy_file::{PolicyConfig, SchedulerKind};
+use pusht_host::quantize::{calibrate, compare, quantize};
+use random_model::{random_model, tiny_settings};
+use random_policy::{random_tensors, small_config};
+use std::path::PathBuf;
+
+/// Quantises a random policy and checks that it plans what the float policy plans.
+fn check_parity(what: &str, config: PolicyConfig) {
+    let tensors = random_tensors(&config, 5);
+    let policy = FloatPolicy::from_parts(config, &tensors).unwrap();
+    let progress = ProgressBar::hidden();
+    let calibration = calibrate::play(&policy, 0..1, &progress).unwrap();
+    let bytes = quantize(&policy, &tensors, &calibration.ranges, what.into())
+        .unwrap()
+        .to_bytes();
+    let model = Model::parse(&bytes).unwrap();
+    let windows: Vec<_> = calibration.windows.iter().collect();
+    let parity = compare::parity(&policy, &model, &windows, &progress).unwrap();
+    assert!(
+        parity.median_px < tolerances::INTEGER_MEDIAN_PX,
+        "{what}: {parity:?}"
+    );
+    assert!(
+        parity.p99_px < tolerances::INTEGER_P99_PX,
+        "{what}: {parity:?}"
+    );
+    for layer in compare::layer_noise(&policy, &model, &windows[..2]).unwrap() {
+        assert!(
+            layer.snr_db > tolerances::INTEGER_LAYER_SNR_DB,
+            "{what}: {layer:?}"
+        );
+    }
+}
+
+#[test]
+fn every_prediction_type_and_sampler_keeps_to_the_float_engine() {
+    for kind in [SchedulerKind::Ddim, SchedulerKind::Ddpm] {
+        for prediction_type in ["epsilon", "sample", "v_prediction"] {
+            let mut config = small_config();
+            config.scheduler.kind = kind;
+            config.scheduler.prediction_type = prediction_type.into();
+            check_parity(&format!("{kind:?} {prediction_type}"), config);
+        }
+    }
+}
+
+#[test]
+fn all_hundred_steps_of_ddpm_keep_to_the_float_engine() {
+    let mut config = small_config();
+    config.scheduler.kind = SchedulerKind::Ddpm;
+    config.num_inference_steps = 100;
+    config.n_action_steps = 15;
+    check_parity("DDPM 100", config);
+}
+
+#[test]
+fn other_networks_keep_to_the_float_engine() {
+    let mut wide_kernel = small_config();
+    wide_kernel.unet.kernel_size = 5;
+    check_parity("kernel 5", wide_kernel);
+    let mut bias_only = small_config();
+    bias_only.unet.cond_predict_scale = false;
+    check_parity("FiLM without scale", bias_only);
+    let mut deep = small_config();
+    deep.unet.down_dims = vec![8, 16, 24, 32];
+    deep.unet.n_groups = 4;
+    check_parity("four levels", deep);
+    let mut flat = small_config();
+    flat.unet.down_dims = vec![16];
+    check_parity("one level", flat);
+}
+
+fn fixture() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/integer/tiny.ptm")
+}
+
+/// The fixture is made here and not by hand: with PUSHT_WRITE_FIXTURES set, it is written anew.
+#[test]
+fn the_committed_model_is_what_its_generator_makes() {
+    let bytes = random_model(tiny_settings(), 2, 0).to_bytes();
+    if std::env::var_os("PUSHT_WRITE_FIXTURES").is_some() {
+        std::fs::write(fixture(), &bytes).unwrap();
+    }
+    assert!(
+        std::fs::read(fixture()).unwrap() == bytes,
+        "golden/integer/tiny.ptm is another model"
+    );
+}
+
+/// Equal on every machine and in every build; the firmware's self-test prints the same number.
+const TINY_DIGEST: u64 = 0x8241_ec22_4879_a19c;
+
+#[test]
+fn the_plans_of_the_committed_model_are_the_same_bits_everywhere() {
+    let bytes = std::fs::read(fixture()).unwrap();
+    let digest = selftest(&Model::parse(&bytes).unwrap(), &mut Scratch::new(), 8);
+    assert_eq!(digest, TINY_DIGEST, "{digest:#018x}");
+}
+
+#[test]
+fn a_plan_does_not_depend_on_what_the_memory_held_before() {
+    let bytes = random_model(tiny_settings(), 2, 3).to_bytes();
+    let other_bytes = random_model(
+        random_model::Settings {
+            down_dims: vec![24, 8],
+            ..tiny_settings()
+        },
+        3,
+        4,
+    )
+    .to_bytes();
+    let (model, other) = (
+        Model::parse(&bytes).unwrap(),
+        Model::parse(&other_bytes).unwrap(),
+    );
+    let expected = selftest(&model, &mut Scratch::new(), 2);
+    let mut used = Scratch::new();
+    selftest(&other, &mut used, 1);
+    assert_eq!(selftest(&model, &mut used, 2), expected);
+}
+
+#[test]
+fn a_wrong_number_of_states_or_actions_is_refused() {
+    let bytes = random_model(tiny_settings(), 1, 0).to_bytes();
+    let model = Model::parse(&bytes).unwrap();
+    let mut scratch = Scratch::new();
+    let mut policy = IntPolicy::new(&model, &mut scratch);
+    let mut noise = NoiseSource::new(0);
+    let mut chunk = [[0.0; 2]; 8];
+    assert!(
+        policy
+            .plan(&[[0.0; 5]; 1], &mut noise, &mut chunk[..4])
+            .is_err()
+    );
+    assert!(
+        policy
+            .plan(&[[0.0; 5]; 2], &mut noise, &mut chunk[..5])
+            .is_err()
+    );
+    assert!(
+        policy
+            .plan(&[[f64::NAN; 5]; 2], &mut noise, &mut chunk[..4])
+            .is_err()
+    );
+    assert!(
+        policy
+            .plan(&[[0.0; 5]; 2], &mut noise, &mut chunk[..4])
+            .is_ok()
+    );
+}

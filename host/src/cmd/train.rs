@@ -57,6 +57,9 @@ pub struct Args {
     /// Steps over which the learning rate rises.
     #[arg(long, default_value_t = 500)]
     warmup_steps: u64,
+    /// Learn from the recorded episodes alone, not from their mirror images too.
+    #[arg(long)]
+    no_mirror: bool,
     /// Episodes held out for the validation loss.
     #[arg(long, default_value_t = 4)]
     validation_episodes: usize,
@@ -168,6 +171,7 @@ fn settings_of(args: &Args) -> Result<Settings> {
         learning_rate: args.learning_rate,
         warmup_steps: args.warmup_steps,
         weight_decay: 1e-6,
+        mirror: !args.no_mirror,
         validation_episodes: args.validation_episodes,
         n_obs_steps: N_OBS_STEPS,
         horizon: HORIZON,
@@ -212,7 +216,7 @@ fn provenance_of(args: &Args, demonstrations: &Demonstrations) -> BTreeMap<Strin
     let dims: Vec<String> = args.down_dims.iter().map(usize::to_string).collect();
     let command = format!(
         "pusht train --data {data} --out DIR --steps {} --batch {} --seed {} --observation {} --down-dims {} \
-         --kernel-size {} --learning-rate {} --warmup-steps {} --validation-episodes {}",
+         --kernel-size {} --learning-rate {} --warmup-steps {} --validation-episodes {}{}",
         args.steps,
         args.batch,
         args.seed,
@@ -224,6 +228,7 @@ fn provenance_of(args: &Args, demonstrations: &Demonstrations) -> BTreeMap<Strin
         args.learning_rate,
         args.warmup_steps,
         args.validation_episodes,
+        if args.no_mirror { " --no-mirror" } else { "" },
     );
     BTreeMap::from([
         ("command".into(), command),

@@ -3,7 +3,9 @@
 mod zarr;
 
 use anyhow::{Context, Result, bail, ensure};
+use pusht_core::env::WINDOW_PX;
 use pusht_core::observation::STATE_DIM;
+use std::f64::consts::FRAC_PI_2;
 use std::path::Path;
 
 /// Values of an action: goal x, goal y of the agent (px).
@@ -23,6 +25,23 @@ pub struct Episode {
     pub states: Vec<[f64; STATE_DIM]>,
     /// Goal position of the agent (px).
     pub actions: Vec<[f64; ACTION_DIM]>,
+}
+
+impl Episode {
+    /// The episode as a mirror on the line x + y = 512 shows it, the axis of the goal T: an episode that could have been
+    /// recorded as well, since T, goal and window are their own mirror images there. (x, y) becomes (512 - y, 512 - x), and
+    /// the angle a becomes pi/2 - a.
+    pub fn mirrored(&self) -> Self {
+        let point = |[x, y]: [f64; 2]| [WINDOW_PX - y, WINDOW_PX - x];
+        let state = |&[agent_x, agent_y, block_x, block_y, angle_rad]: &[f64; STATE_DIM]| {
+            let ([ax, ay], [bx, by]) = (point([agent_x, agent_y]), point([block_x, block_y]));
+            [ax, ay, bx, by, FRAC_PI_2 - angle_rad]
+        };
+        Self {
+            states: self.states.iter().map(state).collect(),
+            actions: self.actions.iter().copied().map(point).collect(),
+        }
+    }
 }
 
 impl Demonstrations {

@@ -247,7 +247,8 @@ fn windows_are_padded_and_normalised_as_diffusion_policy_does() {
         horizon: 16,
         n_action_steps: 8,
     };
-    let windows = Windows::new(&demonstrations, ObservationKind::State, shape, 0, 0).unwrap();
+    let windows =
+        Windows::new(&demonstrations, ObservationKind::State, shape, false, 0, 0).unwrap();
     let samples = golden["samples"].as_array().unwrap();
     assert_eq!(windows.len(Split::Train), samples.len());
     let f64s = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
@@ -293,6 +294,7 @@ fn settings(steps: u64) -> Settings {
         learning_rate: 3e-3,
         warmup_steps: 4,
         weight_decay: 1e-6,
+        mirror: true,
         validation_episodes: 1,
         n_obs_steps: 2,
         horizon: 16,
@@ -389,7 +391,8 @@ fn held_out_episodes_are_never_trained_on() {
         horizon: 16,
         n_action_steps: 8,
     };
-    let windows = Windows::new(&demonstrations, ObservationKind::State, shape, 2, 1).unwrap();
+    let windows =
+        Windows::new(&demonstrations, ObservationKind::State, shape, false, 2, 1).unwrap();
     // The block's x, the third observed value, tells the episodes apart.
     let episodes_of = |split| {
         let batch = windows.batch(split, 0..windows.len(split));
@@ -405,5 +408,5 @@ fn held_out_episodes_are_never_trained_on() {
     let (train, validation) = (episodes_of(Split::Train), episodes_of(Split::Validation));
     assert_eq!((train.len(), validation.len()), (4, 2));
     assert!(train.iter().all(|episode| !validation.contains(episode)));
-    assert!(Windows::new(&demonstrations, ObservationKind::State, shape, 6, 1).is_err());
+    assert!(Windows::new(&demonstrations, ObservationKind::State, shape, false, 6, 1).is_err());
 }

@@ -26,6 +26,8 @@ pub struct Settings {
     pub warmup_steps: u64,
     /// Decoupled weight decay.
     pub weight_decay: f32,
+    /// Whether the mirror image of every episode is learned too.
+    pub mirror: bool,
     /// Episodes held out.
     pub validation_episodes: usize,
     /// `To`.
@@ -68,6 +70,7 @@ impl Trainer {
             demonstrations,
             settings.observation.into(),
             shape,
+            settings.mirror,
             settings.validation_episodes,
             settings.seed,
         )?;

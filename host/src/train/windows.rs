@@ -119,7 +119,8 @@ pub struct Batch {
 }
 
 impl Windows {
-    /// Cuts the episodes into windows; `n_validation` episodes, drawn with `seed`, are held out.
+    /// Cuts the episodes, and their mirror images if `mirror`, into windows; `n_validation` episodes, drawn with `seed`,
+    /// are held out together with their images.
     ///
     /// # Errors
     /// If no episode is left to train on, or a state is not finite.
@@ -127,6 +128,7 @@ impl Windows {
         demonstrations: &Demonstrations,
         kind: ObservationKind,
         shape: WindowShape,
+        mirror: bool,
         n_validation: usize,
         seed: u64,
     ) -> Result<Self> {
@@ -135,30 +137,31 @@ impl Windows {
             n_validation < n_episodes,
             "{n_validation} of {n_episodes} episodes held out leave none to train on"
         );
-        let observations = (demonstrations.episodes.iter())
+        let mut episodes = demonstrations.episodes.clone();
+        if mirror {
+            episodes.extend(demonstrations.episodes.iter().map(Episode::mirrored));
+        }
+        let observations = (episodes.iter())
             .map(|episode| observe_all(kind, episode))
             .collect::<Result<Vec<_>>>()?;
         let obs_rows = observations.iter().flat_map(|o| o.chunks_exact(kind.dim()));
         let obs_normalizer = Normalizer::fit(obs_rows, kind.dim());
-        let action_rows = demonstrations
-            .episodes
-            .iter()
-            .flat_map(|e| e.actions.iter());
+        let action_rows = episodes.iter().flat_map(|e| e.actions.iter());
         let action_normalizer = Normalizer::fit(action_rows.map(|a| a.as_slice()), ACTION_DIM);
 
         let mut order: Vec<usize> = (0..n_episodes).collect();
         order.shuffle(&mut random::stream(seed, Purpose::Split, 0));
         let held_out = &order[..n_validation];
         let (mut train, mut validation) = (Vec::new(), Vec::new());
-        for (index, episode) in demonstrations.episodes.iter().enumerate() {
-            let split = match held_out.contains(&index) {
+        for (index, episode) in episodes.iter().enumerate() {
+            let split = match held_out.contains(&(index % n_episodes)) {
                 true => &mut validation,
                 false => &mut train,
             };
             split.extend(windows_of(index, episode.states.len(), shape));
         }
         ensure!(!train.is_empty(), "no episode is long enough for a window");
-        let episodes = (demonstrations.episodes.iter().zip(&observations))
+        let episodes = (episodes.iter().zip(&observations))
             .map(|(episode, observations)| NormalizedEpisode {
                 observations: (observations.chunks_exact(kind.dim()))
                     .flat_map(|row| obs_normalizer.apply(row))

@@ -12,6 +12,7 @@ extern crate std;
 
 pub mod digest;
 pub mod env;
+pub mod episode;
 pub mod error;
 pub mod geometry;
 mod math;

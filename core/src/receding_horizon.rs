@@ -55,6 +55,11 @@ impl RecedingHorizon {
         }
     }
 
+    /// The actions of the present chunk that are still to come, next first.
+    pub fn planned(&self) -> impl Iterator<Item = Action> + '_ {
+        self.queue.iter().copied()
+    }
+
     /// Takes the state of this control tick and returns its action, planning first if none is left.
     ///
     /// # Errors

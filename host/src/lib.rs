@@ -1,9 +1,18 @@
-//! PushT on the host, in the order of the data: demonstrations in, a trained and quantised policy out, scored.
+//! PushT on the host: demonstrations in, a trained and quantised policy out, scored.
+//!
+//! In the order of the data: [`data`] reads demonstrations; the feature `train` makes a float policy of them, which
+//! [`policy_file`] stores; [`engine`] runs it, in float or in integers; [`evaluate`] scores it; [`render`] shows it.
+//! [`cmd`] has a module a command.
 
 pub mod cmd;
 pub mod data;
+pub mod engine;
+pub mod evaluate;
 pub mod float_engine;
 pub mod policy_file;
 pub mod quantize;
+pub mod render;
+pub mod report;
+pub mod shipped;
 #[cfg(feature = "train")]
 pub mod train;

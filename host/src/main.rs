@@ -23,6 +23,7 @@ enum Command {
     #[cfg(feature = "train")]
     Train(cmd::train::Args),
     Quantize(cmd::quantize::Args),
+    Render(cmd::render::Args),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "train")]
         Some(Command::Train(args)) => cmd::train::run(&args),
         Some(Command::Quantize(args)) => cmd::quantize::run(&args),
+        Some(Command::Render(args)) => cmd::render::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

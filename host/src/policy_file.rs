@@ -189,7 +189,11 @@ pub fn load(path: &Path) -> Result<(PolicyConfig, Tensors)> {
     parse(&bytes).with_context(|| format!("{}: not a float policy", path.display()))
 }
 
-fn parse(bytes: &[u8]) -> Result<(PolicyConfig, Tensors)> {
+/// Reads a policy from the bytes of its file.
+///
+/// # Errors
+/// What is wrong in it.
+pub fn parse(bytes: &[u8]) -> Result<(PolicyConfig, Tensors)> {
     let (_, header) = SafeTensors::read_metadata(bytes)?;
     let file = SafeTensors::deserialize(bytes)?;
     let Some(json) = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY)) else {

@@ -1,9 +1,49 @@
-//! `pusht` without a command.
+//! `pusht` without a command: the shipped policy at work.
 
-/// Runs the command.
+use crate::cmd::render;
+use crate::engine::{Engine, PolicyArgs};
+use crate::evaluate::{EpisodeScore, evaluate};
+use crate::report;
+use anyhow::Result;
+use pusht_core::env::Seeding;
+use std::ops::Range;
+use std::path::Path;
+
+/// The seeds that the published scores start from.
+const SEEDS: Range<u64> = 100_000..100_050;
+const GIF_FILE: &str = "pusht.gif";
+const GIF_SIZE_PX: u16 = 340;
+
+/// Plays 50 episodes, prints their scores and writes one of them as a GIF.
 ///
 /// # Errors
-/// Always, until it is written.
-pub fn run() -> anyhow::Result<()> {
-    anyhow::bail!("not written yet")
+/// If the GIF can't be written.
+pub fn run() -> Result<()> {
+    let engine = Engine::load(&PolicyArgs::default())?;
+    println!(
+        "The shipped policy plays PushT: {} episodes.",
+        SEEDS.end - SEEDS.start
+    );
+    let progress = report::progress_bar("episodes");
+    let timed = evaluate(&engine, SEEDS, Seeding::Legacy, &progress)?;
+    progress.finish_and_clear();
+    report::print_scores(&engine, &timed);
+    if let Some(seed) = typical(&timed.evaluation.episodes) {
+        let path = Path::new(GIF_FILE);
+        render::episode_gif(&engine, seed, Seeding::Legacy, GIF_SIZE_PX, path)?;
+        println!(
+            "{:<20} {} (seed {seed})",
+            "animation",
+            std::path::absolute(path)?.display()
+        );
+    }
+    Ok(())
+}
+
+/// The solved episode of median length, or the first episode if none was solved.
+fn typical(episodes: &[EpisodeScore]) -> Option<u64> {
+    let mut solved: Vec<_> = episodes.iter().filter(|e| e.success).collect();
+    solved.sort_by_key(|e| e.steps);
+    let chosen = solved.get(solved.len() / 2).copied();
+    chosen.or(episodes.first()).map(|e| e.seed)
 }

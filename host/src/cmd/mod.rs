@@ -4,6 +4,7 @@ pub mod demo;
 pub mod eval;
 pub mod predict;
 pub mod quantize;
+pub mod render;
 pub mod replay;
 pub mod rollout;
 #[cfg(feature = "train")]

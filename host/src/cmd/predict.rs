@@ -1,13 +1,115 @@
 //! `pusht predict`.
 
-/// Answer observations on standard input with actions.
+use crate::engine::{Engine, PolicyArgs};
+use anyhow::{Context, Result, bail, ensure};
+use fixed::types::I8F24;
+use pusht_core::noise::{Noise, NoiseSource};
+use pusht_core::observation::STATE_DIM;
+use pusht_core::receding_horizon::{Action, Planner};
+use serde::{Deserialize, Serialize};
+use std::io::{BufRead, Write};
+
+/// Answer observations on standard input with actions, so that any program can drive the policy.
+///
+/// Each line of input is a JSON object. `obs` holds the last two states, older first: agent x, agent y, block x, block y
+/// in pixels and the block's angle in radians. `seed` names the noise that the plan starts from; `noise` gives it
+/// instead (a row x, y for each step of the horizon). Each is answered with a line that holds the actions to execute
+/// before asking again.
 #[derive(clap::Args)]
-pub struct Args {}
+#[command(
+    after_help = "Example: echo '{\"obs\": [[222,97,222,300,0.5],[222,97,222,300,0.5]], \"seed\": 0}' | pusht predict"
+)]
+pub struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    obs: Vec<[f64; STATE_DIM]>,
+    seed: Option<u64>,
+    noise: Option<Vec<[f64; 2]>>,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    action: Vec<Action>,
+}
 
 /// Runs the command.
 ///
 /// # Errors
-/// Always, until it is written.
-pub fn run(_args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("not written yet")
+/// If the policy can't be loaded, or a line of input is not what it should be; the answers before it stand.
+pub fn run(args: &Args) -> Result<()> {
+    let engine = Engine::load(&args.policy)?;
+    let horizon = engine.horizon();
+    engine.with_planner(|planner| {
+        let mut output = std::io::stdout().lock();
+        for (index, line) in std::io::stdin().lock().lines().enumerate() {
+            let place = || format!("standard input, line {}", index + 1);
+            let line = line.with_context(place)?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            let answer = answer(planner, horizon, &line).with_context(place)?;
+            writeln!(output, "{}", serde_json::to_string(&answer)?)?;
+            output.flush()?;
+        }
+        Ok(())
+    })
+}
+
+fn answer(planner: &mut dyn Planner, horizon: usize, line: &str) -> Result<Answer> {
+    let request: Request = serde_json::from_str(line)?;
+    let (given, needed) = (request.obs.len(), planner.n_obs_steps());
+    ensure!(
+        given == needed,
+        "obs has {given} states, the policy needs {needed}"
+    );
+    let mut action = vec![[0.0; 2]; planner.n_action_steps()];
+    let mut noise: Box<dyn Noise> = match (request.seed, request.noise) {
+        (Some(seed), None) => Box::new(NoiseSource::new(seed)),
+        (None, Some(rows)) => Box::new(GivenNoise::new(&rows, horizon)?),
+        (None, None) => bail!("neither seed nor noise"),
+        (Some(_), Some(_)) => bail!("both seed and noise"),
+    };
+    planner.plan(&request.obs, noise.as_mut(), &mut action)?;
+    Ok(Answer { action })
+}
+
+/// The initial sample from outside; what a stochastic scheduler draws after it comes from seed 0.
+struct GivenNoise {
+    given: std::vec::IntoIter<I8F24>,
+    then: NoiseSource,
+}
+
+impl GivenNoise {
+    fn new(rows: &[[f64; 2]], horizon: usize) -> Result<Self> {
+        ensure!(
+            rows.len() == horizon,
+            "noise has {} rows, the policy's horizon is {horizon}",
+            rows.len()
+        );
+        let given = rows
+            .iter()
+            .flatten()
+            .map(|value| {
+                I8F24::checked_from_num(*value)
+                    .with_context(|| format!("noise {value} is not within -128 to 128"))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Self {
+            given: given.into_iter(),
+            then: NoiseSource::new(0),
+        })
+    }
+}
+
+impl Noise for GivenNoise {
+    fn next_gaussian(&mut self) -> I8F24 {
+        self.given
+            .next()
+            .unwrap_or_else(|| self.then.next_gaussian())
+    }
 }

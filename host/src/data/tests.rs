@@ -1,4 +1,5 @@
 use super::*;
+use pusht_core::env::{PushTEnv, PushTParams, StartOrder, StartState};
 use std::fs;
 use std::path::PathBuf;
 
@@ -194,7 +195,12 @@ fn the_authors_dataset_has_206_episodes() {
 
 #[test]
 fn a_mirrored_episode_moves_as_the_mirror_shows() {
-    let push = |index: u32| [200.0 + 2.0 * f64::from(index), 130.0 + 3.0 * f64::from(index)];
+    let push = |index: u32| {
+        [
+            200.0 + 2.0 * f64::from(index),
+            130.0 + 3.0 * f64::from(index),
+        ]
+    };
     let recorded = replay(&Episode {
         states: vec![[190.0, 120.0, 240.0, 190.0, 0.3]],
         actions: (0..40).map(push).collect(),

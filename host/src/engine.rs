@@ -1,0 +1,142 @@
+//! A policy file and the arithmetic that runs it.
+
+use crate::float_engine::FloatPolicy;
+use crate::{policy_file, shipped};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use pusht_core::quant::{self, IntPolicy, Model, Scratch};
+use pusht_core::receding_horizon::Planner;
+use std::path::PathBuf;
+
+/// Which arithmetic runs a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum EngineKind {
+    /// Integers only, as on a microcontroller; runs a model file (`.ptm`)
+    Int,
+    /// 32-bit floats; runs a float policy (`.safetensors`)
+    Float,
+}
+
+/// Which policy to run, and how.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct PolicyArgs {
+    /// Policy file, `.ptm` (integer) or `.safetensors` (float) [default: the shipped policy]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Arithmetic [default: what the policy file is for; int for the shipped policy]
+    #[arg(long, value_enum)]
+    pub engine: Option<EngineKind>,
+}
+
+/// A loaded policy, shared by all threads.
+pub enum Engine {
+    /// A checked model file. Its bytes are never freed: a program loads one or two policies and runs them to its end.
+    Int(Box<Model<'static>>),
+    /// A float policy.
+    Float(Box<FloatPolicy>),
+}
+
+impl Engine {
+    /// Loads the policy that `args` name.
+    ///
+    /// # Errors
+    /// If the file can't be read, is damaged, or is not for the engine that was asked for.
+    pub fn load(args: &PolicyArgs) -> Result<Self> {
+        let Some(path) = &args.policy else {
+            let bytes = match args.engine {
+                Some(EngineKind::Float) => shipped::FLOAT_POLICY,
+                Some(EngineKind::Int) | None => shipped::INTEGER_MODEL,
+            };
+            return Self::parse(bytes, args.engine).context("the shipped policy");
+        };
+        let context = || path.display().to_string();
+        let bytes = std::fs::read(path)
+            .context("can't read")
+            .with_context(context)?;
+        Self::parse(bytes.leak(), args.engine).with_context(context)
+    }
+
+    fn parse(bytes: &'static [u8], wanted: Option<EngineKind>) -> Result<Self> {
+        let kind = kind_of(bytes)
+            .ok_or_else(|| anyhow!("neither an integer model file nor a safetensors file"))?;
+        match (kind, wanted) {
+            (EngineKind::Int, Some(EngineKind::Float)) => {
+                bail!("an integer model file, which --engine float can't run")
+            }
+            (EngineKind::Float, Some(EngineKind::Int)) => bail!(
+                "a float policy, which --engine int can't run: `pusht quantize` makes a model file of it"
+            ),
+            (EngineKind::Int, _) => Ok(Self::Int(Box::new(Model::parse(bytes)?))),
+            (EngineKind::Float, _) => {
+                let (config, tensors) = policy_file::parse(bytes)?;
+                Ok(Self::Float(Box::new(FloatPolicy::from_parts(
+                    config, &tensors,
+                )?)))
+            }
+        }
+    }
+
+    /// Changes the number of passes of the network in a plan.
+    ///
+    /// # Errors
+    /// If a float policy's scheduler has fewer steps, or a model file was made for another number.
+    pub fn set_passes(&mut self, passes: usize) -> Result<()> {
+        match self {
+            Self::Float(policy) => policy.set_num_inference_steps(passes),
+            Self::Int(model) => {
+                let made_for = model.n_passes();
+                ensure!(
+                    passes == made_for,
+                    "--passes {passes}: the model file was made for {made_for} passes; `pusht quantize --passes \
+                     {passes}` makes another from its float twin"
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// What runs the policy.
+    pub fn kind(&self) -> EngineKind {
+        match self {
+            Self::Int(_) => EngineKind::Int,
+            Self::Float(_) => EngineKind::Float,
+        }
+    }
+
+    /// Passes of the network in a plan.
+    pub fn passes(&self) -> usize {
+        match self {
+            Self::Int(model) => model.n_passes(),
+            Self::Float(policy) => policy.config().num_inference_steps,
+        }
+    }
+
+    /// `Tp`: actions that a plan predicts.
+    pub fn horizon(&self) -> usize {
+        match self {
+            Self::Int(model) => model.horizon(),
+            Self::Float(policy) => policy.config().horizon,
+        }
+    }
+
+    /// Lends a planner of this policy, with memory of its own, to `f`.
+    pub fn with_planner<R>(&self, f: impl FnOnce(&mut dyn Planner) -> R) -> R {
+        match self {
+            Self::Int(model) => {
+                let mut scratch = Box::new(Scratch::new());
+                f(&mut IntPolicy::new(model, &mut scratch))
+            }
+            Self::Float(policy) => f(&mut FloatPolicy::clone(policy)),
+        }
+    }
+}
+
+/// What a policy file is for, by its first bytes: our magic, or a safetensors header (its length, then JSON).
+fn kind_of(bytes: &[u8]) -> Option<EngineKind> {
+    if bytes.starts_with(&quant::MAGIC) {
+        Some(EngineKind::Int)
+    } else if bytes.get(8) == Some(&b'{') {
+        Some(EngineKind::Float)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,217 @@
+//! Many episodes of a policy, and what they say about it.
+
+use crate::engine::Engine;
+use anyhow::{Context, Result};
+use indicatif::ProgressBar;
+use pusht_core::Error;
+use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::noise::Noise;
+use pusht_core::observation::STATE_DIM;
+use pusht_core::receding_horizon::{Action, Planner};
+use rayon::prelude::*;
+use serde::Serialize;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+/// One episode's score.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EpisodeScore {
+    /// Names the start state and the policy's noise.
+    pub seed: u64,
+    /// Largest reward of any step.
+    pub max_reward: f64,
+    /// Largest coverage of any step.
+    pub max_coverage: f64,
+    /// Whether the goal was reached.
+    pub success: bool,
+    /// Control steps taken.
+    pub steps: usize,
+}
+
+/// The scores of a policy over all episodes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Mean over episodes of the largest reward: the published score.
+    pub mean_max_reward: f64,
+    /// Mean over episodes of the largest coverage.
+    pub mean_max_coverage: f64,
+    /// Share of episodes that reached the goal.
+    pub success_rate: f64,
+    /// 95 % confidence interval of the success rate (Wilson 1927).
+    pub success_ci95: [f64; 2],
+    /// Each episode, in the order of the seeds.
+    pub episodes: Vec<EpisodeScore>,
+}
+
+/// An evaluation and what its plans cost.
+#[derive(Clone, Debug)]
+pub struct TimedEvaluation {
+    /// The scores.
+    pub evaluation: Evaluation,
+    /// Plans made.
+    pub plans: u32,
+    /// Time in all plans, summed over threads.
+    pub planning: Duration,
+}
+
+/// Start of the episode that `seed` names, in gym-pusht's order of placing the block.
+///
+/// # Errors
+/// If the seeding has no such seed.
+pub fn start(seed: u64, seeding: Seeding) -> Result<PushTEnv> {
+    let start = StartState::from_seed(seed, seeding).with_context(|| format!("seed {seed}"))?;
+    PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)
+        .with_context(|| format!("seed {seed}"))
+}
+
+/// Plays one episode a seed, spread over all cores. The result does not depend on their number.
+///
+/// # Errors
+/// If an episode can't be started or the policy refuses a state.
+pub fn evaluate(
+    engine: &Engine,
+    seeds: Range<u64>,
+    seeding: Seeding,
+    progress: &ProgressBar,
+) -> Result<TimedEvaluation> {
+    progress.set_length(seeds.end.saturating_sub(seeds.start));
+    let played = seeds
+        .into_par_iter()
+        .map(|seed| {
+            let mut env = start(seed, seeding)?;
+            let played = engine.with_planner(|planner| {
+                let mut planner = Stopwatch::new(planner);
+                episode::run(&mut env, &mut planner, seed, MAX_EPISODE_STEPS, |_| ())
+                    .map(|result| (score(seed, &result), planner.plans, planner.planning))
+            });
+            progress.inc(1);
+            played.with_context(|| format!("seed {seed}"))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(TimedEvaluation {
+        plans: played.iter().map(|(_, plans, _)| plans).sum(),
+        planning: played.iter().map(|(_, _, planning)| planning).sum(),
+        evaluation: summarize(played.into_iter().map(|(score, _, _)| score).collect()),
+    })
+}
+
+fn score(seed: u64, result: &EpisodeResult) -> EpisodeScore {
+    EpisodeScore {
+        seed,
+        max_reward: result.max_reward,
+        max_coverage: result.max_coverage,
+        success: result.success,
+        steps: result.steps,
+    }
+}
+
+fn summarize(episodes: Vec<EpisodeScore>) -> Evaluation {
+    let n = episodes.len();
+    let mean = |value: fn(&EpisodeScore) -> f64| match n {
+        0 => 0.0,
+        _ => episodes.iter().map(value).sum::<f64>() / n as f64,
+    };
+    let successes = episodes.iter().filter(|e| e.success).count();
+    Evaluation {
+        mean_max_reward: mean(|e| e.max_reward),
+        mean_max_coverage: mean(|e| e.max_coverage),
+        success_rate: mean(|e| f64::from(u8::from(e.success))),
+        success_ci95: wilson_ci95(successes, n),
+        episodes,
+    }
+}
+
+/// Wilson's score interval for `successes` out of `n` at 95 % (z = 1.96): for p = successes / n,
+/// (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n).
+pub fn wilson_ci95(successes: usize, n: usize) -> [f64; 2] {
+    const Z: f64 = 1.959_963_984_540_054;
+    if n == 0 {
+        return [0.0, 1.0];
+    }
+    let count = n as f64;
+    let p = successes as f64 / count;
+    let center = p + Z * Z / (2.0 * count);
+    let half = Z * (p * (1.0 - p) / count + Z * Z / (4.0 * count * count)).sqrt();
+    let scale = 1.0 + Z * Z / count;
+    [
+        ((center - half) / scale).max(0.0),
+        ((center + half) / scale).min(1.0),
+    ]
+}
+
+/// A planner that knows how long its plans took.
+struct Stopwatch<'p> {
+    planner: &'p mut dyn Planner,
+    plans: u32,
+    planning: Duration,
+}
+
+impl<'p> Stopwatch<'p> {
+    fn new(planner: &'p mut dyn Planner) -> Self {
+        Self {
+            planner,
+            plans: 0,
+            planning: Duration::ZERO,
+        }
+    }
+}
+
+impl Planner for Stopwatch<'_> {
+    fn n_obs_steps(&self) -> usize {
+        self.planner.n_obs_steps()
+    }
+
+    fn n_action_steps(&self) -> usize {
+        self.planner.n_action_steps()
+    }
+
+    fn plan(
+        &mut self,
+        states: &[[f64; STATE_DIM]],
+        noise: &mut dyn Noise,
+        chunk: &mut [Action],
+    ) -> Result<(), Error> {
+        let begin = Instant::now();
+        let result = self.planner.plan(states, noise, chunk);
+        self.planning += begin.elapsed();
+        self.plans += 1;
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wilson_interval_has_its_textbook_values() {
+        // statsmodels 0.15.0, proportion_confint(x, n, method="wilson").
+        for (x, n, low, high) in [
+            (0, 10, 0.0, 0.277_532_799_862_889_26),
+            (30, 50, 0.461_814_377_475_893_5, 0.723_916_102_697_434_4),
+            (10, 10, 0.722_467_200_137_110_4, 1.0),
+        ] {
+            let [a, b] = wilson_ci95(x, n);
+            assert!(
+                (a - low).abs() < 1e-12 && (b - high).abs() < 1e-12,
+                "{x}/{n}: {a} {b}"
+            );
+        }
+        assert_eq!(wilson_ci95(0, 0), [0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_summary_is_the_mean_over_episodes() {
+        let episode = |max_reward, success| EpisodeScore {
+            seed: 0,
+            max_reward,
+            max_coverage: max_reward * 0.95,
+            success,
+            steps: 300,
+        };
+        let summary = summarize(vec![episode(1.0, true), episode(0.5, false)]);
+        assert_eq!(summary.mean_max_reward, 0.75);
+        assert_eq!(summary.success_rate, 0.5);
+    }
+}

@@ -1,0 +1,242 @@
+//! The command line as a user meets it: answers of `predict` and `eval`, and one clear line for bad input.
+
+mod tolerances;
+
+use serde_json::Value;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const STATE: &str = "[222,97,222,300,0.5]";
+
+fn pusht(args: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pusht"))
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that refuses its arguments may be gone before it reads.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// Fails unless the program ended with an error whose only line holds every one of `words`.
+#[track_caller]
+fn assert_refused(output: &Output, words: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "accepted; stderr: {stderr}");
+    assert_eq!(
+        stderr.trim_end().lines().count(),
+        1,
+        "not one line: {stderr}"
+    );
+    for word in words {
+        assert!(stderr.contains(word), "no `{word}` in: {stderr}");
+    }
+}
+
+fn predicted(args: &[&str], line: &str) -> Vec<Vec<f64>> {
+    let output = pusht(&[&["predict"], args].concat(), line);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_value(answer["action"].clone()).unwrap()
+}
+
+fn request(fields: &str) -> String {
+    format!("{{\"obs\": [{STATE},{STATE}], {fields}}}\n")
+}
+
+fn noise(rows: usize, value: f64) -> String {
+    request(&format!("\"noise\": {:?}", vec![[value, -value]; rows]))
+}
+
+fn shipped_model() -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/pusht.ptm")).unwrap()
+}
+
+#[test]
+fn predict_answers_with_a_chunk_of_actions_that_the_seed_decides() {
+    let first = predicted(&[], &request("\"seed\": 7"));
+    assert!(!first.is_empty() && first.iter().all(|action| action.len() == 2));
+    // The agent is never sent outside the range of the demonstrations' actions.
+    assert!(
+        first.iter().flatten().all(|v| (0.0..512.0).contains(v)),
+        "{first:?}"
+    );
+    assert_eq!(first, predicted(&[], &request("\"seed\": 7")));
+    assert_ne!(first, predicted(&[], &request("\"seed\": 8")));
+}
+
+#[test]
+fn predict_starts_from_the_noise_it_is_given() {
+    let calm = predicted(&[], &noise(16, 0.25));
+    assert_eq!(calm, predicted(&[], &noise(16, 0.25)));
+    assert_ne!(calm, predicted(&[], &noise(16, -1.5)));
+}
+
+#[test]
+fn the_engines_agree_on_a_plan() {
+    let mut distances: Vec<f64> = (0..8)
+        .flat_map(|seed| {
+            let line = request(&format!("\"seed\": {seed}"));
+            let (int, float) = (
+                predicted(&[], &line).concat(),
+                predicted(&["--engine", "float"], &line).concat(),
+            );
+            int.into_iter()
+                .zip(float)
+                .map(|(a, b)| (a - b).abs())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    distances.sort_by(f64::total_cmp);
+    let median = distances[distances.len() / 2];
+    assert!(median < tolerances::INTEGER_MEDIAN_PX, "{median} px");
+}
+
+#[test]
+fn predict_refuses_bad_lines_and_keeps_the_answers_before_them() {
+    let good = request("\"seed\": 1");
+    for (bad, words) in [
+        ("{\"obs\": 3}\n".to_owned(), vec!["line 2"]),
+        (
+            format!("{{\"obs\": [{STATE}], \"seed\": 1}}\n"),
+            vec!["line 2", "1 states", "needs 2"],
+        ),
+        (request("\"seed\": 1, \"sed\": 2"), vec!["line 2", "sed"]),
+        (
+            format!("{{\"obs\": [{STATE},{STATE}]}}\n"),
+            vec!["line 2", "seed", "noise"],
+        ),
+        (request("\"seed\": -1"), vec!["line 2"]),
+        (noise(15, 0.0), vec!["line 2", "15 rows", "16"]),
+        (noise(16, 1e9), vec!["line 2", "1000000000"]),
+        (good.replace("222,97", "NaN,97"), vec!["line 2"]),
+        (good.replace("222,97", "1e999,97"), vec!["line 2"]),
+    ] {
+        let output = pusht(&["predict"], &(good.clone() + &bad));
+        assert_refused(&output, &words);
+        assert_eq!(
+            output.stdout.iter().filter(|b| **b == b'\n').count(),
+            1,
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn eval_writes_every_field_of_its_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scores.json");
+    let args = [
+        "eval",
+        "--seeds",
+        "5..8",
+        "--seeding",
+        "pcg64",
+        "--json",
+        path.to_str().unwrap(),
+    ];
+    let output = pusht(&args, "");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let scores: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let episodes = scores["episodes"].as_array().unwrap();
+    assert_eq!(
+        episodes
+            .iter()
+            .map(|e| e["seed"].as_u64().unwrap())
+            .collect::<Vec<_>>(),
+        [5, 6, 7]
+    );
+    let mean = |field: &str| {
+        episodes
+            .iter()
+            .map(|e| e[field].as_f64().unwrap())
+            .sum::<f64>()
+            / 3.0
+    };
+    assert!((scores["mean_max_reward"].as_f64().unwrap() - mean("max_reward")).abs() < 1e-12);
+    assert!((scores["mean_max_coverage"].as_f64().unwrap() - mean("max_coverage")).abs() < 1e-12);
+    for episode in episodes {
+        let coverage = episode["max_coverage"].as_f64().unwrap();
+        assert_eq!(episode["success"].as_bool().unwrap(), coverage > 0.95);
+        assert!((1..=300).contains(&episode["steps"].as_u64().unwrap()));
+    }
+    let [low, high] = [0, 1].map(|side| scores["success_ci95"][side].as_f64().unwrap());
+    let rate = scores["success_rate"].as_f64().unwrap();
+    assert!(low <= rate && rate <= high && low < high);
+}
+
+#[test]
+fn a_damaged_model_file_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.ptm");
+    let name = path.to_str().unwrap();
+    let good = shipped_model();
+    let mut flipped = good.clone();
+    flipped[good.len() / 2] ^= 0x10;
+    for bytes in [
+        &flipped[..],
+        &good[..good.len() / 2],
+        &good[..3],
+        b"",
+        b"not a model at all",
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        for args in [
+            &["eval", "--policy", name][..],
+            &["predict", "--policy", name][..],
+        ] {
+            assert_refused(&pusht(args, ""), &["damaged.ptm"]);
+        }
+    }
+}
+
+#[test]
+fn bad_arguments_are_refused_in_one_line() {
+    let missing = "no/such/policy.ptm";
+    assert_refused(&pusht(&["eval", "--policy", missing], ""), &[missing]);
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/pusht.ptm");
+    let model = model.to_str().unwrap();
+    assert_refused(
+        &pusht(&["eval", "--policy", model, "--engine", "float"], ""),
+        &["pusht.ptm", "--engine float"],
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("no/such/folder/scores.json");
+    assert_refused(
+        &pusht(
+            &["eval", "--seeds", "0..1", "--json", json.to_str().unwrap()],
+            "",
+        ),
+        &["scores.json"],
+    );
+    assert!(!pusht(&["eval", "--seeds", "5..5"], "").status.success());
+}
+
+#[test]
+fn render_writes_a_gif_of_an_episode() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("episode.gif");
+    let args = [
+        "render",
+        "--seed",
+        "3",
+        "--size",
+        "96",
+        "--out",
+        path.to_str().unwrap(),
+    ];
+    assert!(pusht(&args, "").status.success());
+    assert_eq!(&std::fs::read(&path).unwrap()[..6], b"GIF89a");
+}

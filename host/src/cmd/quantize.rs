@@ -31,7 +31,7 @@ pub struct Args {
     /// The sampler; the float policy's own if absent.
     #[arg(long, value_enum)]
     scheduler: Option<SchedulerKind>,
-    /// Legacy seeds of the episodes to calibrate on, the last one excluded.
+    /// Legacy seeds of the episodes to calibrate on, B excluded; as many from B on are played to compare.
     #[arg(long, value_name = "A..B", default_value = "20000..20032", value_parser = seed_range)]
     seeds: Range<u64>,
     /// Plans to compare in the end, at least.
@@ -50,14 +50,14 @@ pub fn run(args: &Args) -> Result<()> {
     let policy = FloatPolicy::from_parts(config, &tensors)
         .with_context(|| format!("{}: not a usable policy", args.policy.display()))?;
 
-    let progress = progress_bar("calibrate", args.seeds.end - args.seeds.start);
-    let Calibration { ranges, windows } = calibrate::play(&policy, args.seeds.clone(), &progress)?;
-    progress.finish();
+    let calibration = play("calibrate", &policy, &args.seeds)?;
     let provenance = provenance(policy.config(), &args.seeds)?;
-    let bytes = quantize(&policy, &tensors, &ranges, provenance)?.to_bytes();
+    let bytes = quantize(&policy, &tensors, &calibration, provenance)?.to_bytes();
     let model = Model::parse(&bytes).context("the quantised network is refused")?;
     policy_file::write_whole(&args.out, &bytes)?;
 
+    let next_seeds = args.seeds.end..2 * args.seeds.end - args.seeds.start;
+    let windows = play("play", &policy, &next_seeds)?.windows;
     print_noise(&compare::layer_noise(
         &policy,
         &model,
@@ -80,6 +80,13 @@ pub fn run(args: &Args) -> Result<()> {
         selftest(&model, &mut Scratch::new(), 8)
     );
     Ok(())
+}
+
+fn play(what: &'static str, policy: &FloatPolicy, seeds: &Range<u64>) -> Result<Calibration> {
+    let progress = progress_bar(what, seeds.end - seeds.start);
+    let calibration = calibrate::play(policy, seeds.clone(), &progress)?;
+    progress.finish();
+    Ok(calibration)
 }
 
 /// `n` windows, evenly spread over all; each as often as needed.

@@ -9,6 +9,7 @@ use pusht_core::Error;
 use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_core::noise::Noise;
 use pusht_core::observation::STATE_DIM;
+use pusht_core::quant::LANES;
 use pusht_core::receding_horizon::{Action, Planner, RecedingHorizon};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -16,6 +17,9 @@ use std::ops::Range;
 
 /// The time limit of an episode, control steps.
 const MAX_STEPS: usize = 300;
+
+/// The tensors of one plan in so many are kept.
+const PLANS_A_SAMPLE: usize = 5;
 
 /// Largest magnitude of every tensor, by its PyTorch module path.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +62,73 @@ impl Ranges {
     }
 }
 
+/// Tensors of some plans, by their PyTorch module path: rows of channels.
+#[derive(Clone, Debug, Default)]
+pub struct Samples(BTreeMap<String, Vec<(Vec<f32>, usize)>>);
+
+/// What a position of a convolution sees.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    /// The first row seen, counted from the position.
+    pub(super) first_row: isize,
+    /// Rows seen.
+    pub(super) taps: usize,
+    /// Rows from one position to the next.
+    pub(super) stride: usize,
+}
+
+impl Samples {
+    fn note(&mut self, path: &str, values: &[f32], n_channels: usize) {
+        let tensor = (values.to_vec(), n_channels);
+        match self.0.get_mut(path) {
+            Some(known) => known.push(tensor),
+            None => {
+                self.0.insert(path.to_owned(), vec![tensor]);
+            }
+        }
+    }
+
+    /// Every window that a convolution of the tensor at `path` saw: zeros outside of it, and for the channels that
+    /// only fill up to [`LANES`].
+    pub(super) fn windows(&self, path: &str, span: Span) -> Vec<Vec<f32>> {
+        let tensors = self.0.get(path).map_or(&[][..], Vec::as_slice);
+        let mut windows = Vec::new();
+        for (values, n_channels) in tensors {
+            let n_rows = values.len() / n_channels;
+            for position in (0..n_rows).step_by(span.stride) {
+                let mut window = Vec::new();
+                for tap in 0..span.taps {
+                    let row = (position + tap).checked_add_signed(span.first_row);
+                    let row = row.filter(|row| *row < n_rows);
+                    let row = row.map_or(&[][..], |row| &values[row * n_channels..][..*n_channels]);
+                    window.extend(row);
+                    window.resize((tap + 1) * n_channels.next_multiple_of(LANES), 0.0);
+                }
+                windows.push(window);
+            }
+        }
+        windows
+    }
+
+    fn join(mut self, other: Self) -> Self {
+        for (path, tensors) in other.0 {
+            self.0.entry(path).or_default().extend(tensors);
+        }
+        self
+    }
+}
+
+/// Whether a convolution or projection reads the tensor at `path`.
+fn is_read(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('.').collect();
+    match parts[..] {
+        ["sample"] | ["mid_modules", _] | ["final_conv", "0", "block", "2"] => true,
+        ["down_modules" | "up_modules", _, "0" | "1" | "cat"] => true,
+        ["down_modules" | "up_modules", _, "2", "conv"] => true,
+        _ => path.ends_with(".film"),
+    }
+}
+
 /// The last `To` states when a plan was asked for.
 pub type Window = Vec<[f64; STATE_DIM]>;
 
@@ -66,6 +137,8 @@ pub type Window = Vec<[f64; STATE_DIM]>;
 pub struct Calibration {
     /// How large every tensor got.
     pub ranges: Ranges,
+    /// The inputs of the layers in some plans.
+    pub samples: Samples,
     /// What every plan saw.
     pub windows: Vec<Window>,
 }
@@ -73,8 +146,9 @@ pub struct Calibration {
 impl Calibration {
     fn join(mut self, other: Self) -> Self {
         self.windows.extend(other.windows);
-        let ranges = self.ranges.join(other.ranges);
-        Self { ranges, ..self }
+        self.ranges = self.ranges.join(other.ranges);
+        self.samples = self.samples.join(other.samples);
+        self
     }
 }
 
@@ -143,14 +217,23 @@ impl Planner for Recorder {
         noise: &mut dyn Noise,
         chunk: &mut [Action],
     ) -> Result<(), Error> {
-        let Calibration { ranges, windows } = &mut self.calibration;
+        let Calibration {
+            ranges,
+            samples,
+            windows,
+        } = &mut self.calibration;
+        let is_sampled = windows.len().is_multiple_of(PLANS_A_SAMPLE);
         windows.push(states.to_vec());
         let embed_dim = self.policy.config().unet.diffusion_step_embed_dim;
-        let mut note = |path: &str, values: &[f32], _: usize, _: usize| {
+        let mut note = |path: &str, values: &[f32], n_channels: usize, _: usize| {
             ranges.note(path, values);
+            if is_sampled && is_read(path) {
+                samples.note(path, values, n_channels);
+            }
             if path == "global_feature" {
                 let condition: Vec<f32> = values[embed_dim..].iter().copied().map(mish).collect();
                 ranges.note(CONDITION, &condition);
+                samples.note(CONDITION, &condition, condition.len());
             }
         };
         let plan = self.policy.predict(&[states], noise, &mut note)?;

@@ -1,14 +1,15 @@
 //! Real numbers as the integer path has them.
 
 use super::file::{Affine, Row};
+use super::rounding::{Feedback, MAX_WEIGHT};
 use anyhow::{Result, ensure};
-use pusht_core::quant::{Factor, LANES, MAX_ACTIVATION_EXPONENT, MAX_SHIFT};
+use pusht_core::quant::{Factor, MAX_ACTIVATION_EXPONENT, MAX_SHIFT};
+use rayon::prelude::*;
 
 /// Largest sum of a row's |weights|: with it, [`MAX_BIAS`] and half a unit of rounding for each of 2,560 weights
 /// the accumulator stays below 2^31 (`core` checks the rows as they are).
 const MAX_WEIGHT_SUM: f64 = 60_000.0;
 const MAX_BIAS: f64 = (1 << 27) as f64;
-const MAX_WEIGHT: f64 = 127.0;
 
 /// Binary places for values up to `largest`, such that they fill `bits` bits at most, `limit` at most.
 pub(super) fn binary_places(largest: f64, bits: u32, limit: u32) -> u32 {
@@ -64,27 +65,35 @@ pub(super) struct Places {
     pub(super) output: u32,
 }
 
-/// One output: `bias + sum weights * input` with int8 weights and a scale of its own.
-pub(super) fn row(weights: &[f32], bias: f32, places: Places) -> Result<Row> {
-    let largest = |values: &[f32]| {
-        values
-            .iter()
-            .fold(0.0, |m: f64, w| m.max(f64::from(w.abs())))
-    };
-    let sum: f64 = weights.iter().map(|w| f64::from(w.abs())).sum();
+/// Outputs `bias + sum weights * input` with int8 weights, a scale for each output, rounded for the inputs that were
+/// seen. Weights and inputs are whole [`LANES`](pusht_core::quant::LANES).
+pub(super) fn rows(
+    weights: &[Vec<f32>],
+    bias: &[f32],
+    places: Places,
+    inputs: &[Vec<f32>],
+) -> Result<Vec<Row>> {
+    let n = weights.first().map_or(0, Vec::len);
+    let feedback = Feedback::of_inputs(inputs.iter().map(Vec::as_slice), n);
+    let pairs = weights.par_iter().zip(bias);
+    pairs
+        .map(|(weights, bias)| row(weights, *bias, places, &feedback))
+        .collect()
+}
+
+fn row(weights: &[f32], bias: f32, places: Places, feedback: &Feedback) -> Result<Row> {
+    let magnitudes = weights.iter().map(|w| f64::from(w.abs()));
+    let (largest, sum) = magnitudes.fold((0.0, 0.0), |(m, sum): (f64, f64), w| (m.max(w), sum + w));
     let input_unit = (-f64::from(places.input)).exp2();
     // The real value of a weight of 1: as small as each of the three limits allows.
-    let unit = (largest(weights) / MAX_WEIGHT)
+    let unit = (largest / MAX_WEIGHT)
         .max(sum / MAX_WEIGHT_SUM)
         .max(f64::from(bias.abs()) / input_unit / MAX_BIAS)
         .max(f64::MIN_POSITIVE);
-    let scaled = |w: &f32| (f64::from(*w) / unit).round() as i8;
-    let mut quantized: Vec<i8> = weights.iter().map(scaled).collect();
-    quantized.resize(weights.len().next_multiple_of(LANES), 0);
     Ok(Row {
         bias: (f64::from(bias) / (unit * input_unit)).round() as i32,
         factor: factor(unit * input_unit * f64::from(places.output).exp2())?,
-        weights: quantized,
+        weights: feedback.round(weights, unit),
     })
 }
 
@@ -109,10 +118,15 @@ mod tests {
             input: 12,
             output: 12,
         };
-        let got = row(&[0.5, -1.27, 0.01], 0.25, places).unwrap();
-        assert_eq!(got.weights, [50, -127, 1, 0, 0, 0, 0, 0]);
+        let one = |weights: &[f32], bias| {
+            rows(&[weights.to_vec()], &[bias], places, &[])
+                .unwrap()
+                .remove(0)
+        };
+        let got = one(&[0.5, -1.27, 0.01], 0.25);
+        assert_eq!(got.weights, [50, -127, 1]);
         assert_eq!(got.bias, 102_400);
-        let lone = row(&[1e-30; 8], 3.0, places).unwrap();
+        let lone = one(&[1e-30; 8], 3.0);
         assert_eq!(lone.bias, MAX_BIAS as i32);
         assert_eq!(lone.factor.apply(lone.bias), 3 << 12);
     }

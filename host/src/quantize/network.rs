@@ -1,8 +1,8 @@
 //! The U-Net's weights as integers, layer by layer in the order of the computation.
 
-use super::calibrate::Ranges;
+use super::calibrate::{Calibration, Ranges, Samples, Span};
 use super::file::{Block, ConvBlock, Layer, ModelFile, Row, Settings};
-use super::fixed_point::{Places, affine, binary_places, row, to_fixed};
+use super::fixed_point::{Places, affine, binary_places, rows, to_fixed};
 use super::sampler;
 use crate::float_engine::FloatPolicy;
 use crate::policy_file::{Observation, PolicyConfig, Tensor, Tensors};
@@ -14,16 +14,17 @@ use std::collections::BTreeMap;
 /// PyTorch's `GroupNorm` default.
 const NORM_EPS: f64 = 1e-5;
 
-/// Quantises a float policy whose tensors were seen to have these ranges.
+/// Quantises a float policy by what `calibration` has seen of its tensors.
 ///
 /// # Errors
 /// If the network is not one that the integer path computes, or a scale does not fit its integer.
 pub fn quantize(
     policy: &FloatPolicy,
     tensors: &Tensors,
-    ranges: &Ranges,
+    calibration: &Calibration,
     provenance: String,
 ) -> Result<ModelFile> {
+    let ranges = &calibration.ranges;
     let config = policy.config();
     check(config)?;
     let passes = sampler::passes(config)?;
@@ -32,13 +33,14 @@ pub fn quantize(
         config,
         tensors,
         ranges,
+        samples: &calibration.samples,
         film_steps: film_steps(policy, &timesteps)?,
         condition_exponent: ranges.exponent(CONDITION)?,
     };
-    let (layers, exponent) = network.layers()?;
-    let final_exponent = ranges.exponent("final_conv.0.block.2")?;
-    let dims = &config.unet.down_dims;
-    let shape = (config.horizon, FINAL_CONV_N_GROUPS);
+    let (layers, mut at) = network.layers()?;
+    let final_block = network.conv_block("final_conv.0", &at, FINAL_CONV_N_GROUPS)?;
+    at.path = "final_conv.0.block.2".into();
+    at.exponent = ranges.exponent(&at.path)?;
     Ok(ModelFile {
         settings: settings(config, ranges)?,
         passes,
@@ -48,9 +50,9 @@ pub fn quantize(
             (1.0 / scale / 256.0, -offset / scale)
         })?,
         layers,
-        final_exponent,
-        final_block: network.conv_block("final_conv.0", dims[0], exponent, shape)?,
-        final_conv: network.final_conv(final_exponent)?,
+        final_exponent: at.exponent,
+        final_block,
+        final_conv: network.conv("final_conv.1", &at, SAMPLE_PLACES, 1)?,
         provenance,
     })
 }
@@ -124,6 +126,7 @@ struct Network<'n> {
     config: &'n PolicyConfig,
     tensors: &'n Tensors,
     ranges: &'n Ranges,
+    samples: &'n Samples,
     film_steps: BTreeMap<String, Vec<f32>>,
     condition_exponent: u32,
 }
@@ -156,57 +159,43 @@ impl Network<'_> {
             .collect()
     }
 
-    /// All layers up to the final block, and the binary places of the last one's output.
-    fn layers(&self) -> Result<(Vec<Layer>, u32)> {
-        let dims = &self.config.unet.down_dims;
+    /// All layers up to the final block, and the tensor that it reads.
+    fn layers(&self) -> Result<(Vec<Layer>, Point)> {
+        let unet = &self.config.unet;
+        let dims = &unet.down_dims;
         let skips = self.skip_exponents()?;
-        let (mut layers, mut length) = (Vec::new(), self.config.horizon);
-        let mut exponent = self.ranges.exponent("sample")?;
-        let mut n_in = self.config.unet.input_dim;
+        let mut layers = Vec::new();
+        let mut at = Point {
+            path: "sample".into(),
+            exponent: self.ranges.exponent("sample")?,
+            n_channels: unet.input_dim,
+            length: self.config.horizon,
+        };
         for (level, dim) in dims.iter().enumerate() {
-            let level_path = format!("down_modules.{level}");
             for (i, out) in [None, skips[level]].into_iter().enumerate() {
-                let path = format!("{level_path}.{i}");
-                (layers, exponent) =
-                    self.push_block(layers, &path, (n_in, *dim), length, exponent, out)?;
-                n_in = *dim;
+                let path = format!("down_modules.{level}.{i}");
+                layers.push(self.block(&path, &mut at, *dim, out)?);
             }
             if level + 1 < dims.len() {
-                let path = format!("{level_path}.2.conv");
-                let out = self.ranges.exponent(&path)?;
-                let places = Places {
-                    input: exponent,
-                    output: out,
-                };
-                layers.push(Layer::Resample(out, vec![self.conv(&path, *dim, places)?]));
-                (exponent, length) = (out, length / 2);
+                layers.push(self.downsample(&format!("down_modules.{level}.2.conv"), &mut at)?);
             }
         }
-        for (i, out) in [None, *skips.last().context("no levels")?]
-            .into_iter()
-            .enumerate()
-        {
-            let path = format!("mid_modules.{i}");
-            (layers, exponent) =
-                self.push_block(layers, &path, (n_in, n_in), length, exponent, out)?;
+        let deepest = dims.len() - 1;
+        for (i, out) in [None, skips[deepest]].into_iter().enumerate() {
+            let n_channels = at.n_channels;
+            layers.push(self.block(&format!("mid_modules.{i}"), &mut at, n_channels, out)?);
         }
-        for (i, level) in (1..dims.len()).rev().enumerate() {
-            let dim = dims[level - 1];
-            for (j, n_in) in [2 * n_in, dim].into_iter().enumerate() {
+        for (i, level) in (0..deepest).rev().enumerate() {
+            at.path = format!("up_modules.{i}.cat");
+            at.n_channels *= 2;
+            for j in 0..2 {
                 let path = format!("up_modules.{i}.{j}");
-                (layers, exponent) =
-                    self.push_block(layers, &path, (n_in, dim), length, exponent, None)?;
+                layers.push(self.block(&path, &mut at, dims[level], None)?);
             }
             let path = format!("up_modules.{i}.2.conv");
-            let out = skips[level - 1].map_or_else(|| self.ranges.exponent(&path), Ok)?;
-            let places = Places {
-                input: exponent,
-                output: out,
-            };
-            layers.push(Layer::Resample(out, self.transposed_conv(&path, places)?));
-            (n_in, exponent, length) = (dim, out, length * 2);
+            layers.push(self.upsample(&path, &mut at, skips[level])?);
         }
-        Ok((layers, exponent))
+        Ok((layers, at))
     }
 
     /// A skip lies beside another tensor in one buffer, so both need the same binary point: the fewer places.
@@ -226,44 +215,99 @@ impl Network<'_> {
         (0..n_levels).map(joined).collect()
     }
 
-    /// Appends the block at `path`; its output has `out` binary places, or those that suit its range.
-    fn push_block(
-        &self,
-        mut layers: Vec<Layer>,
-        path: &str,
-        (n_in, n_out): (usize, usize),
-        length: usize,
-        exponent: u32,
-        out: Option<u32>,
-    ) -> Result<(Vec<Layer>, u32)> {
-        let own = |part: &str| self.ranges.exponent(&format!("{path}.{part}"));
+    /// The residual block at `path`; its output has `out` binary places, or those that suit its range.
+    fn block(&self, path: &str, at: &mut Point, n_out: usize, out: Option<u32>) -> Result<Layer> {
         let out = out.map_or_else(|| self.ranges.exponent(path), Ok)?;
-        let hidden = own("film")?;
-        let shape = (length, self.config.unet.n_groups);
+        let n_groups = self.config.unet.n_groups;
+        let hidden_path = format!("{path}.film");
+        let hidden = Point {
+            exponent: self.ranges.exponent(&hidden_path)?,
+            path: hidden_path,
+            n_channels: n_out,
+            length: at.length,
+        };
         let residual_path = format!("{path}.residual_conv");
-        let (residual, residual_exponent) = if n_in == n_out {
+        let (residual, residual_exponent) = if at.n_channels == n_out {
             (None, 0)
         } else {
-            let output = own("residual_conv")?;
-            let places = Places {
-                input: exponent,
-                output,
-            };
-            (Some(self.conv(&residual_path, n_in, places)?), output)
+            let exponent = self.ranges.exponent(&residual_path)?;
+            (Some(self.conv(&residual_path, at, exponent, 1)?), exponent)
         };
         let (film_exponent, film, film_steps) = self.film(path)?;
-        layers.push(Layer::Block(Box::new(Block {
-            hidden_exponent: hidden,
+        let block = Block {
+            hidden_exponent: hidden.exponent,
             residual_exponent,
             exponent: out,
             film_exponent,
-            first: self.conv_block(&format!("{path}.blocks.0"), n_in, exponent, shape)?,
+            first: self.conv_block(&format!("{path}.blocks.0"), at, n_groups)?,
             film,
             film_steps,
-            second: self.conv_block(&format!("{path}.blocks.1"), n_out, hidden, shape)?,
+            second: self.conv_block(&format!("{path}.blocks.1"), &hidden, n_groups)?,
             residual,
-        })));
-        Ok((layers, out))
+        };
+        *at = Point {
+            path: path.into(),
+            exponent: out,
+            ..hidden
+        };
+        Ok(Layer::Block(Box::new(block)))
+    }
+
+    /// A convolution of stride 2.
+    fn downsample(&self, path: &str, at: &mut Point) -> Result<Layer> {
+        let exponent = self.ranges.exponent(path)?;
+        let rows = self.conv(path, at, exponent, 2)?;
+        *at = Point {
+            path: path.into(),
+            exponent,
+            length: at.length / 2,
+            n_channels: at.n_channels,
+        };
+        Ok(Layer::Resample(exponent, vec![rows]))
+    }
+
+    /// A transposed convolution of four taps and stride 2; its output has `out` binary places, or those that suit
+    /// its range.
+    ///
+    /// The even positions see taps 3 and 1, the odd ones taps 2 and 0 of PyTorch's `[in][out][tap]`.
+    fn upsample(&self, path: &str, at: &mut Point, out: Option<u32>) -> Result<Layer> {
+        let exponent = out.map_or_else(|| self.ranges.exponent(path), Ok)?;
+        let weight = self.tensor(path, "weight")?;
+        let bias = &self.tensor(path, "bias")?.data;
+        let (n_in, n_out, taps) = (weight.shape[0], weight.shape[1], weight.shape[2]);
+        ensure!(taps == 4, "{path}: {taps} taps, not 4");
+        let phase = |seen: [usize; 2], first_row: isize| {
+            let row = |out: usize| {
+                let tap_of = |c: usize, tap: usize| weight.data[(c * n_out + out) * taps + tap];
+                window(n_in, seen, tap_of)
+            };
+            let inputs = self.samples.windows(
+                &at.path,
+                Span {
+                    first_row,
+                    taps: 2,
+                    stride: 1,
+                },
+            );
+            let places = Places {
+                input: at.exponent,
+                output: exponent,
+            };
+            rows(
+                &(0..n_out).map(row).collect::<Vec<_>>(),
+                bias,
+                places,
+                &inputs,
+            )
+        };
+        let phases = vec![phase([3, 1], -1)?, phase([2, 0], 0)?];
+        *at = Point {
+            path: path.into(),
+            exponent,
+            length: 2 * at.length,
+            n_channels: n_out,
+        };
+        Ok(Layer::Resample(exponent, phases))
     }
 
     /// The projection's binary places, the observation's share of it, and the diffusion step's.
@@ -290,94 +334,81 @@ impl Network<'_> {
             output,
         };
         let columns = weight.shape[1];
-        let rows = weight
-            .data
-            .chunks_exact(columns)
-            .map(|w| row(&w[embed_dim..], 0.0, places));
-        Ok((output, rows.collect::<Result<_>>()?, steps))
+        let own = |row: &[f32]| window(columns - embed_dim, 0..1, |c, _| row[embed_dim + c]);
+        let weights: Vec<_> = weight.data.chunks_exact(columns).map(own).collect();
+        let inputs = self.samples.windows(
+            CONDITION,
+            Span {
+                first_row: 0,
+                taps: 1,
+                stride: 1,
+            },
+        );
+        let film = rows(&weights, &vec![0.0; weights.len()], places, &inputs)?;
+        Ok((output, film, steps))
     }
 
-    /// `Conv1dBlock` at `path`: convolution and normalisation over (length, groups).
-    fn conv_block(
-        &self,
-        path: &str,
-        n_in: usize,
-        exponent: u32,
-        (length, n_groups): (usize, usize),
-    ) -> Result<ConvBlock> {
+    /// `Conv1dBlock` at `path`: convolution and normalisation in `n_groups`.
+    fn conv_block(&self, path: &str, at: &Point, n_groups: usize) -> Result<ConvBlock> {
         let conv_path = format!("{path}.block.0");
         let norm_path = format!("{path}.block.1");
         let conv_exponent = self.ranges.exponent(&conv_path)?;
-        let places = Places {
-            input: exponent,
-            output: conv_exponent,
-        };
         let gamma = &self.tensor(&norm_path, "weight")?.data;
         let beta = &self.tensor(&norm_path, "bias")?.data;
         let largest = gamma
             .iter()
             .fold(0.0, |m: f64, g| m.max(f64::from(g.abs())));
         let gamma_exponent = binary_places(largest, 15, MAX_GAMMA_EXPONENT);
-        let n = (length * gamma.len() / n_groups) as f64;
+        let n = (at.length * gamma.len() / n_groups) as f64;
         let eps = NORM_EPS * (n * f64::from(conv_exponent).exp2()).powi(2);
+        let parameters = gamma.iter().zip(beta).map(|(gamma, beta)| {
+            [
+                to_fixed((*gamma).into(), gamma_exponent),
+                to_fixed((*beta).into(), 16),
+            ]
+        });
         Ok(ConvBlock {
             conv_exponent,
-            conv: self.conv(&conv_path, n_in, places)?,
+            conv: self.conv(&conv_path, at, conv_exponent, 1)?,
             gamma_exponent,
             eps: (eps.round() as u64).clamp(1, MAX_EPS),
-            parameters: gamma
-                .iter()
-                .zip(beta)
-                .map(|(g, b)| {
-                    [
-                        to_fixed((*g).into(), gamma_exponent),
-                        to_fixed((*b).into(), 16),
-                    ]
-                })
-                .collect(),
+            parameters: parameters.collect(),
         })
     }
 
-    fn final_conv(&self, exponent: u32) -> Result<Vec<Row>> {
+    /// The convolution at `path` of the tensor `at`: PyTorch's `[out][in][tap]` as rows of windows `[tap][in]`.
+    fn conv(&self, path: &str, at: &Point, exponent: u32, stride: usize) -> Result<Vec<Row>> {
+        let weight = self.tensor(path, "weight")?;
+        let bias = &self.tensor(path, "bias")?.data;
+        let (n_in, taps) = (weight.shape[1], weight.shape[2]);
+        let row = |w: &[f32]| window(n_in, 0..taps, |c, tap| w[c * taps + tap]);
+        let weights: Vec<_> = weight.data.chunks_exact(n_in * taps).map(row).collect();
+        let span = Span {
+            first_row: -((taps / 2) as isize),
+            taps,
+            stride,
+        };
         let places = Places {
-            input: exponent,
-            output: SAMPLE_PLACES,
+            input: at.exponent,
+            output: exponent,
         };
-        self.conv("final_conv.1", self.config.unet.down_dims[0], places)
+        rows(
+            &weights,
+            bias,
+            places,
+            &self.samples.windows(&at.path, span),
+        )
     }
+}
 
-    /// A convolution: PyTorch's `[out][in][tap]` as rows of windows `[tap][in]`.
-    fn conv(&self, path: &str, n_in: usize, places: Places) -> Result<Vec<Row>> {
-        let weight = self.tensor(path, "weight")?;
-        let bias = &self.tensor(path, "bias")?.data;
-        let taps = weight.shape[2];
-        let rows = weight.data.chunks_exact(n_in * taps).zip(bias);
-        rows.map(|(w, bias)| {
-            row(
-                &window(n_in, 0..taps, |c, tap| w[c * taps + tap]),
-                *bias,
-                places,
-            )
-        })
-        .collect()
-    }
-
-    /// A transposed convolution of four taps and stride 2: PyTorch's `[in][out][tap]` as the rows of the even
-    /// positions, which see taps 3 and 1, and of the odd ones, which see taps 2 and 0.
-    fn transposed_conv(&self, path: &str, places: Places) -> Result<Vec<Vec<Row>>> {
-        let weight = self.tensor(path, "weight")?;
-        let bias = &self.tensor(path, "bias")?.data;
-        let (n_in, n_out, taps) = (weight.shape[0], weight.shape[1], weight.shape[2]);
-        ensure!(taps == 4, "{path}: {taps} taps, not 4");
-        let phase = |seen: [usize; 2]| {
-            let rows = bias.iter().enumerate().map(|(out, bias)| {
-                let tap_of = |c: usize, tap: usize| weight.data[(c * n_out + out) * taps + tap];
-                row(&window(n_in, seen, tap_of), *bias, places)
-            });
-            rows.collect::<Result<Vec<Row>>>()
-        };
-        Ok(vec![phase([3, 1])?, phase([2, 0])?])
-    }
+/// A tensor on the way through the network.
+struct Point {
+    /// Its PyTorch module path.
+    path: String,
+    /// Its binary places.
+    exponent: u32,
+    n_channels: usize,
+    length: usize,
 }
 
 /// Weights `[tap][channel]`, with zeros for the channels that only fill up to [`LANES`].

@@ -1,23 +1,99 @@
-//! The firmware in QEMU against the host.
+//! The firmware in QEMU against the host, and against its budgets.
+//!
+//! The host's side is computed here, in a debug build; the device runs a release build.
 
+mod budgets;
+
+use budgets::{Budget, MPS2_AN386};
+use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::quant::{self, IntPolicy, Model, Scratch};
 use pusht_core::selftest::physics_digest;
-use pusht_device::{BOARDS, build, run};
+use pusht_device::{BOARDS, Board, Footprint, Log, build, footprint, run};
 use std::time::Duration;
+
+const MODEL: &[u8] = include_bytes!("../models/pusht.ptm");
+/// As many as the firmware's self-test makes.
+const N_PLANS: u32 = 2;
+/// An episode takes about ten seconds of one core.
+const LIMIT: Duration = Duration::from_secs(300);
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
 fn a_board_computes_something_else_than_the_host() {
-    let physics_digest = format!("{:#018x}", physics_digest().unwrap());
+    let model = Model::parse(MODEL).unwrap();
+    let plans_digest = quant::selftest(&model, &mut Scratch::new(), N_PLANS);
     for board in BOARDS {
-        let elf = build("selftest", &board).unwrap();
-        let log = run(&board, &elf, Duration::from_secs(120), |_| ()).unwrap();
+        let (_, log) = run_to_success("selftest", &board);
         assert_eq!(log.value("board").unwrap(), board.name);
-        assert_eq!(
-            log.value("physics_digest").unwrap(),
-            physics_digest,
-            "{}",
-            board.name
-        );
-        assert_eq!(log.exit_code, Some(0), "{}: {:#?}", board.name, log.lines);
+        assert_bits(&log, "physics_digest", physics_digest().unwrap());
+        assert_bits(&log, "plans_digest", plans_digest);
+    }
+}
+
+#[test]
+#[ignore = "needs QEMU and the boards' targets: cargo verify"]
+fn the_closed_loop_on_the_device_goes_another_way_or_costs_more_than_its_budget() {
+    let board = Board::named(MPS2_AN386.board).unwrap();
+    let (size, log) = run_to_success("episode", &board);
+    let host = episode_on_the_host(number(&log, "episode_seed"));
+    assert!(host.success && log.value("success").unwrap() == "true");
+    assert_eq!(number(&log, "steps"), host.steps as u64);
+    assert_bits(&log, "action_digest", host.action_digest);
+    assert_bits(&log, "state_digest", host.state_digest);
+    assert_within(&MPS2_AN386, size, &log);
+}
+
+fn run_to_success(binary: &str, board: &Board) -> (Footprint, Log) {
+    let elf = build(binary, board).unwrap();
+    let log = run(board, &elf, LIMIT, |line| {
+        println!("{}: {line}", board.name)
+    })
+    .unwrap();
+    assert_eq!(log.exit_code, Some(0), "{}: {:#?}", board.name, log.lines);
+    (footprint(&elf).unwrap(), log)
+}
+
+fn episode_on_the_host(seed: u64) -> EpisodeResult {
+    let model = Model::parse(MODEL).unwrap();
+    let mut scratch = Scratch::new();
+    let mut policy = IntPolicy::new(&model, &mut scratch);
+    let start = StartState::from_seed(seed, Seeding::Legacy).unwrap();
+    let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy).unwrap();
+    episode::run(&mut env, &mut policy, seed, MAX_EPISODE_STEPS, |_| ()).unwrap()
+}
+
+fn number(log: &Log, name: &str) -> u64 {
+    log.value(name).unwrap().parse().unwrap()
+}
+
+fn assert_bits(log: &Log, name: &str, expected: u64) {
+    let expected = format!("{expected:#018x}");
+    assert_eq!(log.value(name).unwrap(), expected, "{name}");
+}
+
+fn assert_within(budget: &Budget, size: Footprint, log: &Log) {
+    let figures = [
+        ("flash_bytes", size.flash_bytes, budget.flash_bytes),
+        ("ram_bytes", size.ram_bytes, budget.ram_bytes),
+        (
+            "stack_bytes",
+            number(log, "stack_bytes"),
+            budget.stack_bytes,
+        ),
+        (
+            "plan_instructions",
+            number(log, "plan_instructions_max"),
+            budget.plan_instructions,
+        ),
+        (
+            "step_instructions",
+            number(log, "step_instructions"),
+            budget.step_instructions,
+        ),
+    ];
+    for (name, figure, bound) in figures {
+        println!("{name} {figure} of {bound}");
+        assert!(figure <= bound, "{name}: {figure} is more than {bound}");
     }
 }

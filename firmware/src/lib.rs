@@ -9,4 +9,7 @@ use defmt_semihosting as _;
 pub mod board;
 pub mod counter;
 pub mod exit;
+pub mod expected;
 pub mod stack;
+pub mod telemetry;
+pub mod timed;

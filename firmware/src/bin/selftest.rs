@@ -1,16 +1,21 @@
-//! The simulator's digest against the host's: exit code 0 if it is equal.
+//! Digests of the simulator and of the policy's plans against the host's: exit code 0 if all are equal.
 #![no_std]
 #![no_main]
 
+use cortex_m::singleton;
 use cortex_m_rt::entry;
+use pusht_core::quant::{self, Model, Scratch};
 use pusht_core::selftest::{PHYSICS_DIGEST, physics_digest};
 use pusht_firmware::counter::InstructionCounter;
-use pusht_firmware::{board, exit, stack};
+use pusht_firmware::{board, exit, expected, stack};
 
 #[entry]
 fn main() -> ! {
     defmt::info!("board={=str}", board::NAME);
-    let Some(peripherals) = cortex_m::Peripherals::take() else {
+    let (Some(peripherals), Some(scratch)) = (
+        cortex_m::Peripherals::take(),
+        singleton!(SCRATCH: Scratch = Scratch::new()),
+    ) else {
         defmt::panic!("main runs once");
     };
     let counter = InstructionCounter::start(peripherals.SYST);
@@ -24,8 +29,26 @@ fn main() -> ! {
         physics_is_right,
         counter.now() - start
     );
+
+    let start = counter.now();
+    let model = match Model::parse(expected::MODEL) {
+        Ok(model) => model,
+        Err(error) => defmt::panic!("model file: {}", error),
+    };
+    defmt::info!("model_check_instructions={=u64}", counter.now() - start);
+
+    let start = counter.now();
+    let plans = quant::selftest(&model, scratch, expected::N_PLANS);
+    let plans_are_right = plans == expected::PLANS_DIGEST;
+    defmt::info!(
+        "plans_digest={=u64:#018x} right={=bool} plan_instructions={=u64}",
+        plans,
+        plans_are_right,
+        (counter.now() - start) / u64::from(expected::N_PLANS)
+    );
+
     defmt::info!("stack_bytes={=usize}", stack::high_water_bytes());
-    if physics_is_right {
+    if physics_is_right && plans_are_right {
         exit::success()
     }
     exit::failure()

@@ -1,0 +1,84 @@
+//! A whole episode on the device: the simulator and the policy that drives it, closed loop. Exit code 0 if every
+//! action and state has the host's bits.
+#![no_std]
+#![no_main]
+
+use cortex_m::singleton;
+use cortex_m_rt::entry;
+use pusht_core::Error;
+use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::quant::{IntPolicy, Model, Scratch};
+use pusht_firmware::counter::InstructionCounter;
+use pusht_firmware::expected::{EPISODE, EPISODE_SEED, MODEL};
+use pusht_firmware::timed::Timed;
+use pusht_firmware::{board, exit, stack, telemetry};
+
+/// Ticks between two lines of telemetry.
+const TICKS_PER_LINE: usize = 10;
+
+#[entry]
+fn main() -> ! {
+    defmt::info!(
+        "board={=str} episode_seed={=u64}",
+        board::NAME,
+        EPISODE_SEED
+    );
+    let (Some(peripherals), Some(scratch)) = (
+        cortex_m::Peripherals::take(),
+        singleton!(SCRATCH: Scratch = Scratch::new()),
+    ) else {
+        defmt::panic!("main runs once");
+    };
+    let counter = InstructionCounter::start(peripherals.SYST);
+    let model = match Model::parse(MODEL) {
+        Ok(model) => model,
+        Err(error) => defmt::panic!("model file: {}", error),
+    };
+    let mut planner = Timed::new(IntPolicy::new(&model, scratch), &counter);
+    let result = match play(&mut planner) {
+        Ok(result) => result,
+        Err(error) => defmt::panic!("episode: {}", error),
+    };
+    let rest = counter.now() - planner.total_instructions;
+    report(&result);
+    defmt::info!(
+        "plans={=u64} plan_instructions={=u64} plan_instructions_max={=u64} step_instructions={=u64}",
+        planner.n_plans,
+        planner.total_instructions / planner.n_plans.max(1),
+        planner.max_instructions,
+        rest / result.steps.max(1) as u64
+    );
+    defmt::info!("stack_bytes={=usize}", stack::high_water_bytes());
+    if result == EPISODE {
+        defmt::info!("equal to the host's, bit for bit");
+        exit::success()
+    }
+    defmt::error!("the host's episode differs: {}", EPISODE);
+    exit::failure()
+}
+
+fn play(planner: &mut Timed<'_, IntPolicy<'_>>) -> Result<EpisodeResult, Error> {
+    let start = StartState::from_seed(EPISODE_SEED, Seeding::Legacy)?;
+    let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)?;
+    episode::run(&mut env, planner, EPISODE_SEED, MAX_EPISODE_STEPS, |tick| {
+        if tick.index.is_multiple_of(TICKS_PER_LINE) {
+            telemetry::log(tick);
+        }
+    })
+}
+
+fn report(result: &EpisodeResult) {
+    defmt::info!(
+        "success={=bool} steps={=usize} max_reward={=f64} max_coverage={=f64}",
+        result.success,
+        result.steps,
+        result.max_reward,
+        result.max_coverage
+    );
+    defmt::info!(
+        "action_digest={=u64:#018x} state_digest={=u64:#018x}",
+        result.action_digest,
+        result.state_digest
+    );
+}

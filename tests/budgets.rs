@@ -1,0 +1,27 @@
+//! What the firmware may take of a chip. A change that needs more fails; one that needs less lowers the figure.
+
+/// Upper bounds of the binary `episode` on one board.
+pub struct Budget {
+    /// The board.
+    pub board: &'static str,
+    /// Code, constants and the model file.
+    pub flash_bytes: u64,
+    /// Variables, the plan's working memory included.
+    pub ram_bytes: u64,
+    /// Deepest stack.
+    pub stack_bytes: u64,
+    /// Instructions of the longest plan.
+    pub plan_instructions: u64,
+    /// Instructions of a control step: simulator, coverage, observation; the mean of the episode.
+    pub step_instructions: u64,
+}
+
+/// The default board.
+pub const MPS2_AN386: Budget = Budget {
+    board: "mps2-an386",
+    flash_bytes: 890 * 1024,
+    ram_bytes: 25 * 1024,
+    stack_bytes: 20 * 1024,
+    plan_instructions: 155_000_000,
+    step_instructions: 400_000,
+};

@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Optimiser steps; the learning rate falls to 0 along a cosine over them.
-    #[arg(long, default_value_t = 16_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 16_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     steps: u64,
     /// Windows in a step.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -127,6 +127,8 @@ fn settings_of(args: &Args) -> Result<Settings> {
     const N_GROUPS: usize = 8;
     const N_OBS_STEPS: usize = 2;
     const HORIZON: usize = 16;
+    // Each level but the last halves the steps, and two must be left.
+    const MAX_LEVELS: usize = HORIZON.ilog2() as usize;
     ensure!(
         args.warmup_steps < args.steps,
         "--warmup-steps {} is not below --steps {}",
@@ -156,12 +158,11 @@ fn settings_of(args: &Args) -> Result<Settings> {
             "--down-dims {channels} is not a multiple of {N_GROUPS} up to 4096"
         );
     }
-    // The levels between halve the horizon and must give it back.
-    let halvings = args.down_dims.len() - 1;
     ensure!(
-        HORIZON >> halvings << halvings == HORIZON && HORIZON >> halvings >= 2,
-        "--down-dims: {} levels do not divide the horizon {HORIZON}",
-        args.down_dims.len()
+        args.down_dims.len() <= MAX_LEVELS,
+        "--down-dims: {} levels, but {HORIZON} steps can be halved only {} times",
+        args.down_dims.len(),
+        MAX_LEVELS - 1
     );
     Ok(Settings {
         steps: args.steps,
@@ -291,6 +292,7 @@ impl Run<'_> {
             loss_sum += f64::from(loss);
             n_losses += 1;
             let step = self.trainer.step();
+            progress.advance(step);
             if step % self.args.log_every == 0 || step == self.args.steps {
                 let mean_loss = loss_sum / f64::from(n_losses);
                 let validation_loss = self.trainer.validation_loss();

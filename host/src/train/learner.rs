@@ -38,6 +38,13 @@ impl State {
             parameters,
         }
     }
+
+    /// Length of the vectors, if they are equally long.
+    pub fn n_values(&self) -> Option<usize> {
+        let others = [&self.ema, &self.moment_1, &self.moment_2];
+        let n = self.parameters.len();
+        others.iter().all(|vector| vector.len() == n).then_some(n)
+    }
 }
 
 /// A U-Net under training. All parameters are one vector: each has a gradient and the same settings.

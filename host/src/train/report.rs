@@ -2,7 +2,7 @@
 
 use crate::policy_file;
 use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -74,7 +74,9 @@ pub struct Progress {
 impl Progress {
     /// Starts the clock at `first_step` of `n_steps`.
     pub fn new(n_steps: u64, first_step: u64) -> Self {
-        let bar = ProgressBar::new(n_steps).with_position(first_step);
+        let bar = ProgressBar::new(n_steps)
+            .with_position(first_step)
+            .with_finish(ProgressFinish::AndLeave);
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} steps, {eta} left, {msg}");
         if let Ok(style) = style {
             bar.set_style(style);
@@ -87,12 +89,16 @@ impl Progress {
         }
     }
 
+    /// Shows how far it is.
+    pub fn advance(&self, step: u64) {
+        self.bar.set_position(step);
+    }
+
     /// Shows the losses at `step`.
     pub fn report(&self, step: u64, loss: f64, validation_loss: Option<f32>) {
         let validation =
             validation_loss.map_or(String::new(), |loss| format!(", held out {loss:.4}"));
         let message = format!("loss {loss:.4}{validation}");
-        self.bar.set_position(step);
         self.bar.set_message(message.clone());
         if !std::io::stderr().is_terminal() {
             let per_step_s = self.start.elapsed().as_secs_f64() / (step - self.first_step) as f64;

@@ -6,7 +6,7 @@ use super::parameters::Layout;
 use super::windows::{Order, Split, WindowShape, Windows};
 use crate::data::Demonstrations;
 use crate::policy_file::{Observation, SchedulerConfig, SchedulerKind, Tensors, UnetConfig};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Everything that the trained weights depend on, apart from the data.
@@ -55,7 +55,7 @@ impl Trainer {
     /// A run at its start, or at `state`.
     ///
     /// # Errors
-    /// Those of [`Windows::new`].
+    /// Those of [`Windows::new`], or a state of another network.
     pub fn new(
         settings: Settings,
         demonstrations: &Demonstrations,
@@ -74,8 +74,13 @@ impl Trainer {
             settings.validation_episodes,
             settings.seed,
         )?;
-        let state = state
-            .unwrap_or_else(|| State::initial(Layout::new(&settings.unet).init(settings.seed)));
+        let layout = Layout::new(&settings.unet);
+        let state = state.unwrap_or_else(|| State::initial(layout.init(settings.seed)));
+        ensure!(
+            state.n_values() == Some(layout.n_values()),
+            "the checkpoint's vectors do not have the network's {} values",
+            layout.n_values()
+        );
         Ok(Self {
             order: Order::new(settings.seed, windows.len(Split::Train)),
             alphas_cumprod: diffusion::alphas_cumprod(settings.scheduler.num_train_timesteps),

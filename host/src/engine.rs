@@ -1,9 +1,9 @@
 //! A policy file and the arithmetic that runs it.
 
 use crate::float_engine::FloatPolicy;
-use crate::{policy_file, shipped};
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use pusht_core::quant::{self, IntPolicy, Model, Scratch};
+use crate::{policy_file, quantize, report, shipped};
+use anyhow::{Context, Result, anyhow, bail};
+use pusht_core::quant::{IntPolicy, MAGIC, Model, Scratch};
 use pusht_core::receding_horizon::Planner;
 use std::path::PathBuf;
 
@@ -75,21 +75,35 @@ impl Engine {
         }
     }
 
-    /// Changes the number of passes of the network in a plan.
+    /// The policy that `args` name with another number of passes of the network in a plan. The shipped integer policy
+    /// is then quantised anew from its float twin.
     ///
     /// # Errors
-    /// If a float policy's scheduler has fewer steps, or a model file was made for another number.
-    pub fn set_passes(&mut self, passes: usize) -> Result<()> {
+    /// If the scheduler has fewer steps, or a model file of the caller's was made for another number.
+    pub fn with_passes(self, passes: usize, args: &PolicyArgs) -> Result<Self> {
         match self {
-            Self::Float(policy) => policy.set_num_inference_steps(passes),
+            Self::Float(mut policy) => {
+                policy.set_num_inference_steps(passes)?;
+                Ok(Self::Float(policy))
+            }
+            Self::Int(model) if model.n_passes() == passes => Ok(Self::Int(model)),
             Self::Int(model) => {
-                let made_for = model.n_passes();
-                ensure!(
-                    passes == made_for,
-                    "--passes {passes}: the model file was made for {made_for} passes; `pusht quantize --passes \
-                     {passes}` makes another from its float twin"
-                );
-                Ok(())
+                if let Some(path) = &args.policy {
+                    bail!(
+                        "{}: made for {} passes, not {passes}; `pusht quantize --passes {passes}` makes another \
+                         of its float twin",
+                        path.display(),
+                        model.n_passes()
+                    );
+                }
+                let (mut config, tensors) = policy_file::parse(shipped::FLOAT_POLICY)?;
+                config.num_inference_steps = passes;
+                let twin = FloatPolicy::from_parts(config, &tensors)?;
+                let seeds = report::parse_seeds(quantize::CALIBRATION_SEEDS)?;
+                let progress = report::progress_bar("episodes to calibrate on");
+                let bytes = quantize::model_file(&twin, &tensors, &seeds, &progress)?;
+                progress.finish_and_clear();
+                Self::parse(bytes.leak(), Some(EngineKind::Int))
             }
         }
     }
@@ -132,7 +146,7 @@ impl Engine {
 
 /// What a policy file is for, by its first bytes: our magic, or a safetensors header (its length, then JSON).
 fn kind_of(bytes: &[u8]) -> Option<EngineKind> {
-    if bytes.starts_with(&quant::MAGIC) {
+    if bytes.starts_with(&MAGIC) {
         Some(EngineKind::Int)
     } else if bytes.get(8) == Some(&b'{') {
         Some(EngineKind::Float)

@@ -1,8 +1,24 @@
-//! What the commands print: progress and tables.
+//! What the commands share: seeds in, progress and tables out.
 
 use crate::engine::{Engine, EngineKind};
 use crate::evaluate::TimedEvaluation;
+use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::ops::Range;
+
+/// Seeds on the command line: `A..B`, B excluded.
+///
+/// # Errors
+/// If the text is not of that form or holds no seed.
+pub fn parse_seeds(text: &str) -> Result<Range<u64>> {
+    let (from, to) = text.split_once("..").context("seeds are written A..B")?;
+    let range = from.parse()?..to.parse()?;
+    ensure!(
+        !range.is_empty(),
+        "{text} holds no seed: B is excluded and must be larger than A"
+    );
+    Ok(range)
+}
 
 /// A progress bar on standard error that counts `what`; invisible where that is no terminal.
 pub fn progress_bar(what: &'static str) -> ProgressBar {
@@ -45,4 +61,17 @@ pub fn print_scores(engine: &Engine, timed: &TimedEvaluation) {
         "{:<20} {milliseconds:.2} ms  (mean of {} plans)",
         "time a plan", timed.plans
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_a_half_open_range() {
+        assert_eq!(parse_seeds("3..5").unwrap(), 3..5);
+        for bad in ["3", "5..3", "3..3", "a..b", "1...3", "-1..3"] {
+            assert!(parse_seeds(bad).is_err(), "{bad}");
+        }
+    }
 }

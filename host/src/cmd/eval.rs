@@ -4,7 +4,8 @@ use crate::engine::{Engine, PolicyArgs};
 use crate::evaluate::evaluate;
 use crate::policy_file::write_whole;
 use crate::report;
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
+use clap::builder::RangedU64ValueParser;
 use pusht_core::env::Seeding;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -22,13 +23,13 @@ pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
     /// Seeds A..B of the episodes, B excluded
-    #[arg(long, value_name = "A..B", default_value = "100000..100050", value_parser = parse_seeds)]
+    #[arg(long, value_name = "A..B", default_value = "100000..100050", value_parser = report::parse_seeds)]
     seeds: Range<u64>,
     /// How a seed becomes a start state: diffusion_policy's way or gym-pusht 0.1.8's
     #[arg(long, value_enum, default_value = "legacy")]
     seeding: SeedingArg,
     /// Passes of the network in a plan [default: what the policy file says]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000))]
     passes: Option<usize>,
     /// Also write the scores, episode by episode, to this file
     #[arg(long, value_name = "FILE")]
@@ -53,25 +54,16 @@ impl From<SeedingArg> for Seeding {
     }
 }
 
-fn parse_seeds(text: &str) -> Result<Range<u64>> {
-    let (from, to) = text.split_once("..").context("seeds are written A..B")?;
-    let range = from.parse()?..to.parse()?;
-    ensure!(
-        !range.is_empty(),
-        "{text} holds no seed: B is excluded and must be larger than A"
-    );
-    Ok(range)
-}
-
 /// Runs the command.
 ///
 /// # Errors
 /// If the policy can't be loaded or the JSON file can't be written.
 pub fn run(args: &Args) -> Result<()> {
-    let mut engine = Engine::load(&args.policy)?;
-    if let Some(passes) = args.passes {
-        engine.set_passes(passes)?;
-    }
+    let engine = Engine::load(&args.policy)?;
+    let engine = match args.passes {
+        Some(passes) => engine.with_passes(passes, &args.policy)?,
+        None => engine,
+    };
     let progress = report::progress_bar("episodes");
     let timed = evaluate(&engine, args.seeds.clone(), args.seeding.into(), &progress)?;
     progress.finish_and_clear();
@@ -82,17 +74,4 @@ pub fn run(args: &Args) -> Result<()> {
         write_whole(path, &json)?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seeds_are_a_half_open_range() {
-        assert_eq!(parse_seeds("3..5").unwrap(), 3..5);
-        for bad in ["3", "5..3", "3..3", "a..b", "1...3", "-1..3"] {
-            assert!(parse_seeds(bad).is_err(), "{bad}");
-        }
-    }
 }

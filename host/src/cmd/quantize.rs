@@ -1,12 +1,12 @@
 //! `pusht quantize`.
 
 use crate::float_engine::FloatPolicy;
-use crate::policy_file::{self, PolicyConfig, SchedulerKind};
-use crate::quantize::calibrate::{self, Calibration, Window};
+use crate::policy_file::{self, SchedulerKind};
+use crate::quantize::calibrate::{self, Window};
 use crate::quantize::compare::{self, LayerNoise};
-use crate::quantize::quantize;
-use anyhow::{Context, Result, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
+use crate::quantize::{self, CALIBRATION_SEEDS};
+use crate::report::{self, parse_seeds};
+use anyhow::{Context, Result};
 use pusht_core::quant::{Model, Scratch, selftest};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(long, value_enum)]
     scheduler: Option<SchedulerKind>,
     /// Legacy seeds of the episodes to calibrate on, B excluded; as many from B on are played to compare.
-    #[arg(long, value_name = "A..B", default_value = "20000..20032", value_parser = seed_range)]
+    #[arg(long, value_name = "A..B", default_value = CALIBRATION_SEEDS, value_parser = parse_seeds)]
     seeds: Range<u64>,
     /// Plans to compare in the end, at least.
     #[arg(long, value_name = "N", default_value_t = 1000)]
@@ -50,21 +50,24 @@ pub fn run(args: &Args) -> Result<()> {
     let policy = FloatPolicy::from_parts(config, &tensors)
         .with_context(|| format!("{}: not a usable policy", args.policy.display()))?;
 
-    let calibration = play("calibrate", &policy, &args.seeds)?;
-    let provenance = provenance(policy.config(), &args.seeds)?;
-    let bytes = quantize(&policy, &tensors, &calibration, provenance)?.to_bytes();
+    let progress = report::progress_bar("episodes to calibrate on");
+    let bytes = quantize::model_file(&policy, &tensors, &args.seeds, &progress)?;
+    progress.finish_and_clear();
     let model = Model::parse(&bytes).context("the quantised network is refused")?;
     policy_file::write_whole(&args.out, &bytes)?;
 
     let next_seeds = args.seeds.end..2 * args.seeds.end - args.seeds.start;
-    let windows = play("play", &policy, &next_seeds)?.windows;
+    let progress = report::progress_bar("episodes to compare on");
+    let windows = calibrate::play(&policy, next_seeds, &progress)?.windows;
+    progress.finish_and_clear();
     print_noise(&compare::layer_noise(
         &policy,
         &model,
         &spread(&windows, 32),
     )?);
     let compared = spread(&windows, args.compare);
-    let progress = progress_bar("compare", compared.len() as u64);
+    let progress = report::progress_bar("plans compared");
+    progress.set_length(compared.len() as u64);
     let parity = compare::parity(&policy, &model, &compared, &progress)?;
     progress.finish();
     println!(
@@ -80,13 +83,6 @@ pub fn run(args: &Args) -> Result<()> {
         selftest(&model, &mut Scratch::new(), 8)
     );
     Ok(())
-}
-
-fn play(what: &'static str, policy: &FloatPolicy, seeds: &Range<u64>) -> Result<Calibration> {
-    let progress = progress_bar(what, seeds.end - seeds.start);
-    let calibration = calibrate::play(policy, seeds.clone(), &progress)?;
-    progress.finish();
-    Ok(calibration)
 }
 
 /// `n` windows, evenly spread over all; each as often as needed.
@@ -110,31 +106,5 @@ fn print_noise(layers: &[LayerNoise]) {
             "{path:<44} {exponent:>8} {snr_db:>9.1} {:>9.4} %",
             100.0 * saturated
         );
-    }
-}
-
-/// What the model file says of its making: the policy's settings and history, and the calibration.
-fn provenance(config: &PolicyConfig, seeds: &Range<u64>) -> Result<String> {
-    let text = serde_json::json!({
-        "quantized_by": concat!("pusht ", env!("CARGO_PKG_VERSION")),
-        "calibration_seeds": format!("{}..{} (legacy)", seeds.start, seeds.end),
-        "policy": config,
-    });
-    Ok(serde_json::to_string(&text)?)
-}
-
-fn seed_range(text: &str) -> Result<Range<u64>> {
-    let (start, end) = text.split_once("..").context("not of the form A..B")?;
-    let range = start.parse()?..end.parse()?;
-    ensure!(range.start < range.end, "no seeds in it");
-    Ok(range)
-}
-
-fn progress_bar(what: &'static str, n: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg:<10} [{bar:40}] {pos}/{len} {eta}");
-    let bar = ProgressBar::new(n).with_message(what);
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
     }
 }

@@ -16,7 +16,10 @@ pub const ARENA_LEN: usize = 11_776;
 pub(super) const ACTION_DIM: usize = 2;
 
 /// Memory that a plan works in; the caller owns it, for example as a `static`. 24 KiB at most.
+///
+/// Aligned for kernels that load two activations at once: every tensor starts at a multiple of eight of them.
 #[derive(Debug)]
+#[repr(C, align(8))]
 pub struct Scratch {
     arena: [i16; ARENA_LEN],
     condition: [i16; MAX_CONDITION_LEN],

@@ -4,12 +4,16 @@
 //! convolution of `k` taps is `k * C` numbers in a row: a convolution is this product with one window a
 //! position, a linear layer is it with a single window, and nothing is gathered or copied.
 
+#[cfg(armv7em)]
+mod armv7em;
 #[cfg(any(test, not(target_arch = "x86_64")))]
 mod reference;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(armv7em)]
+use armv7em as kernel;
+#[cfg(not(any(armv7em, target_arch = "x86_64")))]
 use reference as kernel;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as kernel;
@@ -99,8 +103,7 @@ impl<'a> Linear<'a> {
         for (channel, row) in self.rows().enumerate() {
             let mut position = 0;
             while position + POSITIONS <= n_positions {
-                let window = |i| &input[(position + i) * step..][..self.window];
-                let dots = kernel::dots(row.weights, [window(0), window(1), window(2), window(3)]);
+                let dots = kernel::dots(row.weights, &input[position * step..], step);
                 for (i, dot) in dots.into_iter().enumerate() {
                     store(position + i, channel, row.factor.apply(row.bias + dot));
                 }
@@ -108,7 +111,7 @@ impl<'a> Linear<'a> {
             }
             for position in position..n_positions {
                 let window = &input[position * step..][..self.window];
-                let [dot] = kernel::dots(row.weights, [window]);
+                let dot = kernel::dot(row.weights, window);
                 store(position, channel, row.factor.apply(row.bias + dot));
             }
         }

@@ -1,18 +1,22 @@
 //! The product as it is defined, for every machine.
 
-use super::PACKING;
+use super::{PACKING, POSITIONS};
 
-/// Dot products of one packed row with `P` windows of its length.
+/// Dot products of one packed row with the windows of its length at `input`, `input + step`, ..
 #[inline(always)]
-pub(super) fn dots<const P: usize>(weights: &[u8], windows: [&[i16]; P]) -> [i32; P] {
-    windows.map(|window| {
-        let quads = weights
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .zip(window.as_chunks::<4>().0);
-        quads.map(|(w, x)| dot_quad(*w, *x)).sum()
-    })
+pub(super) fn dots(weights: &[u8], input: &[i16], step: usize) -> [i32; POSITIONS] {
+    core::array::from_fn(|position| dot(weights, &input[position * step..][..weights.len()]))
+}
+
+/// Dot product of one packed row with a window of its length.
+#[inline(always)]
+pub(super) fn dot(weights: &[u8], window: &[i16]) -> i32 {
+    let (quads, inputs) = (weights.as_chunks::<4>().0, window.as_chunks::<4>().0);
+    quads
+        .iter()
+        .zip(inputs)
+        .map(|(w, x)| dot_quad(*w, *x))
+        .sum()
 }
 
 #[inline(always)]

@@ -2,7 +2,7 @@
 
 mod table;
 
-use super::rounding::rounding_shift_right;
+use super::rounding::rounding_shift_right_i32;
 use table::RESIDUE_Q16;
 
 /// Below this, `mish` is 0 to within 1e-4; from [`END`] on it is `x` to within 1e-6.
@@ -27,13 +27,13 @@ pub fn mish_q16(x_q16: i32) -> i32 {
     }
     let place = (x_q16 - (START << 16)) as u32;
     let knot = (place >> FRACTION_BITS) as usize;
-    let fraction = i64::from(place & ((1 << FRACTION_BITS) - 1));
+    let fraction = (place & ((1 << FRACTION_BITS) - 1)) as i32;
     let (from, to) = (
-        i64::from(RESIDUE_Q16[knot]),
-        i64::from(RESIDUE_Q16[knot + 1]),
+        i32::from(RESIDUE_Q16[knot]),
+        i32::from(RESIDUE_Q16[knot + 1]),
     );
-    let residue = from + rounding_shift_right((to - from) * fraction, FRACTION_BITS);
-    x_q16.max(0) + residue as i32
+    let residue = from + rounding_shift_right_i32((to - from) * fraction, FRACTION_BITS);
+    x_q16.max(0) + residue
 }
 
 #[cfg(test)]

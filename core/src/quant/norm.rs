@@ -6,7 +6,7 @@
 
 use super::mish::mish_q16;
 use super::read;
-use super::rounding::{rounding_shift_right, saturate_i32};
+use super::rounding::{multiply_shift, rounding_shift_right, saturate_i32};
 use super::rsqrt::{Rsqrt, rsqrt};
 
 /// Most values in a group; with them no sum below leaves its type.
@@ -48,11 +48,11 @@ impl Norm<'_> {
             let group = Group::of(x, n_channels, first, group_size, self.eps);
             for channel in first..first + group_size {
                 let (gain, shift) = self.gain(channel, group.scale);
-                let beta_q16 = i64::from(read::i32_at(self.parameters, channel * 8 + 4));
+                let beta_q16 = read::i32_at(self.parameters, channel * 8 + 4);
                 for index in (channel..x.len()).step_by(n_channels) {
                     let d = group.n * i32::from(x[index]) - group.sum;
-                    let y_q16 = beta_q16 + rounding_shift_right(i64::from(d) * gain, shift);
-                    store(index, channel, mish_q16(saturate_i32(y_q16)));
+                    let y_q16 = beta_q16.saturating_add(multiply_shift(d, gain, shift));
+                    store(index, channel, mish_q16(y_q16));
                 }
             }
         }
@@ -60,12 +60,12 @@ impl Norm<'_> {
 
     /// `gamma / sqrt(V)` as a factor for `d` that leads to Q16: (mantissa, binary places).
     #[inline(always)]
-    fn gain(self, channel: usize, scale: Rsqrt) -> (i64, u32) {
+    fn gain(self, channel: usize, scale: Rsqrt) -> (i32, u32) {
         const DROPPED_BITS: u32 = 15;
         let gamma = i64::from(read::i32_at(self.parameters, channel * 8));
         let gain = rounding_shift_right(gamma * i64::from(scale.mantissa), DROPPED_BITS);
         (
-            gain,
+            saturate_i32(gain),
             self.gamma_exponent + scale.exponent - DROPPED_BITS - 16,
         )
     }

@@ -11,6 +11,27 @@ pub fn rounding_shift_right(value: i64, shift: u32) -> i64 {
     (value + ((1 << shift) >> 1)) >> shift
 }
 
+/// [`rounding_shift_right`] in 32 bits: `shift` is 0 to 30 and `|value| <= 2^30`.
+#[inline(always)]
+pub fn rounding_shift_right_i32(value: i32, shift: u32) -> i32 {
+    debug_assert!(shift <= 30 && value.unsigned_abs() <= 1 << 30);
+    (value + ((1 << shift) >> 1)) >> shift
+}
+
+/// `a * b / 2^shift`, rounded as by [`rounding_shift_right`] and saturated.
+///
+/// From 33 places on, half a unit is a whole number of 2^32, so the product's upper word is all that counts: a
+/// 32-bit machine has it in one instruction.
+#[inline(always)]
+pub fn multiply_shift(a: i32, b: i32, shift: u32) -> i32 {
+    let product = i64::from(a) * i64::from(b);
+    if shift > 32 {
+        rounding_shift_right_i32((product >> 32) as i32, shift - 32)
+    } else {
+        saturate_i32(rounding_shift_right(product, shift))
+    }
+}
+
 /// Largest shift of [`rounding_shift_right`].
 pub const MAX_SHIFT: u32 = 62;
 
@@ -56,8 +77,7 @@ impl Factor {
     /// `value` times this factor, rounded once and saturated.
     #[inline(always)]
     pub fn apply(self, value: i32) -> i32 {
-        let product = i64::from(value) * i64::from(self.multiplier);
-        saturate_i32(rounding_shift_right(product, self.shift))
+        multiply_shift(value, self.multiplier, self.shift)
     }
 }
 
@@ -72,6 +92,29 @@ mod tests {
         assert_eq!(rounding_shift_right(-7, 0), -7);
         assert_eq!(rounding_shift_right(1 << 62, 62), 1);
         assert_eq!(rounding_shift_right(-(1 << 62), 62), -1);
+    }
+
+    #[test]
+    fn the_upper_word_rounds_as_the_whole_product() {
+        let values = [
+            i32::MIN,
+            -65_537,
+            -3,
+            -1,
+            0,
+            1,
+            2,
+            40_000,
+            1 << 30,
+            i32::MAX,
+        ];
+        for (a, b) in values.into_iter().flat_map(|a| values.map(|b| (a, b))) {
+            for shift in 0..=MAX_SHIFT {
+                let product = i64::from(a) * i64::from(b);
+                let expected = saturate_i32(rounding_shift_right(product, shift));
+                assert_eq!(multiply_shift(a, b, shift), expected, "{a} {b} {shift}");
+            }
+        }
     }
 
     #[test]

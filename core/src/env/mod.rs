@@ -14,7 +14,7 @@ use crate::Error;
 use crate::geometry::Pose;
 use crate::math;
 use crate::observation::STATE_DIM;
-use crate::physics::{Block, PHYSICS_DT_S, World};
+use crate::physics::{Block, Contacts, PHYSICS_DT_S, World};
 use core::f64::consts::{FRAC_PI_4, TAU};
 
 /// Physics steps in a control step: 100 Hz by 10 Hz.
@@ -34,6 +34,9 @@ pub const SUCCESS_THRESHOLD: f64 = 0.95;
 /// Gains of the controller: of the way to the goal, 1/s^2, and of the velocity, 1/s.
 const K_P: f64 = 100.0;
 const K_V: f64 = 20.0;
+
+/// Nothing overflows in a control step from positions (px), velocities (px/s) and angles (rad) below this.
+const FAR_OUT: f64 = 1e6;
 
 /// The environment. A plain value: a copy is a snapshot, and continues with the same bits.
 #[derive(Clone, Copy, Debug)]
@@ -107,8 +110,12 @@ impl PushTEnv {
         };
         env.place(start, order);
         // One physics step, for the bodies to take notice (gym-pusht `_set_state`).
-        env.n_contact_points = env.world.step();
-        env.finish()
+        env.n_contact_points = env.world.step(&mut Contacts::new());
+        if !env.is_in_range() {
+            return Err(Error::OutOfRange);
+        }
+        env.measure();
+        Ok(env)
     }
 
     /// Starts another episode.
@@ -145,15 +152,45 @@ impl PushTEnv {
             return Err(Error::NonFiniteAction);
         }
         let goal = Vec2::from(action);
-        let mut next = *self;
-        next.n_steps = next.n_steps.saturating_add(1);
-        next.n_contact_points = 0;
+        let before = self.may_leave_range(goal).then(|| *self);
+        self.n_steps = self.n_steps.saturating_add(1);
+        self.n_contact_points = 0;
+        let mut contacts = Contacts::new();
         for _ in 0..PHYSICS_STEPS {
-            next.control(goal);
-            next.n_contact_points += next.world.step();
+            self.control(goal);
+            self.n_contact_points += self.world.step(&mut contacts);
         }
-        *self = next.finish()?;
+        if let Some(before) = before
+            && !self.is_in_range()
+        {
+            *self = before;
+            return Err(Error::OutOfRange);
+        }
+        self.measure();
         Ok(self.outcome())
+    }
+
+    /// Whether something is so far out that a control step could leave the range of `f64`.
+    fn may_leave_range(&self, goal: Vec2) -> bool {
+        let block = &self.world.block;
+        [
+            self.world.agent.pos,
+            self.world.agent.vel,
+            block.cog,
+            block.velocity.linear,
+            goal,
+        ]
+        .iter()
+        .any(|v| v.amax() > FAR_OUT)
+            || block.angle_rad.abs() > FAR_OUT
+    }
+
+    fn is_in_range(&self) -> bool {
+        let agent = &self.world.agent;
+        [agent.pos, agent.vel, self.world.block.velocity.linear]
+            .iter()
+            .all(|v| v.x.is_finite() && v.y.is_finite())
+            && self.state().iter().all(|value| value.is_finite())
     }
 
     /// The PD controller: it sets the agent's acceleration.
@@ -163,20 +200,12 @@ impl PushTEnv {
         agent.vel += acceleration * PHYSICS_DT_S;
     }
 
-    /// Checks that the motion stayed in range, and measures.
-    fn finish(mut self) -> Result<Self, Error> {
-        let agent = &self.world.agent;
-        let motion = [agent.pos, agent.vel, self.world.block.velocity.linear];
-        let in_range = motion.iter().all(|v| v.x.is_finite() && v.y.is_finite())
-            && self.state().iter().all(|value| value.is_finite());
-        if !in_range {
-            return Err(Error::OutOfRange);
-        }
+    /// Brings the coverage up to date; a block that lies still covers what it did.
+    fn measure(&mut self) {
         if self.covering != self.world.block.pose {
             self.covering = self.world.block.pose;
             self.coverage = coverage::coverage(&self.covering, &self.goal);
         }
-        Ok(self)
     }
 
     fn outcome(&self) -> Step {

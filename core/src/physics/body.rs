@@ -1,7 +1,7 @@
 //! The two bodies that move: the agent, which nothing stops, and the block, which the contacts push.
 
 use super::PHYSICS_DT_S;
-use crate::geometry::{Pose, Vec2, cross, perp};
+use crate::geometry::{Pose, Vec2};
 
 /// Mass of the block, so that an impulse is the change of its velocity (gym-pusht `add_tee`).
 pub(crate) const BLOCK_MASS: f64 = 1.0;
@@ -32,19 +32,6 @@ impl Twist {
         linear: Vec2::new(0.0, 0.0),
         angular: 0.0,
     };
-
-    /// The velocity of the point at `arm` from the centre of gravity.
-    #[inline]
-    pub(crate) fn at(&self, arm: Vec2) -> Vec2 {
-        self.linear + perp(arm) * self.angular
-    }
-
-    /// Adds what an impulse at `arm` does to a body of mass 1.
-    #[inline]
-    pub(crate) fn apply_impulse(&mut self, impulse: Vec2, arm: Vec2, inverse_moment: f64) {
-        self.linear += impulse;
-        self.angular += inverse_moment * cross(arm, impulse);
-    }
 }
 
 /// The T.

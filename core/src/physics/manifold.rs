@@ -14,7 +14,7 @@ pub(crate) struct ContactPoint {
     pub(crate) on_other: Vec2,
     pub(crate) on_block: Vec2,
     /// The same in the next step if the same corners make it.
-    pub(crate) id: u8,
+    pub(crate) number: u8,
 }
 
 /// How a box touches something else.
@@ -87,7 +87,7 @@ pub(crate) fn disc_and_box(
             Some(ContactPoint {
                 on_other: closest.on_a + closest.normal * AGENT_RADIUS_PX,
                 on_block: closest.on_b,
-                id: 0,
+                number: 0,
             }),
             None,
         ],
@@ -161,7 +161,7 @@ fn clip(wall: &Edge, block: &Edge, normal: Vec2) -> Manifold {
         (dot(on_block - on_other, normal) <= 0.0).then(|| ContactPoint {
             on_other,
             on_block,
-            id: (wall.numbers[wall_end] * 4 + block.numbers[block_end]) as u8,
+            number: (wall.numbers[wall_end] * 4 + block.numbers[block_end]) as u8,
         })
     };
     Manifold {

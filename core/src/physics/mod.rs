@@ -8,29 +8,26 @@
 mod body;
 mod broad_phase;
 mod closest_points;
-mod contacts;
 mod manifold;
+mod memory;
 mod shapes;
+mod solver;
 
 use crate::geometry::{Aabb, Vec2};
 use body::Agent;
 use broad_phase::{BroadPhase, N_OTHERS};
-use contacts::{ContactPair, N_PAIRS, Other};
 use manifold::{disc_and_box, wall_and_box};
+use memory::ContactMemory;
 use shapes::{BoxShape, N_BOXES, WALLS};
+use solver::Other;
 
 pub(crate) use body::Block;
 pub(crate) use shapes::BOXES;
 pub use shapes::{AGENT_RADIUS_PX, N_WALLS, WALL_ENDS_PX, WALL_RADIUS_PX};
+pub(crate) use solver::Contacts;
 
 /// Length of a step, s.
 pub const PHYSICS_DT_S: f64 = 0.01;
-/// Sweeps of the solver over all contacts (`cpSpace.iterations`).
-const SWEEPS: usize = 10;
-/// Overlap that is left alone, px. Chipmunk writes it as a single-precision literal.
-const SLOP_PX: f64 = 0.1f32 as f64;
-/// Share of the overlap that a step removes: `1 - ((1 - 0.1)^60)^0.01` with a single-precision 0.1.
-const PUSH_OUT_SHARE: f64 = f64::from_bits(0x3faf_5d6b_ce57_a130);
 
 /// Where gym-pusht builds the scene before it moves the bodies to their start: block and agent, px.
 const SET_UP_PX: [Vec2; 2] = [Vec2::new(256.0, 300.0), Vec2::new(256.0, 400.0)];
@@ -42,7 +39,7 @@ pub(crate) struct World {
     pub(crate) block: Block,
     boxes: [BoxShape; N_BOXES],
     broad_phase: BroadPhase,
-    pairs: [ContactPair; N_PAIRS],
+    memory: ContactMemory,
     /// What is left of the block's velocity after a step without contact.
     damping_factor: f64,
 }
@@ -66,7 +63,7 @@ impl World {
             block,
             boxes,
             broad_phase: BroadPhase::set_up(&bounds),
-            pairs: [ContactPair::NONE; N_PAIRS],
+            memory: ContactMemory::EMPTY,
             damping_factor,
         }
     }
@@ -76,68 +73,63 @@ impl World {
         self.boxes = BoxShape::of_block(&self.block.pose);
     }
 
-    /// Advances by [`PHYSICS_DT_S`]; returns the number of contact points.
-    pub(crate) fn step(&mut self) -> usize {
+    /// Advances by [`PHYSICS_DT_S`]; returns the number of contact points. `contacts` is working memory.
+    pub(crate) fn step(&mut self, contacts: &mut Contacts) -> usize {
+        self.integrate_positions();
+        self.find_contacts(contacts);
+        self.damp();
+        contacts.warm_start(&mut self.block);
+        contacts.solve(&mut self.block);
+        contacts.store(&mut self.memory);
+        contacts.len()
+    }
+
+    /// The velocities of the last step still move the bodies, though the block's are about to be damped away.
+    fn integrate_positions(&mut self) {
         self.agent.integrate_position();
         if self.block.integrate_position() {
             self.boxes = BoxShape::of_block(&self.block.pose);
         }
-        let touching = self.find_contacts();
-        self.damp();
-        for &pair in touching.iter() {
-            self.pairs[pair].warm_start(&mut self.block);
-        }
-        self.solve(&touching);
-        touching
-            .iter()
-            .map(|&pair| self.pairs[pair].n_contacts())
-            .sum()
     }
 
-    /// The pairs that touch, in the order in which they are to be solved.
-    fn find_contacts(&mut self) -> Touching {
-        let mut touching = Touching::new();
-        let (agent, block, boxes) = (&self.agent, &self.block, &self.boxes);
+    fn find_contacts(&mut self, contacts: &mut Contacts) {
+        contacts.clear();
+        let (agent, block, boxes, memory) = (&self.agent, &self.block, &self.boxes, &self.memory);
         let agent_bounds = Aabb::of_disc(agent.pos, AGENT_RADIUS_PX);
-        let pairs = &mut self.pairs;
         let collide = |index: usize, other: usize, remembered| {
             let shape = &boxes[index];
-            let (bounds, body) = match WALLS.get(other) {
-                Some(wall) => (wall.bounds, Other::WALLS),
-                None => (
-                    agent_bounds,
-                    Other {
-                        pos: agent.pos,
-                        vel: agent.vel,
-                    },
-                ),
-            };
-            if !shape.bounds.intersects(&bounds) {
+            let wall = WALLS.get(other);
+            if !shape
+                .bounds
+                .intersects(wall.map_or(&agent_bounds, |wall| &wall.bounds))
+            {
                 return remembered;
             }
-            let (manifold, feature) = match WALLS.get(other) {
+            let (manifold, feature) = match wall {
                 Some(wall) => wall_and_box(wall, (index, shape, &block.pose), remembered),
                 None => disc_and_box(agent.pos, shape, remembered),
             };
             if let Some(manifold) = manifold {
-                let pair = index * N_OTHERS + other;
-                pairs[pair].touch(&manifold, &body, block);
-                let _ = touching.push(pair);
+                let other_body = match wall {
+                    Some(_) => Other::AT_REST,
+                    None => Other {
+                        pos: agent.pos,
+                        vel: agent.vel,
+                    },
+                };
+                contacts.prepare(
+                    index * N_OTHERS + other,
+                    &manifold,
+                    other_body,
+                    block,
+                    memory,
+                );
             }
             feature
         };
-        self.broad_phase.update(
-            boxes,
-            block.velocity.linear,
-            (agent_bounds, agent.vel),
-            collide,
-        );
-        for (pair, contacts) in self.pairs.iter_mut().enumerate() {
-            if !touching.contains(&pair) {
-                contacts.miss();
-            }
-        }
-        touching
+        let moving_agent = (agent_bounds, agent.vel);
+        self.broad_phase
+            .update(boxes, block.velocity.linear, moving_agent, collide);
     }
 
     /// gym-pusht's damping is 0: what the block had of velocity is gone before the contacts act.
@@ -145,22 +137,4 @@ impl World {
         self.block.velocity.linear *= self.damping_factor;
         self.block.velocity.angular *= self.damping_factor;
     }
-
-    fn solve(&mut self, touching: &Touching) {
-        for _ in 0..SWEEPS {
-            let mut changed = false;
-            for &pair in touching.iter() {
-                changed |= self.pairs[pair].solve(&mut self.block);
-            }
-            // A sweep that changes nothing repeats itself.
-            if !changed {
-                break;
-            }
-        }
-        for &pair in touching.iter() {
-            self.pairs[pair].keep();
-        }
-    }
 }
-
-type Touching = heapless::Vec<usize, N_PAIRS>;

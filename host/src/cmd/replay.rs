@@ -1,13 +1,118 @@
 //! `pusht replay`.
 
+use crate::data::{Demonstrations, Episode};
+use anyhow::{Context, Result, ensure};
+use indicatif::ProgressBar;
+use pusht_core::env::{PushTEnv, PushTParams, StartOrder, StartState};
+use pusht_core::observation::STATE_DIM;
+use std::f64::consts::{PI, TAU};
+use std::path::PathBuf;
+
 /// Replay recorded demonstrations and report the distance from the record.
+///
+/// Every episode begins at its first recorded state and is driven by its recorded actions. The table says, per
+/// episode, how far agent or block get from the recorded positions (px), how far the block's angle from the recorded
+/// one (rad), and at which step that was. Fails if an episode goes beyond a tolerance at any step.
 #[derive(clap::Args)]
-pub struct Args {}
+#[command(after_help = "Example: pusht replay pusht.zip\n\n\
+                        The archive: https://diffusion-policy.cs.columbia.edu/data/training/pusht.zip")]
+pub struct Args {
+    /// Zarr v2 folder, or a zip archive that holds one
+    dataset: PathBuf,
+    /// Largest distance from the record, px
+    #[arg(long, value_name = "PX", default_value_t = 0.01)]
+    tolerance_px: f64,
+    /// Largest difference of the angle from the record, rad
+    #[arg(long, value_name = "RAD", default_value_t = 1e-4)]
+    tolerance_rad: f64,
+}
+
+/// The largest distance of an episode from its record, and the step where it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Deviation {
+    /// Of agent or block, px, and the step.
+    pub px: (f64, usize),
+    /// Of the block's angle, rad, and the step.
+    pub rad: (f64, usize),
+}
 
 /// Runs the command.
 ///
 /// # Errors
-/// Always, until it is written.
-pub fn run(_args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("not written yet")
+/// If the dataset can't be read, or an episode is beyond a tolerance.
+pub fn run(args: &Args) -> Result<()> {
+    let demonstrations = Demonstrations::open(&args.dataset)?;
+    let episodes = &demonstrations.episodes;
+    let progress = ProgressBar::new(episodes.len() as u64);
+    let deviations = episodes
+        .iter()
+        .enumerate()
+        .map(|(number, episode)| {
+            progress.inc(1);
+            replay(episode).with_context(|| format!("episode {number}"))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    progress.finish_and_clear();
+    let beyond = |d: &Deviation| d.px.0 > args.tolerance_px || d.rad.0 > args.tolerance_rad;
+
+    println!("episode  steps  largest px  at step  largest rad  at step");
+    for (number, (episode, deviation)) in episodes.iter().zip(&deviations).enumerate() {
+        let Deviation { px, rad } = deviation;
+        let mark = if beyond(deviation) { "  beyond" } else { "" };
+        println!(
+            "{number:>7}  {:>5}  {:>10.2e}  {:>7}  {:>11.2e}  {:>7}{mark}",
+            episode.states.len(),
+            px.0,
+            px.1,
+            rad.0,
+            rad.1
+        );
+    }
+    let largest = |of: fn(&Deviation) -> f64| deviations.iter().map(of).fold(0.0, f64::max);
+    println!(
+        "{} episodes, {} steps: at most {:.2e} px and {:.2e} rad from the record",
+        episodes.len(),
+        demonstrations.n_steps(),
+        largest(|d| d.px.0),
+        largest(|d| d.rad.0)
+    );
+    let n_beyond = deviations.iter().filter(|d| beyond(d)).count();
+    ensure!(
+        n_beyond == 0,
+        "{n_beyond} of {} episodes are beyond {} px or {} rad",
+        episodes.len(),
+        args.tolerance_px,
+        args.tolerance_rad
+    );
+    Ok(())
+}
+
+/// Replays an episode: the action of a row leads to the state of the next.
+///
+/// # Errors
+/// If a recorded value can't be simulated.
+pub fn replay(episode: &Episode) -> Result<Deviation, pusht_core::Error> {
+    let start = StartState::from_state(&episode.states[0]);
+    let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::AngleFirst)?;
+    let mut deviation = Deviation::default();
+    for (step, state) in episode.states.iter().enumerate() {
+        if step > 0 {
+            env.step(episode.actions[step - 1])?;
+        }
+        let (px, rad) = distance(&env.state(), state);
+        if px > deviation.px.0 {
+            deviation.px = (px, step);
+        }
+        if rad > deviation.rad.0 {
+            deviation.rad = (rad, step);
+        }
+    }
+    Ok(deviation)
+}
+
+/// How far two states are apart: the farther of agent and block, px, and the angle, rad.
+fn distance(a: &[f64; STATE_DIM], b: &[f64; STATE_DIM]) -> (f64, f64) {
+    let between = |x: usize| (a[x] - b[x]).hypot(a[x + 1] - b[x + 1]);
+    let turn = (a[4] - b[4] + PI).rem_euclid(TAU) - PI;
+    (between(0).max(between(2)), turn.abs())
 }

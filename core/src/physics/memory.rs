@@ -1,0 +1,82 @@
+//! What is remembered of contacts: the impulses that the solver found in one step start it in the next (warm
+//! starting: Catto, "Iterative dynamics with temporal coherence", GDC 2005).
+//!
+//! For how long a pair is remembered, and when it counts as new, is Chipmunk's (`cpArbiter.c`, `cpSpaceStep.c`).
+
+use super::broad_phase::N_OTHERS;
+use super::manifold::MAX_POINTS;
+use super::shapes::N_BOXES;
+
+/// Steps without contact after which a pair is forgotten (`cpSpace.collisionPersistence`).
+const PERSISTENCE_STEPS: u8 = 3;
+
+/// How many pairs of a box and something else there are.
+pub(crate) const N_PAIRS: usize = N_BOXES * N_OTHERS;
+
+/// The impulses of a pair's contacts, by the contacts' numbers.
+#[derive(Clone, Copy, Debug)]
+struct Impulses {
+    numbers: [u8; MAX_POINTS],
+    values: [f64; MAX_POINTS],
+    len: usize,
+    /// Steps since the last contact.
+    missed_steps: u8,
+}
+
+impl Impulses {
+    const NONE: Self = Self {
+        numbers: [0; MAX_POINTS],
+        values: [0.0; MAX_POINTS],
+        len: 0,
+        missed_steps: 0,
+    };
+}
+
+/// The impulses of all pairs that touched lately.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ContactMemory {
+    pairs: [Impulses; N_PAIRS],
+}
+
+impl ContactMemory {
+    pub(crate) const EMPTY: Self = Self {
+        pairs: [Impulses::NONE; N_PAIRS],
+    };
+
+    /// Whether the pair touched in the last step: only then are its impulses applied again. After a step or two
+    /// without contact they are still what the solver accumulates onto.
+    pub(crate) fn is_lasting(&self, pair: usize) -> bool {
+        self.pairs[pair].len > 0 && self.pairs[pair].missed_steps == 0
+    }
+
+    /// The impulse of contact `number` of a pair.
+    pub(crate) fn impulse(&self, pair: usize, number: u8) -> f64 {
+        let pair = &self.pairs[pair];
+        let known = (0..pair.len).find(|&slot| pair.numbers[slot] == number);
+        known.map_or(0.0, |slot| pair.values[slot])
+    }
+
+    /// A step ends in which the pairs in `touching` (a bit each) touched: those are to be stored again, and pairs that
+    /// have not touched for too long are forgotten.
+    pub(crate) fn end_step(&mut self, touching: u16) {
+        for (index, pair) in self.pairs.iter_mut().enumerate() {
+            if pair.len == 0 {
+                continue;
+            }
+            pair.missed_steps += 1;
+            if touching & (1 << index) != 0 || pair.missed_steps == PERSISTENCE_STEPS {
+                *pair = Impulses::NONE;
+            }
+        }
+    }
+
+    /// Remembers the impulse of a contact.
+    pub(crate) fn store(&mut self, pair: usize, number: u8, impulse: f64) {
+        let pair = &mut self.pairs[pair];
+        if pair.len < MAX_POINTS {
+            pair.numbers[pair.len] = number;
+            pair.values[pair.len] = impulse;
+            pair.len += 1;
+        }
+    }
+}

@@ -14,7 +14,10 @@ fn pusht(args: &[&str]) -> Output {
 /// A folder with a file of actions, and where the trajectory is to go.
 fn folder(actions: &str) -> (tempfile::TempDir, String, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    let (actions_path, out) = (folder.path().join("actions.csv"), folder.path().join("out.csv"));
+    let (actions_path, out) = (
+        folder.path().join("actions.csv"),
+        folder.path().join("out.csv"),
+    );
     std::fs::write(&actions_path, actions).unwrap();
     (folder, actions_path.to_str().unwrap().to_owned(), out)
 }
@@ -37,8 +40,18 @@ fn assert_refused(actions: &str, start: &[&str], words: &[&str]) {
 fn a_number_loses_digits() {
     let (_folder, actions, out) = folder(ACTIONS);
     let files = ["--actions", &actions, "--out", out.to_str().unwrap()];
-    let output = pusht(&[&["rollout", "--seed", "3", "--seeding", "pcg64"][..], &files].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = pusht(
+        &[
+            &["rollout", "--seed", "3", "--seeding", "pcg64"][..],
+            &files,
+        ]
+        .concat(),
+    );
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 
     let start = StartState::from_seed(3, Seeding::Pcg64).unwrap();
     let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy).unwrap();
@@ -48,7 +61,8 @@ fn a_number_loses_digits() {
     assert_eq!(lines.next(), Some(header));
     for (t, line) in lines.by_ref().take(4).enumerate() {
         if t > 0 {
-            env.step([[300.0, 250.0], [310.5, -20.0], [100.0, 0.1]][t - 1]).unwrap();
+            env.step([[300.0, 250.0], [310.5, -20.0], [100.0, 0.1]][t - 1])
+                .unwrap();
         }
         let (info, now) = (env.info(), env.current());
         let expected = [
@@ -66,9 +80,16 @@ fn a_number_loses_digits() {
         assert_eq!(fields[0], t.to_string());
         for (field, expected) in fields[1..10].iter().zip(expected) {
             let value: f64 = field.parse().unwrap();
-            assert_eq!(value.to_bits(), expected.to_bits(), "row {t}: {field} is not {expected}");
+            assert_eq!(
+                value.to_bits(),
+                expected.to_bits(),
+                "row {t}: {field} is not {expected}"
+            );
         }
-        assert_eq!(fields[10..], [now.terminated.to_string(), info.n_contacts.to_string()]);
+        assert_eq!(
+            fields[10..],
+            [now.terminated.to_string(), info.n_contacts.to_string()]
+        );
     }
     assert_eq!(lines.next(), None);
 }
@@ -78,10 +99,26 @@ fn the_order_of_a_start_state_is_ignored() {
     let state = ["--state", "100,100,256,300,0.5"];
     let start_row = |order: &str| {
         let (_folder, actions, out) = folder("action_x,action_y\n");
-        let files = ["--order", order, "--actions", &actions, "--out", out.to_str().unwrap()];
+        let files = [
+            "--order",
+            order,
+            "--actions",
+            &actions,
+            "--out",
+            out.to_str().unwrap(),
+        ];
         let output = pusht(&[&["rollout"], &state[..], &files].concat());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        std::fs::read_to_string(out).unwrap().lines().nth(1).unwrap().to_owned()
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        std::fs::read_to_string(out)
+            .unwrap()
+            .lines()
+            .nth(1)
+            .unwrap()
+            .to_owned()
     };
     assert!(start_row("angle-first").contains(",256,300,0.5,"));
     assert!(!start_row("legacy").contains(",256,300,0.5,"));
@@ -90,39 +127,79 @@ fn the_order_of_a_start_state_is_ignored() {
 #[test]
 fn a_bad_action_is_stepped() {
     let seed = ["--seed", "0"];
-    assert_refused("action_x,action_y\n1,2\nNaN,2\n", &seed, &["actions.csv", "line 3", "action_x", "NaN"]);
-    assert_refused("action_x,action_y\n1,inf\n", &seed, &["line 2", "action_y", "inf"]);
-    assert_refused("action_x,action_y\n1,east\n", &seed, &["line 2", "action_y", "east"]);
-    assert_refused("action_x,action_y\n1\n", &seed, &["line 2", "2 values needed, 1 given"]);
-    assert_refused("action_x,action_y\n1e200,1\n1e308,1\n", &seed, &["too large"]);
+    assert_refused(
+        "action_x,action_y\n1,2\nNaN,2\n",
+        &seed,
+        &["actions.csv", "line 3", "action_x", "NaN"],
+    );
+    assert_refused(
+        "action_x,action_y\n1,inf\n",
+        &seed,
+        &["line 2", "action_y", "inf"],
+    );
+    assert_refused(
+        "action_x,action_y\n1,east\n",
+        &seed,
+        &["line 2", "action_y", "east"],
+    );
+    assert_refused(
+        "action_x,action_y\n1\n",
+        &seed,
+        &["line 2", "2 values needed, 1 given"],
+    );
+    assert_refused(
+        "action_x,action_y\n1e200,1\n1e308,1\n",
+        &seed,
+        &["too large"],
+    );
     assert_refused("x,y\n1,2\n", &seed, &["line 1", "header"]);
     assert_refused("", &seed, &["line 1", "header"]);
 }
 
 #[test]
 fn a_bad_start_is_simulated() {
-    assert_refused(ACTIONS, &["--state", "1,2,3,4"], &["5 numbers needed, 4 given"]);
+    assert_refused(
+        ACTIONS,
+        &["--state", "1,2,3,4"],
+        &["5 numbers needed, 4 given"],
+    );
     assert_refused(ACTIONS, &["--state", "1,2,3,4,east"], &["east"]);
     assert_refused(ACTIONS, &["--state", "1,2,3,4,NaN"], &["start state"]);
     assert_refused(ACTIONS, &["--seed", "4294967296"], &["--seed 4294967296"]);
-    assert_refused(ACTIONS, &["--seed", "1", "--state", "1,2,3,4,5"], &["cannot be used with"]);
+    assert_refused(
+        ACTIONS,
+        &["--seed", "1", "--state", "1,2,3,4,5"],
+        &["cannot be used with"],
+    );
     assert_refused(ACTIONS, &[], &["required"]);
 }
 
 #[test]
 fn a_demonstration_drifts_from_its_record() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let dataset = std::env::var_os("PUSHT_DATASET")
-        .map_or_else(|| repository.join("../shared/data/pusht.zip"), PathBuf::from);
+    let dataset = std::env::var_os("PUSHT_DATASET").map_or_else(
+        || repository.join("../shared/data/pusht.zip"),
+        PathBuf::from,
+    );
     if !dataset.exists() {
-        println!("skipped: no demonstrations at {}; set PUSHT_DATASET", dataset.display());
+        println!(
+            "skipped: no demonstrations at {}; set PUSHT_DATASET",
+            dataset.display()
+        );
         return;
     }
     let dataset = dataset.to_str().unwrap();
     let output = pusht(&["replay", dataset]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let strict = pusht(&["replay", dataset, "--tolerance-px", "1e-9"]);
-    assert!(!strict.status.success(), "a record in f32 can't be met to 1e-9 px");
+    assert!(
+        !strict.status.success(),
+        "a record in single precision can't be met to 1e-9 px"
+    );
     assert!(String::from_utf8_lossy(&strict.stderr).contains("206 of 206 episodes are beyond"));
 }
 

@@ -30,8 +30,10 @@ const ROW_COLUMNS: [&str; 12] = [
 /// points a physics step, rounded up. Every number is in the shortest form that reads back to the same bits. All
 /// actions are stepped, also after success.
 #[derive(clap::Args)]
-#[command(after_help = "Example: printf 'action_x,action_y\\n300,250\\n310,260\\n' > actions.csv\n         \
-                        pusht rollout --seed 100000 --actions actions.csv --out trajectory.csv")]
+#[command(
+    after_help = "Example: printf 'action_x,action_y\\n300,250\\n310,260\\n' > actions.csv\n         \
+                        pusht rollout --seed 100000 --actions actions.csv --out trajectory.csv"
+)]
 #[command(group(clap::ArgGroup::new("start").required(true)))]
 pub struct Args {
     /// Start state: agent x, y and block x, y (px), block angle (rad)
@@ -75,7 +77,12 @@ enum OrderArg {
 fn parse_state(text: &str) -> Result<[f64; STATE_DIM]> {
     let values = text
         .split(',')
-        .map(|value| value.trim().parse().with_context(|| format!("`{value}` is not a number")))
+        .map(|value| {
+            value
+                .trim()
+                .parse()
+                .with_context(|| format!("`{value}` is not a number"))
+        })
         .collect::<Result<Vec<f64>>>()?;
     let count = values.len();
     <[f64; STATE_DIM]>::try_from(values)
@@ -109,8 +116,8 @@ fn start(args: &Args) -> Result<PushTEnv> {
                 SeedingArg::Legacy => Seeding::Legacy,
                 SeedingArg::Pcg64 => Seeding::Pcg64,
             };
-            let start = StartState::from_seed(seed, seeding)
-                .with_context(|| format!("--seed {seed}"))?;
+            let start =
+                StartState::from_seed(seed, seeding).with_context(|| format!("--seed {seed}"))?;
             (start, OrderArg::Legacy)
         }
         (None, None) => anyhow::bail!("--state or --seed is needed"),
@@ -148,7 +155,9 @@ fn read_actions(path: &Path) -> Result<Vec<[f64; 2]>> {
         .trim(csv::Trim::All)
         .flexible(true)
         .from_reader(text.as_bytes());
-    let header = table.headers().with_context(|| format!("{}: line 1", file()))?;
+    let header = table
+        .headers()
+        .with_context(|| format!("{}: line 1", file()))?;
     ensure!(
         header == &csv::StringRecord::from(&ACTION_COLUMNS[..]),
         "{}: line 1: the header is not `{}`",
@@ -170,7 +179,10 @@ fn parse_action(record: &csv::StringRecord) -> Result<[f64; 2]> {
     ensure!(count == expected, "{expected} values needed, {count} given");
     let mut action = [0.0_f64; 2];
     for ((value, text), column) in action.iter_mut().zip(record).zip(ACTION_COLUMNS) {
-        *value = text.parse().ok().with_context(|| format!("{column} `{text}` is not a number"))?;
+        *value = text
+            .parse()
+            .ok()
+            .with_context(|| format!("{column} `{text}` is not a number"))?;
         ensure!(value.is_finite(), "{column} is {text}, not a finite number");
     }
     Ok(action)

@@ -122,6 +122,26 @@ pub struct SchedulerConfig {
     pub timestep_spacing: String,
 }
 
+impl Default for SchedulerConfig {
+    /// diffusion_policy's settings for PushT, sampled by DDIM: 100 steps, squared cosine, the noise predicted.
+    fn default() -> Self {
+        Self {
+            kind: SchedulerKind::Ddim,
+            num_train_timesteps: 100,
+            beta_start: 1e-4,
+            beta_end: 0.02,
+            beta_schedule: "squaredcos_cap_v2".into(),
+            prediction_type: "epsilon".into(),
+            clip_sample: true,
+            clip_sample_range: 1.0,
+            variance_type: "fixed_small".into(),
+            set_alpha_to_one: true,
+            steps_offset: 0,
+            timestep_spacing: "leading".into(),
+        }
+    }
+}
+
 /// Which sampler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum SchedulerKind {
@@ -243,20 +263,7 @@ mod tests {
                 n_groups: 8,
                 cond_predict_scale: true,
             },
-            scheduler: SchedulerConfig {
-                kind: SchedulerKind::Ddim,
-                num_train_timesteps: 100,
-                beta_start: 1e-4,
-                beta_end: 0.02,
-                beta_schedule: "squaredcos_cap_v2".into(),
-                prediction_type: "epsilon".into(),
-                clip_sample: true,
-                clip_sample_range: 1.0,
-                variance_type: "fixed_small".into(),
-                set_alpha_to_one: true,
-                steps_offset: 0,
-                timestep_spacing: "leading".into(),
-            },
+            scheduler: SchedulerConfig::default(),
             num_inference_steps: 10,
             provenance: BTreeMap::from([("seed".into(), "0".into())]),
         }

@@ -1,7 +1,7 @@
 //! Small float policies with random weights, spread as PyTorch initialises them.
 
 use pusht_host::policy_file::{
-    Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Tensor, Tensors, UnetConfig,
+    Observation, PolicyConfig, SchedulerConfig, Tensor, Tensors, UnetConfig,
 };
 use std::collections::BTreeMap;
 
@@ -21,20 +21,7 @@ pub fn small_config() -> PolicyConfig {
             n_groups: 8,
             cond_predict_scale: true,
         },
-        scheduler: SchedulerConfig {
-            kind: SchedulerKind::Ddim,
-            num_train_timesteps: 100,
-            beta_start: 1e-4,
-            beta_end: 0.02,
-            beta_schedule: "squaredcos_cap_v2".into(),
-            prediction_type: "epsilon".into(),
-            clip_sample: true,
-            clip_sample_range: 1.0,
-            variance_type: "fixed_small".into(),
-            set_alpha_to_one: true,
-            steps_offset: 0,
-            timestep_spacing: "leading".into(),
-        },
+        scheduler: SchedulerConfig::default(),
         num_inference_steps: 10,
         provenance: BTreeMap::new(),
     }

@@ -1,7 +1,7 @@
 //! `pusht train`.
 
 use crate::data::Demonstrations;
-use crate::policy_file::{self, Observation, PolicyConfig, UnetConfig};
+use crate::policy_file::{self, Observation, PolicyConfig, SchedulerConfig, UnetConfig};
 use crate::train::checkpoint::{self, Header};
 use crate::train::report::{Log, Progress};
 use crate::train::trainer::{Settings, Trainer};
@@ -186,7 +186,7 @@ fn settings_of(args: &Args) -> Result<Settings> {
             n_groups: N_GROUPS,
             cond_predict_scale: true,
         },
-        scheduler: Settings::default_scheduler(),
+        scheduler: SchedulerConfig::default(),
     })
 }
 

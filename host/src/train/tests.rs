@@ -8,7 +8,7 @@ use super::trainer::{Settings, Trainer};
 use super::unet::{Unet, step_embedding, values_of};
 use super::windows::{Order, Split, WindowShape, Windows};
 use crate::data::{Demonstrations, Episode};
-use crate::policy_file::{Observation, UnetConfig};
+use crate::policy_file::{Observation, SchedulerConfig, UnetConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use pusht_core::observation::ObservationKind;
 use safetensors::SafeTensors;
@@ -303,7 +303,7 @@ fn settings(steps: u64) -> Settings {
             global_cond_dim: 10,
             ..golden_unet()
         },
-        scheduler: Settings::default_scheduler(),
+        scheduler: SchedulerConfig::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use super::learner::{Learner, State};
 use super::parameters::Layout;
 use super::windows::{Order, Split, WindowShape, Windows};
 use crate::data::Demonstrations;
-use crate::policy_file::{Observation, SchedulerConfig, SchedulerKind, Tensors, UnetConfig};
+use crate::policy_file::{Observation, SchedulerConfig, Tensors, UnetConfig};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
@@ -150,25 +150,5 @@ impl Trainer {
         let batch = self.windows.batch(Split::Train, indices.into_iter());
         let seed = self.settings.seed;
         diffusion::add_noise(batch, &self.alphas_cumprod, seed, self.step(), n_samples)
-    }
-}
-
-impl Settings {
-    /// The scheduler that every policy here is trained for: 100 steps, squared cosine, the noise predicted.
-    pub fn default_scheduler() -> SchedulerConfig {
-        SchedulerConfig {
-            kind: SchedulerKind::Ddim,
-            num_train_timesteps: 100,
-            beta_start: 1e-4,
-            beta_end: 0.02,
-            beta_schedule: "squaredcos_cap_v2".into(),
-            prediction_type: "epsilon".into(),
-            clip_sample: true,
-            clip_sample_range: 1.0,
-            variance_type: "fixed_small".into(),
-            set_alpha_to_one: true,
-            steps_offset: 0,
-            timestep_spacing: "leading".into(),
-        }
     }
 }

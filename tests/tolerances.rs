@@ -61,3 +61,5 @@ pub const INTEGER_MEDIAN_PX: f64 = 1.0;
 pub const INTEGER_P99_PX: f64 = 4.0;
 /// Least signal-to-noise ratio of a tensor: int8 weights alone allow about 40 dB a layer.
 pub const INTEGER_LAYER_SNR_DB: f64 = 25.0;
+/// An action of an imported policy against the program that it comes from, px.
+pub const IMPORTED_PX: f64 = 0.01;

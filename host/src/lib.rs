@@ -9,6 +9,7 @@ pub mod data;
 pub mod engine;
 pub mod evaluate;
 pub mod float_engine;
+pub mod import;
 pub mod policy_file;
 pub mod quantize;
 pub mod render;

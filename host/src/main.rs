@@ -23,6 +23,8 @@ enum Command {
     #[cfg(feature = "train")]
     Train(cmd::train::Args),
     Quantize(cmd::quantize::Args),
+    Import(cmd::import::Args),
+    Info(cmd::info::Args),
     Render(cmd::render::Args),
 }
 
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
         #[cfg(feature = "train")]
         Some(Command::Train(args)) => cmd::train::run(&args),
         Some(Command::Quantize(args)) => cmd::quantize::run(&args),
+        Some(Command::Import(args)) => cmd::import::run(&args),
+        Some(Command::Info(args)) => cmd::info::run(&args),
         Some(Command::Render(args)) => cmd::render::run(&args),
     };
     match result {

@@ -25,6 +25,11 @@ impl Matrix {
         self.columns.div_ceil(PANEL) * PANEL * self.depth
     }
 
+    /// Multiplications for `rows` rows.
+    fn macs(self, rows: usize) -> usize {
+        rows * self.depth * self.columns
+    }
+
     pub fn of(self, weights: &[f32]) -> PackedMatrix<'_> {
         let bias_at = self.at + self.panels_len();
         PackedMatrix {
@@ -65,6 +70,14 @@ pub(super) struct ResidualBlock {
     pub residual_conv: Option<Matrix>,
 }
 
+impl ResidualBlock {
+    fn n_macs(&self, length: usize) -> usize {
+        let convolutions = self.blocks.map(|block| block.conv.macs(length));
+        let way_around = self.residual_conv.map_or(0, |matrix| matrix.macs(length));
+        convolutions[0] + convolutions[1] + way_around + self.film.macs(1)
+    }
+}
+
 /// ConvTranspose1d(4, stride 2, padding 1) as two products, one for the even and one for the odd positions:
 /// y[2i] = x[i-1] w[3] + x[i] w[1] and y[2i+1] = x[i] w[2] + x[i+1] w[0].
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +111,35 @@ pub(super) struct Layers {
     pub up: Vec<UpLevel, MAX_LEVELS>,
     pub final_block: ConvBlock,
     pub final_conv: Matrix,
+}
+
+impl Layers {
+    /// Multiplications by weights in one pass over `length` positions.
+    pub fn n_macs(&self, length: usize) -> usize {
+        let linears = self
+            .step_encoder
+            .iter()
+            .map(|matrix| matrix.macs(1))
+            .sum::<usize>();
+        let local = self.local.map_or(0, |block| block.n_macs(length));
+        let last = self.down.len() - 1;
+        let down = self.down.iter().enumerate().map(|(level, modules)| {
+            let blocks = modules.resnets.map(|block| block.n_macs(length >> level));
+            let down = modules
+                .downsample
+                .map_or(0, |matrix| matrix.macs(length >> (level + 1)));
+            blocks[0] + blocks[1] + down
+        });
+        let mid = self.mid.map(|block| block.n_macs(length >> last));
+        let up = self.up.iter().enumerate().map(|(index, modules)| {
+            let positions = length >> (last - index);
+            let blocks = modules.resnets.map(|block| block.n_macs(positions));
+            let up = modules.upsample.even.macs(positions) + modules.upsample.odd.macs(positions);
+            blocks[0] + blocks[1] + up
+        });
+        let end = self.final_block.conv.macs(length) + self.final_conv.macs(length);
+        linears + local + down.sum::<usize>() + mid[0] + mid[1] + up.sum::<usize>() + end
+    }
 }
 
 /// Walks the network; without a source it only counts.

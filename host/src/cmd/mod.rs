@@ -2,6 +2,8 @@
 
 pub mod demo;
 pub mod eval;
+pub mod import;
+pub mod info;
 pub mod predict;
 pub mod quantize;
 pub mod render;

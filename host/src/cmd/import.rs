@@ -1,0 +1,30 @@
+//! `pusht import`.
+
+use crate::{import, policy_file};
+use std::path::PathBuf;
+
+/// Turn a policy trained elsewhere into a float policy.
+///
+/// Reads LeRobot diffusion policies without images. Example:
+///
+///     pusht import outputs/train/checkpoints/last/pretrained_model --out policy.safetensors
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Folder with config.json and model.safetensors.
+    path: PathBuf,
+    /// Float policy to write.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the policy can't be served, by name; nothing is written then.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let (config, tensors) = import::read(&args.path)?;
+    policy_file::save(&args.out, &config, &tensors)?;
+    println!("{}", args.out.display());
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! Policies of LeRobot, imported, against LeRobot's own predictions (tests/golden/import/generate.py).
+
+mod tolerances;
+
+use pusht_core::Error;
+use pusht_core::receding_horizon::Planner;
+use pusht_core::scheduler::NoiseGenerator;
+use pusht_core::unet::Unobserved;
+use pusht_host::float_engine::FloatPolicy;
+use pusht_host::{import, policy_file};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+#[derive(Deserialize)]
+struct Expected {
+    states: Vec<[f64; 5]>,
+    noise: Vec<[f32; 2]>,
+    actions: Vec<[f64; 2]>,
+}
+
+/// The starting noise; nothing else is drawn with DDIM.
+struct Given<'a>(&'a [[f32; 2]]);
+
+impl NoiseGenerator for Given<'_> {
+    fn fill(&mut self, noise: &mut [f32]) {
+        noise.copy_from_slice(self.0.as_flattened());
+    }
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("golden/import")
+        .join(name)
+}
+
+fn expected(folder: &Path) -> Expected {
+    let text = std::fs::read_to_string(folder.join("expected.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn check(name: &str) {
+    let folder = golden(name);
+    let expected = expected(&folder);
+    // Through a file, as `pusht import` does it.
+    let (config, tensors) = import::read(&folder).unwrap();
+    let written = tempfile::tempdir().unwrap();
+    let path = written.path().join("policy.safetensors");
+    policy_file::save(&path, &config, &tensors).unwrap();
+    let mut policy = FloatPolicy::load(&path).unwrap();
+
+    let steps = policy.policy().options().action_steps();
+    let actions = policy
+        .predict(
+            &[&expected.states],
+            &mut Given(&expected.noise),
+            &mut Unobserved,
+        )
+        .unwrap();
+    let executed = &actions[steps];
+    assert_eq!(executed.len(), expected.actions.len());
+    let pairs = executed
+        .as_flattened()
+        .iter()
+        .zip(expected.actions.as_flattened());
+    let worst = pairs
+        .map(|(got, expected)| (got - expected).abs())
+        .fold(0.0, f64::max);
+    println!("{name}: within {worst:.1e} px");
+    assert!(
+        worst <= tolerances::IMPORTED_PX,
+        "{name}: off by {worst} px"
+    );
+}
+
+#[test]
+fn a_lerobot_policy_with_statistics_among_its_weights_predicts_the_same() {
+    check("lerobot_buffers");
+}
+
+#[test]
+fn a_lerobot_policy_with_statistics_in_its_processors_predicts_the_same() {
+    check("lerobot_processors");
+}
+
+/// A copy of a policy's folder whose `config.json` has `from` replaced by `to`.
+fn changed(from: &str, to: &str) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(golden("lerobot_buffers")).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    let config = copy.path().join("config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    assert!(text.contains(from), "{from}");
+    std::fs::write(&config, text.replace(from, to)).unwrap();
+    copy
+}
+
+fn refusal(folder: &Path) -> String {
+    format!("{:#}", import::read(folder).unwrap_err())
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_by_name() {
+    let image = changed("\"observation.environment_state\"", "\"observation.image\"");
+    let message = refusal(image.path());
+    assert!(
+        message.contains("observation.image") && message.contains("image"),
+        "{message}"
+    );
+    let transformer = changed("\"type\": \"diffusion\"", "\"type\": \"act\"");
+    assert!(refusal(transformer.path()).contains("\"act\""));
+    let scheduler = changed(
+        "\"noise_scheduler_type\": \"DDIM\"",
+        "\"noise_scheduler_type\": \"LCM\"",
+    );
+    assert!(refusal(scheduler.path()).contains("LCM"));
+    let mode = changed("\"MIN_MAX\"", "\"QUANTILES\"");
+    assert!(refusal(mode.path()).contains("QUANTILES"));
+}
+
+#[test]
+fn a_policy_with_a_part_missing_is_refused_by_name() {
+    let wider = changed("\"n_groups\": 4", "\"n_groups\": 3");
+    assert!(refusal(wider.path()).contains("n_groups"));
+    let copy = changed("{", "{");
+    std::fs::remove_file(copy.path().join("model.safetensors")).unwrap();
+    assert!(refusal(copy.path()).contains("model.safetensors"));
+    let nowhere = copy.path().join("nowhere");
+    assert!(refusal(&nowhere).contains("nowhere"));
+}
+
+#[test]
+fn a_planner_refuses_a_window_or_a_chunk_of_the_wrong_size() {
+    let (config, tensors) = import::read(&golden("lerobot_buffers")).unwrap();
+    let mut policy = FloatPolicy::from_parts(config, &tensors).unwrap();
+    assert_eq!((policy.n_obs_steps(), policy.n_action_steps()), (2, 4));
+    let mut noise = pusht_core::noise::NoiseSource::new(0);
+    let states = [[100.0; 5]; 2];
+    let mut plan = |states: &[[f64; 5]], len| {
+        let mut chunk = vec![[f64::NAN; 2]; len];
+        policy.plan(states, &mut noise, &mut chunk).map(|()| chunk)
+    };
+    assert!(
+        plan(&states, 4)
+            .unwrap()
+            .as_flattened()
+            .iter()
+            .all(|v| v.is_finite())
+    );
+    assert!(matches!(
+        plan(&states, 5),
+        Err(Error::WrongLength { what: "chunk", .. })
+    ));
+    assert!(matches!(
+        plan(&states[1..], 4),
+        Err(Error::WrongLength { what: "states", .. })
+    ));
+    assert_eq!(
+        plan(&[[f64::NAN; 5]; 2], 4),
+        Err(Error::NonFiniteObservation)
+    );
+}

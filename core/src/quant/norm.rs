@@ -38,10 +38,16 @@ impl Norm<'_> {
     /// Bytes of a channel's parameters in the model file.
     pub(super) const PARAMETERS_SIZE: usize = 8;
 
-    /// `store(l * C + c, c, y)` with `y = mish(gamma[c] * (x - mean) / sqrt(variance + eps) + beta[c])` in Q16
-    /// for all of `x` (`[L][C]`).
+    /// `out = finish(prepare(c), y, out)` with `y = mish(gamma[c] * (x - mean) / sqrt(variance + eps) + beta[c])` in
+    /// Q16, for all of `x` and `out` (`[L][C]`).
     #[inline(always)]
-    pub(super) fn for_each_activated(self, x: &[i16], mut store: impl FnMut(usize, usize, i32)) {
+    pub(super) fn activate<P>(
+        self,
+        x: &[i16],
+        out: &mut [i16],
+        prepare: impl Fn(usize) -> P,
+        finish: impl Fn(&P, i32, i16) -> i16,
+    ) {
         let n_channels = self.parameters.len() / Self::PARAMETERS_SIZE;
         let group_size = n_channels / self.n_groups;
         for first in (0..n_channels).step_by(group_size) {
@@ -49,10 +55,13 @@ impl Norm<'_> {
             for channel in first..first + group_size {
                 let (gain, shift) = self.gain(channel, group.scale);
                 let beta_q16 = read::i32_at(self.parameters, channel * 8 + 4);
-                for index in (channel..x.len()).step_by(n_channels) {
-                    let d = group.n * i32::from(x[index]) - group.sum;
+                let prepared = prepare(channel);
+                let inputs = x[channel..].iter().step_by(n_channels);
+                let outputs = out[channel..].iter_mut().step_by(n_channels);
+                for (x, out) in inputs.zip(outputs) {
+                    let d = group.n * i32::from(*x) - group.sum;
                     let y_q16 = beta_q16.saturating_add(multiply_shift(d, gain, shift));
-                    store(index, channel, mish_q16(y_q16));
+                    *out = finish(&prepared, mish_q16(y_q16), *out);
                 }
             }
         }
@@ -107,6 +116,7 @@ mod tests {
     use super::*;
 
     extern crate std;
+    use core::cell::Cell;
     use std::vec::Vec;
 
     const EPS: f64 = 1e-5;
@@ -128,8 +138,18 @@ mod tests {
             gamma_exponent: 12,
             eps: (EPS * libm::exp2(2.0 * f64::from(exponent)) * (n * n) as f64) as u64,
         };
-        let mut got = std::vec![0; x.len()];
-        norm.for_each_activated(x, |index, _, y| got[index] = y);
+        let got: Vec<_> = (0..x.len()).map(|_| Cell::new(0)).collect();
+        let index = Cell::new(0);
+        norm.activate(
+            x,
+            &mut std::vec![0; x.len()],
+            |channel| index.set(channel),
+            |_, y, _| {
+                got[index.get()].set(y);
+                index.set(index.get() + 8);
+                0
+            },
+        );
         let mut largest = 0.0_f64;
         for group in 0..2 {
             let of_group = |i: &usize| i % 8 / 4 == group;
@@ -143,7 +163,7 @@ mod tests {
                 / n as f64;
             for i in members {
                 let expected = mish(gamma * (value(i) - mean) / libm::sqrt(variance + EPS) + beta);
-                largest = largest.max((f64::from(got[i]) / 65536.0 - expected).abs());
+                largest = largest.max((f64::from(got[i].get()) / 65536.0 - expected).abs());
             }
         }
         largest

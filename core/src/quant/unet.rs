@@ -181,12 +181,13 @@ impl<T: Tap> Network<'_, '_, T> {
         self.film = rest;
         let modulation = Modulation::new(self.settings, block, self.pass, projection);
         let rows = out_shape.rows_mut(hidden);
-        block
-            .first
-            .norm
-            .for_each_activated(convolved, |index, channel, y_q16| {
-                rows[index] = modulation.apply(channel, y_q16);
-            });
+        let norm = block.first.norm;
+        norm.activate(
+            convolved,
+            rows,
+            |channel| modulation.of_channel(channel),
+            |channel, y_q16, _| channel.apply(y_q16),
+        );
         self.tap
             .tensor(rows, block.n_channels, block.hidden_exponent);
 
@@ -212,13 +213,16 @@ impl<T: Tap> Network<'_, '_, T> {
             shape.rows_mut(input)
         };
         let (up, down) = (16 - block.residual_exponent, 16 - block.exponent);
-        block
-            .second
-            .norm
-            .for_each_activated(convolved, |index, _, y_q16| {
-                let sum_q16 = i64::from(y_q16) + (i64::from(rows[index]) << up);
-                rows[index] = saturate_i16(rounding_shift_right(sum_q16, down));
-            });
+        let norm = block.second.norm;
+        norm.activate(
+            convolved,
+            rows,
+            |_| (),
+            |(), y_q16, residual| {
+                let sum_q16 = i64::from(y_q16) + (i64::from(residual) << up);
+                saturate_i16(rounding_shift_right(sum_q16, down))
+            },
+        );
         self.tap.tensor(rows, block.n_channels, block.exponent);
         self.shape = out_shape;
     }
@@ -237,9 +241,12 @@ impl<T: Tap> Network<'_, '_, T> {
         self.tap
             .tensor(convolved, self.shape.n_channels, block.conv_exponent);
         let rows = self.shape.rows_mut(input);
-        block.norm.for_each_activated(convolved, |index, _, y_q16| {
-            rows[index] = saturate_i16(rounding_shift_right(i64::from(y_q16), 16 - exponent));
-        });
+        block.norm.activate(
+            convolved,
+            rows,
+            |_| (),
+            |(), y_q16, _| saturate_i16(rounding_shift_right(i64::from(y_q16), 16 - exponent)),
+        );
         self.tap.tensor(rows, self.shape.n_channels, exponent);
     }
 
@@ -342,7 +349,7 @@ fn convolve(linear: &Linear<'_>, windows: &[i16], step: usize, output: &mut [i16
     });
 }
 
-/// FiLM for one block at one pass: `scale[c] y + bias[c]`.
+/// FiLM for one block at one pass.
 struct Modulation<'m> {
     film: Film<'m>,
     /// The diffusion step's share of this pass.
@@ -352,6 +359,15 @@ struct Modulation<'m> {
     n_channels: usize,
     has_scale: bool,
     hidden_exponent: u32,
+}
+
+/// FiLM for one channel: `scale y + bias`.
+struct ChannelModulation {
+    scale: i32,
+    /// Sixteen more binary places than `scale`.
+    bias: i64,
+    /// From the sum's binary places to the result's.
+    shift: u32,
 }
 
 impl<'m> Modulation<'m> {
@@ -367,12 +383,11 @@ impl<'m> Modulation<'m> {
         }
     }
 
-    fn projection(&self, output: usize) -> i64 {
-        i64::from(read::i16_of(self.step, output)) + i64::from(self.observation[output])
+    fn projection(&self, output: usize) -> i32 {
+        i32::from(read::i16_of(self.step, output)) + i32::from(self.observation[output])
     }
 
-    #[inline(always)]
-    fn apply(&self, channel: usize, y_q16: i32) -> i16 {
+    fn of_channel(&self, channel: usize) -> ChannelModulation {
         let (scale, bias) = if self.has_scale {
             (
                 self.projection(channel),
@@ -381,8 +396,18 @@ impl<'m> Modulation<'m> {
         } else {
             (1 << self.film.exponent, self.projection(channel))
         };
-        let value = scale * i64::from(y_q16) + (bias << 16);
-        let shift = 16 + self.film.exponent - self.hidden_exponent;
-        saturate_i16(rounding_shift_right(value, shift))
+        ChannelModulation {
+            scale,
+            bias: i64::from(bias) << 16,
+            shift: 16 + self.film.exponent - self.hidden_exponent,
+        }
+    }
+}
+
+impl ChannelModulation {
+    #[inline(always)]
+    fn apply(&self, y_q16: i32) -> i16 {
+        let value = i64::from(self.scale) * i64::from(y_q16) + self.bias;
+        saturate_i16(rounding_shift_right(value, self.shift))
     }
 }

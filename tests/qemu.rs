@@ -3,6 +3,7 @@
 //! The host's side is computed here, in a debug build; the device runs a release build.
 
 mod budgets;
+mod no_float;
 
 use budgets::{Budget, MPS2_AN386};
 use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};

@@ -1,0 +1,38 @@
+//! The integer policy alone: no simulator, no observation derived. What is linked here must work without a float;
+//! `tests/no_float.rs` looks at the symbols. Exit code 0 if the plans have the host's bits.
+#![no_std]
+#![no_main]
+
+use cortex_m::singleton;
+use cortex_m_rt::entry;
+use pusht_core::quant::{self, Model, Scratch};
+use pusht_firmware::counter::InstructionCounter;
+use pusht_firmware::{board, exit, expected, stack};
+
+#[entry]
+fn main() -> ! {
+    defmt::info!("board={=str}", board::NAME);
+    let (Some(peripherals), Some(scratch)) = (
+        cortex_m::Peripherals::take(),
+        singleton!(SCRATCH: Scratch = Scratch::new()),
+    ) else {
+        defmt::panic!("main runs once");
+    };
+    let counter = InstructionCounter::start(peripherals.SYST);
+    let model = match Model::parse(expected::MODEL) {
+        Ok(model) => model,
+        Err(error) => defmt::panic!("model file: {}", error),
+    };
+    let start = counter.now();
+    let plans = quant::selftest(&model, scratch, expected::N_PLANS);
+    defmt::info!(
+        "plans_digest={=u64:#018x} plan_instructions={=u64} stack_bytes={=usize}",
+        plans,
+        (counter.now() - start) / u64::from(expected::N_PLANS),
+        stack::high_water_bytes()
+    );
+    if plans == expected::PLANS_DIGEST {
+        exit::success()
+    }
+    exit::failure()
+}

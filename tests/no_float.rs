@@ -1,0 +1,53 @@
+//! From observation in to action out the integer policy has no float: on a core without a floating-point unit every
+//! such operation is a call, and a call leaves a symbol.
+
+use object::{Object, ObjectSymbol};
+use pusht_device::{Board, build};
+use std::path::Path;
+
+/// A Cortex-M3: nothing but calls.
+const BOARD: &str = "mps2-an385";
+
+#[test]
+#[ignore = "needs the boards' targets: cargo verify"]
+fn the_integer_policy_calls_float_arithmetic() {
+    let board = Board::named(BOARD).unwrap();
+    let found = float_symbols(&build("plans", &board).unwrap());
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+#[ignore = "needs the boards' targets: cargo verify"]
+fn the_search_for_float_arithmetic_misses_that_of_the_simulator() {
+    let board = Board::named(BOARD).unwrap();
+    let found = float_symbols(&build("selftest", &board).unwrap());
+    assert!(
+        found.iter().any(|name| name.contains("aeabi_dadd")),
+        "{found:?}"
+    );
+}
+
+/// Symbols of the run-time ABI for the Arm architecture (AAELF, 4.1.2: `__aeabi_d*`, `__aeabi_f*`, conversions to
+/// either), of libgcc's names for the same, and of `libm`.
+fn float_symbols(elf: &Path) -> Vec<String> {
+    let bytes = std::fs::read(elf).unwrap();
+    let file = object::File::parse(bytes.as_slice()).unwrap();
+    let names = file
+        .symbols()
+        .filter_map(|symbol| symbol.name().ok().map(str::to_owned));
+    names.filter(|name| is_float(name)).collect()
+}
+
+fn is_float(name: &str) -> bool {
+    let aeabi = name.strip_prefix("__aeabi_").is_some_and(|operation| {
+        let converts_to_float = operation.ends_with("2d") || operation.ends_with("2f");
+        operation.starts_with(['d', 'f'])
+            || operation.starts_with("cd")
+            || operation.starts_with("cf")
+            || converts_to_float
+    });
+    aeabi
+        || ["df2", "sf2", "df3", "sf3", "4libm4math"]
+            .iter()
+            .any(|part| name.contains(part))
+}

@@ -1,7 +1,7 @@
 //! A policy file and the arithmetic that runs it.
 
 use crate::float_engine::FloatPolicy;
-use crate::{policy_file, quantize, report, shipped};
+use crate::{console, policy_file, quantize, shipped};
 use anyhow::{Context, Result, anyhow, bail};
 use pusht_core::quant::{IntPolicy, MAGIC, Model, Scratch};
 use pusht_core::receding_horizon::Planner;
@@ -99,8 +99,8 @@ impl Engine {
                 let (mut config, tensors) = policy_file::parse(shipped::FLOAT_POLICY)?;
                 config.num_inference_steps = passes;
                 let twin = FloatPolicy::from_parts(config, &tensors)?;
-                let seeds = report::parse_seeds(quantize::CALIBRATION_SEEDS)?;
-                let progress = report::progress_bar("episodes to calibrate on");
+                let seeds = console::parse_seeds(quantize::CALIBRATION_SEEDS)?;
+                let progress = console::progress_bar("episodes to calibrate on");
                 let bytes = quantize::model_file(&twin, &tensors, &seeds, &progress)?;
                 progress.finish_and_clear();
                 Self::parse(bytes.leak(), Some(EngineKind::Int))

@@ -5,6 +5,7 @@
 //! [`cmd`] has a module a command.
 
 pub mod cmd;
+pub mod console;
 pub mod data;
 pub mod engine;
 pub mod evaluate;
@@ -13,7 +14,6 @@ pub mod import;
 pub mod policy_file;
 pub mod quantize;
 pub mod render;
-pub mod report;
 pub mod shipped;
 #[cfg(feature = "train")]
 pub mod train;

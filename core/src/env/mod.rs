@@ -152,7 +152,11 @@ impl PushTEnv {
             return Err(Error::NonFiniteAction);
         }
         let goal = Vec2::from(action);
-        let before = self.may_leave_range(goal).then(|| *self);
+        let before = if self.may_leave_range(goal) {
+            Some(*self)
+        } else {
+            None
+        };
         self.n_steps = self.n_steps.saturating_add(1);
         self.n_contact_points = 0;
         let mut contacts = Contacts::new();

@@ -1,9 +1,9 @@
 //! `pusht` without a command: the shipped policy at work.
 
-use crate::cmd::render;
+use crate::cmd::{eval, render};
+use crate::console;
 use crate::engine::{Engine, PolicyArgs};
 use crate::evaluate::{EpisodeScore, evaluate};
-use crate::report;
 use anyhow::Result;
 use pusht_core::env::Seeding;
 use std::ops::Range;
@@ -24,10 +24,10 @@ pub fn run() -> Result<()> {
         "The shipped policy plays PushT: {} episodes.",
         SEEDS.end - SEEDS.start
     );
-    let progress = report::progress_bar("episodes");
+    let progress = console::progress_bar("episodes");
     let timed = evaluate(&engine, SEEDS, Seeding::Legacy, &progress)?;
     progress.finish_and_clear();
-    report::print_scores(&engine, &timed);
+    eval::print_scores(&engine, &timed);
     if let Some(seed) = typical(&timed.evaluation.episodes) {
         let path = Path::new(GIF_FILE);
         render::episode_gif(&engine, seed, Seeding::Legacy, GIF_SIZE_PX, path)?;

@@ -1,9 +1,9 @@
 //! `pusht eval`.
 
-use crate::engine::{Engine, PolicyArgs};
-use crate::evaluate::evaluate;
+use crate::console;
+use crate::engine::{Engine, EngineKind, PolicyArgs};
+use crate::evaluate::{TimedEvaluation, evaluate};
 use crate::policy_file::write_whole;
-use crate::report;
 use anyhow::Result;
 use clap::builder::RangedU64ValueParser;
 use pusht_core::env::Seeding;
@@ -23,7 +23,7 @@ pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
     /// Seeds A..B of the episodes, B excluded
-    #[arg(long, value_name = "A..B", default_value = "100000..100050", value_parser = report::parse_seeds)]
+    #[arg(long, value_name = "A..B", default_value = "100000..100050", value_parser = console::parse_seeds)]
     seeds: Range<u64>,
     /// How a seed becomes a start state: diffusion_policy's way or gym-pusht 0.1.8's
     #[arg(long, value_enum, default_value = "legacy")]
@@ -64,14 +64,47 @@ pub fn run(args: &Args) -> Result<()> {
         Some(passes) => engine.with_passes(passes, &args.policy)?,
         None => engine,
     };
-    let progress = report::progress_bar("episodes");
+    let progress = console::progress_bar("episodes");
     let timed = evaluate(&engine, args.seeds.clone(), args.seeding.into(), &progress)?;
     progress.finish_and_clear();
-    report::print_scores(&engine, &timed);
+    print_scores(&engine, &timed);
     if let Some(path) = &args.json {
         let mut json = serde_json::to_vec_pretty(&timed.evaluation)?;
         json.push(b'\n');
         write_whole(path, &json)?;
     }
     Ok(())
+}
+
+/// Prints the table of an evaluation.
+pub fn print_scores(engine: &Engine, timed: &TimedEvaluation) {
+    let scores = &timed.evaluation;
+    let n = scores.episodes.len();
+    let successes = scores.episodes.iter().filter(|e| e.success).count();
+    let [low, high] = scores.success_ci95.map(|share| 100.0 * share);
+    let arithmetic = match engine.kind() {
+        EngineKind::Int => "integer",
+        EngineKind::Float => "float",
+    };
+    println!("{:<20} {n}", "episodes");
+    println!(
+        "{:<20} {arithmetic}, {} passes a plan",
+        "engine",
+        engine.passes()
+    );
+    println!("{:<20} {:.4}", "mean max reward", scores.mean_max_reward);
+    println!(
+        "{:<20} {:.4}",
+        "mean max coverage", scores.mean_max_coverage
+    );
+    println!(
+        "{:<20} {:.1} %  ({successes} of {n}; 95 % interval {low:.1} to {high:.1} %)",
+        "success rate",
+        100.0 * scores.success_rate,
+    );
+    let milliseconds = 1e3 * timed.planning.as_secs_f64() / f64::from(timed.plans.max(1));
+    println!(
+        "{:<20} {milliseconds:.2} ms  (mean of {} plans)",
+        "time a plan", timed.plans
+    );
 }

@@ -1,11 +1,11 @@
 //! `pusht quantize`.
 
+use crate::console::{self, parse_seeds};
 use crate::float_engine::FloatPolicy;
 use crate::policy_file::{self, SchedulerKind};
 use crate::quantize::calibrate::{self, Window};
 use crate::quantize::compare::{self, LayerNoise};
 use crate::quantize::{self, CALIBRATION_SEEDS};
-use crate::report::{self, parse_seeds};
 use anyhow::{Context, Result};
 use pusht_core::quant::{Model, Scratch, selftest};
 use std::ops::Range;
@@ -50,14 +50,14 @@ pub fn run(args: &Args) -> Result<()> {
     let policy = FloatPolicy::from_parts(config, &tensors)
         .with_context(|| format!("{}: not a usable policy", args.policy.display()))?;
 
-    let progress = report::progress_bar("episodes to calibrate on");
+    let progress = console::progress_bar("episodes to calibrate on");
     let bytes = quantize::model_file(&policy, &tensors, &args.seeds, &progress)?;
     progress.finish_and_clear();
     let model = Model::parse(&bytes).context("the quantised network is refused")?;
     policy_file::write_whole(&args.out, &bytes)?;
 
     let next_seeds = args.seeds.end..2 * args.seeds.end - args.seeds.start;
-    let progress = report::progress_bar("episodes to compare on");
+    let progress = console::progress_bar("episodes to compare on");
     let windows = calibrate::play(&policy, next_seeds, &progress)?.windows;
     progress.finish_and_clear();
     print_noise(&compare::layer_noise(
@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> Result<()> {
         &spread(&windows, 32),
     )?);
     let compared = spread(&windows, args.compare);
-    let progress = report::progress_bar("plans compared");
+    let progress = console::progress_bar("plans compared");
     progress.set_length(compared.len() as u64);
     let parity = compare::parity(&policy, &model, &compared, &progress)?;
     progress.finish();

@@ -1,8 +1,8 @@
 //! `pusht replay`.
 
+use crate::console;
 use crate::data::{Demonstrations, Episode};
 use anyhow::{Context, Result, ensure};
-use indicatif::ProgressBar;
 use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_core::observation::STATE_DIM;
 use std::f64::consts::{PI, TAU};
@@ -51,7 +51,8 @@ pub struct Deviation {
 pub fn run(args: &Args) -> Result<()> {
     let demonstrations = Demonstrations::open(&args.dataset)?;
     let episodes = &demonstrations.episodes;
-    let progress = ProgressBar::new(episodes.len() as u64);
+    let progress = console::progress_bar("episodes");
+    progress.set_length(episodes.len() as u64);
     let deviations = episodes
         .iter()
         .enumerate()

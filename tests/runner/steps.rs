@@ -54,6 +54,25 @@ pub fn all() -> Vec<Step> {
             commands: || Ok(vec![cargo("test --workspace -- --show-output")]),
         },
         Step {
+            name: "pymunk-bits",
+            purpose: "the simulator with the platform's sine, bit for bit pymunk's",
+            commands: || {
+                Ok(vec![cargo(
+                    "test --package pusht-tests --features platform-math --test physics -- --show-output",
+                )])
+            },
+        },
+        Step {
+            name: "release",
+            purpose: "the main build, and core's tests in it",
+            commands: || {
+                Ok(vec![
+                    cargo("build --release"),
+                    cargo("test --release --package pusht-core -- --show-output"),
+                ])
+            },
+        },
+        Step {
             name: "no-std",
             purpose: "core compiles where there is no operating system",
             commands: || {

@@ -137,7 +137,7 @@ fn settings_of(args: &Args) -> Result<Settings> {
     );
     // So that no row's mean spans a checkpoint, and a resumed run writes the same log.
     ensure!(
-        args.checkpoint_every % args.log_every == 0,
+        args.checkpoint_every.is_multiple_of(args.log_every),
         "--checkpoint-every {} is not a multiple of --log-every {}",
         args.checkpoint_every,
         args.log_every
@@ -293,14 +293,14 @@ impl Run<'_> {
             n_losses += 1;
             let step = self.trainer.step();
             progress.advance(step);
-            if step % self.args.log_every == 0 || step == self.args.steps {
+            if step.is_multiple_of(self.args.log_every) || step == self.args.steps {
                 let mean_loss = loss_sum / f64::from(n_losses);
                 let validation_loss = self.trainer.validation_loss();
                 log.row(step, learning_rate, mean_loss, validation_loss)?;
                 progress.report(step, mean_loss, validation_loss);
                 (loss_sum, n_losses) = (0.0, 0);
             }
-            if step % self.args.checkpoint_every == 0 || step == self.args.steps {
+            if step.is_multiple_of(self.args.checkpoint_every) || step == self.args.steps {
                 self.save()?;
             }
         }

@@ -2,9 +2,14 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(armv7em)");
-    // Cortex-M4 and M7. `cfg(target_feature = "dsp")` would say it, but is not stable.
-    if std::env::var("TARGET").is_ok_and(|target| target.starts_with("thumbv7em")) {
-        println!("cargo::rustc-cfg=armv7em");
+    println!("cargo::rustc-check-cfg=cfg(smlad, values(none(), \"optional\"))");
+    // `cfg(target_feature = "dsp")` would say it, but is not stable.
+    let target = std::env::var("TARGET").unwrap_or_default();
+    let is_told = std::env::var_os("CARGO_FEATURE_DSP").is_some();
+    if target.starts_with("thumbv7em") {
+        println!("cargo::rustc-cfg=smlad");
+    } else if target.starts_with("thumbv8m.main") && is_told {
+        println!("cargo::rustc-cfg=smlad");
+        println!("cargo::rustc-cfg=smlad=\"optional\"");
     }
 }

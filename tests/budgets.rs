@@ -22,6 +22,6 @@ pub const MPS2_AN386: Budget = Budget {
     flash_bytes: 890 * 1024,
     ram_bytes: 25 * 1024,
     stack_bytes: 20 * 1024,
-    plan_instructions: 54_000_000,
+    plan_instructions: 51_500_000,
     step_instructions: 400_000,
 };

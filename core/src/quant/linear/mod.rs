@@ -4,17 +4,17 @@
 //! convolution of `k` taps is `k * C` numbers in a row: a convolution is this product with one window a
 //! position, a linear layer is it with a single window, and nothing is gathered or copied.
 
-#[cfg(armv7em)]
-mod armv7em;
 #[cfg(any(test, not(target_arch = "x86_64")))]
 mod reference;
+#[cfg(smlad)]
+mod smlad;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-#[cfg(armv7em)]
-use armv7em as kernel;
-#[cfg(not(any(armv7em, target_arch = "x86_64")))]
+#[cfg(not(any(smlad, target_arch = "x86_64")))]
 use reference as kernel;
+#[cfg(smlad)]
+use smlad as kernel;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as kernel;
 

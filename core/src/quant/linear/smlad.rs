@@ -1,4 +1,4 @@
-//! The product with `SMLAD` (Cortex-M4, M7): two multiplications an instruction.
+//! The product with `SMLAD` (Cortex-M4, M7, and M33 with the DSP extension): two multiplications an instruction.
 #![allow(unsafe_code)]
 
 use super::{LANES, POSITIONS, reference};
@@ -32,6 +32,22 @@ pub(super) fn dots(weights: &[u8], input: &[i16], step: usize) -> [i32; POSITION
     sums
 }
 
+/// Tells the assembler of instructions that the target does not always have.
+#[cfg(smlad = "optional")]
+macro_rules! assembler_cpu {
+    () => {
+        ".cpu cortex-m33"
+    };
+}
+
+/// The target always has them.
+#[cfg(not(smlad = "optional"))]
+macro_rules! assembler_cpu {
+    () => {
+        ""
+    };
+}
+
 /// `n_chunks` of eight weights at `weights` times the windows at `input`, `input + step_bytes`, ..: four sums.
 ///
 /// Registers: r0 weights, r1 chunks left, r2 to r5 the four windows, r6 to r9 the four sums, r10 and r11 the weights
@@ -45,6 +61,7 @@ unsafe extern "C" fn dots_smlad(
     sums: *mut i32,
 ) {
     naked_asm!(
+        assembler_cpu!(),
         ".macro quad",
         "ldr r10, [r0], #4",
         "sxtb16 r11, r10, ror #8",

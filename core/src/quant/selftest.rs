@@ -4,17 +4,15 @@ use super::model::Model;
 use super::policy::IntPolicy;
 use super::scratch::{ACTION_DIM, Scratch};
 use super::{MAX_CONDITION_LEN, MAX_HORIZON};
+use crate::digest::Digest;
 use crate::noise::NoiseSource;
-use crc::{CRC_64_XZ, Crc};
 use fixed::types::I16F16;
 
-static CRC: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
-
-/// CRC-64/XZ of the actions (I16F16 bits, little-endian) of `n_plans` plans: equal on every machine.
+/// [`Digest`] of the actions (I16F16 bits, little-endian) of `n_plans` plans: equal on every machine.
 ///
 /// Plan `i` takes its noise from seed `i` and sees fixed observations that sweep the window of 512 px.
 pub fn selftest(model: &Model<'_>, scratch: &mut Scratch, n_plans: u32) -> u64 {
-    let mut digest = CRC.digest();
+    let mut digest = Digest::new();
     let mut policy = IntPolicy::new(model, scratch);
     let mut observations = [I16F16::ZERO; MAX_CONDITION_LEN];
     let mut chunk = [[I16F16::ZERO; ACTION_DIM]; MAX_HORIZON];
@@ -29,9 +27,9 @@ pub fn selftest(model: &Model<'_>, scratch: &mut Scratch, n_plans: u32) -> u64 {
         // Cannot fail: both lengths are the model's.
         let planned = policy.plan_fixed(observations, &mut NoiseSource::new(plan.into()), chunk);
         debug_assert!(planned.is_ok());
-        for value in chunk.as_flattened() {
-            digest.update(&value.to_bits().to_le_bytes());
+        for action in chunk.iter() {
+            digest.i32s(&action.map(I16F16::to_bits));
         }
     }
-    digest.finalize()
+    digest.finish()
 }

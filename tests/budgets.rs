@@ -21,7 +21,7 @@ pub const MPS2_AN386: Budget = Budget {
     board: "mps2-an386",
     flash_bytes: 890 * 1024,
     ram_bytes: 25 * 1024,
-    stack_bytes: 20 * 1024,
+    stack_bytes: 17 * 1024,
     plan_instructions: 51_500_000,
     step_instructions: 400_000,
 };

@@ -1,6 +1,7 @@
 //! What the policy sees: richer observations derived from the five state values.
 
 use crate::Error;
+use crate::seeding::Generator;
 
 /// Values of a state: agent x, agent y, block x, block y (px), block angle (rad).
 pub const STATE_DIM: usize = 5;
@@ -69,6 +70,46 @@ pub fn observe(
     Ok(())
 }
 
+/// Values of a masked observation: those of [`ObservationKind::Keypoints`], and for each whether it is visible.
+pub const MASKED_KEYPOINTS_DIM: usize = 40;
+
+/// Keypoints that are visible by chance, as diffusion_policy's `PushTKeypointsEnv` has them: the values stay, and a
+/// mask behind them says 0 for x and y of a keypoint that is not visible. The agent always is.
+#[derive(Clone, Debug)]
+pub struct MaskedKeypoints {
+    visible_rate: f64,
+    random: Generator,
+}
+
+impl MaskedKeypoints {
+    /// With the probability `visible_rate` (upstream's `keypoint_visible_rate`, 1 by default) that a keypoint is
+    /// visible, and the seed of `numpy.random.default_rng`, of which nine draws go into an observation.
+    pub fn new(visible_rate: f64, seed: u64) -> Self {
+        Self {
+            visible_rate,
+            random: Generator::new(seed),
+        }
+    }
+
+    /// The observation of `state`.
+    ///
+    /// # Errors
+    /// [`Error::NonFiniteObservation`]; no draw is used then.
+    pub fn observe(
+        &mut self,
+        state: &[f64; STATE_DIM],
+    ) -> Result<[f64; MASKED_KEYPOINTS_DIM], Error> {
+        let mut out = [1.0; MASKED_KEYPOINTS_DIM];
+        let (values, mask) = out.split_at_mut(MASKED_KEYPOINTS_DIM / 2);
+        observe(ObservationKind::Keypoints, state, values)?;
+        for keypoint in mask.chunks_exact_mut(2).take(BLOCK_KEYPOINTS_PX.len()) {
+            let is_visible = self.random.random() < self.visible_rate;
+            keypoint.fill(f64::from(u8::from(is_visible)));
+        }
+        Ok(out)
+    }
+}
+
 /// The vertices of the two boxes of the T in body coordinates, px, in the order in which pymunk keeps
 /// them (Chipmunk's convex hull sorts them) and gym-pusht's `environment_state` therefore lists them.
 pub const BLOCK_VERTICES_PX: [[f64; 2]; 8] = [
@@ -106,6 +147,24 @@ mod tests {
         observe(ObservationKind::Vertices, &state, &mut out).unwrap();
         assert!((out[0] - 100.0).abs() < 1e-12 && (out[1] - 140.0).abs() < 1e-12);
         assert_eq!(out[16..], [1.0, 2.0]);
+    }
+
+    #[test]
+    fn the_mask_is_not_numpys() {
+        // numpy.random.default_rng(7).random(9) < 0.5
+        let visible = [0, 0, 0, 1, 1, 0, 1, 0, 0];
+        let mut keypoints = MaskedKeypoints::new(0.5, 7);
+        let state = [1.0, 2.0, 100.0, 200.0, 0.0];
+        let out = keypoints.observe(&state).unwrap();
+        let mut plain = [0.0; 20];
+        observe(ObservationKind::Keypoints, &state, &mut plain).unwrap();
+        assert_eq!(out[..20], plain);
+        for (keypoint, visible) in visible.into_iter().enumerate() {
+            assert_eq!(out[20 + 2 * keypoint..][..2], [f64::from(visible); 2]);
+        }
+        assert_eq!(out[38..], [1.0; 2], "the agent is always visible");
+        let all = MaskedKeypoints::new(1.0, 0).observe(&state).unwrap();
+        assert_eq!(all[20..], [1.0; 20]);
     }
 
     #[test]

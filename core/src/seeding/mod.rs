@@ -55,6 +55,7 @@ impl RandomState {
 }
 
 /// `numpy.random.default_rng(seed)`.
+#[derive(Clone, Debug)]
 pub(crate) struct Generator {
     words: Pcg64,
     /// The half of the last 64-bit word that `next_u32` has not given out.

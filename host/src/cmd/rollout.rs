@@ -1,8 +1,9 @@
 //! `pusht rollout`.
 
+use super::eval::SeedingArg;
 use crate::policy_file::write_whole;
 use anyhow::{Context, Result, ensure};
-use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::env::{PushTEnv, PushTParams, StartOrder, StartState};
 use pusht_core::observation::STATE_DIM;
 use std::path::{Path, PathBuf};
 
@@ -54,15 +55,6 @@ pub struct Args {
     /// CSV file to write
     #[arg(long, value_name = "OUT.csv")]
     out: PathBuf,
-}
-
-/// [`Seeding`] on the command line.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum SeedingArg {
-    /// NumPy's `RandomState`: diffusion_policy, gym-pusht up to 0.1.5, and the published scores
-    Legacy,
-    /// NumPy's `default_rng`: gym-pusht 0.1.8
-    Pcg64,
 }
 
 /// [`StartOrder`] on the command line.

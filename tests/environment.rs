@@ -1,0 +1,191 @@
+//! What has to hold for every start and every action: errors leave the environment unharmed, a copy continues with the
+//! same bits, nothing panics.
+
+mod tolerances;
+
+use pusht_core::Error;
+use pusht_core::digest::Digest;
+use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+
+/// Values that have broken simulators: zeros, edges of the window, huge, tiny.
+const NASTY: [f64; 14] = [
+    0.0,
+    -0.0,
+    5.0,
+    256.0,
+    506.0,
+    512.0,
+    -1e3,
+    1e6,
+    -1e7,
+    1e15,
+    -1e150,
+    1e300,
+    f64::MAX,
+    5e-324,
+];
+
+fn env(start: StartState, order: StartOrder) -> Result<PushTEnv, Error> {
+    PushTEnv::new(PushTParams::default(), start, order)
+}
+
+fn seeded(seed: u64) -> PushTEnv {
+    let start = StartState::from_seed(seed, Seeding::Pcg64).unwrap();
+    env(start, StartOrder::Legacy).unwrap()
+}
+
+/// Every bit that an environment shows.
+fn bits(env: &PushTEnv) -> u64 {
+    let (mut digest, info) = (Digest::new(), env.info());
+    digest.f64s(&env.state());
+    digest.f64s(&[
+        info.agent_vel.x,
+        info.agent_vel.y,
+        info.block_angle_rad,
+        env.coverage(),
+    ]);
+    digest.i32s(&[info.n_contact_points as i32]);
+    digest.finish()
+}
+
+/// The next of a stream of nasty values.
+fn nasty(random: &mut u64) -> f64 {
+    *random = random
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    NASTY[(*random >> 33) as usize % NASTY.len()]
+}
+
+/// Where the agent is to go so that it pushes the block about, as `selftest` has it.
+fn push(env: &PushTEnv, t: usize) -> [f64; 2] {
+    let [_, _, x, y, _] = env.state();
+    let [dx, dy] = [[0.0, 60.0], [90.0, 20.0], [-70.0, -40.0]][t / 7 % 3];
+    [x + dx, y + dy]
+}
+
+#[test]
+fn a_snapshot_forgets_something() {
+    for seed in 0..10 {
+        let mut original = seeded(seed);
+        for t in 0..60 {
+            original.step(push(&original, t)).unwrap();
+            // Goes on from a copy, while the original goes astray and is then replaced by it.
+            let mut copy = original;
+            for t in 0..5 {
+                original.step(push(&original, t + 3)).unwrap();
+            }
+            let went = bits(&original);
+            let mut again = copy;
+            for t in 0..5 {
+                again.step(push(&again, t + 3)).unwrap();
+            }
+            assert_eq!(bits(&again), went, "seed {seed}, step {t}");
+            std::mem::swap(&mut original, &mut copy);
+        }
+    }
+}
+
+#[test]
+fn a_refused_action_leaves_a_trace() {
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let (mut env, mut other) = (seeded(1), seeded(1));
+        for t in 0..30 {
+            assert_eq!(env.step([bad, 0.0]), Err(Error::NonFiniteAction));
+            assert_eq!(env.step([0.0, bad]), Err(Error::NonFiniteAction));
+            assert_eq!(env.step([f64::MAX, 0.0]), Err(Error::OutOfRange));
+            let action = push(&env, t);
+            assert_eq!(env.step(action), other.step(action));
+            assert_eq!(bits(&env), bits(&other), "step {t}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_start_leaves_a_trace() {
+    let mut env = seeded(2);
+    let before = bits(&env);
+    for place in 0..5 {
+        for (value, error) in [
+            (f64::NAN, Error::NonFiniteState),
+            (f64::INFINITY, Error::NonFiniteState),
+        ] {
+            let mut state = [256.0; 5];
+            state[place] = value;
+            let refused = env.reset(StartState::from_state(&state), StartOrder::Legacy);
+            assert_eq!(refused, Err(error));
+            assert_eq!(bits(&env), before);
+        }
+    }
+}
+
+#[test]
+fn a_finite_start_or_action_panics_or_leads_to_a_nan() {
+    let mut random = 1;
+    for round in 0..20_000 {
+        let state = std::array::from_fn(|_| nasty(&mut random));
+        let order = [StartOrder::Legacy, StartOrder::AngleFirst][round % 2];
+        let Ok(mut env) = env(StartState::from_state(&state), order) else {
+            continue;
+        };
+        for _ in 0..4 {
+            let action = [nasty(&mut random), nasty(&mut random)];
+            let before = bits(&env);
+            match env.step(action) {
+                Ok(step) => {
+                    assert!(
+                        (0.0..=1.0).contains(&step.reward),
+                        "{state:?} {action:?} {step:?}"
+                    );
+                    assert!(env.state().iter().all(|value| value.is_finite()));
+                }
+                Err(error) => {
+                    assert_eq!(error, Error::OutOfRange);
+                    assert_eq!(bits(&env), before, "{state:?} {action:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn bodies_that_coincide_go_elsewhere_than_in_pymunk() {
+    // The agent in the middle of the bar, which the stem then holds in place; all in one corner of the walls.
+    let cases = [
+        ([256.0, 271.0, 256.0, 256.0, 0.0], [256.0, 256.0]),
+        (
+            [5.0, 5.0, 5.0, 5.0, 0.0],
+            [-9.698_180_977_529_852, 19.159_529_437_789_21],
+        ),
+    ];
+    for (state, expected) in cases {
+        let mut env = env(StartState::from_state(&state), StartOrder::AngleFirst).unwrap();
+        for _ in 0..20 {
+            env.step([state[0], state[1]]).unwrap();
+        }
+        let [agent_x, agent_y, x, y, _] = env.state();
+        assert_eq!([agent_x, agent_y], state[..2], "nothing moves the agent");
+        let distance = (x - expected[0]).hypot(y - expected[1]);
+        assert!(distance <= tolerances::PHYSICS_PX, "{x}, {y}");
+    }
+}
+
+#[test]
+fn the_time_limit_ends_the_motion_or_the_episode_too_early() {
+    let mut env = seeded(4);
+    for t in 1..=302 {
+        let step = env.step([100.0, 100.0]).unwrap();
+        assert_eq!(step.truncated, t >= 300, "step {t}");
+    }
+}
+
+#[test]
+fn the_corrected_parameters_are_not_those_of_the_shape() {
+    let params = PushTParams::corrected();
+    // By hand: (3600 x 15 + 2700 x 75) / 6300, and the two boxes' moments moved there.
+    assert!((params.block_cog_px.y - 285.0 / 7.0).abs() < 1e-12);
+    assert!(
+        (params.block_moment - 94_650.0 / 49.0).abs() < 1e-9,
+        "{}",
+        params.block_moment
+    );
+}

@@ -104,12 +104,8 @@ fn start(args: &Args) -> Result<PushTEnv> {
     let (start, order) = match (args.state, args.seed) {
         (Some(state), _) => (StartState::from_state(&state), args.order),
         (None, Some(seed)) => {
-            let seeding = match args.seeding {
-                SeedingArg::Legacy => Seeding::Legacy,
-                SeedingArg::Pcg64 => Seeding::Pcg64,
-            };
-            let start =
-                StartState::from_seed(seed, seeding).with_context(|| format!("--seed {seed}"))?;
+            let start = StartState::from_seed(seed, args.seeding.into())
+                .with_context(|| format!("--seed {seed}"))?;
             (start, OrderArg::Legacy)
         }
         (None, None) => anyhow::bail!("--state or --seed is needed"),

@@ -1,4 +1,5 @@
-//! Policies of LeRobot, imported, against LeRobot's own predictions (tests/golden/import/generate.py).
+//! Policies of LeRobot and diffusion_policy, imported, against those programs' own predictions
+//! (tests/golden/import/generate.py, generate_checkpoint.py).
 
 mod tolerances;
 
@@ -33,16 +34,11 @@ fn golden(name: &str) -> PathBuf {
         .join(name)
 }
 
-fn expected(folder: &Path) -> Expected {
-    let text = std::fs::read_to_string(folder.join("expected.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
-}
-
-fn check(name: &str) {
-    let folder = golden(name);
-    let expected = expected(&folder);
+fn check(name: &str, expected: &str) {
+    let text = std::fs::read_to_string(golden(expected)).unwrap();
+    let expected: Expected = serde_json::from_str(&text).unwrap();
     // Through a file, as `pusht import` does it.
-    let (config, tensors) = import::read(&folder).unwrap();
+    let (config, tensors) = import::read(&golden(name)).unwrap();
     let written = tempfile::tempdir().unwrap();
     let path = written.path().join("policy.safetensors");
     policy_file::save(&path, &config, &tensors).unwrap();
@@ -74,12 +70,29 @@ fn check(name: &str) {
 
 #[test]
 fn a_lerobot_policy_with_statistics_among_its_weights_predicts_the_same() {
-    check("lerobot_buffers");
+    check("lerobot_buffers", "lerobot_buffers/expected.json");
 }
 
 #[test]
 fn a_lerobot_policy_with_statistics_in_its_processors_predicts_the_same() {
-    check("lerobot_processors");
+    check("lerobot_processors", "lerobot_processors/expected.json");
+}
+
+#[test]
+fn a_checkpoint_of_diffusion_policy_predicts_the_same_with_its_averaged_weights() {
+    check("diffusion_policy.ckpt", "diffusion_policy.json");
+}
+
+#[test]
+fn a_checkpoint_cut_off_is_refused_by_name() {
+    let bytes = std::fs::read(golden("diffusion_policy.ckpt")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.ckpt");
+    for len in [0, 3, 100, bytes.len() / 2, bytes.len() - 30] {
+        std::fs::write(&path, &bytes[..len]).unwrap();
+        let message = refusal(&path);
+        assert!(message.contains("damaged.ckpt"), "{len} bytes: {message}");
+    }
 }
 
 /// A copy of a policy's folder whose `config.json` has `from` replaced by `to`.

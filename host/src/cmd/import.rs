@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 /// Turn a policy trained elsewhere into a float policy.
 ///
-/// Reads LeRobot diffusion policies without images. Example:
+/// Reads LeRobot diffusion policies without images and low-dimensional checkpoints of diffusion_policy. Examples:
 ///
 ///     pusht import outputs/train/checkpoints/last/pretrained_model --out policy.safetensors
+///     pusht import latest.ckpt --out policy.safetensors
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// Folder with config.json and model.safetensors.
+    /// Folder with config.json and model.safetensors, or a .ckpt file.
     path: PathBuf,
     /// Float policy to write.
     #[arg(long)]

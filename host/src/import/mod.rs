@@ -1,30 +1,48 @@
 //! Policies trained elsewhere, as our float policy.
 
+mod checkpoint;
 mod lerobot;
+mod pickle;
 
 use crate::float_engine::FloatPolicy;
 use crate::policy_file::{PolicyConfig, Tensors};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 
+/// How a zip archive, and so a PyTorch checkpoint, starts.
+const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
+
 /// Finds out what `path` is and reads it: a folder with a LeRobot diffusion policy (`config.json` and
-/// `model.safetensors`, the folder itself or its `pretrained_model`).
+/// `model.safetensors`, the folder itself or its `pretrained_model`), or a checkpoint of diffusion_policy (`.ckpt`).
 ///
 /// # Errors
 /// One line naming what can't be served: images, another kind of policy, a missing or misshapen tensor.
 pub fn read(path: &Path) -> Result<(PolicyConfig, Tensors)> {
+    let context = || format!("{}: can't import", path.display());
+    let (config, tensors) = read_any(path).with_context(context)?;
+    // What the engine accepts is written; nothing else is.
+    FloatPolicy::from_parts(config.clone(), &tensors).with_context(context)?;
+    Ok((config, tensors))
+}
+
+fn read_any(path: &Path) -> Result<(PolicyConfig, Tensors)> {
     let nested = path.join("pretrained_model");
     let folder = if nested.is_dir() { &nested } else { path };
-    if !folder.join("config.json").is_file() {
-        bail!(
-            "{}: not a LeRobot policy (a folder with config.json and model.safetensors)",
-            path.display()
-        );
+    if folder.join("config.json").is_file() {
+        return lerobot::read(folder);
     }
-    let (config, tensors) =
-        lerobot::read(folder).with_context(|| format!("{}: can't import", folder.display()))?;
-    // What the engine accepts is written; nothing else is.
-    FloatPolicy::from_parts(config.clone(), &tensors)
-        .with_context(|| format!("{}: can't import", folder.display()))?;
-    Ok((config, tensors))
+    if path.is_file() && starts_with(path, ZIP_MAGIC)? {
+        return checkpoint::read(path);
+    }
+    bail!(
+        "neither a LeRobot policy (a folder with config.json and model.safetensors) nor a PyTorch checkpoint"
+    )
+}
+
+fn starts_with(path: &Path, magic: &[u8]) -> Result<bool> {
+    use std::io::Read;
+    let mut start = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(magic.len() as u64).read_to_end(&mut start)?;
+    Ok(start == magic)
 }

@@ -240,3 +240,18 @@ fn render_writes_a_gif_of_an_episode() {
     assert!(pusht(&args, "").status.success());
     assert_eq!(&std::fs::read(&path).unwrap()[..6], b"GIF89a");
 }
+
+#[test]
+fn info_says_what_a_policy_is_of_either_kind() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    for (file, words) in [
+        ("pusht.safetensors", ["736322", "2985984", "pusht train"]),
+        ("pusht.ptm", ["Vertices", "10", "pusht train"]),
+    ] {
+        let output = pusht(&["info", models.join(file).to_str().unwrap()], "");
+        let text = String::from_utf8(output.stdout).unwrap();
+        for word in words {
+            assert!(text.contains(word), "{file}: no `{word}` in {text}");
+        }
+    }
+}

@@ -5,17 +5,17 @@ use std::path::PathBuf;
 
 /// Turn a policy trained elsewhere into a float policy.
 ///
-/// Reads LeRobot diffusion policies without images and low-dimensional checkpoints of diffusion_policy. Examples:
-///
-///     pusht import outputs/train/checkpoints/last/pretrained_model --out policy.safetensors
-///     pusht import latest.ckpt --out policy.safetensors
+/// Reads LeRobot diffusion policies without images and low-dimensional checkpoints of diffusion_policy.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Example: pusht import outputs/train/checkpoints/last/pretrained_model --out policy.safetensors\n         \
+                  pusht import latest.ckpt --out policy.safetensors"
+)]
 pub struct Args {
-    /// Folder with config.json and model.safetensors, or a .ckpt file.
+    /// Folder with config.json and model.safetensors, or a .ckpt file
     path: PathBuf,
-    /// Float policy to write.
-    #[arg(long)]
+    /// Float policy to write
+    #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
 

@@ -1,34 +1,58 @@
 //! `pusht info`.
 
+use crate::engine::{Engine, PolicyArgs};
 use crate::float_engine::FloatPolicy;
 use crate::policy_file::PolicyConfig;
+use pusht_core::quant::Model;
 use std::path::PathBuf;
 
-/// Print what a float policy is: sizes, parameters, work a pass, scheduler, provenance.
-///
-/// Example:
-///
-///     pusht info models/pusht.safetensors
+/// Print what a policy is: sizes, parameters, work a pass, scheduler, how it was made
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Example: pusht info models/pusht.safetensors")]
 pub struct Args {
-    /// Float policy.
+    /// Float policy (`.safetensors`) or integer model file (`.ptm`)
     file: PathBuf,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// If the file is not a usable float policy.
+/// If the file is not a usable policy.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let policy = FloatPolicy::load(&args.file)?;
-    for (name, value) in rows(policy.config(), &policy) {
+    let engine = Engine::load(&PolicyArgs {
+        policy: Some(args.file.clone()),
+        engine: None,
+    })?;
+    let rows = match &engine {
+        Engine::Int(model) => integer_rows(model),
+        Engine::Float(policy) => float_rows(policy.config(), policy),
+    };
+    for (name, value) in rows {
         println!("{name:<16}{value}");
     }
     Ok(())
 }
 
-fn rows(config: &PolicyConfig, policy: &FloatPolicy) -> Vec<(String, String)> {
+fn integer_rows(model: &Model<'_>) -> Vec<(String, String)> {
+    let observed = format!("{:?}, {} steps", model.observation(), model.n_obs_steps());
+    let (executed, horizon) = (model.n_action_steps(), model.horizon());
+    let actions = format!("{executed} executed of {horizon} predicted");
+    [
+        (
+            "arithmetic",
+            "integers: int8 weights, int16 activations".to_owned(),
+        ),
+        ("observation", observed),
+        ("actions", actions),
+        ("passes", model.n_passes().to_string()),
+        ("memory", format!("{} bytes a plan", model.memory_bytes())),
+        ("made", model.provenance().to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+fn float_rows(config: &PolicyConfig, policy: &FloatPolicy) -> Vec<(String, String)> {
     let (unet, scheduler) = (&config.unet, &config.scheduler);
     let network = policy.policy().unet();
     let film = match unet.cond_predict_scale {

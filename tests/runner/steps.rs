@@ -51,7 +51,11 @@ pub fn all() -> Vec<Step> {
         Step {
             name: "tests",
             purpose: "the tests of core, host and the golden data",
-            commands: || Ok(vec![cargo("test --workspace --no-fail-fast -- --show-output")]),
+            commands: || {
+                Ok(vec![cargo(
+                    "test --workspace --no-fail-fast -- --show-output",
+                )])
+            },
         },
         Step {
             name: "pymunk-bits",

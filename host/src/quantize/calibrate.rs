@@ -7,16 +7,14 @@ use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use pusht_core::Error;
 use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::episode::{self, MAX_EPISODE_STEPS};
 use pusht_core::noise::Noise;
 use pusht_core::observation::STATE_DIM;
 use pusht_core::quant::LANES;
-use pusht_core::receding_horizon::{Action, Planner, RecedingHorizon};
+use pusht_core::receding_horizon::{Action, Planner};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
-
-/// The time limit of an episode, control steps.
-const MAX_STEPS: usize = 300;
 
 /// The tensors of one plan in so many are kept.
 const PLANS_A_SAMPLE: usize = 5;
@@ -182,13 +180,7 @@ fn play_one(policy: &FloatPolicy, seed: u64) -> Result<Calibration> {
     };
     let start = StartState::from_seed(seed, Seeding::Legacy)?;
     let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)?;
-    let mut episode = RecedingHorizon::new(seed);
-    for _ in 0..MAX_STEPS {
-        let action = episode.act(&mut recorder, &env.state())?;
-        if env.step(action)?.terminated {
-            break;
-        }
-    }
+    episode::run(&mut env, &mut recorder, seed, MAX_EPISODE_STEPS, |_| ())?;
     Ok(recorder.calibration)
 }
 

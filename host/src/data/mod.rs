@@ -11,6 +11,9 @@ use std::path::Path;
 /// Values of an action: goal x, goal y of the agent (px).
 pub const ACTION_DIM: usize = 2;
 
+/// The array that says which episodes begin in the middle of a motion.
+const CONTINUES: &str = "meta/continues";
+
 /// A set of recorded episodes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Demonstrations {
@@ -25,6 +28,9 @@ pub struct Episode {
     pub states: Vec<[f64; STATE_DIM]>,
     /// Goal position of the agent (px).
     pub actions: Vec<[f64; ACTION_DIM]>,
+    /// Whether it begins in the middle of a motion, so that its first row is no start from rest. Nothing may then be
+    /// put before that row when windows are cut.
+    pub continues: bool,
 }
 
 impl Episode {
@@ -40,6 +46,7 @@ impl Episode {
         Self {
             states: self.states.iter().map(state).collect(),
             actions: self.actions.iter().copied().map(point).collect(),
+            continues: self.continues,
         }
     }
 }
@@ -47,7 +54,8 @@ impl Episode {
 impl Demonstrations {
     /// Reads the Zarr v2 arrays `data/state` (N, 5), `data/action` (N, 2), both `f32`, and
     /// `meta/episode_ends` (`i64`, first row after each episode) from a `.zarr` folder or from a zip
-    /// archive that holds one (the authors' `pusht.zip`).
+    /// archive that holds one (the authors' `pusht.zip`). `meta/continues` (`bool`, a value an episode) is ours; without
+    /// it no episode continues.
     ///
     /// # Errors
     /// One line naming the file, the array and what is wrong: missing, truncated, of another shape or
@@ -58,7 +66,14 @@ impl Demonstrations {
             let states: Vec<[f32; STATE_DIM]> = finite_rows(&store, "data/state")?;
             let actions: Vec<[f32; ACTION_DIM]> = finite_rows(&store, "data/action")?;
             let ends = zarr::read_1d::<i64>(&store, "meta/episode_ends")?;
-            split_episodes(&states, &actions, &ends)
+            let mut demonstrations = split_episodes(&states, &actions, &ends)?;
+            if zarr::contains(&store, CONTINUES)? {
+                mark_continuing(
+                    &mut demonstrations.episodes,
+                    &zarr::read_1d(&store, CONTINUES)?,
+                )?;
+            }
+            Ok(demonstrations)
         };
         read().with_context(|| format!("{}: not a demonstration dataset", path.display()))
     }
@@ -79,9 +94,26 @@ impl Demonstrations {
                     digest.update(&(*value as f32).to_le_bytes());
                 }
             }
+            if episode.continues {
+                digest.update(b"continues");
+            }
         }
         digest.finalize()
     }
+}
+
+/// Sets the episodes' flags.
+fn mark_continuing(episodes: &mut [Episode], flags: &[bool]) -> Result<()> {
+    ensure!(
+        flags.len() == episodes.len(),
+        "array {CONTINUES}: {} values for {} episodes",
+        flags.len(),
+        episodes.len()
+    );
+    for (episode, continues) in episodes.iter_mut().zip(flags) {
+        episode.continues = *continues;
+    }
+    Ok(())
 }
 
 /// An (N, `D`) array whose values are all finite.
@@ -128,6 +160,7 @@ fn split_episodes(
                 .iter()
                 .map(|a| a.map(f64::from))
                 .collect(),
+            continues: false,
         });
         start = stop;
     }

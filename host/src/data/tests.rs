@@ -204,6 +204,7 @@ fn a_mirrored_episode_moves_as_the_mirror_shows() {
     let recorded = replay(&Episode {
         states: vec![[190.0, 120.0, 240.0, 190.0, 0.3]],
         actions: (0..40).map(push).collect(),
+        continues: false,
     });
     let moved = recorded.states[0][2..]
         .iter()
@@ -215,6 +216,7 @@ fn a_mirrored_episode_moves_as_the_mirror_shows() {
     let replayed = replay(&Episode {
         states: mirrored.states[..1].to_vec(),
         actions: mirrored.actions.clone(),
+        continues: false,
     });
     for (shown, moved) in mirrored.states.iter().zip(&replayed.states) {
         for (index, (a, b)) in shown.iter().zip(moved).enumerate() {
@@ -239,5 +241,25 @@ fn replay(episode: &Episode) -> Episode {
     Episode {
         states,
         actions: episode.actions.clone(),
+        continues: episode.continues,
     }
+}
+
+#[test]
+fn episodes_that_continue_are_marked() {
+    let arrays = |flags: &[u8]| {
+        zarr_folder(&[
+            ("data/state", "<f4", &[2, 5], f32s(&[1.0; 10])),
+            ("data/action", "<f4", &[2, 2], f32s(&[2.0; 4])),
+            ("meta/episode_ends", "<i8", &[2], i64s(&[1, 2])),
+            ("meta/continues", "|b1", &[flags.len()], flags.to_vec()),
+        ])
+    };
+    let marked = Demonstrations::open(arrays(&[0, 1]).path()).unwrap();
+    let flags: Vec<bool> = marked.episodes.iter().map(|e| e.continues).collect();
+    assert_eq!(flags, [false, true]);
+    let unmarked = Demonstrations::open(arrays(&[0, 0]).path()).unwrap();
+    assert_ne!(marked.crc32(), unmarked.crc32());
+    let message = error_of(arrays(&[1]).path());
+    assert!(message.contains("meta/continues"), "{message}");
 }

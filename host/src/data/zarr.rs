@@ -53,9 +53,22 @@ pub fn open_store(path: &Path) -> Result<Store> {
 
 /// Whether a key belongs to an array that is read (the authors' archive also has images).
 fn is_wanted(key: &str) -> bool {
-    ["data/state/", "data/action/", "meta/episode_ends/"]
-        .iter()
-        .any(|array| key.starts_with(array))
+    let arrays = [
+        "data/state/",
+        "data/action/",
+        "meta/episode_ends/",
+        "meta/continues/",
+    ];
+    arrays.iter().any(|array| key.starts_with(array))
+}
+
+/// Whether there is an array `name`.
+///
+/// # Errors
+/// If the store can't be read.
+pub fn contains(store: &Store, name: &str) -> Result<bool> {
+    let key = StoreKey::new(format!("{name}/.zarray"))?;
+    Ok(store.size_key(&key)?.is_some())
 }
 
 /// An (N, `D`) array, a row an element.

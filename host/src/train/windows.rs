@@ -158,7 +158,7 @@ impl Windows {
                 true => &mut validation,
                 false => &mut train,
             };
-            split.extend(windows_of(index, episode.states.len(), shape));
+            split.extend(windows_of(index, episode, shape));
         }
         ensure!(!train.is_empty(), "no episode is long enough for a window");
         let episodes = (episodes.iter().zip(&observations))
@@ -219,13 +219,23 @@ impl Windows {
     }
 }
 
-/// The windows of an episode of `n_steps`: the first starts `To - 1` steps before it, the last ends `Ta - 1`
-/// steps behind it.
-fn windows_of(episode: usize, n_steps: usize, shape: WindowShape) -> impl Iterator<Item = Window> {
-    let first = 1 - shape.n_obs_steps as isize;
+/// The windows of episode number `index`: the first starts `To - 1` steps before it, or at its first step if it
+/// continues a motion; the last ends `Ta - 1` steps behind it.
+fn windows_of(
+    index: usize,
+    episode: &Episode,
+    shape: WindowShape,
+) -> impl Iterator<Item = Window> + use<> {
+    let first = match episode.continues {
+        true => 0,
+        false => 1 - shape.n_obs_steps as isize,
+    };
     let behind = shape.n_action_steps as isize - 1;
-    let last = n_steps as isize - shape.horizon as isize + behind;
-    (first..=last).map(move |start| Window { episode, start })
+    let last = episode.states.len() as isize - shape.horizon as isize + behind;
+    (first..=last).map(move |start| Window {
+        episode: index,
+        start,
+    })
 }
 
 /// The observation of every step of an episode, row-major.

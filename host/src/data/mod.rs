@@ -61,7 +61,7 @@ impl Demonstrations {
     /// One line naming the file, the array and what is wrong: missing, truncated, of another shape or
     /// type, not finite, episodes that do not follow each other.
     pub fn open(path: &Path) -> Result<Self> {
-        let read = || {
+        let read = || -> Result<Self> {
             let store = zarr::open_store(path)?;
             let states: Vec<[f32; STATE_DIM]> = finite_rows(&store, "data/state")?;
             let actions: Vec<[f32; ACTION_DIM]> = finite_rows(&store, "data/action")?;

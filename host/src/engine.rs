@@ -2,7 +2,7 @@
 
 use crate::float_engine::FloatPolicy;
 use crate::{console, policy_file, quantize, shipped};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use pusht_core::quant::{IntPolicy, MAGIC, Model, Scratch};
 use pusht_core::receding_horizon::Planner;
 use std::path::PathBuf;
@@ -25,6 +25,9 @@ pub struct PolicyArgs {
     /// Arithmetic [default: what the policy file is for; int for the shipped policy]
     #[arg(long, value_enum)]
     pub engine: Option<EngineKind>,
+    /// Actions of each plan to execute before the next one [default: what the policy file says]
+    #[arg(long, value_name = "N")]
+    pub n_action_steps: Option<usize>,
 }
 
 /// A loaded policy, shared by all threads.
@@ -41,6 +44,14 @@ impl Engine {
     /// # Errors
     /// If the file can't be read, is damaged, or is not for the engine that was asked for.
     pub fn load(args: &PolicyArgs) -> Result<Self> {
+        let engine = Self::of_file(args)?;
+        match args.n_action_steps {
+            Some(n) => engine.with_action_steps(n),
+            None => Ok(engine),
+        }
+    }
+
+    fn of_file(args: &PolicyArgs) -> Result<Self> {
         let Some(path) = &args.policy else {
             let bytes = match args.engine {
                 Some(EngineKind::Float) => shipped::FLOAT_POLICY,
@@ -75,6 +86,28 @@ impl Engine {
         }
     }
 
+    /// The policy with another number of actions to execute before the next plan.
+    ///
+    /// # Errors
+    /// If a plan has fewer.
+    pub fn with_action_steps(self, n_action_steps: usize) -> Result<Self> {
+        let most = self.horizon() + 1 - self.with_planner(|planner| planner.n_obs_steps());
+        ensure!(
+            (1..=most).contains(&n_action_steps),
+            "--n-action-steps {n_action_steps} is not 1 to {most}, as many as a plan has"
+        );
+        Ok(match self {
+            Self::Int(mut model) => {
+                model.set_n_action_steps(n_action_steps)?;
+                Self::Int(model)
+            }
+            Self::Float(mut policy) => {
+                policy.set_n_action_steps(n_action_steps)?;
+                Self::Float(policy)
+            }
+        })
+    }
+
     /// The policy that `args` name with another number of passes of the network in a plan. The shipped integer policy
     /// is then quantised anew from its float twin.
     ///
@@ -97,6 +130,7 @@ impl Engine {
                     );
                 }
                 let (mut config, tensors) = policy_file::parse(shipped::FLOAT_POLICY)?;
+                config.n_action_steps = model.n_action_steps();
                 config.num_inference_steps = passes;
                 let twin = FloatPolicy::from_parts(config, &tensors)?;
                 let seeds = console::parse_seeds(quantize::CALIBRATION_SEEDS)?;

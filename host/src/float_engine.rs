@@ -1,6 +1,6 @@
 //! The float policy as a planner: a file in, actions out. The oracle of the integer engine.
 
-use crate::policy_file::{self, PolicyConfig, SchedulerKind, Tensors};
+use crate::policy_file::{self, ActionFrame, PolicyConfig, SchedulerKind, Tensors};
 use anyhow::{Context, Result, bail, ensure};
 use pusht_core::Error;
 use pusht_core::noise::{Noise, NoiseSource};
@@ -105,6 +105,16 @@ impl FloatPolicy {
         Ok(())
     }
 
+    /// Changes the number of actions to execute before the next plan.
+    ///
+    /// # Errors
+    /// If they reach past the horizon.
+    pub fn set_n_action_steps(&mut self, n_action_steps: usize) -> Result<()> {
+        self.policy.set_n_action_steps(n_action_steps)?;
+        self.config.n_action_steps = n_action_steps;
+        Ok(())
+    }
+
     /// Plans the whole horizon for a batch: `states` holds a window for each plan, `noise` fills the initial samples
     /// (B x Tp x 2) and what the scheduler draws after them. Returns B x Tp actions, px; those to execute are
     /// `policy().options().action_steps()` of each plan. `observer` sees every sub-module's output in every pass.
@@ -137,7 +147,15 @@ impl FloatPolicy {
             .predict_action(&obs, noise, prediction, room, observer)
             .map_err(refusal)?;
         let pairs = action_pred.as_chunks::<2>().0;
-        Ok(pairs.iter().map(|xy| xy.map(f64::from)).collect())
+        let mut actions: Vec<Action> = pairs.iter().map(|xy| xy.map(f64::from)).collect();
+        if self.config.action_frame == ActionFrame::Agent {
+            for (plan, window) in actions.chunks_exact_mut(options.horizon).zip(states) {
+                let [agent_x, agent_y, ..] = window[options.n_obs_steps - 1];
+                plan.iter_mut()
+                    .for_each(|[x, y]| (*x, *y) = (*x + agent_x, *y + agent_y));
+            }
+        }
+        Ok(actions)
     }
 
     fn observe_window(&self, window: States<'_>, obs: &mut Vec<f32>) -> Result<(), Error> {
@@ -296,6 +314,16 @@ pub fn scheduler_config(config: &policy_file::SchedulerConfig) -> Result<Schedul
         set_alpha_to_one: config.set_alpha_to_one,
         ..SchedulerConfig::default()
     })
+}
+
+/// The steps of the forward process that a plan of `passes` passes visits, first to last.
+///
+/// # Errors
+/// If the scheduler is refused or has fewer steps.
+pub fn timesteps(config: &policy_file::SchedulerConfig, passes: usize) -> Result<Vec<usize>> {
+    let mut scheduler = scheduler(config)?;
+    scheduler.set_timesteps(passes)?;
+    Ok(scheduler.timesteps().to_vec())
 }
 
 fn scheduler(

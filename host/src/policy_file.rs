@@ -45,9 +45,31 @@ pub struct PolicyConfig {
     pub scheduler: SchedulerConfig,
     /// Passes of the network in a plan.
     pub num_inference_steps: usize,
+    /// From where actions are counted.
+    #[serde(default, skip_serializing_if = "ActionFrame::is_window")]
+    pub action_frame: ActionFrame,
     /// How the weights were made: command, data, seed, commit.
     #[serde(default)]
     pub provenance: BTreeMap<String, String>,
+}
+
+/// From where the actions that the network predicts are counted. The policy answers with positions in the window either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionFrame {
+    /// The window's corner: positions, as in diffusion_policy.
+    #[default]
+    Window,
+    /// Where the agent is in the newest observation: ways to go, which spread much less, so that the same error of the network is
+    /// fewer pixels (the relative trajectories of UMI, arXiv 2402.10329).
+    Agent,
+}
+
+impl ActionFrame {
+    /// Whether actions are positions in the window.
+    pub fn is_window(&self) -> bool {
+        *self == Self::Window
+    }
 }
 
 /// [`ObservationKind`] in a file.
@@ -265,6 +287,7 @@ mod tests {
             },
             scheduler: SchedulerConfig::default(),
             num_inference_steps: 10,
+            action_frame: ActionFrame::Window,
             provenance: BTreeMap::from([("seed".into(), "0".into())]),
         }
     }

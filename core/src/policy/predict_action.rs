@@ -183,6 +183,20 @@ impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPo
         Ok(())
     }
 
+    /// Changes the number of actions that are executed.
+    ///
+    /// # Errors
+    /// [`PolicyError::Options`] if they reach past the horizon; the policy is then as before.
+    pub fn set_n_action_steps(&mut self, n_action_steps: usize) -> Result<(), PolicyError> {
+        let options = PolicyOptions {
+            n_action_steps,
+            ..self.options
+        };
+        options.check(self.unet.config())?;
+        self.options = options;
+        Ok(())
+    }
+
     /// Values of scratch that [`Self::predict_action`] needs for `batch` plans.
     pub fn scratch_len(&self, batch: usize) -> usize {
         let (length, config) = (self.options.trajectory_len(), self.unet.config());

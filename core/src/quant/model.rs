@@ -61,6 +61,22 @@ impl<'a> Model<'a> {
         self.settings.n_action_steps
     }
 
+    /// Executes another number of actions before the next plan.
+    ///
+    /// # Errors
+    /// [`ModelError::OutOfRange`] if they are none or reach past the horizon.
+    pub fn set_n_action_steps(&mut self, n_action_steps: usize) -> Result<(), ModelError> {
+        let most = self.settings.horizon + 1 - self.settings.n_obs_steps;
+        if !(1..=most).contains(&n_action_steps) {
+            return Err(ModelError::OutOfRange {
+                what: "action steps",
+                at: 0,
+            });
+        }
+        self.settings.n_action_steps = n_action_steps;
+        Ok(())
+    }
+
     /// Passes of the network in a plan.
     pub fn n_passes(&self) -> usize {
         self.passes.len() / Pass::SIZE

@@ -2,7 +2,7 @@
 
 use crate::console;
 use crate::engine::{Engine, EngineKind, PolicyArgs};
-use crate::evaluate::{TimedEvaluation, evaluate};
+use crate::evaluate::{Evaluation, TimedEvaluation, evaluate};
 use crate::policy_file::write_whole;
 use anyhow::Result;
 use clap::builder::RangedU64ValueParser;
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 ///
 /// Prints the mean over episodes of the largest reward (the published score) and of the largest coverage, the
 /// success rate (coverage above 0.95 within 300 steps) with its 95 % confidence interval (Wilson), and the time
-/// a plan takes. A seed names both the start state and the policy's noise.
+/// a plan takes, and the seeds of the episodes that failed, which `pusht render --seed` shows. A seed names both the start state and the policy's noise.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: pusht eval --engine float --seeds 100000..100050 --json scores.json"
@@ -102,9 +102,28 @@ pub fn print_scores(engine: &Engine, timed: &TimedEvaluation) {
         "success rate",
         100.0 * scores.success_rate,
     );
+    print_failures(scores);
     let milliseconds = 1e3 * timed.planning.as_secs_f64() / f64::from(timed.plans.max(1));
     println!(
         "{:<20} {milliseconds:.2} ms  (mean of {} plans)",
         "time a plan", timed.plans
     );
+}
+
+/// The seeds of the episodes that missed the goal, those that came nearest first.
+fn print_failures(scores: &Evaluation) {
+    const SHOWN: usize = 8;
+    let mut failures: Vec<_> = scores.episodes.iter().filter(|e| !e.success).collect();
+    if failures.is_empty() {
+        return;
+    }
+    failures.sort_by(|a, b| b.max_coverage.total_cmp(&a.max_coverage));
+    let shown: Vec<String> = (failures.iter().take(SHOWN))
+        .map(|e| format!("{} ({:.3})", e.seed, e.max_coverage))
+        .collect();
+    let more = match failures.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        n => format!(" and {n} more, see --json"),
+    };
+    println!("{:<20} {}{more}", "failed (coverage)", shown.join(", "));
 }

@@ -21,7 +21,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let engine = Engine::load(&PolicyArgs {
         policy: Some(args.file.clone()),
-        engine: None,
+        ..PolicyArgs::default()
     })?;
     let rows = match &engine {
         Engine::Int(model) => integer_rows(model),

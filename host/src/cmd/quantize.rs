@@ -28,6 +28,9 @@ pub struct Args {
     /// Passes of the network in a plan; the float policy's own number if absent.
     #[arg(long, value_name = "N")]
     passes: Option<usize>,
+    /// Actions to execute before the next plan; the float policy's own number if absent.
+    #[arg(long, value_name = "N")]
+    n_action_steps: Option<usize>,
     /// The sampler; the float policy's own if absent.
     #[arg(long, value_enum)]
     scheduler: Option<SchedulerKind>,
@@ -47,6 +50,7 @@ pub fn run(args: &Args) -> Result<()> {
     let (mut config, tensors) = policy_file::load(&args.policy)?;
     config.scheduler.kind = args.scheduler.unwrap_or(config.scheduler.kind);
     config.num_inference_steps = args.passes.unwrap_or(config.num_inference_steps);
+    config.n_action_steps = args.n_action_steps.unwrap_or(config.n_action_steps);
     let policy = FloatPolicy::from_parts(config, &tensors)
         .with_context(|| format!("{}: not a usable policy", args.policy.display()))?;
 

@@ -2,7 +2,8 @@
 
 use super::pickle::{Id, Object, Pickle};
 use crate::policy_file::{
-    Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Tensor, Tensors, UnetConfig,
+    ActionFrame, Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Tensor, Tensors,
+    UnetConfig,
 };
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
@@ -267,6 +268,7 @@ fn policy_config(cfg: Node<'_>) -> Result<PolicyConfig> {
         unet: unet(policy.child("model")?, n_obs_steps * obs_dim)?,
         num_inference_steps: policy.int_or("num_inference_steps", scheduler.num_train_timesteps)?,
         scheduler,
+        action_frame: ActionFrame::Window,
         provenance: BTreeMap::from([("imported from".into(), "diffusion_policy".into())]),
     })
 }

@@ -2,7 +2,8 @@
 //! normalisation statistics in `policy_{pre,post}processor*.safetensors`.
 
 use crate::policy_file::{
-    Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Tensor, Tensors, UnetConfig,
+    ActionFrame, Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Tensor, Tensors,
+    UnetConfig,
 };
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, SafeTensors};
@@ -254,6 +255,7 @@ impl Config {
                 timestep_spacing: "leading".into(),
             },
             num_inference_steps: self.num_inference_steps.unwrap_or(self.num_train_timesteps),
+            action_frame: ActionFrame::Window,
             provenance: BTreeMap::from([("imported from".into(), "LeRobot".into())]),
         })
     }

@@ -25,8 +25,8 @@ const N_KEPT: usize = 2;
 pub struct Header {
     /// Steps done.
     pub step: u64,
-    /// CRC-32 of the demonstrations.
-    pub data_crc32: u32,
+    /// CRC-32 of each set of demonstrations.
+    pub data_crc32: Vec<u32>,
     /// The run's settings.
     pub settings: Settings,
 }

@@ -134,7 +134,7 @@ impl Learner {
         state
     }
 
-    /// Mean squared error of the predicted noise (DDPM, arXiv 2006.11239, equation 14).
+    /// Mean squared error of the prediction (DDPM, arXiv 2006.11239, equation 14).
     fn loss(&self, unet: &Unet, batch: &NoisyBatch, device: &Device) -> Tensor<1> {
         let n_samples = batch.timesteps.len();
         let UnetConfig {
@@ -156,7 +156,7 @@ impl Learner {
             tensor(&embedding, [n_samples, embed_dim], device),
             tensor(&batch.global_cond, [n_samples, global_cond_dim], device),
         );
-        let error = predicted.swap_dims(0, 1) - tensor(&batch.noise, sequence, device);
+        let error = predicted.swap_dims(0, 1) - tensor(&batch.target, sequence, device);
         (error.clone() * error).mean()
     }
 

@@ -1,14 +1,17 @@
 //! Training a float policy on demonstrations. The only folder that names the training framework.
 //!
 //! ```text
-//! data::Demonstrations -> windows: observe, normalise, cut -> diffusion: add noise -> unet: predict it
-//!   -> learner: loss, gradient, AdamW, moving average -> checkpoint, policy_file; trainer: step after step
+//! data::Demonstrations -> windows: observe, cut, normalise -> mixture: which ones -> diffusion: add noise
+//!   -> unet: predict it -> learner: loss, gradient, AdamW, moving average -> checkpoint, policy_file; trainer: step after step
 //! ```
 
 pub mod checkpoint;
 pub mod diffusion;
 pub mod learner;
+pub mod mixture;
+pub mod normalizer;
 pub mod parameters;
+mod picture;
 pub mod random;
 pub mod report;
 pub mod trainer;

@@ -2,6 +2,7 @@
 
 use super::random;
 use crate::policy_file::{Tensor, Tensors, UnetConfig};
+use anyhow::{Context, Result, ensure};
 use rand::RngExt;
 
 /// Prefix of the U-Net's tensors in a policy file.
@@ -170,6 +171,28 @@ impl Layout {
             )
         });
         tensors.collect()
+    }
+
+    /// The flat vector of a policy's tensors: what [`to_tensors`](Self::to_tensors) made of it.
+    ///
+    /// # Errors
+    /// If one is missing or of another shape.
+    pub fn from_tensors(&self, tensors: &Tensors) -> Result<Vec<f32>> {
+        let mut flat = Vec::with_capacity(self.n_values());
+        for parameter in &self.parameters {
+            let name = format!("{MODEL_PREFIX}{}", parameter.name);
+            let tensor = tensors
+                .get(&name)
+                .with_context(|| format!("no tensor {name}"))?;
+            let expected = parameter.torch_shape();
+            ensure!(
+                tensor.shape == expected,
+                "tensor {name} has the shape {:?}, not {expected:?}",
+                tensor.shape
+            );
+            flat.extend(parameter.torch_indices().map(|index| tensor.data[index]));
+        }
+        Ok(flat)
     }
 
     fn push(&mut self, name: String, kind: Kind, init: Init) {

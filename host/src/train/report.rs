@@ -1,5 +1,7 @@
 //! What a run tells while it goes: a table of losses and its progress.
 
+use super::picture;
+use crate::evaluate::Evaluation;
 use crate::policy_file;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
@@ -19,7 +21,7 @@ impl Log {
     /// # Errors
     /// If the file can't be read or written.
     pub fn open(path: &Path, step: u64) -> Result<Self> {
-        const HEADER: &str = "step,learning_rate,loss,validation_loss";
+        const HEADER: &str = "step,learning_rate,loss,validation_loss,mean_max_reward,mean_max_coverage,success_rate";
         let old = match step {
             0 => String::new(),
             _ => std::fs::read_to_string(path)
@@ -50,18 +52,43 @@ impl Log {
     ///
     /// # Errors
     /// If the file can't be written.
-    pub fn row(
-        &mut self,
-        step: u64,
-        learning_rate: f64,
-        loss: f64,
-        validation_loss: Option<f32>,
-    ) -> Result<()> {
+    pub fn add(&mut self, row: &Row) -> Result<()> {
         let context = || format!("{}: can't write", self.path.display());
-        let row = (step, learning_rate, loss, validation_loss);
-        self.writer.serialize(row).with_context(context)?;
+        let scores = row.scores.as_ref();
+        let cells = (
+            (row.step, row.learning_rate, row.loss, row.validation_loss),
+            scores.map(|s| s.mean_max_reward),
+            scores.map(|s| s.mean_max_coverage),
+            scores.map(|s| s.success_rate),
+        );
+        self.writer.serialize(cells).with_context(context)?;
         self.writer.flush().with_context(context)
     }
+
+    /// Draws the table so far.
+    ///
+    /// # Errors
+    /// If it can't be read or the picture can't be written.
+    pub fn draw(&self, to: &Path) -> Result<()> {
+        let table = std::fs::read_to_string(&self.path)
+            .with_context(|| format!("{}: can't read", self.path.display()))?;
+        policy_file::write_whole(to, picture::draw(&table)?.as_bytes())
+    }
+}
+
+/// What the table says of a step.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Steps done.
+    pub step: u64,
+    /// The learning rate of the last one.
+    pub learning_rate: f64,
+    /// Mean loss of the steps since the row before.
+    pub loss: f64,
+    /// Loss of the moving average on the held-out episodes, if there are any.
+    pub validation_loss: Option<f32>,
+    /// How the moving average plays, if it was evaluated.
+    pub scores: Option<Evaluation>,
 }
 
 /// A bar on a terminal, lines elsewhere.
@@ -94,15 +121,23 @@ impl Progress {
         self.bar.set_position(step);
     }
 
-    /// Shows the losses at `step`.
-    pub fn report(&self, step: u64, loss: f64, validation_loss: Option<f32>) {
+    /// Shows a row of the table.
+    pub fn report(&self, row: &Row) {
+        let Row { step, loss, .. } = row;
         let validation =
-            validation_loss.map_or(String::new(), |loss| format!(", held out {loss:.4}"));
-        let message = format!("loss {loss:.4}{validation}");
+            (row.validation_loss).map_or(String::new(), |loss| format!(", held out {loss:.4}"));
+        let scores = row.scores.as_ref().map_or(String::new(), |scores| {
+            let percent = 100.0 * scores.success_rate;
+            format!(
+                ", reward {:.3}, success {percent:.0} %",
+                scores.mean_max_reward
+            )
+        });
+        let message = format!("loss {loss:.4}{validation}{scores}");
         self.bar.set_message(message.clone());
         if !std::io::stderr().is_terminal() {
             let per_step_s = self.start.elapsed().as_secs_f64() / (step - self.first_step) as f64;
-            let left_min = per_step_s * (self.bar.length().unwrap_or(step) - step) as f64 / 60.0;
+            let left_min = per_step_s * (self.bar.length().unwrap_or(*step) - step) as f64 / 60.0;
             let line =
                 format!("step {step}: {message}, {per_step_s:.3} s a step, {left_min:.0} min left");
             // A closed standard error is no reason to stop.

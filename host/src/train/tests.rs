@@ -1,16 +1,16 @@
 //! Against diffusion_policy's own code (`tests/golden/train/generate.py`), and what a run must hold to.
 
 use super::checkpoint::{self, Header};
-use super::diffusion::{self, NoisyBatch};
+use super::diffusion::{self, ForwardProcess, NoisyBatch, TrainTimesteps};
 use super::learner::{Learner, State};
+use super::mixture::{Mixture, Order};
 use super::parameters::Layout;
 use super::trainer::{Settings, Trainer};
 use super::unet::{Unet, step_embedding, values_of};
-use super::windows::{Order, Split, WindowShape, Windows};
+use super::windows::{Batch, Split, WindowOptions, Windows};
 use crate::data::{Demonstrations, Episode};
-use crate::policy_file::{Observation, SchedulerConfig, UnetConfig};
+use crate::policy_file::{ActionFrame, Observation, SchedulerConfig, UnetConfig};
 use burn::tensor::{Device, Tensor, TensorData};
-use pusht_core::observation::ObservationKind;
 use safetensors::SafeTensors;
 
 #[path = "../../../tests/tolerances.rs"]
@@ -70,7 +70,7 @@ fn golden_batch(file: &SafeTensors) -> NoisyBatch {
     NoisyBatch {
         sample: golden_tensor(file, "sample"),
         timesteps: TIMESTEPS.to_vec(),
-        noise: golden_tensor(file, "noise"),
+        target: golden_tensor(file, "noise"),
         global_cond: golden_tensor(file, "global_cond"),
     }
 }
@@ -243,13 +243,7 @@ fn windows_are_padded_and_normalised_as_diffusion_policy_does() {
     let demonstrations = Demonstrations {
         episodes: episodes.collect(),
     };
-    let shape = WindowShape {
-        n_obs_steps: 2,
-        horizon: 16,
-        n_action_steps: 8,
-    };
-    let windows =
-        Windows::new(&demonstrations, ObservationKind::State, shape, false, 0, 0).unwrap();
+    let windows = Windows::new(&[demonstrations], window_options(0), None).unwrap();
     let samples = golden["samples"].as_array().unwrap();
     assert_eq!(windows.len(Split::Train), samples.len());
     let f64s = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
@@ -262,6 +256,20 @@ fn windows_are_padded_and_normalised_as_diffusion_policy_does() {
             let expected = numbers(&sample[name]);
             assert_near(name, &f64s(got), &expected, tolerances::NORMALIZED_ABS);
         }
+    }
+}
+
+/// Windows of 16 actions of which 8 are executed.
+fn window_options(validation_episodes: usize) -> WindowOptions {
+    WindowOptions {
+        observation: Observation::State,
+        n_obs_steps: 2,
+        horizon: 16,
+        n_action_steps: 8,
+        action_frame: ActionFrame::Window,
+        mirror: false,
+        validation_episodes,
+        seed: 1,
     }
 }
 
@@ -291,6 +299,7 @@ fn settings(steps: u64) -> Settings {
     Settings {
         steps,
         batch: 16,
+        shares: Vec::new(),
         seed: 3,
         observation: Observation::State,
         learning_rate: 3e-3,
@@ -301,11 +310,15 @@ fn settings(steps: u64) -> Settings {
         n_obs_steps: 2,
         horizon: 16,
         n_action_steps: 8,
+        action_frame: ActionFrame::Window,
         unet: UnetConfig {
             global_cond_dim: 10,
             ..golden_unet()
         },
         scheduler: SchedulerConfig::default(),
+        num_inference_steps: 10,
+        train_timesteps: TrainTimesteps::All,
+        init_crc32: None,
     }
 }
 
@@ -321,22 +334,22 @@ fn bits(state: &State) -> Vec<u32> {
 
 #[test]
 fn a_run_resumed_from_a_checkpoint_is_bit_for_bit_the_run_in_one_go() {
-    let demonstrations = circles(4);
-    let mut straight = Trainer::new(settings(12), &demonstrations, None).unwrap();
+    let demonstrations = [circles(4)];
+    let mut straight = Trainer::new(settings(12), &demonstrations, None, None).unwrap();
     (0..12).for_each(|_| _ = straight.advance());
 
-    let mut first_half = Trainer::new(settings(12), &demonstrations, None).unwrap();
+    let mut first_half = Trainer::new(settings(12), &demonstrations, None, None).unwrap();
     (0..6).for_each(|_| _ = first_half.advance());
     let folder = tempfile::tempdir().unwrap();
     let header = Header {
         step: first_half.step(),
-        data_crc32: demonstrations.crc32(),
+        data_crc32: vec![demonstrations[0].crc32()],
         settings: settings(12),
     };
     checkpoint::save(folder.path(), &header, &first_half.state()).unwrap();
     let (read, state) = checkpoint::load_newest(folder.path()).unwrap().unwrap();
     assert_eq!(read, header);
-    let mut second_half = Trainer::new(read.settings, &demonstrations, Some(state)).unwrap();
+    let mut second_half = Trainer::new(read.settings, &demonstrations, None, Some(state)).unwrap();
     (0..6).for_each(|_| _ = second_half.advance());
 
     assert_eq!(second_half.step(), 12);
@@ -346,13 +359,13 @@ fn a_run_resumed_from_a_checkpoint_is_bit_for_bit_the_run_in_one_go() {
 
 #[test]
 fn another_seed_makes_another_run() {
-    let demonstrations = circles(4);
+    let demonstrations = [circles(4)];
     let run = |seed| {
         let settings = Settings {
             seed,
             ..settings(12)
         };
-        let mut trainer = Trainer::new(settings, &demonstrations, None).unwrap();
+        let mut trainer = Trainer::new(settings, &demonstrations, None, None).unwrap();
         (0..3).for_each(|_| _ = trainer.advance());
         bits(&trainer.state())
     };
@@ -362,7 +375,7 @@ fn another_seed_makes_another_run() {
 
 #[test]
 fn the_loss_falls_on_a_tiny_set() {
-    let mut trainer = Trainer::new(settings(300), &circles(4), None).unwrap();
+    let mut trainer = Trainer::new(settings(300), &[circles(4)], None, None).unwrap();
     let losses: Vec<f32> = (0..300).map(|_| trainer.advance()).collect();
     let mean = |part: &[f32]| part.iter().sum::<f32>() / part.len() as f32;
     let (first, last) = (mean(&losses[..10]), mean(&losses[250..]));
@@ -387,14 +400,8 @@ fn every_epoch_visits_every_window_once_in_another_order() {
 
 #[test]
 fn held_out_episodes_are_never_trained_on() {
-    let demonstrations = circles(6);
-    let shape = WindowShape {
-        n_obs_steps: 2,
-        horizon: 16,
-        n_action_steps: 8,
-    };
-    let windows =
-        Windows::new(&demonstrations, ObservationKind::State, shape, false, 2, 1).unwrap();
+    let demonstrations = [circles(6)];
+    let windows = Windows::new(&demonstrations, window_options(2), None).unwrap();
     // The block's x, the third observed value, tells the episodes apart.
     let episodes_of = |split| {
         let batch = windows.batch(split, 0..windows.len(split));
@@ -410,5 +417,106 @@ fn held_out_episodes_are_never_trained_on() {
     let (train, validation) = (episodes_of(Split::Train), episodes_of(Split::Validation));
     assert_eq!((train.len(), validation.len()), (4, 2));
     assert!(train.iter().all(|episode| !validation.contains(episode)));
-    assert!(Windows::new(&demonstrations, ObservationKind::State, shape, false, 6, 1).is_err());
+    assert!(Windows::new(&demonstrations, window_options(6), None).is_err());
+}
+
+#[test]
+fn every_set_has_its_share_of_every_batch_and_loses_no_window() {
+    let mut mixture = Mixture::new(3, &[0..50, 50..60], &[0.8, 0.2]);
+    let mut seen = vec![0; 60];
+    for step in 0..100 {
+        let windows = mixture.windows(step * 16..(step + 1) * 16);
+        assert_eq!(windows.len(), 16);
+        let of_second = windows.iter().filter(|window| **window >= 50).count();
+        assert!((2..=4).contains(&of_second), "{of_second} of 16");
+        windows.iter().for_each(|window| seen[*window] += 1);
+    }
+    // 1280 and 320 samples: no window of a set more than once more often than another.
+    for (set, mean) in [(&seen[..50], 25), (&seen[50..], 32)] {
+        assert!(set.iter().all(|n| (mean..=mean + 1).contains(n)), "{set:?}");
+    }
+    let mut again = Mixture::new(3, &[0..50, 50..60], &[0.8, 0.2]);
+    assert_eq!(again.windows(160..176), mixture.windows(160..176));
+}
+
+#[test]
+fn actions_of_the_agents_frame_are_ways_from_the_newest_observation() {
+    let demonstrations = [circles(1)];
+    let windows_of = |action_frame| {
+        let options = WindowOptions {
+            action_frame,
+            ..window_options(0)
+        };
+        Windows::new(&demonstrations, options, None).unwrap()
+    };
+    let raw = |windows: &Windows, index: usize| -> Vec<f32> {
+        let batch = windows.batch(Split::Train, std::iter::once(index));
+        let normalizer = &windows.normalizers().action;
+        let columns = batch.actions.iter().enumerate();
+        (columns.map(|(at, v)| (v - normalizer.offset[at % 2]) / normalizer.scale[at % 2]))
+            .collect()
+    };
+    let (absolute, relative) = (
+        windows_of(ActionFrame::Window),
+        windows_of(ActionFrame::Agent),
+    );
+    // Window 5 begins at row 4, and row 5 is the newest that is observed.
+    let [agent_x, agent_y, ..] = demonstrations[0].episodes[0].states[5].map(|v| v as f32);
+    for (there, way) in raw(&absolute, 5).chunks(2).zip(raw(&relative, 5).chunks(2)) {
+        assert!(
+            (there[0] - agent_x - way[0]).abs() < 1e-3,
+            "{there:?} {way:?}"
+        );
+        assert!(
+            (there[1] - agent_y - way[1]).abs() < 1e-3,
+            "{there:?} {way:?}"
+        );
+    }
+}
+
+#[test]
+fn nothing_is_put_before_an_episode_that_continues() {
+    let mut demonstrations = [circles(2)];
+    let count = |sets: &[Demonstrations]| {
+        Windows::new(sets, window_options(0), None)
+            .unwrap()
+            .len(Split::Train)
+    };
+    let padded = count(&demonstrations);
+    demonstrations[0].episodes[1].continues = true;
+    assert_eq!(count(&demonstrations), padded - 1);
+}
+
+#[test]
+fn targets_are_what_the_scheduler_takes_for_its_prediction_type() {
+    let batch = || Batch {
+        actions: vec![0.5, -0.25, 0.75, 0.125],
+        global_cond: vec![0.0],
+    };
+    let process = |prediction_type: &str, which| {
+        let scheduler = SchedulerConfig {
+            prediction_type: prediction_type.into(),
+            timestep_spacing: "trailing".into(),
+            ..SchedulerConfig::default()
+        };
+        ForwardProcess::new(&scheduler, 2, which).unwrap()
+    };
+    let noised =
+        |prediction_type, which| process(prediction_type, which).add_noise(batch(), 1, 2, 1);
+    let noise = noised("epsilon", TrainTimesteps::All);
+    let clean = noised("sample", TrainTimesteps::All);
+    let velocity = noised("v_prediction", TrainTimesteps::All);
+    assert_eq!(clean.target, batch().actions);
+    let alpha_bar = diffusion::alphas_cumprod(100)[noise.timesteps[0]];
+    for at in 0..4 {
+        let (signal, spread) = (alpha_bar.sqrt() as f32, (1.0 - alpha_bar).sqrt() as f32);
+        let (x_0, epsilon) = (batch().actions[at], noise.target[at]);
+        assert!((noise.sample[at] - signal * x_0 - spread * epsilon).abs() < 1e-6);
+        assert!((velocity.target[at] - signal * epsilon + spread * x_0).abs() < 1e-6);
+    }
+    for index in 0..20 {
+        let process = process("sample", TrainTimesteps::Visited);
+        let timesteps = process.add_noise(batch(), 1, index, 1).timesteps;
+        assert!([[99], [49]].contains(&[timesteps[0]]), "{timesteps:?}");
+    }
 }

@@ -1,12 +1,14 @@
 //! A whole run: which batch at which learning rate in which step.
 
-use super::diffusion::{self, NoisyBatch};
+use super::diffusion::{self, ForwardProcess, NoisyBatch, TrainTimesteps};
 use super::learner::{Learner, State};
+use super::mixture::Mixture;
+use super::normalizer::Normalizers;
 use super::parameters::Layout;
-use super::windows::{Order, Split, WindowShape, Windows};
+use super::windows::{Split, WindowOptions, Windows};
 use crate::data::Demonstrations;
-use crate::policy_file::{Observation, SchedulerConfig, Tensors, UnetConfig};
-use anyhow::{Result, ensure};
+use crate::policy_file::{ActionFrame, Observation, SchedulerConfig, Tensors, UnetConfig};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Everything that the trained weights depend on, apart from the data.
@@ -16,6 +18,8 @@ pub struct Settings {
     pub steps: u64,
     /// Windows in a step.
     pub batch: usize,
+    /// Share of each data set in every batch; all windows alike if empty.
+    pub shares: Vec<f64>,
     /// Names all random numbers of the run.
     pub seed: u64,
     /// What the policy sees.
@@ -36,54 +40,78 @@ pub struct Settings {
     pub horizon: usize,
     /// `Ta`.
     pub n_action_steps: usize,
+    /// From where actions are counted.
+    pub action_frame: ActionFrame,
     /// The network.
     pub unet: UnetConfig,
     /// The diffusion process, and the sampler that the policy file names.
     pub scheduler: SchedulerConfig,
+    /// Passes of the network in a plan.
+    pub num_inference_steps: usize,
+    /// Which steps of the process are trained.
+    pub train_timesteps: TrainTimesteps,
+    /// CRC-32 of the weights that the run begins with, if they are given.
+    pub init_crc32: Option<u32>,
 }
 
 /// A run in progress.
 pub struct Trainer {
     settings: Settings,
     windows: Windows,
-    order: Order,
-    alphas_cumprod: Vec<f64>,
+    mixture: Mixture,
+    process: ForwardProcess,
     learner: Learner,
 }
 
 impl Trainer {
-    /// A run at its start, or at `state`.
+    /// A run at its start, or at `state`. Weights and normalisers are those of `init` if given.
     ///
     /// # Errors
-    /// Those of [`Windows::new`], or a state of another network.
+    /// Those of [`Windows::new`], or a state or first weights of another network.
     pub fn new(
         settings: Settings,
-        demonstrations: &Demonstrations,
+        sets: &[Demonstrations],
+        init: Option<&Tensors>,
         state: Option<State>,
     ) -> Result<Self> {
-        let shape = WindowShape {
+        let options = WindowOptions {
+            observation: settings.observation,
             n_obs_steps: settings.n_obs_steps,
             horizon: settings.horizon,
             n_action_steps: settings.n_action_steps,
+            action_frame: settings.action_frame,
+            mirror: settings.mirror,
+            validation_episodes: settings.validation_episodes,
+            seed: settings.seed,
         };
-        let windows = Windows::new(
-            demonstrations,
-            settings.observation.into(),
-            shape,
-            settings.mirror,
-            settings.validation_episodes,
-            settings.seed,
-        )?;
+        let normalizers = init.map(Normalizers::load).transpose()?;
+        let windows = Windows::new(sets, options, normalizers)?;
         let layout = Layout::new(&settings.unet);
-        let state = state.unwrap_or_else(|| State::initial(layout.init(settings.seed)));
+        let state = match (state, init) {
+            (Some(state), _) => state,
+            (None, Some(init)) => State::initial(
+                layout
+                    .from_tensors(init)
+                    .context("the weights to begin with")?,
+            ),
+            (None, None) => State::initial(layout.init(settings.seed)),
+        };
         ensure!(
             state.n_values() == Some(layout.n_values()),
             "the checkpoint's vectors do not have the network's {} values",
             layout.n_values()
         );
+        let Settings { seed, shares, .. } = &settings;
         Ok(Self {
-            order: Order::new(settings.seed, windows.len(Split::Train)),
-            alphas_cumprod: diffusion::alphas_cumprod(settings.scheduler.num_train_timesteps),
+            mixture: match shares.is_empty() {
+                true => Mixture::of_all(*seed, windows.len(Split::Train)),
+                false => Mixture::new(*seed, windows.sets(), shares),
+            },
+            process: ForwardProcess::new(
+                &settings.scheduler,
+                settings.num_inference_steps,
+                settings.train_timesteps,
+            )?,
             learner: Learner::new(settings.unet.clone(), settings.weight_decay, state),
             settings,
             windows,
@@ -122,8 +150,7 @@ impl Trainer {
             let batch = self.windows.batch(Split::Validation, indices);
             // Counted from the other end than the steps of the run.
             let index = u64::MAX - start as u64;
-            let seed = self.settings.seed;
-            let batch = diffusion::add_noise(batch, &self.alphas_cumprod, seed, index, n_samples);
+            let batch = (self.process).add_noise(batch, self.settings.seed, index, n_samples);
             sum += self.learner.ema_loss(&batch) * n_samples as f32;
         }
         (n_windows > 0).then(|| sum / n_windows as f32)
@@ -137,18 +164,16 @@ impl Trainer {
     /// The policy's tensors: the moving average and the normalisers.
     pub fn policy_tensors(&self) -> Tensors {
         let mut tensors = self.learner.layout().to_tensors(&self.state().ema);
-        self.windows.obs_normalizer.store("obs", &mut tensors);
-        self.windows.action_normalizer.store("action", &mut tensors);
+        self.windows.normalizers().store(&mut tensors);
         tensors
     }
 
     fn next_batch(&mut self) -> NoisyBatch {
         let n_samples = self.settings.batch;
         let first = self.step() * n_samples as u64;
-        let samples = first..first + n_samples as u64;
-        let indices: Vec<usize> = samples.map(|n| self.order.window(n)).collect();
+        let indices = self.mixture.windows(first..first + n_samples as u64);
         let batch = self.windows.batch(Split::Train, indices.into_iter());
         let seed = self.settings.seed;
-        diffusion::add_noise(batch, &self.alphas_cumprod, seed, self.step(), n_samples)
+        self.process.add_noise(batch, seed, self.step(), n_samples)
     }
 }

@@ -1,74 +1,34 @@
 //! Training samples: windows of an episode, padded by its first and last step, normalised
 //! (diffusion_policy's `SequenceSampler` and `LinearNormalizer`).
 
+use super::normalizer::{Normalizer, Normalizers};
 use super::random::{self, Purpose};
 use crate::data::{ACTION_DIM, Demonstrations, Episode};
-use crate::policy_file::{Tensor, Tensors};
+use crate::policy_file::{ActionFrame, Observation};
 use anyhow::{Result, ensure};
 use pusht_core::observation::{ObservationKind, observe};
 use rand::seq::SliceRandom;
+use std::ops::Range;
 
-/// Features whose values spread less than this are shifted, but not stretched.
-const MIN_RANGE: f64 = 1e-4;
-
-/// Maps each feature's range to [-1, 1]: `normalised = raw * scale + offset`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Normalizer {
-    /// Factor of each feature.
-    pub scale: Vec<f32>,
-    /// Offset of each feature, after the factor.
-    pub offset: Vec<f32>,
-}
-
-impl Normalizer {
-    /// Fits the range of every column of `rows` (all of length `dim`).
-    pub fn fit<'a>(rows: impl Iterator<Item = &'a [f64]>, dim: usize) -> Self {
-        let mut lowest = vec![f64::INFINITY; dim];
-        let mut highest = vec![f64::NEG_INFINITY; dim];
-        for row in rows {
-            for column in 0..dim {
-                lowest[column] = lowest[column].min(row[column]);
-                highest[column] = highest[column].max(row[column]);
-            }
-        }
-        let scale = |column: usize| match highest[column] - lowest[column] {
-            range if range < MIN_RANGE => 1.0,
-            range => 2.0 / range,
-        };
-        let middle = |column: usize| (lowest[column] + highest[column]) / 2.0;
-        Self {
-            scale: (0..dim).map(|c| scale(c) as f32).collect(),
-            offset: (0..dim).map(|c| (-middle(c) * scale(c)) as f32).collect(),
-        }
-    }
-
-    /// Normalises one row.
-    pub fn apply<'a>(&'a self, row: &'a [f64]) -> impl Iterator<Item = f32> + 'a {
-        let columns = row.iter().zip(&self.scale).zip(&self.offset);
-        columns.map(|((value, scale), offset)| *value as f32 * scale + offset)
-    }
-
-    /// Adds the tensors `normalizer.params_dict.<field>.{scale,offset}`.
-    pub fn store(&self, field: &str, tensors: &mut Tensors) {
-        for (name, values) in [("scale", &self.scale), ("offset", &self.offset)] {
-            let tensor = Tensor {
-                shape: vec![values.len()],
-                data: values.clone(),
-            };
-            tensors.insert(format!("normalizer.params_dict.{field}.{name}"), tensor);
-        }
-    }
-}
-
-/// The shape of a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WindowShape {
-    /// `To`: observations at its start.
+/// Which windows are cut.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WindowOptions {
+    /// What the policy sees.
+    pub observation: Observation,
+    /// `To`: observations at the start of a window.
     pub n_obs_steps: usize,
     /// `Tp`: actions in it.
     pub horizon: usize,
     /// `Ta`: actions that are executed, so that its last `Ta - 1` may lie behind the episode.
     pub n_action_steps: usize,
+    /// From where actions are counted.
+    pub action_frame: ActionFrame,
+    /// Whether the mirror image of every episode counts, too.
+    pub mirror: bool,
+    /// Episodes held out.
+    pub validation_episodes: usize,
+    /// Draws them.
+    pub seed: u64,
 }
 
 /// One window: where its first step is in which episode, before 0 in the padding.
@@ -78,26 +38,25 @@ struct Window {
     start: isize,
 }
 
-/// An episode as the network sees it.
-struct NormalizedEpisode {
+/// An episode as windows are read from it.
+struct PreparedEpisode {
     /// (T, obs) row-major.
-    observations: Vec<f32>,
-    /// (T, A) row-major.
-    actions: Vec<f32>,
-    n_steps: usize,
+    observations: Vec<f64>,
+    /// T positions to go to, px.
+    actions: Vec<[f64; ACTION_DIM]>,
+    /// T positions that actions are counted from when this row is the newest that is observed, px.
+    origins: Vec<[f64; ACTION_DIM]>,
 }
 
-/// All windows of a set of demonstrations, split by episode.
+/// All windows of some sets of demonstrations, split by episode.
 pub struct Windows {
-    shape: WindowShape,
-    obs_dim: usize,
-    episodes: Vec<NormalizedEpisode>,
+    options: WindowOptions,
+    episodes: Vec<PreparedEpisode>,
+    /// The sets' windows, one set after the other.
     train: Vec<Window>,
+    sets: Vec<Range<usize>>,
     validation: Vec<Window>,
-    /// Fitted to the observations of all episodes.
-    pub obs_normalizer: Normalizer,
-    /// Fitted to the actions of all episodes.
-    pub action_normalizer: Normalizer,
+    normalizers: Normalizers,
 }
 
 /// Which windows.
@@ -119,73 +78,83 @@ pub struct Batch {
 }
 
 impl Windows {
-    /// Cuts the episodes, and their mirror images if `mirror`, into windows; `n_validation` episodes, drawn with `seed`,
-    /// are held out together with their images.
+    /// Cuts the episodes of every set, and their mirror images, into windows; some episodes, drawn from all sets, are
+    /// held out together with their images. The normalisers are fitted to all windows unless they are `given`.
     ///
     /// # Errors
-    /// If no episode is left to train on, or a state is not finite.
+    /// If a set has no window to train on, or a state is not finite.
     pub fn new(
-        demonstrations: &Demonstrations,
-        kind: ObservationKind,
-        shape: WindowShape,
-        mirror: bool,
-        n_validation: usize,
-        seed: u64,
+        sets: &[Demonstrations],
+        options: WindowOptions,
+        given: Option<Normalizers>,
     ) -> Result<Self> {
-        let n_episodes = demonstrations.episodes.len();
+        let n_episodes: usize = sets.iter().map(|set| set.episodes.len()).sum();
+        let n_held_out = options.validation_episodes;
         ensure!(
-            n_validation < n_episodes,
-            "{n_validation} of {n_episodes} episodes held out leave none to train on"
+            n_held_out < n_episodes,
+            "{n_held_out} of {n_episodes} episodes held out leave none to train on"
         );
-        let mut episodes = demonstrations.episodes.clone();
-        if mirror {
-            episodes.extend(demonstrations.episodes.iter().map(Episode::mirrored));
-        }
-        let observations = (episodes.iter())
-            .map(|episode| observe_all(kind, episode))
-            .collect::<Result<Vec<_>>>()?;
-        let obs_rows = observations.iter().flat_map(|o| o.chunks_exact(kind.dim()));
-        let obs_normalizer = Normalizer::fit(obs_rows, kind.dim());
-        let action_rows = episodes.iter().flat_map(|e| e.actions.iter());
-        let action_normalizer = Normalizer::fit(action_rows.map(|a| a.as_slice()), ACTION_DIM);
-
         let mut order: Vec<usize> = (0..n_episodes).collect();
-        order.shuffle(&mut random::stream(seed, Purpose::Split, 0));
-        let held_out = &order[..n_validation];
-        let (mut train, mut validation) = (Vec::new(), Vec::new());
-        for (index, episode) in episodes.iter().enumerate() {
-            let split = match held_out.contains(&(index % n_episodes)) {
-                true => &mut validation,
-                false => &mut train,
-            };
-            split.extend(windows_of(index, episode, shape));
+        order.shuffle(&mut random::stream(options.seed, Purpose::Split, 0));
+        let mut is_held_out = vec![false; n_episodes];
+        order[..n_held_out]
+            .iter()
+            .for_each(|&i| is_held_out[i] = true);
+
+        let mut episodes = Vec::new();
+        let (mut train, mut validation, mut ranges) = (Vec::new(), Vec::new(), Vec::new());
+        let mut first_of_set = 0;
+        for (number, set) in sets.iter().enumerate() {
+            let begin = train.len();
+            let images = set.episodes.iter().map(Episode::mirrored);
+            let images = images.take(if options.mirror {
+                set.episodes.len()
+            } else {
+                0
+            });
+            for (index, episode) in set.episodes.iter().cloned().chain(images).enumerate() {
+                let split = match is_held_out[first_of_set + index % set.episodes.len()] {
+                    true => &mut validation,
+                    false => &mut train,
+                };
+                split.extend(windows_of(episodes.len(), &episode, &options));
+                episodes.push(PreparedEpisode::new(&episode, &options)?);
+            }
+            ensure!(
+                train.len() > begin,
+                "data set {}: no episode is long enough for a window",
+                number + 1
+            );
+            ranges.push(begin..train.len());
+            first_of_set += set.episodes.len();
         }
-        ensure!(!train.is_empty(), "no episode is long enough for a window");
-        let episodes = (episodes.iter().zip(&observations))
-            .map(|(episode, observations)| NormalizedEpisode {
-                observations: (observations.chunks_exact(kind.dim()))
-                    .flat_map(|row| obs_normalizer.apply(row))
-                    .collect(),
-                actions: (episode.actions.iter())
-                    .flat_map(|row| action_normalizer.apply(row))
-                    .collect(),
-                n_steps: episode.states.len(),
-            })
-            .collect();
-        Ok(Self {
-            shape,
-            obs_dim: kind.dim(),
+        let mut windows = Self {
+            options,
             episodes,
             train,
+            sets: ranges,
             validation,
-            obs_normalizer,
-            action_normalizer,
-        })
+            normalizers: given.clone().unwrap_or_default(),
+        };
+        if given.is_none() {
+            windows.normalizers = windows.fit();
+        }
+        Ok(windows)
     }
 
     /// Number of windows of a split.
     pub fn len(&self, split: Split) -> usize {
         self.of(split).len()
+    }
+
+    /// Which windows to train on are those of each set.
+    pub fn sets(&self) -> &[Range<usize>] {
+        &self.sets
+    }
+
+    /// What maps observations and actions to [-1, 1].
+    pub fn normalizers(&self) -> &Normalizers {
+        &self.normalizers
     }
 
     /// The windows `indices` of `split`, side by side.
@@ -194,21 +163,37 @@ impl Windows {
             actions: Vec::new(),
             global_cond: Vec::new(),
         };
-        for index in indices {
-            let Window { episode, start } = self.of(split)[index];
-            let episode = &self.episodes[episode];
-            let last = episode.n_steps as isize - 1;
-            let row = |step: usize| (start + step as isize).clamp(0, last) as usize;
-            for step in 0..self.shape.n_obs_steps {
-                let values = &episode.observations[row(step) * self.obs_dim..][..self.obs_dim];
-                batch.global_cond.extend_from_slice(values);
+        let Normalizers { obs, action } = &self.normalizers;
+        for window in indices.map(|index| self.of(split)[index]) {
+            let (episode, dim) = (&self.episodes[window.episode], self.obs_dim());
+            for step in 0..self.options.n_obs_steps {
+                let row = &episode.observations[episode.row(window.start, step) * dim..][..dim];
+                batch.global_cond.extend(obs.apply(row));
             }
-            for step in 0..self.shape.horizon {
-                let values = &episode.actions[row(step) * ACTION_DIM..][..ACTION_DIM];
-                batch.actions.extend_from_slice(values);
+            for row in episode.actions(window.start, &self.options) {
+                batch.actions.extend(action.apply(&row));
             }
         }
         batch
+    }
+
+    /// The normalisers whose range is that of all rows, and of all actions that could be counted from them.
+    fn fit(&self) -> Normalizers {
+        let episodes = || self.episodes.iter();
+        let observations = episodes().flat_map(|e| e.observations.chunks_exact(self.obs_dim()));
+        let before = self.options.n_obs_steps as isize - 1;
+        let actions = episodes().flat_map(|episode| {
+            let starts = (0..episode.actions.len() as isize).map(move |row| row - before);
+            starts.flat_map(move |start| episode.actions(start, &self.options))
+        });
+        Normalizers {
+            obs: Normalizer::fit(observations, self.obs_dim()),
+            action: Normalizer::fit(actions, ACTION_DIM),
+        }
+    }
+
+    fn obs_dim(&self) -> usize {
+        ObservationKind::from(self.options.observation).dim()
     }
 
     fn of(&self, split: Split) -> &[Window] {
@@ -219,70 +204,59 @@ impl Windows {
     }
 }
 
+impl PreparedEpisode {
+    fn new(episode: &Episode, options: &WindowOptions) -> Result<Self> {
+        let kind = ObservationKind::from(options.observation);
+        let mut observations = vec![0.0; kind.dim() * episode.states.len()];
+        for (state, row) in (episode.states.iter()).zip(observations.chunks_exact_mut(kind.dim())) {
+            observe(kind, state, row).map_err(|error| anyhow::anyhow!("{error}"))?;
+        }
+        let origin = |[agent_x, agent_y, ..]: &[f64; 5]| match options.action_frame {
+            ActionFrame::Window => [0.0; ACTION_DIM],
+            ActionFrame::Agent => [*agent_x, *agent_y],
+        };
+        Ok(Self {
+            observations,
+            actions: episode.actions.clone(),
+            origins: episode.states.iter().map(origin).collect(),
+        })
+    }
+
+    /// The row that step `step` of the window from row `start` shows.
+    fn row(&self, start: isize, step: usize) -> usize {
+        let last = self.actions.len() as isize - 1;
+        (start + step as isize).clamp(0, last) as usize
+    }
+
+    /// The actions of the window from row `start`, px.
+    fn actions(
+        &self,
+        start: isize,
+        options: &WindowOptions,
+    ) -> impl Iterator<Item = [f64; ACTION_DIM]> {
+        let [origin_x, origin_y] = self.origins[self.row(start, options.n_obs_steps - 1)];
+        (0..options.horizon).map(move |step| {
+            let [x, y] = self.actions[self.row(start, step)];
+            [x - origin_x, y - origin_y]
+        })
+    }
+}
+
 /// The windows of episode number `index`: the first starts `To - 1` steps before it, or at its first step if it
 /// continues a motion; the last ends `Ta - 1` steps behind it.
 fn windows_of(
     index: usize,
     episode: &Episode,
-    shape: WindowShape,
+    options: &WindowOptions,
 ) -> impl Iterator<Item = Window> + use<> {
     let first = match episode.continues {
         true => 0,
-        false => 1 - shape.n_obs_steps as isize,
+        false => 1 - options.n_obs_steps as isize,
     };
-    let behind = shape.n_action_steps as isize - 1;
-    let last = episode.states.len() as isize - shape.horizon as isize + behind;
+    let behind = options.n_action_steps as isize - 1;
+    let last = episode.states.len() as isize - options.horizon as isize + behind;
     (first..=last).map(move |start| Window {
         episode: index,
         start,
     })
-}
-
-/// The observation of every step of an episode, row-major.
-fn observe_all(kind: ObservationKind, episode: &Episode) -> Result<Vec<f64>> {
-    let mut rows = vec![0.0; kind.dim() * episode.states.len()];
-    for (state, row) in episode.states.iter().zip(rows.chunks_exact_mut(kind.dim())) {
-        observe(kind, state, row).map_err(|error| anyhow::anyhow!("{error}"))?;
-    }
-    Ok(rows)
-}
-
-/// Which training window is sample number `n` of a run: each epoch visits every window once, in an order of
-/// its own.
-pub struct Order {
-    seed: u64,
-    epoch: u64,
-    indices: Vec<usize>,
-}
-
-impl Order {
-    /// The order of a run over `n_windows`.
-    pub fn new(seed: u64, n_windows: usize) -> Self {
-        let mut order = Self {
-            seed,
-            epoch: 0,
-            indices: (0..n_windows).collect(),
-        };
-        order.shuffle(0);
-        order
-    }
-
-    /// The window of sample `n`.
-    pub fn window(&mut self, n: u64) -> usize {
-        let n_windows = self.indices.len() as u64;
-        let epoch = n / n_windows;
-        if epoch != self.epoch {
-            self.shuffle(epoch);
-        }
-        self.indices[(n % n_windows) as usize]
-    }
-
-    fn shuffle(&mut self, epoch: u64) {
-        let n_windows = self.indices.len();
-        self.indices.clear();
-        self.indices.extend(0..n_windows);
-        let mut rng = random::stream(self.seed, Purpose::Order, epoch);
-        self.indices.shuffle(&mut rng);
-        self.epoch = epoch;
-    }
 }

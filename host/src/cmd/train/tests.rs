@@ -1,7 +1,7 @@
 use super::*;
 use clap::Parser;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[derive(Parser)]
 struct Cli {
@@ -158,9 +158,69 @@ fn bad_options_are_refused_before_anything_is_written() {
         ["--down-dims", "8,8,8,8,8"],
         ["--checkpoint-every", "3"],
         ["--validation-episodes", "3"],
+        ["--shares", "1,1"],
+        ["--shares", "0"],
+        ["--horizon", "9"],
+        ["--n-action-steps", "16"],
+        ["--eval-action-steps", "16"],
+        ["--eval-every", "3"],
+        ["--init", "/no/such/policy.safetensors"],
         ["--data", "/no/such/file.zip"],
     ] {
         let message = error_of(folder.path(), &out, &options);
         assert!(!out.exists(), "{options:?} left files: {message}");
     }
+}
+
+#[test]
+fn a_run_goes_on_from_another_runs_policy_and_plays_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    train(folder.path(), &first, &[]).unwrap();
+    let init = first.join("policy.safetensors");
+    let more = [
+        "--init",
+        init.to_str().unwrap(),
+        "--learning-rate",
+        "1e-9",
+        "--eval-every",
+        "4",
+        "--eval-seeds",
+        "200000..200002",
+    ];
+    train(folder.path(), &second, &more).unwrap();
+    let tensors = |path: &Path| {
+        policy_file::load(&path.join("policy.safetensors"))
+            .unwrap()
+            .1
+    };
+    let (before, after) = (tensors(&first), tensors(&second));
+    assert_ne!(before, after);
+    for (name, tensor) in &before {
+        let differences = tensor.data.iter().zip(&after[name].data);
+        assert!(
+            differences.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) < 1e-5,
+            "{name}"
+        );
+    }
+    let log = fs::read_to_string(second.join("log.csv")).unwrap();
+    let scored = log
+        .lines()
+        .skip(1)
+        .filter(|row| !row.ends_with(",,,"))
+        .count();
+    assert_eq!(scored, 2, "{log}");
+    assert!(
+        fs::read_to_string(second.join("log.svg"))
+            .unwrap()
+            .contains("success rate")
+    );
+    assert!(
+        error_of(
+            folder.path(),
+            &folder.path().join("third"),
+            &["--init", init.to_str().unwrap(), "--action-frame", "agent"]
+        )
+        .contains("--init")
+    );
 }

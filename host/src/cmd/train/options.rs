@@ -1,0 +1,321 @@
+//! The options of `pusht train`, checked and completed.
+
+use crate::policy_file::{
+    ActionFrame, Observation, PolicyConfig, SchedulerConfig, Tensors, UnetConfig,
+};
+use crate::train::diffusion::TrainTimesteps;
+use crate::train::trainer::Settings;
+use anyhow::{Result, bail, ensure};
+use clap::builder::RangedU64ValueParser;
+use pusht_core::observation::ObservationKind;
+use std::ops::Range;
+use std::path::PathBuf;
+
+const N_GROUPS: usize = 8;
+const N_OBS_STEPS: usize = 2;
+
+/// Train a float policy on recorded demonstrations.
+///
+/// Example: pusht train --data pusht.zip --out runs/human
+///
+/// Writes into the folder: log.csv (a row every --log-every steps) and log.svg, its picture; checkpoints (the last two);
+/// policy.safetensors. A killed run goes on with the same command and --resume.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Demonstrations: pusht.zip or a .zarr folder. May be given several times.
+    #[arg(long, value_name = "PATH", required = true)]
+    pub data: Vec<PathBuf>,
+    /// Share of each --data in every batch, in their order [default: all windows alike].
+    #[arg(long, value_delimiter = ',', value_name = "S,S,..")]
+    pub shares: Vec<f64>,
+    /// Folder of the run.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Begin with the weights and the normalisers of this policy; its options are those of the run.
+    #[arg(long, value_name = "FILE")]
+    pub init: Option<PathBuf>,
+    /// Optimiser steps; the learning rate falls to 0 along a cosine over them.
+    #[arg(long, default_value_t = 16_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub steps: u64,
+    /// Windows in a step.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub batch: u32,
+    /// Names every random number of the run.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// What the policy sees.
+    #[arg(long, value_enum, default_value = "vertices")]
+    pub observation: Observation,
+    /// Actions that a plan predicts (`Tp`).
+    #[arg(long, default_value_t = 16, value_parser = RangedU64ValueParser::<usize>::new().range(2..=64))]
+    pub horizon: usize,
+    /// Actions that are executed before the next plan (`Ta`); how far windows reach behind an episode.
+    #[arg(long, default_value_t = 8)]
+    pub n_action_steps: usize,
+    /// From where actions are counted.
+    #[arg(long, value_enum, default_value = "window")]
+    pub action_frame: ActionFrame,
+    /// Channels of the U-Net's levels.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "32,64,128",
+        value_name = "C,C,.."
+    )]
+    pub down_dims: Vec<usize>,
+    /// Taps of the U-Net's convolutions (odd).
+    #[arg(long, default_value_t = 3)]
+    pub kernel_size: usize,
+    /// Passes of the network in a plan, as the policy file will name them.
+    #[arg(long, default_value_t = 10, value_parser = RangedU64ValueParser::<usize>::new().range(1..=100))]
+    pub passes: usize,
+    /// What the network answers.
+    #[arg(long, default_value = "epsilon", value_parser = ["epsilon", "sample", "v_prediction"])]
+    pub prediction_type: String,
+    /// Which steps the passes visit; trailing begins at pure noise, as few passes need it.
+    #[arg(long, default_value = "leading", value_parser = ["leading", "trailing", "linspace"])]
+    pub timestep_spacing: String,
+    /// Steps of the forward process that are trained: all, or only those that the passes visit.
+    #[arg(long, value_enum, default_value = "all")]
+    pub train_timesteps: TrainTimesteps,
+    /// Highest learning rate.
+    #[arg(long, default_value_t = 1e-3)]
+    pub learning_rate: f64,
+    /// Steps over which the learning rate rises.
+    #[arg(long, default_value_t = 500)]
+    pub warmup_steps: u64,
+    /// Learn from the recorded episodes alone, not from their mirror images too.
+    #[arg(long)]
+    pub no_mirror: bool,
+    /// Episodes held out for the validation loss.
+    #[arg(long, default_value_t = 4)]
+    pub validation_episodes: usize,
+    /// Steps between evaluations of the policy; 0: none.
+    #[arg(long, default_value_t = 0)]
+    pub eval_every: u64,
+    /// Legacy seeds A..B of the episodes of an evaluation. What a policy is chosen by, its score may not be reported on.
+    #[arg(long, value_name = "A..B", default_value = "200000..200100", value_parser = crate::console::parse_seeds)]
+    pub eval_seeds: Range<u64>,
+    /// Actions that the evaluations execute before the next plan [default: --n-action-steps].
+    #[arg(long, value_name = "N")]
+    pub eval_action_steps: Option<usize>,
+    /// Threads of the tensor operations and evaluations; the weights do not depend on it.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: u16,
+    /// Steps between rows of the log.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    pub log_every: u64,
+    /// Steps between checkpoints.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub checkpoint_every: u64,
+    /// Go on from the newest checkpoint in the folder.
+    #[arg(long)]
+    pub resume: bool,
+}
+
+impl Args {
+    /// Checks the options and completes them; `init` is the policy that the run begins with.
+    ///
+    /// # Errors
+    /// Options that contradict each other or `init`.
+    pub fn settings(&self, init: Option<&(PolicyConfig, Tensors)>) -> Result<Settings> {
+        self.check()?;
+        let mut unet = UnetConfig {
+            input_dim: crate::data::ACTION_DIM,
+            global_cond_dim: N_OBS_STEPS * ObservationKind::from(self.observation).dim(),
+            diffusion_step_embed_dim: 32,
+            down_dims: self.down_dims.clone(),
+            kernel_size: self.kernel_size,
+            n_groups: N_GROUPS,
+            cond_predict_scale: true,
+        };
+        if let Some((config, _)) = init {
+            unet.diffusion_step_embed_dim = config.unet.diffusion_step_embed_dim;
+            let same = config.unet == unet
+                && config.observation == self.observation
+                && config.n_obs_steps == N_OBS_STEPS
+                && config.action_frame == self.action_frame;
+            ensure!(
+                same,
+                "--init: its network, observation or action frame is another than the options say"
+            );
+        }
+        Ok(Settings {
+            steps: self.steps,
+            batch: self.batch as usize,
+            shares: self.shares(),
+            seed: self.seed,
+            observation: self.observation,
+            learning_rate: self.learning_rate,
+            warmup_steps: self.warmup_steps,
+            weight_decay: 1e-6,
+            mirror: !self.no_mirror,
+            validation_episodes: self.validation_episodes,
+            n_obs_steps: N_OBS_STEPS,
+            horizon: self.horizon,
+            n_action_steps: self.n_action_steps,
+            action_frame: self.action_frame,
+            unet,
+            scheduler: SchedulerConfig {
+                prediction_type: self.prediction_type.clone(),
+                timestep_spacing: self.timestep_spacing.clone(),
+                ..SchedulerConfig::default()
+            },
+            num_inference_steps: self.passes,
+            train_timesteps: self.train_timesteps,
+            init_crc32: init.map(|(_, tensors)| crc32(tensors)),
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        ensure!(
+            self.warmup_steps < self.steps,
+            "--warmup-steps {} is not below --steps {}",
+            self.warmup_steps,
+            self.steps
+        );
+        // So that no row's mean spans a checkpoint, and a resumed run writes the same log.
+        for (name, every) in [
+            ("checkpoint", self.checkpoint_every),
+            ("eval", self.eval_every),
+        ] {
+            ensure!(
+                every.is_multiple_of(self.log_every),
+                "--{name}-every {every} is not a multiple of --log-every {}",
+                self.log_every
+            );
+        }
+        ensure!(
+            self.learning_rate > 0.0 && self.learning_rate.is_finite(),
+            "--learning-rate {} is not a positive number",
+            self.learning_rate
+        );
+        self.check_shares()?;
+        self.check_network()
+    }
+
+    fn check_shares(&self) -> Result<()> {
+        if self.shares.is_empty() {
+            return Ok(());
+        }
+        ensure!(
+            self.shares.len() == self.data.len(),
+            "--shares: {} of them for {} --data",
+            self.shares.len(),
+            self.data.len()
+        );
+        // A pool's part of a batch is rounded by up to two windows.
+        let least = 2.0 / f64::from(self.batch);
+        let shares = self.shares();
+        for (share, given) in shares.iter().zip(&self.shares) {
+            if !(share.is_finite() && *share >= least) {
+                bail!("--shares: {given} is not a number that leaves 2 windows of a batch");
+            }
+        }
+        Ok(())
+    }
+
+    fn check_network(&self) -> Result<()> {
+        ensure!(
+            self.kernel_size % 2 == 1 && self.kernel_size <= 15,
+            "--kernel-size {} is not odd and at most 15",
+            self.kernel_size
+        );
+        for &channels in &self.down_dims {
+            ensure!(
+                channels > 0 && channels % N_GROUPS == 0 && channels <= 4096,
+                "--down-dims {channels} is not a multiple of {N_GROUPS} up to 4096"
+            );
+        }
+        // Each level but the last halves the steps.
+        let halvings = self.down_dims.len() - 1;
+        ensure!(
+            halvings < 6
+                && self.horizon.is_multiple_of(1 << halvings)
+                && self.horizon >> halvings >= 2,
+            "--down-dims: {} levels, but --horizon {} can't be halved {halvings} times to 2 or more",
+            self.down_dims.len(),
+            self.horizon
+        );
+        for (name, steps) in [
+            ("n", self.n_action_steps),
+            ("eval", self.eval_action_steps.unwrap_or(1)),
+        ] {
+            let most = self.horizon + 1 - N_OBS_STEPS;
+            ensure!(
+                (1..=most).contains(&steps),
+                "--{name}-action-steps {steps} is not 1 to {most}, what --horizon {} leaves after {N_OBS_STEPS} observations",
+                self.horizon
+            );
+        }
+        Ok(())
+    }
+
+    /// The shares, made to add up to 1.
+    fn shares(&self) -> Vec<f64> {
+        let sum: f64 = self.shares.iter().sum();
+        self.shares.iter().map(|share| share / sum).collect()
+    }
+
+    /// The command as a policy file tells it: what the weights depend on, without folders of the machine.
+    pub fn command(&self) -> String {
+        let name = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default();
+            name.to_string_lossy().into_owned()
+        };
+        let list = |values: &[String]| values.join(",");
+        let mut words: Vec<String> = vec!["pusht train".into()];
+        words.extend(
+            self.data
+                .iter()
+                .map(|path| format!("--data {}", name(path))),
+        );
+        let texts: Vec<String> = self.shares.iter().map(f64::to_string).collect();
+        words.extend((!texts.is_empty()).then(|| format!("--shares {}", list(&texts))));
+        words.extend(
+            self.init
+                .iter()
+                .map(|path| format!("--init {}", name(path))),
+        );
+        let dims: Vec<String> = self.down_dims.iter().map(usize::to_string).collect();
+        words.push(format!(
+            "--out DIR --steps {} --batch {} --seed {} --observation {} --horizon {} --n-action-steps {} \
+             --action-frame {} --down-dims {} --kernel-size {} --passes {} --prediction-type {} --timestep-spacing {} \
+             --train-timesteps {} --learning-rate {} --warmup-steps {} --validation-episodes {}",
+            self.steps,
+            self.batch,
+            self.seed,
+            word(self.observation),
+            self.horizon,
+            self.n_action_steps,
+            word(self.action_frame),
+            list(&dims),
+            self.kernel_size,
+            self.passes,
+            self.prediction_type,
+            self.timestep_spacing,
+            word(self.train_timesteps),
+            self.learning_rate,
+            self.warmup_steps,
+            self.validation_episodes,
+        ));
+        words.extend(self.no_mirror.then(|| "--no-mirror".into()));
+        words.join(" ")
+    }
+}
+
+/// A value as the command line takes it.
+fn word(value: impl clap::ValueEnum) -> String {
+    let value = value.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+/// CRC-32 (ISO-HDLC) of the values of all tensors in the order of their names.
+fn crc32(tensors: &Tensors) -> u32 {
+    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+    let mut digest = crc.digest();
+    for value in tensors.values().flat_map(|tensor| &tensor.data) {
+        digest.update(&value.to_le_bytes());
+    }
+    digest.finalize()
+}

@@ -1,14 +1,16 @@
 //! PushT on the host: demonstrations in, a trained and quantised policy out, scored.
 //!
-//! In the order of the data: [`data`] reads demonstrations; the feature `train` makes a float policy of them, which
+//! In the order of the data: [`expert`] plays, [`collect`] records it; [`data`] reads demonstrations; the feature `train` makes a float policy of them, which
 //! [`policy_file`] stores; [`engine`] runs it, in float or in integers; [`evaluate`] scores it; [`render`] shows it.
 //! [`cmd`] has a module a command.
 
 pub mod cmd;
+pub mod collect;
 pub mod console;
 pub mod data;
 pub mod engine;
 pub mod evaluate;
+pub mod expert;
 pub mod float_engine;
 pub mod import;
 pub mod policy_file;

@@ -17,6 +17,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Rollout(cmd::rollout::Args),
+    Collect(cmd::collect::Args),
     Replay(cmd::replay::Args),
     Eval(cmd::eval::Args),
     Predict(cmd::predict::Args),
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         None => cmd::demo::run(),
         Some(Command::Rollout(args)) => cmd::rollout::run(&args),
+        Some(Command::Collect(args)) => cmd::collect::run(&args),
         Some(Command::Replay(args)) => cmd::replay::run(&args),
         Some(Command::Eval(args)) => cmd::eval::run(&args),
         Some(Command::Predict(args)) => cmd::predict::run(&args),

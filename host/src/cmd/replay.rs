@@ -12,7 +12,7 @@ use std::path::PathBuf;
 ///
 /// Every episode begins at its first recorded state and is driven by its recorded actions. A record is in single
 /// precision, and an episode may magnify what that leaves out to tenths of a pixel; so if the start state of the seed
-/// with the episode's number (legacy seeding, the way the authors recorded theirs) is the recorded one as far as the
+/// that the record names, or else of the episode's number (the way the authors recorded theirs), is the recorded one as far as the
 /// record goes, the episode begins there. The table says which start it was, how far agent or block get from the
 /// recorded positions (px), how far the block's angle from the recorded one (rad), and at which step that was. Fails
 /// if an episode goes beyond a tolerance at any step.
@@ -102,7 +102,7 @@ pub fn run(args: &Args) -> Result<()> {
 /// # Errors
 /// If a recorded value can't be simulated.
 pub fn replay(number: u64, episode: &Episode) -> Result<Deviation, pusht_core::Error> {
-    let (mut env, seed) = start(number, &episode.states[0])?;
+    let (mut env, seed) = start(episode.seed.unwrap_or(number), &episode.states[0])?;
     let mut deviation = Deviation {
         seed,
         ..Deviation::default()
@@ -128,7 +128,9 @@ fn start(
     recorded: &[f64; STATE_DIM],
 ) -> Result<(PushTEnv, Option<u64>), pusht_core::Error> {
     let params = PushTParams::default();
-    if let Ok(seeded) = StartState::from_seed(number, Seeding::Legacy) {
+    let seeded =
+        [Seeding::Legacy, Seeding::Pcg64].map(|seeding| StartState::from_seed(number, seeding));
+    for seeded in seeded.into_iter().flatten() {
         let env = PushTEnv::new(params, seeded, StartOrder::Legacy)?;
         let (px, rad) = distance(&env.state(), recorded);
         if px.max(rad) < RECORDED_PRECISION {

@@ -11,9 +11,6 @@ use std::path::Path;
 /// Values of an action: goal x, goal y of the agent (px).
 pub const ACTION_DIM: usize = 2;
 
-/// The array that says which episodes begin in the middle of a motion.
-const CONTINUES: &str = "meta/continues";
-
 /// A set of recorded episodes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Demonstrations {
@@ -22,7 +19,7 @@ pub struct Demonstrations {
 }
 
 /// One recorded episode, a row a control tick.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Episode {
     /// State before the action of the same row: agent x, y, block x, y (px), block angle (rad).
     pub states: Vec<[f64; STATE_DIM]>,
@@ -31,6 +28,10 @@ pub struct Episode {
     /// Whether it begins in the middle of a motion, so that its first row is no start from rest. Nothing may then be
     /// put before that row when windows are cut.
     pub continues: bool,
+    /// Whether it ends in the middle of a motion, so that its last action is not held. Nothing may then be put behind it.
+    pub cut_off: bool,
+    /// The seed of its start state, if the record says it.
+    pub seed: Option<u64>,
 }
 
 impl Episode {
@@ -47,6 +48,8 @@ impl Episode {
             states: self.states.iter().map(state).collect(),
             actions: self.actions.iter().copied().map(point).collect(),
             continues: self.continues,
+            cut_off: self.cut_off,
+            seed: None,
         }
     }
 }
@@ -54,8 +57,8 @@ impl Episode {
 impl Demonstrations {
     /// Reads the Zarr v2 arrays `data/state` (N, 5), `data/action` (N, 2), both `f32`, and
     /// `meta/episode_ends` (`i64`, first row after each episode) from a `.zarr` folder or from a zip
-    /// archive that holds one (the authors' `pusht.zip`). `meta/continues` (`bool`, a value an episode) is ours; without
-    /// it no episode continues.
+    /// archive that holds one (the authors' `pusht.zip`). `meta/continues`, `meta/cut_off` (`bool`) and `meta/seed` (`i64`, -1
+    /// for none), a value an episode, are ours and may be missing.
     ///
     /// # Errors
     /// One line naming the file, the array and what is wrong: missing, truncated, of another shape or
@@ -67,12 +70,16 @@ impl Demonstrations {
             let actions: Vec<[f32; ACTION_DIM]> = finite_rows(&store, "data/action")?;
             let ends = zarr::read_1d::<i64>(&store, "meta/episode_ends")?;
             let mut demonstrations = split_episodes(&states, &actions, &ends)?;
-            if zarr::contains(&store, CONTINUES)? {
-                mark_continuing(
-                    &mut demonstrations.episodes,
-                    &zarr::read_1d(&store, CONTINUES)?,
-                )?;
-            }
+            let episodes = &mut demonstrations.episodes;
+            mark(&store, "meta/continues", episodes, |episode, value| {
+                episode.continues = value
+            })?;
+            mark(&store, "meta/cut_off", episodes, |episode, value| {
+                episode.cut_off = value
+            })?;
+            mark(&store, "meta/seed", episodes, |episode, seed: i64| {
+                episode.seed = u64::try_from(seed).ok();
+            })?;
             Ok(demonstrations)
         };
         read().with_context(|| format!("{}: not a demonstration dataset", path.display()))
@@ -94,24 +101,38 @@ impl Demonstrations {
                     digest.update(&(*value as f32).to_le_bytes());
                 }
             }
-            if episode.continues {
-                digest.update(b"continues");
+            for (is_set, name) in [
+                (episode.continues, "continues"),
+                (episode.cut_off, "cut off"),
+            ] {
+                if is_set {
+                    digest.update(name.as_bytes());
+                }
             }
         }
         digest.finalize()
     }
 }
 
-/// Sets the episodes' flags.
-fn mark_continuing(episodes: &mut [Episode], flags: &[bool]) -> Result<()> {
+/// Tells the episodes the values of the array `name`, if it is there.
+fn mark<T: zarrs::array::ElementOwned>(
+    store: &zarr::Store,
+    name: &str,
+    episodes: &mut [Episode],
+    set: fn(&mut Episode, T),
+) -> Result<()> {
+    if !zarr::contains(store, name)? {
+        return Ok(());
+    }
+    let values: Vec<T> = zarr::read_1d(store, name)?;
     ensure!(
-        flags.len() == episodes.len(),
-        "array {CONTINUES}: {} values for {} episodes",
-        flags.len(),
+        values.len() == episodes.len(),
+        "array {name}: {} values for {} episodes",
+        values.len(),
         episodes.len()
     );
-    for (episode, continues) in episodes.iter_mut().zip(flags) {
-        episode.continues = *continues;
+    for (episode, value) in episodes.iter_mut().zip(values) {
+        set(episode, value);
     }
     Ok(())
 }
@@ -160,7 +181,7 @@ fn split_episodes(
                 .iter()
                 .map(|a| a.map(f64::from))
                 .collect(),
-            continues: false,
+            ..Episode::default()
         });
         start = stop;
     }

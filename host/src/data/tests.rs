@@ -204,7 +204,7 @@ fn a_mirrored_episode_moves_as_the_mirror_shows() {
     let recorded = replay(&Episode {
         states: vec![[190.0, 120.0, 240.0, 190.0, 0.3]],
         actions: (0..40).map(push).collect(),
-        continues: false,
+        ..Episode::default()
     });
     let moved = recorded.states[0][2..]
         .iter()
@@ -216,7 +216,7 @@ fn a_mirrored_episode_moves_as_the_mirror_shows() {
     let replayed = replay(&Episode {
         states: mirrored.states[..1].to_vec(),
         actions: mirrored.actions.clone(),
-        continues: false,
+        ..Episode::default()
     });
     for (shown, moved) in mirrored.states.iter().zip(&replayed.states) {
         for (index, (a, b)) in shown.iter().zip(moved).enumerate() {
@@ -241,7 +241,7 @@ fn replay(episode: &Episode) -> Episode {
     Episode {
         states,
         actions: episode.actions.clone(),
-        continues: episode.continues,
+        ..Episode::default()
     }
 }
 

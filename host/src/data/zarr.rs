@@ -58,6 +58,8 @@ fn is_wanted(key: &str) -> bool {
         "data/action/",
         "meta/episode_ends/",
         "meta/continues/",
+        "meta/cut_off/",
+        "meta/seed/",
     ];
     arrays.iter().any(|array| key.starts_with(array))
 }

@@ -238,7 +238,7 @@ fn windows_are_padded_and_normalised_as_diffusion_policy_does() {
         .map(|episode| Episode {
             states: serde_json::from_value(episode["states"].clone()).unwrap(),
             actions: serde_json::from_value(episode["actions"].clone()).unwrap(),
-            continues: false,
+            ..Episode::default()
         });
     let demonstrations = Demonstrations {
         episodes: episodes.collect(),
@@ -287,7 +287,7 @@ fn circles(n_episodes: usize) -> Demonstrations {
                 })
                 .collect(),
             actions: steps.map(|step| point(angle(step) + 0.5)).collect(),
-            continues: false,
+            ..Episode::default()
         }
     };
     Demonstrations {

@@ -243,7 +243,7 @@ impl PreparedEpisode {
 }
 
 /// The windows of episode number `index`: the first starts `To - 1` steps before it, or at its first step if it
-/// continues a motion; the last ends `Ta - 1` steps behind it.
+/// continues a motion; the last ends `Ta - 1` steps behind it, or at its last step if it is cut off.
 fn windows_of(
     index: usize,
     episode: &Episode,
@@ -253,7 +253,10 @@ fn windows_of(
         true => 0,
         false => 1 - options.n_obs_steps as isize,
     };
-    let behind = options.n_action_steps as isize - 1;
+    let behind = match episode.cut_off {
+        true => 0,
+        false => options.n_action_steps as isize - 1,
+    };
     let last = episode.states.len() as isize - options.horizon as isize + behind;
     (first..=last).map(move |start| Window {
         episode: index,

@@ -1,0 +1,192 @@
+//! `pusht collect`.
+
+use super::eval::SeedingArg;
+use crate::collect::episode::{Corrections, Settings};
+use crate::collect::writer::Writer;
+use crate::collect::{Summary, collect};
+use crate::console;
+use crate::engine::{Engine, PolicyArgs};
+use crate::expert::ExpertOptions;
+use anyhow::{Context, Result, ensure};
+use pusht_core::episode::MAX_EPISODE_STEPS;
+use std::path::PathBuf;
+
+/// Let the expert make demonstrations, or correct a policy.
+///
+/// The expert plans by search on copies of the simulator. The folder is a Zarr v2 group in the layout of diffusion_policy's
+/// pusht.zip (data/state, data/action, data/keypoint, meta/episode_ends) with, for every episode, whether it begins
+/// (meta/continues) and ends (meta/cut_off) in the middle of a motion; episodes.csv says what became of every attempt.
+/// A killed run goes on with the same command and --resume, and ends with the same bytes as a run in one go.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    pusht collect --out clean.zarr --attempts 4000\n  \
+    pusht collect --out noisy.zarr --attempts 1500 --seed 1100000 --noise-share 1 --noise-px 4\n  \
+    pusht collect --out corrections.zarr --attempts 500 --seed 1200000 --policy policy.safetensors")]
+pub struct Args {
+    /// Folder to write
+    #[arg(long, value_name = "DIR.zarr")]
+    out: PathBuf,
+    /// Episodes to attempt; those that are not solved are left out
+    #[arg(long, value_name = "N")]
+    attempts: u64,
+    /// Seed of the first; the others follow. Scores are taken on other seeds
+    #[arg(long, default_value_t = 1_000_000)]
+    seed: u64,
+    /// How a seed becomes a start state
+    #[arg(long, value_enum, default_value = "legacy")]
+    seeding: SeedingArg,
+    /// Longest way of the target in a control step, px
+    #[arg(long, value_name = "PX", default_value_t = ExpertOptions::default().speed_limit_px)]
+    speed_limit: f64,
+    /// Coverage above which an episode stops
+    #[arg(long, value_name = "C", default_value_t = ExpertOptions::default().stop_coverage)]
+    stop_coverage: f64,
+    /// Pushes that the expert tries at random in every search
+    #[arg(long, value_name = "N", default_value_t = ExpertOptions::default().n_samples)]
+    samples: usize,
+    /// Share of the episodes whose executed actions are the intended (and recorded) ones and noise
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    noise_share: f64,
+    /// Standard deviation of that noise, px
+    #[arg(long, value_name = "PX", default_value_t = 4.0)]
+    noise_px: f64,
+    /// Share of the episodes that start within 30 px and 0.3 rad of the goal
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    near_goal_share: f64,
+    /// Correct this policy: it plays, and the expert goes on from some of its states (DAgger)
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// With --policy: actions of each plan that it executes [default: what its file says]
+    #[arg(long, value_name = "N", requires = "policy")]
+    n_action_steps: Option<usize>,
+    /// With --policy: states of each of its episodes that are corrected
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    corrections: usize,
+    /// With --policy: steps of the expert that are recorded from each
+    #[arg(long, value_name = "N", default_value_t = 24)]
+    correction_steps: usize,
+    /// With --policy: share of those states that are drawn where the coverage is 0.8 or more
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    near_miss_share: f64,
+    /// Go on with the folder
+    #[arg(long)]
+    resume: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Bad options, a policy that can't be loaded, a folder that is there already (without `--resume`), is another run's
+/// (with it) or can't be written.
+pub fn run(args: &Args) -> Result<()> {
+    let policy = args.policy.as_ref().map(|path| {
+        Engine::load(&PolicyArgs {
+            policy: Some(path.clone()),
+            n_action_steps: args.n_action_steps,
+            ..PolicyArgs::default()
+        })
+    });
+    let policy = policy.transpose()?;
+    let settings = settings_of(args, policy.as_ref())?;
+    let mut writer = match args.resume {
+        true => Writer::resume(&args.out, &settings)?,
+        false => Writer::create(&args.out, &settings)?,
+    };
+    let progress = console::progress_bar("attempts");
+    let summary = collect(
+        &settings,
+        policy.as_ref(),
+        args.attempts,
+        &mut writer,
+        &progress,
+    )?;
+    writer.finish()?;
+    progress.finish_and_clear();
+    print(&summary);
+    println!("wrote {}", args.out.display());
+    Ok(())
+}
+
+fn settings_of(args: &Args, policy: Option<&Engine>) -> Result<Settings> {
+    let expert = ExpertOptions {
+        speed_limit_px: args.speed_limit,
+        stop_coverage: args.stop_coverage,
+        n_samples: args.samples,
+    };
+    expert.check()?;
+    for (name, share) in [
+        ("noise", args.noise_share),
+        ("near-goal", args.near_goal_share),
+        ("near-miss", args.near_miss_share),
+    ] {
+        ensure!(
+            (0.0..=1.0).contains(&share),
+            "--{name}-share {share} is not 0 to 1"
+        );
+    }
+    ensure!(
+        (0.0..=100.0).contains(&args.noise_px),
+        "--noise-px {} is not 0 to 100",
+        args.noise_px
+    );
+    let last = args.seed.checked_add(args.attempts);
+    let is_known = last.is_some_and(|last| last <= 1 << 32 || args.seeding == SeedingArg::Pcg64);
+    ensure!(
+        is_known,
+        "--seed {}: legacy seeds end at 4294967295",
+        args.seed
+    );
+    let corrections = match (&args.policy, policy) {
+        (Some(path), Some(policy)) => {
+            let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+            Some(Corrections {
+                policy_crc32: crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&bytes),
+                n_action_steps: policy.with_planner(|planner| planner.n_action_steps()),
+                per_episode: args.corrections,
+                steps: args.correction_steps,
+                near_miss_share: args.near_miss_share,
+            })
+        }
+        _ => None,
+    };
+    Ok(Settings {
+        first_seed: args.seed,
+        seeding: match args.seeding {
+            SeedingArg::Legacy => "legacy".into(),
+            SeedingArg::Pcg64 => "pcg64".into(),
+        },
+        expert,
+        noise_share: args.noise_share,
+        noise_px: args.noise_px,
+        near_goal_share: args.near_goal_share,
+        max_steps: MAX_EPISODE_STEPS,
+        corrections,
+    })
+}
+
+fn print(summary: &Summary) {
+    let Summary {
+        attempts,
+        solved,
+        episodes,
+        steps,
+        cpu,
+    } = *summary;
+    let per = |total: f64, n: u64| total / n.max(1) as f64;
+    println!("{:<20} {attempts}", "attempts");
+    println!(
+        "{:<20} {solved}  ({:.1} %)",
+        "solved",
+        100.0 * per(solved as f64, attempts)
+    );
+    println!(
+        "{:<20} {episodes}  ({:.1} steps each)",
+        "recorded episodes",
+        per(steps as f64, episodes)
+    );
+    println!(
+        "{:<20} {:.3} s",
+        "CPU time an attempt",
+        per(cpu.as_secs_f64(), attempts)
+    );
+}

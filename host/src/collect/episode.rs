@@ -1,0 +1,276 @@
+//! One attempt: which episode, played by whom, and what of it is recorded.
+
+use crate::data::Episode;
+use crate::engine::Engine;
+use crate::expert::{Expert, ExpertOptions};
+use anyhow::{Context, Result};
+use pusht_core::Error;
+use pusht_core::env::{
+    GOAL_ANGLE_RAD, GOAL_PX, PushTEnv, PushTParams, Seeding, StartOrder, StartState, Vec2,
+};
+use pusht_core::episode::MAX_EPISODE_STEPS;
+use pusht_core::noise::{Noise, NoiseSource};
+use pusht_core::receding_horizon::{Action, RecedingHorizon};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Everything that the episodes depend on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Seed of attempt 0; attempt `n` has the seed `n` more.
+    pub first_seed: u64,
+    /// How a seed becomes a start state: `legacy` or `pcg64`.
+    pub seeding: String,
+    /// The expert.
+    pub expert: ExpertOptions,
+    /// Share of the attempts that are played with noise.
+    pub noise_share: f64,
+    /// Standard deviation of what is added to each executed action there, px.
+    pub noise_px: f64,
+    /// Share of the attempts that start near the goal.
+    pub near_goal_share: f64,
+    /// Control steps after which an attempt has failed.
+    pub max_steps: usize,
+    /// Corrections of a policy instead of episodes of the expert.
+    pub corrections: Option<Corrections>,
+}
+
+/// How a policy's episodes are corrected (DAgger, arXiv 1011.0686).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Corrections {
+    /// CRC-32 of the policy's file.
+    pub policy_crc32: u32,
+    /// Actions of each of its plans that are executed.
+    pub n_action_steps: usize,
+    /// States of each of its episodes from which the expert goes on.
+    pub per_episode: usize,
+    /// Control steps of the expert that are recorded from each.
+    pub steps: usize,
+    /// Share of those states that are drawn where the coverage is at least [`NEAR_MISS_COVERAGE`].
+    pub near_miss_share: f64,
+}
+
+/// Coverage from which on a state counts as a near miss.
+pub const NEAR_MISS_COVERAGE: f64 = 0.8;
+
+/// What became of an attempt.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Its seed.
+    pub seed: u64,
+    /// Whether it started near the goal.
+    pub near_goal: bool,
+    /// Whether it was played with noise.
+    pub noisy: bool,
+    /// Whether the player reached the coverage asked for (with corrections: whether the policy won).
+    pub solved: bool,
+    /// Control steps of the player.
+    pub steps: usize,
+    /// Largest coverage of any step.
+    pub max_coverage: f64,
+    /// What is kept: nothing of an episode that was not solved.
+    pub recorded: Vec<Episode>,
+    /// Processor time that it took.
+    pub cpu: Duration,
+}
+
+/// Makes attempt `number`.
+///
+/// # Errors
+/// If its episode can't begin, or the policy refuses a state.
+pub fn attempt(settings: &Settings, policy: Option<&Engine>, number: u64) -> Result<Attempt> {
+    let begin = cpu_time();
+    let seed = settings.first_seed + number;
+    let mut random = Pcg64::seed_from_u64(seed);
+    let (near, noisy): (f64, f64) = (random.random_range(0.0..1.0), random.random_range(0.0..1.0));
+    let near_goal = near < settings.near_goal_share;
+    let noisy = noisy < settings.noise_share && settings.corrections.is_none();
+    let env = match near_goal {
+        true => start_near_goal(&mut random)?,
+        false => start(seed, &settings.seeding)?,
+    };
+    let mut attempt = Attempt {
+        seed,
+        near_goal,
+        noisy,
+        solved: false,
+        steps: 0,
+        max_coverage: 0.0,
+        recorded: Vec::new(),
+        cpu: Duration::ZERO,
+    };
+    match (&settings.corrections, policy) {
+        (Some(corrections), Some(policy)) => {
+            correct(
+                settings,
+                corrections,
+                policy,
+                env,
+                &mut random,
+                &mut attempt,
+            )?;
+        }
+        _ => play(settings, env, &mut attempt)?,
+    }
+    attempt.cpu = cpu_time() - begin;
+    Ok(attempt)
+}
+
+/// Processor time of this thread.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+fn start(seed: u64, seeding: &str) -> Result<PushTEnv> {
+    let seeding = match seeding {
+        "pcg64" => Seeding::Pcg64,
+        _ => Seeding::Legacy,
+    };
+    crate::evaluate::start(seed, seeding)
+}
+
+/// The block within 30 px and 0.3 rad of the goal, the agent anywhere but on it.
+fn start_near_goal(random: &mut Pcg64) -> Result<PushTEnv> {
+    loop {
+        // Single precision is what a record keeps.
+        let mut around = |middle: f64, reach: f64| {
+            let value: f64 = random.random_range(middle - reach..middle + reach);
+            f64::from(value as f32)
+        };
+        let block_px = Vec2::new(around(GOAL_PX.x, 30.0), around(GOAL_PX.y, 30.0));
+        let start = StartState {
+            block_px,
+            block_angle_rad: around(GOAL_ANGLE_RAD, 0.3),
+            agent_px: Vec2::new(around(256.0, 200.0), around(256.0, 200.0)),
+        };
+        let env = PushTEnv::new(PushTParams::default(), start, StartOrder::AngleFirst)
+            .context("a start near the goal")?;
+        // A block that moved in the first step was under the agent.
+        if (env.info().block_pos_px - block_px).norm() < 1e-6 {
+            return Ok(env);
+        }
+    }
+}
+
+/// The expert plays from `env` on. Its intended actions are recorded, also where noise is added to what is executed
+/// (DART, arXiv 1703.09327).
+fn play(settings: &Settings, mut env: PushTEnv, attempt: &mut Attempt) -> Result<()> {
+    let mut expert = Expert::new(settings.expert, attempt.seed);
+    let mut noise = NoiseSource::new(!attempt.seed);
+    let mut episode = Episode {
+        seed: (!attempt.near_goal).then_some(attempt.seed),
+        ..Episode::default()
+    };
+    while !expert.has_finished(&env) && attempt.steps < settings.max_steps {
+        let intended = expert.act(&env);
+        episode.states.push(env.state());
+        episode.actions.push(intended);
+        let spread_px = if attempt.noisy {
+            settings.noise_px
+        } else {
+            0.0
+        };
+        let executed = intended.map(|v| v + spread_px * noise.next_gaussian().to_num::<f64>());
+        let outcome = env.step(executed)?;
+        attempt.steps += 1;
+        attempt.max_coverage = attempt.max_coverage.max(outcome.coverage);
+    }
+    attempt.solved = expert.has_finished(&env);
+    if attempt.solved && !episode.states.is_empty() {
+        attempt.recorded.push(episode);
+    }
+    Ok(())
+}
+
+/// The policy plays an episode; from some of its states the expert goes on.
+fn correct(
+    settings: &Settings,
+    corrections: &Corrections,
+    policy: &Engine,
+    env: PushTEnv,
+    random: &mut Pcg64,
+    attempt: &mut Attempt,
+) -> Result<()> {
+    let visited = policy_episode(policy, env, attempt)?;
+    let near_misses: Vec<usize> = (1..visited.len())
+        .filter(|&step| visited[step].env.coverage() >= NEAR_MISS_COVERAGE)
+        .collect();
+    for index in 0..corrections.per_episode {
+        if visited.len() < 2 {
+            break;
+        }
+        let near: f64 = random.random_range(0.0..1.0);
+        let step = match near < corrections.near_miss_share && !near_misses.is_empty() {
+            true => near_misses[random.random_range(0..near_misses.len())],
+            false => random.random_range(1..visited.len()),
+        };
+        let seed = attempt.seed ^ ((index as u64 + 1) << 48);
+        let [before, from] = [&visited[step - 1], &visited[step]];
+        attempt
+            .recorded
+            .extend(correction(settings, corrections, before, from, seed)?);
+    }
+    Ok(())
+}
+
+/// A state of the policy's episode, and the action that the policy took there.
+struct Visited {
+    env: PushTEnv,
+    action: Action,
+}
+
+fn policy_episode(
+    policy: &Engine,
+    mut env: PushTEnv,
+    attempt: &mut Attempt,
+) -> Result<Vec<Visited>> {
+    let mut controller = RecedingHorizon::new(attempt.seed);
+    let mut visited = Vec::new();
+    policy.with_planner(|planner| -> Result<(), Error> {
+        while !attempt.solved && attempt.steps < MAX_EPISODE_STEPS {
+            let action = controller.act(planner, &env.state())?;
+            visited.push(Visited { env, action });
+            let outcome = env.step(action)?;
+            attempt.steps += 1;
+            attempt.max_coverage = attempt.max_coverage.max(outcome.coverage);
+            attempt.solved = outcome.terminated;
+        }
+        Ok(())
+    })?;
+    Ok(visited)
+}
+
+/// What the expert does from `from` on. The row before it is the policy's, so that the first observations that a window
+/// shows are those the policy had.
+fn correction(
+    settings: &Settings,
+    corrections: &Corrections,
+    before: &Visited,
+    from: &Visited,
+    seed: u64,
+) -> Result<Option<Episode>> {
+    let mut env = from.env;
+    let mut expert = Expert::taking_over(settings.expert, seed, before.action);
+    let mut episode = Episode {
+        states: vec![before.env.state()],
+        actions: vec![before.action],
+        continues: true,
+        cut_off: true,
+        seed: None,
+    };
+    for _ in 0..corrections.steps {
+        if expert.has_finished(&env) {
+            episode.cut_off = false;
+            break;
+        }
+        let action = expert.act(&env);
+        episode.states.push(env.state());
+        episode.actions.push(action);
+        env.step(action)?;
+    }
+    Ok((episode.states.len() > 1).then_some(episode))
+}

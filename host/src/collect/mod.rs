@@ -1,0 +1,100 @@
+//! Collecting demonstrations: the expert plays episodes, or corrects a policy's, and they are stored one by one.
+//!
+//! ```text
+//! attempt number -> episode: start state, expert (or policy, then expert) -> recorded episodes -> writer: Zarr v2
+//! ```
+//! Every attempt is a function of the settings and its number, so a run can go on at any of them.
+
+pub mod episode;
+pub mod writer;
+
+use crate::engine::Engine;
+use anyhow::{Context, Result};
+use episode::{Attempt, Settings};
+use indicatif::ProgressBar;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+use writer::Writer;
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// Attempts of this run.
+    pub attempts: u64,
+    /// Those that reached the coverage asked for.
+    pub solved: u64,
+    /// Episodes and control steps that were recorded.
+    pub episodes: u64,
+    /// See above.
+    pub steps: u64,
+    /// Processor time of the attempts.
+    pub cpu: Duration,
+}
+
+/// Makes attempts from the writer's next one up to `n_attempts` on all cores, and stores them in their order.
+///
+/// # Errors
+/// If an attempt can't begin or a file can't be written. What was stored before stays.
+pub fn collect(
+    settings: &Settings,
+    policy: Option<&Engine>,
+    n_attempts: u64,
+    writer: &mut Writer,
+    progress: &ProgressBar,
+) -> Result<Summary> {
+    progress.set_length(n_attempts);
+    progress.set_position(writer.next_attempt());
+    progress.reset_eta();
+    let next = AtomicU64::new(writer.next_attempt());
+    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (sender, receiver) = mpsc::sync_channel(4 * n_threads);
+    std::thread::scope(|scope| {
+        for _ in 0..n_threads {
+            let (next, sender) = (&next, sender.clone());
+            scope.spawn(move || {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    // A closed channel: the other end has failed.
+                    if number >= n_attempts
+                        || sender
+                            .send((number, episode::attempt(settings, policy, number)))
+                            .is_err()
+                    {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut summary = Summary::default();
+        let mut waiting: BTreeMap<u64, Result<Attempt>> = BTreeMap::new();
+        for (number, attempt) in receiver {
+            waiting.insert(number, attempt);
+            while let Some(attempt) = waiting.remove(&writer.next_attempt()) {
+                let number = writer.next_attempt();
+                let attempt = attempt.with_context(|| format!("attempt {number}"))?;
+                writer.add(&attempt)?;
+                summary.count(&attempt);
+                progress.inc(1);
+            }
+        }
+        Ok(summary)
+    })
+}
+
+impl Summary {
+    fn count(&mut self, attempt: &Attempt) {
+        self.attempts += 1;
+        self.solved += u64::from(attempt.solved);
+        self.episodes += attempt.recorded.len() as u64;
+        self.steps += (attempt.recorded.iter())
+            .map(|e| e.states.len() as u64)
+            .sum::<u64>();
+        self.cpu += attempt.cpu;
+    }
+}
+
+#[cfg(test)]
+mod tests;

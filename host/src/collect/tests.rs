@@ -1,1 +1,201 @@
+use super::episode::{Corrections, NEAR_MISS_COVERAGE, attempt};
+use super::*;
+use crate::data::Demonstrations;
+use crate::engine::PolicyArgs;
+use crate::expert::ExpertOptions;
+use pusht_core::env::{PushTEnv, PushTParams, StartOrder, StartState};
+use std::fs;
+use std::path::Path;
 
+fn settings() -> Settings {
+    Settings {
+        first_seed: 1_900_000,
+        seeding: "legacy".into(),
+        expert: ExpertOptions {
+            n_samples: 24,
+            ..ExpertOptions::default()
+        },
+        noise_share: 0.5,
+        noise_px: 4.0,
+        near_goal_share: 0.5,
+        max_steps: 300,
+        corrections: None,
+    }
+}
+
+fn run(writer: &mut Writer, settings: &Settings, n_attempts: u64) -> Summary {
+    collect(settings, None, n_attempts, writer, &ProgressBar::hidden()).unwrap()
+}
+
+/// All files under `folder` with their bytes.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => {
+                    let name = path.strip_prefix(folder).unwrap();
+                    found.insert(name.display().to_string(), fs::read(&path).unwrap());
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_killed_run_goes_on_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, parts) = (
+        folder.path().join("whole.zarr"),
+        folder.path().join("parts.zarr"),
+    );
+    let mut writer = Writer::create(&whole, &settings()).unwrap();
+    let summary = run(&mut writer, &settings(), 12);
+    writer.finish().unwrap();
+    assert_eq!(summary.attempts, 12);
+
+    run(
+        &mut Writer::create(&parts, &settings()).unwrap(),
+        &settings(),
+        5,
+    );
+    // As if killed while the sixth was being written: its rows are there, but not where it ends.
+    let before = files(&parts.join("meta"));
+    run(
+        &mut Writer::resume(&parts, &settings()).unwrap(),
+        &settings(),
+        6,
+    );
+    for (name, bytes) in before {
+        fs::write(parts.join("meta").join(name), bytes).unwrap();
+    }
+    let mut writer = Writer::resume(&parts, &settings()).unwrap();
+    run(&mut writer, &settings(), 12);
+    writer.finish().unwrap();
+    assert!(files(&whole) == files(&parts));
+
+    let demonstrations = Demonstrations::open(&whole).unwrap();
+    assert_eq!(demonstrations.episodes.len() as u64, summary.episodes);
+    assert_eq!(demonstrations.n_steps() as u64, summary.steps);
+}
+
+#[test]
+fn a_long_record_spans_chunks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.zarr");
+    let settings = settings();
+    let mut writer = Writer::create(&path, &settings).unwrap();
+    let one = attempt(&settings, None, 0).unwrap();
+    let n_rows = one.recorded[0].states.len();
+    let n_attempts = 3 * 1024 / n_rows + 1;
+    for number in 0..n_attempts {
+        writer.add(&one).unwrap();
+        if number % 5 == 0 {
+            writer = Writer::resume(&path, &settings).unwrap();
+        }
+    }
+    let episodes = Demonstrations::open(&path).unwrap().episodes;
+    assert_eq!(episodes.len(), n_attempts);
+    for episode in &episodes {
+        for (read, written) in episode.states.iter().zip(&one.recorded[0].states) {
+            assert_eq!(*read, written.map(|v| f64::from(v as f32)));
+        }
+        assert_eq!(episode.actions, one.recorded[0].actions);
+    }
+}
+
+#[test]
+fn a_folder_is_not_overwritten_and_not_mixed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("some.zarr");
+    let error = |result: Result<Writer>| format!("{:#}", result.err().unwrap());
+    assert!(error(Writer::resume(&path, &settings())).contains("some.zarr"));
+    Writer::create(&path, &settings()).unwrap();
+    assert!(error(Writer::create(&path, &settings())).contains("--resume"));
+    let other = Settings {
+        noise_px: 5.0,
+        ..settings()
+    };
+    let message = error(Writer::resume(&path, &other));
+    assert!(message.contains("noise_px 4.0, now 5.0"), "{message}");
+}
+
+#[test]
+fn what_is_recorded_without_noise_is_what_happened() {
+    let settings = Settings {
+        noise_share: 0.0,
+        ..settings()
+    };
+    for number in 0..6 {
+        let attempt = attempt(&settings, None, number).unwrap();
+        let episode = &attempt.recorded[0];
+        let mut env = match episode.seed {
+            Some(seed) => crate::evaluate::start(seed, pusht_core::env::Seeding::Legacy).unwrap(),
+            None => {
+                let start = StartState::from_state(&episode.states[0]);
+                PushTEnv::new(PushTParams::default(), start, StartOrder::AngleFirst).unwrap()
+            }
+        };
+        for (state, action) in episode.states.iter().zip(&episode.actions) {
+            assert_eq!(env.state(), *state);
+            env.step(*action).unwrap();
+        }
+        assert!(env.coverage() > settings.expert.stop_coverage);
+    }
+}
+
+#[test]
+fn with_noise_the_intended_actions_are_recorded_and_keep_the_speed_limit() {
+    let noisy = Settings {
+        noise_share: 1.0,
+        ..settings()
+    };
+    let attempt = attempt(&noisy, None, 0).unwrap();
+    let episode = &attempt.recorded[0];
+    assert!(attempt.noisy && attempt.solved);
+    for pair in episode.actions.windows(2) {
+        let step = (pair[1][0] - pair[0][0]).hypot(pair[1][1] - pair[0][1]);
+        assert!(step <= noisy.expert.speed_limit_px + 1e-3, "{step}");
+    }
+    // The record does not lead where the noise led.
+    let mut env = match episode.seed {
+        Some(seed) => crate::evaluate::start(seed, pusht_core::env::Seeding::Legacy).unwrap(),
+        None => return,
+    };
+    episode
+        .actions
+        .iter()
+        .for_each(|action| _ = env.step(*action).unwrap());
+    assert_ne!(env.state(), *episode.states.last().unwrap());
+}
+
+#[test]
+fn corrections_begin_with_the_policys_row_and_are_cut_off() {
+    let corrections = Settings {
+        near_goal_share: 0.0,
+        corrections: Some(Corrections {
+            policy_crc32: 0,
+            n_action_steps: 8,
+            per_episode: 6,
+            steps: 10,
+            near_miss_share: 0.5,
+        }),
+        ..settings()
+    };
+    let policy = Engine::load(&PolicyArgs::default()).unwrap();
+    let attempt = attempt(&corrections, Some(&policy), 3).unwrap();
+    assert_eq!(attempt.recorded.len(), 6);
+    let mut n_near = 0;
+    for episode in &attempt.recorded {
+        assert!(episode.continues);
+        assert_eq!(episode.cut_off, episode.states.len() == 11);
+        let start = StartState::from_state(&episode.states[1]);
+        let env = PushTEnv::new(PushTParams::default(), start, StartOrder::AngleFirst).unwrap();
+        n_near += usize::from(env.coverage() >= NEAR_MISS_COVERAGE - 1e-3);
+    }
+    assert!(n_near >= 1);
+}

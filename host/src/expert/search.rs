@@ -140,7 +140,7 @@ impl Search {
         let grown = plan.n_before.max(1) as f64;
         let mut last = cursor;
         let mut targets = Targets::new();
-        let length = plan.useful.max(1).min(MAX_STEPS) as f64;
+        let length = plan.useful.clamp(1, MAX_STEPS) as f64;
         for (step, target) in plan.targets.iter().enumerate() {
             let (share, time) = (((step + 1) as f64 / grown).min(1.0), step as f64 / length);
             let moved = [0, 1].map(|axis| {

@@ -1,7 +1,7 @@
 //! Small float policies with random weights, spread as PyTorch initialises them.
 
 use pusht_host::policy_file::{
-    Observation, PolicyConfig, SchedulerConfig, Tensor, Tensors, UnetConfig,
+    ActionFrame, Observation, PolicyConfig, SchedulerConfig, Tensor, Tensors, UnetConfig,
 };
 use std::collections::BTreeMap;
 
@@ -12,6 +12,7 @@ pub fn small_config() -> PolicyConfig {
         n_obs_steps: 2,
         horizon: 16,
         n_action_steps: 8,
+        action_frame: ActionFrame::Window,
         unet: UnetConfig {
             input_dim: 2,
             global_cond_dim: 36,

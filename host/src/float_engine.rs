@@ -11,8 +11,8 @@ use pusht_core::policy::{
 };
 use pusht_core::receding_horizon::{Action, MAX_HORIZON, MAX_OBS_STEPS, Planner};
 use pusht_core::scheduler::{
-    BetaSchedule, DdimOptions, DdimScheduler, DdpmScheduler, NoiseGenerator, PredictionType,
-    SchedulerConfig, TimestepSpacing, VarianceType,
+    BetaSchedule, DdimOptions, DdimScheduler, DdpmScheduler, FlowMatchEulerScheduler,
+    NoiseGenerator, PredictionType, SchedulerConfig, TimestepSpacing, VarianceType,
 };
 use pusht_core::unet::{
     ConditionalUnet1D, DownDims, Observer, TensorSource, UnetConfig, Unobserved,
@@ -290,6 +290,13 @@ pub fn scheduler_config(config: &policy_file::SchedulerConfig) -> Result<Schedul
             other => bail!("scheduler: beta_schedule {other:?} is unknown"),
         },
         prediction_type: match config.prediction_type.as_str() {
+            // What flow matching predicts has no other name, and none in these options.
+            "flow_prediction" if config.kind == SchedulerKind::FlowMatchEuler => {
+                PredictionType::Epsilon
+            }
+            other if config.kind == SchedulerKind::FlowMatchEuler => {
+                bail!("scheduler: flow matching predicts flow_prediction, not {other:?}")
+            }
             "epsilon" => PredictionType::Epsilon,
             "sample" => PredictionType::Sample,
             "v_prediction" => PredictionType::VPrediction,
@@ -334,6 +341,9 @@ fn scheduler(
         SchedulerKind::Ddpm => Scheduler::Ddpm(DdpmScheduler::new(options)?),
         SchedulerKind::Ddim => {
             Scheduler::Ddim(DdimScheduler::new(options)?, DdimOptions::default())
+        }
+        SchedulerKind::FlowMatchEuler => {
+            Scheduler::FlowMatchEuler(FlowMatchEulerScheduler::new(&options)?)
         }
     })
 }

@@ -128,7 +128,7 @@ pub struct SchedulerConfig {
     pub beta_end: f32,
     /// `linear`, `scaled_linear`, `squaredcos_cap_v2` or `sigmoid`.
     pub beta_schedule: String,
-    /// `epsilon`, `sample` or `v_prediction`.
+    /// `epsilon`, `sample` or `v_prediction`; with flow matching `flow_prediction`.
     pub prediction_type: String,
     /// Whether the predicted clean sample is clipped.
     pub clip_sample: bool,
@@ -173,6 +173,9 @@ pub enum SchedulerKind {
     /// Song et al. 2020, arXiv 2010.02502, with eta 0.
     #[serde(rename = "DDIM")]
     Ddim,
+    /// Euler's method along a straight flow, arXiv 2210.02747; the network predicts its velocity.
+    #[serde(rename = "FlowMatchEuler")]
+    FlowMatchEuler,
 }
 
 /// Writes a policy; an existing file is replaced only by a whole new one.

@@ -2,11 +2,12 @@
 
 use super::{PolicyError, expect_len};
 use crate::scheduler::{
-    DdimOptions, DdimScheduler, DdpmScheduler, NoiseGenerator, SchedulerError, StepOutput,
+    DdimOptions, DdimScheduler, DdpmScheduler, FlowMatchEulerScheduler, NoiseGenerator,
+    SchedulerError, StepOutput,
 };
 use crate::unet::{ConditionalUnet1D, Observer, UnetConfig, UnetInput};
 
-/// One of the two samplers, with what its steps take besides.
+/// One of the samplers, with what its steps take besides.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant)]
 pub enum Scheduler<'a, const T: usize> {
@@ -14,6 +15,8 @@ pub enum Scheduler<'a, const T: usize> {
     Ddpm(DdpmScheduler<'a, T>),
     /// Deterministic at eta 0.
     Ddim(DdimScheduler<'a, T>, DdimOptions),
+    /// Deterministic, for a network that predicts the velocity of a straight flow.
+    FlowMatchEuler(FlowMatchEulerScheduler<T>),
 }
 
 impl<const T: usize> Scheduler<'_, T> {
@@ -25,6 +28,7 @@ impl<const T: usize> Scheduler<'_, T> {
         match self {
             Self::Ddpm(ddpm) => ddpm.set_timesteps(num_inference_steps),
             Self::Ddim(ddim, _) => ddim.set_timesteps(num_inference_steps),
+            Self::FlowMatchEuler(flow) => flow.set_timesteps(num_inference_steps),
         }
     }
 
@@ -33,6 +37,7 @@ impl<const T: usize> Scheduler<'_, T> {
         match self {
             Self::Ddpm(ddpm) => ddpm.schedule().timesteps(),
             Self::Ddim(ddim, _) => ddim.schedule().timesteps(),
+            Self::FlowMatchEuler(flow) => flow.timesteps(),
         }
     }
 
@@ -40,6 +45,7 @@ impl<const T: usize> Scheduler<'_, T> {
         match self {
             Self::Ddpm(ddpm) => ddpm.needs_noise(timestep),
             Self::Ddim(_, options) => options.eta > 0.0,
+            Self::FlowMatchEuler(_) => false,
         }
     }
 
@@ -56,6 +62,7 @@ impl<const T: usize> Scheduler<'_, T> {
             Self::Ddim(ddim, options) => {
                 ddim.step(model_output, timestep, sample, *options, noise, to)
             }
+            Self::FlowMatchEuler(flow) => flow.step(model_output, timestep, sample, to),
         }
     }
 }

@@ -7,11 +7,13 @@
 
 mod ddim;
 mod ddpm;
+mod flow_match;
 mod prediction;
 mod schedule;
 
 pub use ddim::{DdimOptions, DdimScheduler};
 pub use ddpm::DdpmScheduler;
+pub use flow_match::FlowMatchEulerScheduler;
 pub use schedule::NoiseSchedule;
 
 use crate::noise::Noise;

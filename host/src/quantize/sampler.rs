@@ -1,6 +1,6 @@
 //! The scheduler's steps as coefficients.
 //!
-//! A step of DDPM or DDIM is linear in x, the network's output, the clipped clean sample and the noise. So its
+//! A step of any scheduler is linear in x, the network's output, the clipped clean sample and the noise. So its
 //! coefficients are read off the float scheduler itself, which is asked what it makes of unit inputs.
 
 use super::file::Pass;
@@ -9,7 +9,7 @@ use crate::float_engine::scheduler_config;
 use crate::policy_file::{PolicyConfig, SchedulerKind};
 use anyhow::Result;
 use pusht_core::scheduler::{
-    DdimOptions, DdimScheduler, DdpmScheduler, SchedulerConfig, StepOutput,
+    DdimOptions, DdimScheduler, DdpmScheduler, FlowMatchEulerScheduler, SchedulerConfig, StepOutput,
 };
 
 /// Most training steps of a scheduler.
@@ -76,10 +76,11 @@ fn mantissas<const N: usize>(values: [f64; N]) -> ([i32; N], u32) {
     (values.map(|v| to_fixed(v, places)), places)
 }
 
-/// Either scheduler, one value at a time.
+/// Any scheduler, one value at a time.
 enum Stepper {
     Ddpm(DdpmScheduler<'static, MAX_TRAIN_TIMESTEPS>),
     Ddim(DdimScheduler<'static, MAX_TRAIN_TIMESTEPS>),
+    FlowMatchEuler(FlowMatchEulerScheduler<MAX_TRAIN_TIMESTEPS>),
 }
 
 impl Stepper {
@@ -99,6 +100,11 @@ impl Stepper {
                 ddim.set_timesteps(n_passes)?;
                 Self::Ddim(ddim)
             }
+            SchedulerKind::FlowMatchEuler => {
+                let mut flow = FlowMatchEulerScheduler::new(&options)?;
+                flow.set_timesteps(n_passes)?;
+                Self::FlowMatchEuler(flow)
+            }
         })
     }
 
@@ -106,13 +112,14 @@ impl Stepper {
         match self {
             Self::Ddpm(ddpm) => ddpm.schedule().timesteps(),
             Self::Ddim(ddim) => ddim.schedule().timesteps(),
+            Self::FlowMatchEuler(flow) => flow.timesteps(),
         }
     }
 
     fn needs_noise(&self, timestep: usize) -> bool {
         match self {
             Self::Ddpm(ddpm) => ddpm.needs_noise(timestep),
-            Self::Ddim(_) => false,
+            Self::Ddim(_) | Self::FlowMatchEuler(_) => false,
         }
     }
 
@@ -128,6 +135,7 @@ impl Stepper {
             Self::Ddim(ddim) => {
                 ddim.step(&[output], timestep, &[x], DdimOptions::default(), None, to)?;
             }
+            Self::FlowMatchEuler(flow) => flow.step(&[output], timestep, &[x], to)?,
         }
         Ok((next[0].into(), clean[0].into()))
     }

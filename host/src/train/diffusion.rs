@@ -3,7 +3,7 @@
 use super::random::{self, Purpose};
 use super::windows::Batch;
 use crate::float_engine;
-use crate::policy_file::SchedulerConfig;
+use crate::policy_file::{SchedulerConfig, SchedulerKind};
 use anyhow::Result;
 use pusht_core::noise::{Noise, NoiseSource};
 use rand::RngExt;
@@ -49,7 +49,7 @@ struct Mix {
     target: [f32; 2],
 }
 
-/// The forward process of a scheduler (DDPM, arXiv 2006.11239), as far as it is trained.
+/// The forward process of a scheduler (DDPM, arXiv 2006.11239, or a straight flow, arXiv 2210.02747), as far as it is trained.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ForwardProcess {
     steps: Vec<Mix>,
@@ -67,6 +67,14 @@ impl ForwardProcess {
         };
         let alphas_cumprod = alphas_cumprod(scheduler.num_train_timesteps);
         let steps = timesteps.into_iter().map(|timestep| {
+            if scheduler.kind == SchedulerKind::FlowMatchEuler {
+                let sigma = (timestep + 1) as f32 / scheduler.num_train_timesteps as f32;
+                return Mix {
+                    timestep,
+                    sample: [1.0 - sigma, sigma],
+                    target: [-1.0, 1.0],
+                };
+            }
             let alpha_bar = alphas_cumprod[timestep];
             let sample = [alpha_bar.sqrt() as f32, (1.0 - alpha_bar).sqrt() as f32];
             let target = match scheduler.prediction_type.as_str() {

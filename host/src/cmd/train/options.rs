@@ -1,7 +1,7 @@
 //! The options of `pusht train`, checked and completed.
 
 use crate::policy_file::{
-    ActionFrame, Observation, PolicyConfig, SchedulerConfig, Tensors, UnetConfig,
+    ActionFrame, Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Tensors, UnetConfig,
 };
 use crate::train::diffusion::TrainTimesteps;
 use crate::train::trainer::Settings;
@@ -69,7 +69,10 @@ pub struct Args {
     /// Passes of the network in a plan, as the policy file will name them.
     #[arg(long, default_value_t = 10, value_parser = RangedU64ValueParser::<usize>::new().range(1..=100))]
     pub passes: usize,
-    /// What the network answers.
+    /// The sampler, and with it the forward process.
+    #[arg(long, value_enum, default_value = "ddim")]
+    pub scheduler: SchedulerKind,
+    /// What the network answers; flow matching has its own.
     #[arg(long, default_value = "epsilon", value_parser = ["epsilon", "sample", "v_prediction"])]
     pub prediction_type: String,
     /// Which steps the passes visit; trailing begins at pure noise, as few passes need it.
@@ -157,7 +160,11 @@ impl Args {
             action_frame: self.action_frame,
             unet,
             scheduler: SchedulerConfig {
-                prediction_type: self.prediction_type.clone(),
+                kind: self.scheduler,
+                prediction_type: match self.scheduler {
+                    SchedulerKind::FlowMatchEuler => "flow_prediction".into(),
+                    _ => self.prediction_type.clone(),
+                },
                 timestep_spacing: self.timestep_spacing.clone(),
                 ..SchedulerConfig::default()
             },
@@ -280,7 +287,7 @@ impl Args {
         let dims: Vec<String> = self.down_dims.iter().map(usize::to_string).collect();
         words.push(format!(
             "--out DIR --steps {} --batch {} --seed {} --observation {} --horizon {} --n-action-steps {} \
-             --action-frame {} --down-dims {} --kernel-size {} --passes {} --prediction-type {} --timestep-spacing {} \
+             --action-frame {} --down-dims {} --kernel-size {} --passes {} --scheduler {} --prediction-type {} --timestep-spacing {} \
              --train-timesteps {} --learning-rate {} --warmup-steps {} --validation-episodes {}",
             self.steps,
             self.batch,
@@ -292,6 +299,7 @@ impl Args {
             list(&dims),
             self.kernel_size,
             self.passes,
+            word(self.scheduler),
             self.prediction_type,
             self.timestep_spacing,
             word(self.train_timesteps),

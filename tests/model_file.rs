@@ -227,6 +227,7 @@ fn every_kind_of_network_is_accepted() {
                 n_groups: 8,
                 kernel_size: 2 * observation_kind as usize + 1,
                 film_has_scale: observation_kind > 0,
+                actions_from_agent: observation_kind > 0,
                 n_action_steps: 3,
                 ..tiny_settings()
             };

@@ -30,6 +30,15 @@ impl ObservationKind {
             Self::Vertices => 18,
         }
     }
+
+    /// Where in an observation the agent's x is; its y follows.
+    pub const fn agent_at(self) -> usize {
+        match self {
+            Self::State => 0,
+            Self::Keypoints => 18,
+            Self::Vertices => 16,
+        }
+    }
 }
 
 /// Derives the observation of `kind` from `state` into `out` (`kind.dim()` values, px and rad).

@@ -18,6 +18,7 @@ pub fn tiny_settings() -> Settings {
         film_has_scale: true,
         sample_exponent: 12,
         condition_exponent: 13,
+        actions_from_agent: false,
     }
 }
 

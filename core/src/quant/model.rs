@@ -117,6 +117,8 @@ pub(super) struct Settings {
     pub(super) condition_exponent: u32,
     /// Channels of each level; the first `n_levels` count.
     pub(super) down_dims: [usize; MAX_LEVELS],
+    /// Whether actions are counted from where the newest observation has the agent, not from the window's corner.
+    pub(super) actions_from_agent: bool,
 }
 
 impl Settings {

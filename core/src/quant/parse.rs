@@ -18,7 +18,7 @@ use heapless::Vec;
 /// The first bytes of a model file.
 pub const MAGIC: [u8; 8] = *b"PUSHTPTM";
 /// The version of the format that this program reads and writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 const HEADER_SIZE: usize = 16;
 const CHECKSUM_SIZE: usize = 4;
@@ -199,6 +199,7 @@ fn settings(reader: &mut Reader<'_>) -> Result<Settings, ModelError> {
             return Err(error);
         }
     }
+    let actions_from_agent = reader.word("action frame", 1)? == 1;
     let fits = n_obs_steps - 1 + n_action_steps <= horizon
         && kernel_size % 2 == 1
         && horizon.is_multiple_of(1 << (n_levels - 1))
@@ -222,6 +223,7 @@ fn settings(reader: &mut Reader<'_>) -> Result<Settings, ModelError> {
         sample_exponent,
         condition_exponent,
         down_dims,
+        actions_from_agent,
     })
 }
 

@@ -57,7 +57,7 @@ impl<'m> IntPolicy<'m> {
         let mut parts = self.scratch.parts(&self.model.sizes);
         write_condition(self.model, observations, parts.condition);
         sampler::sample(self.model, noise, &mut parts, tap);
-        read_actions(self.model, &parts, chunk);
+        read_actions(self.model, observations, &parts, chunk);
         Ok(())
     }
 }
@@ -148,13 +148,25 @@ fn write_condition(model: &Model<'_>, observations: &[I16F16], condition: &mut [
     }
 }
 
-/// The predictions `To - 1 .. To - 1 + Ta`, in pixels.
-fn read_actions(model: &Model<'_>, parts: &Parts<'_>, chunk: &mut [[I16F16; ACTION_DIM]]) {
+/// The predictions `To - 1 .. To - 1 + Ta`, in pixels of the window.
+fn read_actions(
+    model: &Model<'_>,
+    observations: &[I16F16],
+    parts: &Parts<'_>,
+    chunk: &mut [[I16F16; ACTION_DIM]],
+) {
+    let mut origin = [I16F16::ZERO; ACTION_DIM];
+    if model.settings.actions_from_agent {
+        let kind = model.settings.observation;
+        let newest = observations.len() - kind.dim();
+        origin.copy_from_slice(&observations[newest + kind.agent_at()..][..ACTION_DIM]);
+    }
     let predictions = &parts.sample[model.settings.n_obs_steps - 1..];
     for (action, prediction) in chunk.iter_mut().zip(predictions) {
         for (axis, value) in action.iter_mut().enumerate() {
             let scale = Affine::read(model.action_scales, axis);
-            *value = I16F16::from_bits(scale.apply(prediction[axis].to_bits()));
+            let counted = I16F16::from_bits(scale.apply(prediction[axis].to_bits()));
+            *value = origin[axis].saturating_add(counted);
         }
     }
 }

@@ -50,6 +50,8 @@ pub struct Settings {
     pub sample_exponent: u32,
     /// Binary places of the condition.
     pub condition_exponent: u32,
+    /// Whether actions are counted from the agent.
+    pub actions_from_agent: bool,
 }
 
 /// One step of the sampler.
@@ -195,6 +197,7 @@ impl Settings {
             self.condition_exponent,
         ]);
         out.words(down_dims);
+        out.words([u32::from(self.actions_from_agent)]);
     }
 }
 

@@ -5,7 +5,7 @@ use super::file::{Block, ConvBlock, Layer, ModelFile, Row, Settings};
 use super::fixed_point::{Places, affine, binary_places, rows, to_fixed};
 use super::sampler;
 use crate::float_engine::FloatPolicy;
-use crate::policy_file::{Observation, PolicyConfig, Tensor, Tensors};
+use crate::policy_file::{ActionFrame, Observation, PolicyConfig, Tensor, Tensors};
 use anyhow::{Context, Result, ensure};
 use pusht_core::quant::{LANES, MAX_EPS, MAX_FILM_EXPONENT, MAX_GAMMA_EXPONENT, MAX_LEVELS};
 use pusht_core::unet::{FINAL_CONV_N_GROUPS, UnetInput};
@@ -90,6 +90,7 @@ fn settings(config: &PolicyConfig, ranges: &Ranges) -> Result<Settings> {
         film_has_scale: config.unet.cond_predict_scale,
         sample_exponent: ranges.exponent("sample")?,
         condition_exponent: ranges.exponent(CONDITION)?,
+        actions_from_agent: config.action_frame == ActionFrame::Agent,
     })
 }
 

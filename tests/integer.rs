@@ -11,7 +11,7 @@ use pusht_core::noise::NoiseSource;
 use pusht_core::quant::{IntPolicy, Model, Scratch, selftest};
 use pusht_core::receding_horizon::Planner;
 use pusht_host::float_engine::FloatPolicy;
-use pusht_host::policy_file::{PolicyConfig, SchedulerKind};
+use pusht_host::policy_file::{ActionFrame, Observation, PolicyConfig, SchedulerKind};
 use pusht_host::quantize::{calibrate, compare, quantize};
 use random_model::{random_model, tiny_settings};
 use random_policy::{random_tensors, small_config};
@@ -54,6 +54,32 @@ fn every_prediction_type_and_sampler_keeps_to_the_float_engine() {
             config.scheduler.prediction_type = prediction_type.into();
             check_parity(&format!("{kind:?} {prediction_type}"), config);
         }
+    }
+}
+
+#[test]
+fn flow_matching_keeps_to_the_float_engine() {
+    for passes in [1, 4] {
+        let mut config = small_config();
+        config.scheduler.kind = SchedulerKind::FlowMatchEuler;
+        config.scheduler.prediction_type = "flow_prediction".into();
+        config.num_inference_steps = passes;
+        check_parity(&format!("flow matching in {passes}"), config);
+    }
+}
+
+#[test]
+fn actions_from_the_agent_keep_to_the_float_engine() {
+    for (observation, n_values) in [
+        (Observation::State, 5),
+        (Observation::Keypoints, 20),
+        (Observation::Vertices, 18),
+    ] {
+        let mut config = small_config();
+        config.unet.global_cond_dim = 2 * n_values;
+        config.observation = observation;
+        config.action_frame = ActionFrame::Agent;
+        check_parity(&format!("from the agent, {observation:?}"), config);
     }
 }
 

@@ -28,9 +28,6 @@ pub const LANES: usize = 8;
 /// the pairs (0, 1) and (2, 3) that `SMLAD` multiplies.
 pub const PACKING: [usize; 4] = [0, 2, 1, 3];
 
-/// Positions that share the load of a row.
-const POSITIONS: usize = 4;
-
 /// Output rows in the model file: bias (`i32`, at the accumulator's scale), factor (multiplier, shift), weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<'a> {
@@ -102,17 +99,28 @@ impl<'a> Linear<'a> {
     ) {
         for (channel, row) in self.rows().enumerate() {
             let mut position = 0;
-            while position + POSITIONS <= n_positions {
-                let dots = kernel::dots(row.weights, &input[position * step..], step);
-                for (i, dot) in dots.into_iter().enumerate() {
-                    store(position + i, channel, row.factor.apply(row.bias + dot));
+            // As many positions as are left, up to four, share the load of a row.
+            while position < n_positions {
+                let windows = &input[position * step..];
+                let mut sums = [0; 4];
+                let n_sums = match n_positions - position {
+                    4.. => {
+                        sums = kernel::dots(row.weights, windows, step);
+                        4
+                    }
+                    2.. => {
+                        [sums[0], sums[1]] = kernel::dots(row.weights, windows, step);
+                        2
+                    }
+                    _ => {
+                        [sums[0]] = kernel::dots(row.weights, windows, step);
+                        1
+                    }
+                };
+                for sum in &sums[..n_sums] {
+                    store(position, channel, row.factor.apply(row.bias + sum));
+                    position += 1;
                 }
-                position += POSITIONS;
-            }
-            for position in position..n_positions {
-                let window = &input[position * step..][..self.window];
-                let dot = kernel::dot(row.weights, window);
-                store(position, channel, row.factor.apply(row.bias + dot));
             }
         }
     }

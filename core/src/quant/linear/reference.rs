@@ -1,10 +1,10 @@
 //! The product as it is defined, for every machine.
 
-use super::{PACKING, POSITIONS};
+use super::PACKING;
 
 /// Dot products of one packed row with the windows of its length at `input`, `input + step`, ..
 #[inline(always)]
-pub(super) fn dots(weights: &[u8], input: &[i16], step: usize) -> [i32; POSITIONS] {
+pub(super) fn dots<const P: usize>(weights: &[u8], input: &[i16], step: usize) -> [i32; P] {
     core::array::from_fn(|position| dot(weights, &input[position * step..][..weights.len()]))
 }
 

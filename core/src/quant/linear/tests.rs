@@ -34,14 +34,11 @@ fn the_tuned_kernel_equals_the_reference_on_random_and_extreme_values() {
                 })
                 .collect();
             for step in [0, LANES.min(window), window] {
-                let expected = reference::dots(&weights, &inputs, step);
-                assert_eq!(kernel::dots(&weights, &inputs, step), expected);
+                let expected: [i32; 4] = reference::dots(&weights, &inputs, step);
+                assert_eq!(kernel::dots::<4>(&weights, &inputs, step), expected);
+                assert_eq!(kernel::dots::<2>(&weights, &inputs, step), expected[..2]);
+                assert_eq!(kernel::dots::<1>(&weights, &inputs, step), expected[..1]);
             }
-            let first = &inputs[..window];
-            assert_eq!(
-                kernel::dot(&weights, first),
-                reference::dot(&weights, first)
-            );
         }
     }
 }
@@ -60,7 +57,7 @@ fn the_reference_is_the_dot_product_of_unpacked_weights() {
         .zip(&inputs)
         .map(|(w, x)| i32::from(*w) * i32::from(*x))
         .sum();
-    assert_eq!(reference::dot(&packed, &inputs), expected);
+    assert_eq!(reference::dots(&packed, &inputs, 0), [expected]);
 }
 
 /// One row of equal weights.
@@ -79,11 +76,18 @@ fn windows_step_and_the_rest_of_the_positions_is_not_forgotten() {
     let linear = Linear::new(&rows, 8);
     assert_eq!(linear.first_bad_row(), None);
     let input: Vec<i16> = (0..64).collect();
-    let mut out = [[0; 2]; 6];
-    linear.for_each_output(&input, 8, 6, |p, c, y| out[p][c] = y);
-    for (p, values) in out.iter().enumerate() {
-        let sum = 64 * p as i32 + 28;
-        assert_eq!(*values, [sum + 4, sum - 50]);
+    for n_positions in 0..8 {
+        let mut out = [[0; 2]; 8];
+        linear.for_each_output(&input, 8, n_positions, |p, c, y| out[p][c] = y);
+        for (p, values) in out.iter().enumerate() {
+            let sum = 64 * p as i32 + 28;
+            let expected = if p < n_positions {
+                [sum + 4, sum - 50]
+            } else {
+                [0; 2]
+            };
+            assert_eq!(*values, expected);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The product with `PMADDWD` (SSE2, so on every x86-64): eight multiplications an instruction.
 #![allow(unsafe_code)]
 
-use super::{LANES, POSITIONS};
+use super::LANES;
 use core::arch::x86_64::{
     __m128i, _mm_add_epi32, _mm_cvtsi64_si128, _mm_cvtsi128_si32, _mm_loadu_si128, _mm_madd_epi16,
     _mm_setzero_si128, _mm_shuffle_epi32, _mm_shufflehi_epi16, _mm_shufflelo_epi16, _mm_srai_epi16,
@@ -10,18 +10,10 @@ use core::arch::x86_64::{
 
 /// As [`super::reference::dots`], for rows of whole [`LANES`].
 #[inline(always)]
-pub(super) fn dots(weights: &[u8], input: &[i16], step: usize) -> [i32; POSITIONS] {
+pub(super) fn dots<const P: usize>(weights: &[u8], input: &[i16], step: usize) -> [i32; P] {
     let window = |position| &input[position * step..][..weights.len()];
     // SAFETY: SSE2 belongs to the x86-64 baseline.
     unsafe { dots_sse2(weights, core::array::from_fn(window)) }
-}
-
-/// As [`super::reference::dot`], for rows of whole [`LANES`].
-#[inline(always)]
-pub(super) fn dot(weights: &[u8], window: &[i16]) -> i32 {
-    // SAFETY: SSE2 belongs to the x86-64 baseline.
-    let [sum] = unsafe { dots_sse2(weights, [window]) };
-    sum
 }
 
 #[inline]

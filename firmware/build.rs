@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+/// The model file, unless the variable PUSHT_MODEL names another.
 const MODEL: &str = "../models/pusht.ptm";
 /// Plans of the self-test.
 const N_PLANS: u32 = 2;
@@ -38,16 +39,19 @@ fn link(out: &Path) {
 }
 
 fn write_expected(out: &Path) {
-    println!("cargo::rerun-if-changed={MODEL}");
-    let bytes = fs::read(MODEL).unwrap_or_else(|error| panic!("{MODEL}: {error}"));
-    let model = Model::parse(&bytes).unwrap_or_else(|error| panic!("{MODEL}: {error}"));
+    let path = env::var("PUSHT_MODEL").unwrap_or_else(|_| MODEL.into());
+    println!("cargo::rerun-if-env-changed=PUSHT_MODEL");
+    println!("cargo::rerun-if-changed={path}");
+    let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let model = Model::parse(&bytes).unwrap_or_else(|error| panic!("{path}: {error}"));
+    fs::write(out.join("model.ptm"), &bytes).expect("OUT_DIR can be written to");
     let mut scratch = Scratch::new();
     let plans_digest = quant::selftest(&model, &mut scratch, N_PLANS);
     let mut policy = IntPolicy::new(&model, &mut scratch);
     let (seed, episode) = SEEDS
         .map(|seed| (seed, play(&mut policy, seed).expect("a legal start")))
         .find(|(_, episode)| episode.success)
-        .expect("the shipped policy wins one of the first episodes");
+        .expect("the policy wins one of the first episodes");
     let source = format!(
         "/// Plans of the self-test.
 pub const N_PLANS: u32 = {N_PLANS};

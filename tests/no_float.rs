@@ -12,7 +12,7 @@ const BOARD: &str = "mps2-an385";
 #[ignore = "needs the boards' targets: cargo verify"]
 fn the_integer_policy_calls_float_arithmetic() {
     let board = Board::named(BOARD).unwrap();
-    let found = float_symbols(&build("plans", &board).unwrap());
+    let found = float_symbols(&build("plans", &board, None).unwrap());
     assert!(found.is_empty(), "{found:#?}");
 }
 
@@ -20,7 +20,7 @@ fn the_integer_policy_calls_float_arithmetic() {
 #[ignore = "needs the boards' targets: cargo verify"]
 fn the_search_for_float_arithmetic_misses_that_of_the_simulator() {
     let board = Board::named(BOARD).unwrap();
-    let found = float_symbols(&build("selftest", &board).unwrap());
+    let found = float_symbols(&build("selftest", &board, None).unwrap());
     assert!(
         found.iter().any(|name| name.contains("aeabi_dadd")),
         "{found:?}"

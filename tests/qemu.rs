@@ -46,7 +46,7 @@ fn the_closed_loop_on_the_device_goes_another_way_or_costs_more_than_its_budget(
 }
 
 fn run_to_success(binary: &str, board: &Board) -> (Footprint, Log) {
-    let elf = build(binary, board).unwrap();
+    let elf = build(binary, board, None).unwrap();
     let log = run(board, &elf, LIMIT, |line| {
         println!("{}: {line}", board.name)
     })

@@ -21,13 +21,20 @@ pub fn firmware_dir() -> PathBuf {
 /// Boards of one target share a build folder, so they are built one at a time and the result is put aside.
 static BUILDING: Mutex<()> = Mutex::new(());
 
-/// Builds one binary of the firmware for one board and returns its ELF file.
+/// Builds one binary of the firmware for one board, around a model file (the shipped one if none is named), and returns its
+/// ELF file.
 ///
 /// # Errors
-/// Whatever cargo says; its output goes to standard error.
-pub fn build(binary: &str, board: &Board) -> Result<PathBuf> {
+/// A model that isn't there, or whatever cargo says; its output goes to standard error.
+pub fn build(binary: &str, board: &Board, model: Option<&Path>) -> Result<PathBuf> {
+    let mut cargo = Command::new(env!("CARGO"));
+    if let Some(model) = model {
+        let path = model.canonicalize();
+        let path = path.with_context(|| model.display().to_string())?;
+        cargo.env("PUSHT_MODEL", path);
+    }
     let _guard = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
-    let status = Command::new(env!("CARGO"))
+    let status = cargo
         .args(["build", "--quiet", "--release", "--no-default-features"])
         .args(["--bin", binary])
         .args(["--features", &format!("board-{}", board.name)])

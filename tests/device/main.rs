@@ -22,6 +22,9 @@ struct Args {
     /// An ELF file already built for the board.
     #[arg(long, conflicts_with = "binary")]
     elf: Option<PathBuf>,
+    /// The model file that it carries [default: models/pusht.ptm].
+    #[arg(long, value_name = "FILE", conflicts_with = "elf")]
+    model: Option<PathBuf>,
     /// Seconds until a run without an end is given up.
     #[arg(long, default_value_t = 600)]
     limit_s: u64,
@@ -41,7 +44,7 @@ fn firmware(args: &Args) -> Result<()> {
     let board = Board::named(&args.board)?;
     let elf = match (&args.elf, &args.binary) {
         (Some(elf), _) => elf.clone(),
-        (None, Some(binary)) => build(binary, &board)?,
+        (None, Some(binary)) => build(binary, &board, args.model.as_deref())?,
         (None, None) => unreachable!("clap demands one of the two"),
     };
     let size = footprint(&elf)?;

@@ -60,9 +60,8 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// The learner of `config` at `state`.
-    pub fn new(config: UnetConfig, weight_decay: f32, state: State) -> Self {
-        let device = Device::flex();
+    /// The learner of `config` at `state`, on `device`.
+    pub fn new(config: UnetConfig, weight_decay: f32, state: State, device: Device) -> Self {
         let optimizer = AdamWConfig::new()
             .with_beta_1(BETAS.0)
             .with_beta_2(BETAS.1)

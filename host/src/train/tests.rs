@@ -131,7 +131,12 @@ fn gradients_are_pytorchs() {
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let layout = Layout::new(&golden_unet());
     let parameters = golden_parameters(&file, &layout, "before");
-    let learner = Learner::new(golden_unet(), 1e-6, State::initial(parameters));
+    let learner = Learner::new(
+        golden_unet(),
+        1e-6,
+        State::initial(parameters),
+        Device::flex(),
+    );
     let (_, gradient) = learner.gradient(&golden_batch(&file));
     let expected = golden_parameters(&file, &layout, "gradient");
     assert_parameters_close(&layout, &gradient, &expected, tolerances::UNET_GRADIENT_REL);
@@ -143,7 +148,12 @@ fn ten_steps_go_as_in_pytorch() {
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let layout = Layout::new(&golden_unet());
     let parameters = golden_parameters(&file, &layout, "before");
-    let mut learner = Learner::new(golden_unet(), 1e-6, State::initial(parameters));
+    let mut learner = Learner::new(
+        golden_unet(),
+        1e-6,
+        State::initial(parameters),
+        Device::flex(),
+    );
     let batch = golden_batch(&file);
     let losses: Vec<f32> = (0..10)
         .map(|step| learner.learn(&batch, diffusion::learning_rate(1e-3, step, 3, 20)))
@@ -335,10 +345,12 @@ fn bits(state: &State) -> Vec<u32> {
 #[test]
 fn a_run_resumed_from_a_checkpoint_is_bit_for_bit_the_run_in_one_go() {
     let demonstrations = [circles(4)];
-    let mut straight = Trainer::new(settings(12), &demonstrations, None, None).unwrap();
+    let mut straight =
+        Trainer::new(settings(12), &demonstrations, None, None, Device::flex()).unwrap();
     (0..12).for_each(|_| _ = straight.advance());
 
-    let mut first_half = Trainer::new(settings(12), &demonstrations, None, None).unwrap();
+    let mut first_half =
+        Trainer::new(settings(12), &demonstrations, None, None, Device::flex()).unwrap();
     (0..6).for_each(|_| _ = first_half.advance());
     let folder = tempfile::tempdir().unwrap();
     let header = Header {
@@ -349,7 +361,14 @@ fn a_run_resumed_from_a_checkpoint_is_bit_for_bit_the_run_in_one_go() {
     checkpoint::save(folder.path(), &header, &first_half.state()).unwrap();
     let (read, state) = checkpoint::load_newest(folder.path()).unwrap().unwrap();
     assert_eq!(read, header);
-    let mut second_half = Trainer::new(read.settings, &demonstrations, None, Some(state)).unwrap();
+    let mut second_half = Trainer::new(
+        read.settings,
+        &demonstrations,
+        None,
+        Some(state),
+        Device::flex(),
+    )
+    .unwrap();
     (0..6).for_each(|_| _ = second_half.advance());
 
     assert_eq!(second_half.step(), 12);
@@ -365,7 +384,8 @@ fn another_seed_makes_another_run() {
             seed,
             ..settings(12)
         };
-        let mut trainer = Trainer::new(settings, &demonstrations, None, None).unwrap();
+        let mut trainer =
+            Trainer::new(settings, &demonstrations, None, None, Device::flex()).unwrap();
         (0..3).for_each(|_| _ = trainer.advance());
         bits(&trainer.state())
     };
@@ -375,7 +395,8 @@ fn another_seed_makes_another_run() {
 
 #[test]
 fn the_loss_falls_on_a_tiny_set() {
-    let mut trainer = Trainer::new(settings(300), &[circles(4)], None, None).unwrap();
+    let mut trainer =
+        Trainer::new(settings(300), &[circles(4)], None, None, Device::flex()).unwrap();
     let losses: Vec<f32> = (0..300).map(|_| trainer.advance()).collect();
     let mean = |part: &[f32]| part.iter().sum::<f32>() / part.len() as f32;
     let (first, last) = (mean(&losses[..10]), mean(&losses[250..]));

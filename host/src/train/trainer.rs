@@ -9,6 +9,7 @@ use super::windows::{Split, WindowOptions, Windows};
 use crate::data::Demonstrations;
 use crate::policy_file::{ActionFrame, Observation, SchedulerConfig, Tensors, UnetConfig};
 use anyhow::{Context, Result, ensure};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 /// Everything that the trained weights depend on, apart from the data.
@@ -64,7 +65,7 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A run at its start, or at `state`. Weights and normalisers are those of `init` if given.
+    /// A run at its start, or at `state`, computed by `device`. Weights and normalisers are those of `init` if given.
     ///
     /// # Errors
     /// Those of [`Windows::new`], or a state or first weights of another network.
@@ -73,6 +74,7 @@ impl Trainer {
         sets: &[Demonstrations],
         init: Option<&Tensors>,
         state: Option<State>,
+        device: Device,
     ) -> Result<Self> {
         let options = WindowOptions {
             observation: settings.observation,
@@ -112,7 +114,7 @@ impl Trainer {
                 settings.num_inference_steps,
                 settings.train_timesteps,
             )?,
-            learner: Learner::new(settings.unet.clone(), settings.weight_decay, state),
+            learner: Learner::new(settings.unet.clone(), settings.weight_decay, state, device),
             settings,
             windows,
         })

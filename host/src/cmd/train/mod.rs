@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> Result<()> {
         None => None,
     };
     let init = init.as_ref().map(|(_, tensors)| tensors);
-    let trainer = Trainer::new(settings, &sets, init, state)?;
+    let trainer = Trainer::new(settings, &sets, init, state, args.device.into())?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("{}: can't make the folder", args.out.display()))?;
     let threads = rayon::ThreadPoolBuilder::new()

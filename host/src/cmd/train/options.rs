@@ -6,6 +6,7 @@ use crate::policy_file::{
 use crate::train::diffusion::TrainTimesteps;
 use crate::train::trainer::Settings;
 use anyhow::{Result, bail, ensure};
+use burn::tensor::Device;
 use clap::builder::RangedU64ValueParser;
 use pusht_core::observation::ObservationKind;
 use std::ops::Range;
@@ -13,6 +14,26 @@ use std::path::PathBuf;
 
 const N_GROUPS: usize = 8;
 const N_OBS_STEPS: usize = 2;
+
+/// What computes the network and its gradients.
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
+pub enum DeviceArg {
+    /// The processor.
+    Cpu,
+    /// The graphics card, through wgpu (`CUBECL_WGPU_DEFAULT_DEVICE` picks another than the fastest).
+    #[cfg(feature = "gpu")]
+    Gpu,
+}
+
+impl From<DeviceArg> for Device {
+    fn from(device: DeviceArg) -> Self {
+        match device {
+            DeviceArg::Cpu => Self::flex(),
+            #[cfg(feature = "gpu")]
+            DeviceArg::Gpu => Self::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+        }
+    }
+}
 
 /// Train a float policy on recorded demonstrations.
 ///
@@ -102,6 +123,9 @@ pub struct Args {
     /// Actions that the evaluations execute before the next plan [default: --n-action-steps].
     #[arg(long, value_name = "N")]
     pub eval_action_steps: Option<usize>,
+    /// What computes; weights of a GPU differ from a CPU's in their last digits, which the run then carries on.
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub device: DeviceArg,
     /// Threads of the tensor operations and evaluations; the weights do not depend on it.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: u16,

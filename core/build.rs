@@ -3,6 +3,8 @@
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(smlad, values(none(), \"optional\"))");
+    println!("cargo::rustc-check-cfg=cfg(mla)");
+    println!("cargo::rustc-check-cfg=cfg(armv6m)");
     // `cfg(target_feature = "dsp")` would say it, but is not stable.
     let target = std::env::var("TARGET").unwrap_or_default();
     let is_told = std::env::var_os("CARGO_FEATURE_DSP").is_some();
@@ -11,5 +13,9 @@ fn main() {
     } else if target.starts_with("thumbv8m.main") && is_told {
         println!("cargo::rustc-cfg=smlad");
         println!("cargo::rustc-cfg=smlad=\"optional\"");
+    } else if target.starts_with("thumbv7m") || target.starts_with("thumbv8m.main") {
+        println!("cargo::rustc-cfg=mla");
+    } else if target.starts_with("thumbv6m") {
+        println!("cargo::rustc-cfg=armv6m");
     }
 }

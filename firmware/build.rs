@@ -29,6 +29,7 @@ fn link(out: &Path) {
     let [board] = boards.as_slice() else {
         panic!("exactly one feature board-... is needed, got {boards:?}");
     };
+    println!("cargo::rustc-env=PUSHT_BOARD={board}");
     let map = format!("boards/{board}/memory.x");
     fs::copy(&map, out.join("memory.x")).unwrap_or_else(|error| panic!("{map}: {error}"));
     println!("cargo::rerun-if-changed={map}");

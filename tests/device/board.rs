@@ -16,7 +16,7 @@ pub struct Board {
 }
 
 /// Every board; the first is the default.
-pub const BOARDS: [Board; 4] = [
+pub const BOARDS: [Board; 5] = [
     Board {
         name: "mps2-an386",
         core: "Cortex-M4F",
@@ -27,6 +27,12 @@ pub const BOARDS: [Board; 4] = [
         name: "mps2-an385",
         core: "Cortex-M3",
         target: "thumbv7m-none-eabi",
+        qemu_machine: "mps2-an385",
+    },
+    Board {
+        name: "mps2-an385-v6m",
+        core: "Cortex-M3 with a Cortex-M0+'s instructions",
+        target: "thumbv6m-none-eabi",
         qemu_machine: "mps2-an385",
     },
     Board {

@@ -4,14 +4,22 @@
 //! convolution of `k` taps is `k * C` numbers in a row: a convolution is this product with one window a
 //! position, a linear layer is it with a single window, and nothing is gathered or copied.
 
-#[cfg(any(test, not(target_arch = "x86_64")))]
+#[cfg(armv6m)]
+mod armv6m;
+#[cfg(mla)]
+mod mla;
+#[cfg(any(test, not(any(mla, target_arch = "x86_64"))))]
 mod reference;
 #[cfg(smlad)]
 mod smlad;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-#[cfg(not(any(smlad, target_arch = "x86_64")))]
+#[cfg(armv6m)]
+use armv6m as kernel;
+#[cfg(mla)]
+use mla as kernel;
+#[cfg(not(any(armv6m, mla, smlad, target_arch = "x86_64")))]
 use reference as kernel;
 #[cfg(smlad)]
 use smlad as kernel;
@@ -27,6 +35,16 @@ pub const LANES: usize = 8;
 /// Where the weight of input `i` of each four lies in the file: two `SXTB16` of a Cortex-M then give
 /// the pairs (0, 1) and (2, 3) that `SMLAD` multiplies.
 pub const PACKING: [usize; 4] = [0, 2, 1, 3];
+
+/// A kernel: `n_chunks` of eight weights at `weights` times the windows at `input`, `input + step_bytes`, ..: their sums.
+#[cfg(any(mla, smlad))]
+type Kernel = unsafe extern "C" fn(
+    weights: *const u8,
+    n_chunks: usize,
+    input: *const i16,
+    step_bytes: usize,
+    sums: *mut i32,
+);
 
 /// Output rows in the model file: bias (`i32`, at the accumulator's scale), factor (multiplier, shift), weights.
 #[derive(Clone, Copy, Debug)]

@@ -1,17 +1,8 @@
 //! The product with `SMLAD` (Cortex-M4, M7, and M33 with the DSP extension): two multiplications an instruction.
 #![allow(unsafe_code)]
 
-use super::{LANES, reference};
+use super::{Kernel, LANES, reference};
 use core::arch::naked_asm;
-
-/// A kernel: `n_chunks` of eight weights at `weights` times the windows at `input`, `input + step_bytes`, ..: their sums.
-type Kernel = unsafe extern "C" fn(
-    weights: *const u8,
-    n_chunks: usize,
-    input: *const i16,
-    step_bytes: usize,
-    sums: *mut i32,
-);
 
 /// As [`reference::dots`]; for 1, 2 or 4 windows.
 #[inline(always)]

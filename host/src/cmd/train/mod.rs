@@ -180,9 +180,7 @@ impl Run<'_> {
         if every == 0 || !(step.is_multiple_of(every) || step == self.args.steps) {
             return Ok(None);
         }
-        let mut config = self.config();
-        config.n_action_steps = self.args.eval_action_steps.unwrap_or(config.n_action_steps);
-        let policy = FloatPolicy::from_parts(config, &self.trainer.policy_tensors())?;
+        let policy = FloatPolicy::from_parts(self.config(), &self.trainer.policy_tensors())?;
         let engine = Engine::Float(Box::new(policy));
         let seeds = self.args.eval_seeds.clone();
         let timed = evaluate(&engine, seeds, Seeding::Legacy, &ProgressBar::hidden())?;
@@ -217,7 +215,7 @@ impl Run<'_> {
             observation,
             n_obs_steps,
             horizon,
-            n_action_steps,
+            n_action_steps: self.args.eval_action_steps.unwrap_or(n_action_steps),
             action_frame,
             unet,
             scheduler,

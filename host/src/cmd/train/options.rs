@@ -70,7 +70,8 @@ pub struct Args {
     /// Actions that a plan predicts (`Tp`).
     #[arg(long, default_value_t = 16, value_parser = RangedU64ValueParser::<usize>::new().range(2..=64))]
     pub horizon: usize,
-    /// Actions that are executed before the next plan (`Ta`); how far windows reach behind an episode.
+    /// Actions that are executed before the next plan (`Ta`), if --eval-action-steps says nothing else; how far windows reach
+    /// behind an episode.
     #[arg(long, default_value_t = 8)]
     pub n_action_steps: usize,
     /// From where actions are counted.
@@ -120,7 +121,7 @@ pub struct Args {
     /// Legacy seeds A..B of the episodes of an evaluation. What a policy is chosen by, its score may not be reported on.
     #[arg(long, value_name = "A..B", default_value = "200000..200100", value_parser = crate::console::parse_seeds)]
     pub eval_seeds: Range<u64>,
-    /// Actions that the evaluations execute before the next plan [default: --n-action-steps].
+    /// Actions that the evaluations, and by its file the policy, execute before the next plan [default: --n-action-steps].
     #[arg(long, value_name = "N")]
     pub eval_action_steps: Option<usize>,
     /// What computes; weights of a GPU differ from a CPU's in their last digits, which the run then carries on.
@@ -331,6 +332,8 @@ impl Args {
             self.warmup_steps,
             self.validation_episodes,
         ));
+        let executed = self.eval_action_steps;
+        words.extend(executed.map(|steps| format!("--eval-action-steps {steps}")));
         words.extend(self.no_mirror.then(|| "--no-mirror".into()));
         words.join(" ")
     }

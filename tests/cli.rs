@@ -245,8 +245,13 @@ fn render_writes_a_gif_of_an_episode() {
 fn info_says_what_a_policy_is_of_either_kind() {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
     for (file, words) in [
-        ("pusht.safetensors", ["736322", "2985984", "pusht train"]),
-        ("pusht.ptm", ["Vertices", "10", "pusht train"]),
+        ("pusht.safetensors", ["736322", "1558016", "pusht train"]),
+        ("pusht.ptm", ["Vertices", "4 passes", "pusht train"]),
+        (
+            "pusht-small.safetensors",
+            ["222834", "426752", "pusht train"],
+        ),
+        ("pusht-small.ptm", ["Vertices", "2 passes", "pusht train"]),
     ] {
         let output = pusht(&["info", models.join(file).to_str().unwrap()], "");
         let text = String::from_utf8(output.stdout).unwrap();

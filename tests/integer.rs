@@ -113,8 +113,9 @@ fn fixture() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/integer/tiny.ptm")
 }
 
-fn shipped() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../models/pusht.ptm")
+fn shipped(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../models");
+    folder.join(name)
 }
 
 /// The fixture is made here and not by hand: with PUSHT_WRITE_FIXTURES set, it is written anew.
@@ -132,11 +133,16 @@ fn the_committed_model_is_what_its_generator_makes() {
 
 /// Digests of eight plans: equal on every machine and in every build.
 const TINY_DIGEST: u64 = 0x8241_ec22_4879_a19c;
-const SHIPPED_DIGEST: u64 = 0x05af_009a_f60e_60f8;
+const SHIPPED_DIGEST: u64 = 0xd41f_21ad_07a1_308b;
+const SMALL_DIGEST: u64 = 0xddbc_fcbe_54fa_cde8;
 
 #[test]
 fn plans_are_the_same_bits_everywhere() {
-    for (path, expected) in [(fixture(), TINY_DIGEST), (shipped(), SHIPPED_DIGEST)] {
+    for (path, expected) in [
+        (fixture(), TINY_DIGEST),
+        (shipped("pusht.ptm"), SHIPPED_DIGEST),
+        (shipped("pusht-small.ptm"), SMALL_DIGEST),
+    ] {
         let bytes = std::fs::read(&path).unwrap();
         let digest = selftest(&Model::parse(&bytes).unwrap(), &mut Scratch::new(), 8);
         assert_eq!(digest, expected, "{}: {digest:#018x}", path.display());

@@ -36,13 +36,18 @@ pub trait Planner {
 
 /// Drives a [`Planner`] through one episode, an action a control tick.
 ///
-/// At the start of an episode the window of past states holds the first state `To` times, as
-/// diffusion_policy's `MultiStepWrapper` does.
+/// - **Start**: the window of past states holds the first state `To` times, as diffusion_policy's `MultiStepWrapper` does.
+/// - **In step** ([`act`](Self::act)): the plan is there in the tick that needs it, and time waits for it.
+/// - **In real time** ([`tick`](Self::tick), [`deliver`](Self::deliver)): the plan is computed elsewhere. While none is there, the last action
+///   is held, and before the first the agent stays where it is. A late plan loses the actions whose ticks are past, so that the
+///   others come when they were meant to.
+/// - **Reset** ([`reset`](Self::reset)): nothing of the episode before is left, what was planned for it included.
 #[derive(Clone, Debug)]
 pub struct RecedingHorizon {
     window: HistoryBuf<[f64; STATE_DIM], MAX_OBS_STEPS>,
     queue: Deque<Action, MAX_HORIZON>,
     noise: NoiseSource,
+    last: Option<Action>,
 }
 
 impl RecedingHorizon {
@@ -52,7 +57,13 @@ impl RecedingHorizon {
             window: HistoryBuf::new(),
             queue: Deque::new(),
             noise: NoiseSource::new(seed),
+            last: None,
         }
+    }
+
+    /// As [`new`](Self::new): the next episode begins.
+    pub fn reset(&mut self, seed: u64) {
+        *self = Self::new(seed);
     }
 
     /// The actions of the present chunk that are still to come, next first.
@@ -69,18 +80,57 @@ impl RecedingHorizon {
         planner: &mut (impl Planner + ?Sized),
         state: &[f64; STATE_DIM],
     ) -> Result<Action, Error> {
-        if state.iter().any(|v| !v.is_finite()) {
-            return Err(Error::NonFiniteObservation);
-        }
         let mut next = self.clone();
-        next.window.write(*state);
+        next.observe(state)?;
         if next.queue.is_empty() {
             next.plan_chunk(planner)?;
         }
-        // A chunk holds at least one action.
-        let action = next.queue.pop_front().unwrap_or([state[0], state[1]]);
+        let action = next.next_action(state);
         *self = next;
         Ok(action)
+    }
+
+    /// Takes the state of this control tick and returns its action without planning: the next of the chunk that was delivered last, or
+    /// the last action again.
+    ///
+    /// # Errors
+    /// [`Error::NonFiniteObservation`]; the episode is then as before the call.
+    pub fn tick(&mut self, state: &[f64; STATE_DIM]) -> Result<Action, Error> {
+        self.observe(state)?;
+        Ok(self.next_action(state))
+    }
+
+    /// Takes a chunk that was planned elsewhere in place of what is left of the one before. `age` ticks have been answered since the newest
+    /// state that it was planned from, that state's tick included: as many of its actions are past.
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`] if it has more than [`MAX_HORIZON`] actions; the episode is then as before the call.
+    pub fn deliver(&mut self, chunk: &[Action], age: usize) -> Result<(), Error> {
+        if chunk.len() > MAX_HORIZON {
+            return Err(Error::WrongLength {
+                what: "chunk",
+                expected: MAX_HORIZON,
+                got: chunk.len(),
+            });
+        }
+        self.queue.clear();
+        self.queue.extend(chunk.iter().skip(age).copied());
+        Ok(())
+    }
+
+    fn observe(&mut self, state: &[f64; STATE_DIM]) -> Result<(), Error> {
+        if state.iter().any(|v| !v.is_finite()) {
+            return Err(Error::NonFiniteObservation);
+        }
+        self.window.write(*state);
+        Ok(())
+    }
+
+    fn next_action(&mut self, state: &[f64; STATE_DIM]) -> Action {
+        let held = self.last.unwrap_or([state[0], state[1]]);
+        let action = self.queue.pop_front().unwrap_or(held);
+        self.last = Some(action);
+        action
     }
 
     fn plan_chunk(&mut self, planner: &mut (impl Planner + ?Sized)) -> Result<(), Error> {
@@ -164,6 +214,58 @@ mod tests {
         let error = episode.act(&mut planner, &state(f64::NAN));
         assert_eq!(error, Err(Error::NonFiniteObservation));
         assert_eq!(episode.act(&mut planner, &state(2.0)), Ok([1.0, 1.125]));
+    }
+
+    const CHUNK: [Action; 3] = [[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]];
+
+    #[test]
+    fn before_the_first_plan_the_agent_stays_and_after_the_last_action_it_is_held() {
+        let mut episode = RecedingHorizon::new(0);
+        assert_eq!(episode.tick(&state(7.0)), Ok([7.0, 0.0]));
+        // Held is where it was told to stay, not where it drifted to.
+        assert_eq!(episode.tick(&state(8.0)), Ok([7.0, 0.0]));
+        episode.deliver(&CHUNK, 0).unwrap();
+        let actions: Vec<Action> = (0..5).map(|_| episode.tick(&state(9.0)).unwrap()).collect();
+        assert_eq!(actions, [CHUNK[0], CHUNK[1], CHUNK[2], CHUNK[2], CHUNK[2]]);
+    }
+
+    #[test]
+    fn a_late_plan_loses_the_actions_that_are_past() {
+        for (age, expected) in [(1, CHUNK[1]), (2, CHUNK[2]), (3, [0.0, 0.0])] {
+            let mut episode = RecedingHorizon::new(0);
+            for _ in 0..age {
+                assert_eq!(episode.tick(&state(0.0)), Ok([0.0, 0.0]));
+            }
+            episode.deliver(&CHUNK, age).unwrap();
+            assert_eq!(episode.tick(&state(0.0)), Ok(expected), "{age} ticks late");
+        }
+    }
+
+    #[test]
+    fn a_plan_replaces_what_is_left_of_the_one_before() {
+        let mut episode = RecedingHorizon::new(0);
+        episode.deliver(&CHUNK, 0).unwrap();
+        episode.tick(&state(0.0)).unwrap();
+        episode.deliver(&[[5.0, 5.0]; 2], 1).unwrap();
+        assert_eq!(episode.planned().count(), 1);
+        assert_eq!(episode.tick(&state(0.0)), Ok([5.0, 5.0]));
+        let too_many = episode.deliver(&[[0.0; 2]; MAX_HORIZON + 1], 0);
+        assert!(matches!(too_many, Err(Error::WrongLength { got: 65, .. })));
+    }
+
+    #[test]
+    fn a_reset_episode_is_a_new_one() {
+        let mut planner = Echo { plans: 0 };
+        let mut episode = RecedingHorizon::new(3);
+        episode.act(&mut planner, &state(1.0)).unwrap();
+        episode.reset(4);
+        assert_eq!(episode.planned().count(), 0);
+        // The window has forgotten the first state, and the hold the last action.
+        assert_eq!(episode.tick(&state(9.0)), Ok([9.0, 0.0]));
+        episode.reset(4);
+        assert_eq!(episode.act(&mut planner, &state(5.0)), Ok([5.0, 5.0]));
+        let (mut reset, mut new) = (episode.noise, RecedingHorizon::new(4).noise);
+        assert_eq!(reset.next_gaussian(), new.next_gaussian());
     }
 
     extern crate std;

@@ -84,6 +84,68 @@ fn a_checkpoint_of_diffusion_policy_predicts_the_same_with_its_averaged_weights(
 }
 
 #[test]
+fn a_checkpoint_of_vertices_or_of_keypoints_predicts_the_same() {
+    for name in ["diffusion_policy_vertices", "diffusion_policy_keypoints"] {
+        check(&format!("{name}.ckpt"), &format!("{name}.json"));
+    }
+}
+
+/// Names and places of the sizes and normalisations in LeRobot before version 0.2.
+#[test]
+fn the_oldest_configuration_of_lerobot_means_the_same() {
+    let copy = changed("{", "{");
+    let path = copy.path().join("config.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut config: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(&text).unwrap();
+    for side in ["input", "output"] {
+        let features = config.remove(&format!("{side}_features")).unwrap();
+        let features = features.as_object().unwrap().iter();
+        let (shapes, modes): (serde_json::Map<_, _>, serde_json::Map<_, _>) = features
+            .map(|(name, feature)| {
+                (
+                    (name.clone(), feature["shape"].clone()),
+                    (name.clone(), "min_max".into()),
+                )
+            })
+            .unzip();
+        config.insert(format!("{side}_shapes"), shapes.into());
+        config.insert(format!("{side}_normalization_modes"), modes.into());
+    }
+    config.remove("type");
+    config.remove("normalization_mapping");
+    std::fs::write(&path, serde_json::to_string(&config).unwrap()).unwrap();
+    let (new, old) = (
+        import::read(&golden("lerobot_buffers")),
+        import::read(copy.path()),
+    );
+    assert_eq!(new.unwrap(), old.unwrap());
+}
+
+#[test]
+fn a_flipped_bit_of_a_checkpoint_is_refused_or_changes_nothing() {
+    let mut bytes = std::fs::read(golden("diffusion_policy.ckpt")).unwrap();
+    let good = import::read(&golden("diffusion_policy.ckpt")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flipped.ckpt");
+    let (mut refused, mut n) = (0, 0);
+    // A prime, so that all kinds of places are met.
+    for at in (0..bytes.len()).step_by(499) {
+        let bit = 1 << (at % 8);
+        bytes[at] ^= bit;
+        std::fs::write(&path, &bytes).unwrap();
+        match import::read(&path) {
+            Ok(read) => assert!(read == good, "byte {at}, bit {bit}: another policy"),
+            Err(_) => refused += 1,
+        }
+        bytes[at] ^= bit;
+        n += 1;
+    }
+    println!("{refused} of {n} refused");
+    assert!(refused > n / 4);
+}
+
+#[test]
 fn a_checkpoint_cut_off_is_refused_by_name() {
     let bytes = std::fs::read(golden("diffusion_policy.ckpt")).unwrap();
     let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,36 @@
+//! CPU time of a pass of the shipped float policy in a batch: `cargo run --release --example pass_time -- BATCH`.
+//!
+//! `tests/oracle/pass_time.py` runs it beside PyTorch. A plan's time is divided by its passes, so normalisers and sampler count, too.
+
+use pusht_core::noise::NoiseSource;
+use pusht_core::unet::Unobserved;
+use pusht_host::float_engine::FloatPolicy;
+use pusht_host::shipped;
+use std::time::Instant;
+
+const STATE: [f64; 5] = [222.0, 97.0, 222.0, 381.0, 2.6];
+
+fn main() -> anyhow::Result<()> {
+    let batch: usize = match std::env::args().nth(1) {
+        Some(text) => text.parse()?,
+        None => 1,
+    };
+    let (config, tensors) = pusht_host::policy_file::parse(shipped::FLOAT_POLICY)?;
+    let passes = config.num_inference_steps;
+    let mut policy = FloatPolicy::from_parts(config, &tensors)?;
+    let window = [STATE; 2];
+    let states = vec![&window[..]; batch];
+    let mut noise = NoiseSource::new(0);
+    let mut plan = || policy.predict(&states, &mut noise, &mut Unobserved);
+    let n_plans = (2000 / batch).max(20);
+    for _ in 0..n_plans / 4 {
+        plan()?;
+    }
+    let start = Instant::now();
+    for _ in 0..n_plans {
+        plan()?;
+    }
+    let seconds = start.elapsed().as_secs_f64() / (n_plans * passes) as f64;
+    println!("{seconds:.3e}");
+    Ok(())
+}

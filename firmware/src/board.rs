@@ -6,6 +6,8 @@ pub const NAME: &str = env!("PUSHT_BOARD");
 /// Clock of SysTick, MHz (QEMU, `hw/arm/mps2.c` and `hw/arm/mps2-tz.c`).
 pub const SYSTICK_MHZ: u64 = if cfg!(feature = "board-mps2-an505") {
     20
+} else if cfg!(feature = "board-mps3-an547") {
+    32
 } else {
     25
 };

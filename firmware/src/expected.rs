@@ -2,9 +2,15 @@
 
 /// Puts the file where a word may lie: the kernel of Cortex-M0 loads words.
 #[repr(align(4))]
-struct Aligned<T: ?Sized>(T);
+struct Aligned<T>(T);
 
-static ALIGNED: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.ptm")));
+const FILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/model.ptm"));
+
+// SAFETY: the section's name only lets a board's memory map put the file somewhere else than the code; it is constant data.
+#[allow(unsafe_code)]
+#[unsafe(link_section = ".rodata.model")]
+static ALIGNED: Aligned<[u8; FILE.len()]> =
+    Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.ptm")));
 
 /// The integer policy that the firmware carries.
 pub static MODEL: &[u8] = &ALIGNED.0;

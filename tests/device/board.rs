@@ -16,7 +16,7 @@ pub struct Board {
 }
 
 /// Every board; the first is the default.
-pub const BOARDS: [Board; 5] = [
+pub const BOARDS: [Board; 6] = [
     Board {
         name: "mps2-an386",
         core: "Cortex-M4F",
@@ -46,6 +46,12 @@ pub const BOARDS: [Board; 5] = [
         core: "Cortex-M33",
         target: "thumbv8m.main-none-eabihf",
         qemu_machine: "mps2-an505",
+    },
+    Board {
+        name: "mps3-an547",
+        core: "Cortex-M55",
+        target: "thumbv8m.main-none-eabihf",
+        qemu_machine: "mps3-an547",
     },
 ];
 

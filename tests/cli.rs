@@ -245,24 +245,73 @@ fn render_writes_a_gif_of_an_episode() {
 fn info_says_what_a_policy_is_of_either_kind() {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
     for (file, words) in [
-        ("pusht.safetensors", ["736322", "1558016", "pusht train"]),
-        (
-            "pusht.ptm",
-            ["Vertices", "passes          4\n", "pusht train"],
-        ),
-        (
-            "pusht-small.safetensors",
-            ["222834", "426752", "pusht train"],
-        ),
-        (
-            "pusht-small.ptm",
-            ["Vertices", "passes          2\n", "pusht train"],
-        ),
+        ("pusht.safetensors", ["736322", "1558016", "32-bit floats"]),
+        ("pusht.ptm", ["736322", "1558016", "4 of 100 steps"]),
+        ("pusht-small.safetensors", ["222834", "426752", "DDIM"]),
+        ("pusht-small.ptm", ["222834", "426752", "2 of 100 steps"]),
     ] {
+        let all = [
+            "Vertices",
+            "global, 36 values",
+            "clip 1",
+            "-140.9..138.8",
+            "pusht train",
+        ];
+        let words = words.into_iter().chain(all);
         let output = pusht(&["info", models.join(file).to_str().unwrap()], "");
         let text = String::from_utf8(output.stdout).unwrap();
         for word in words {
             assert!(text.contains(word), "{file}: no `{word}` in {text}");
         }
+    }
+}
+
+/// What `pusht import` writes of this golden policy, asked by `pusht predict`, against the original program.
+fn import_and_predict(name: &str) {
+    #[derive(serde::Deserialize)]
+    struct Expected {
+        states: Vec<[f64; 5]>,
+        noise: Vec<Vec<f64>>,
+        actions: Vec<Vec<f64>>,
+    }
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/import");
+    let json = std::fs::read_to_string(golden.join(format!("{name}.json"))).unwrap();
+    let expected: Expected = serde_json::from_str(&json).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.safetensors");
+    let (from, to) = (golden.join(format!("{name}.ckpt")), path.to_str().unwrap());
+    let imported = pusht(&["import", from.to_str().unwrap(), "--out", to], "");
+    assert!(imported.status.success(), "{name}: {imported:?}");
+    let line = format!(
+        "{{\"obs\": {:?}, \"noise\": {:?}}}",
+        expected.states, expected.noise
+    );
+    let actions = predicted(&["--policy", to, "--engine", "float"], &line);
+    assert_eq!(actions.len(), expected.actions.len());
+    let pairs = actions.concat().into_iter().zip(expected.actions.concat());
+    let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(
+        worst <= tolerances::IMPORTED_PREDICTED_PX,
+        "{name}: off by {worst} px"
+    );
+    let info = pusht(&["info", to], "");
+    assert!(
+        String::from_utf8(info.stdout)
+            .unwrap()
+            .contains("diffusion_policy")
+    );
+}
+
+#[test]
+fn an_imported_checkpoint_predicts_what_the_original_program_does() {
+    for kind in [
+        "",
+        "_keypoints",
+        "_vertices",
+        "_local",
+        "_inpainting",
+        "_actions_only",
+    ] {
+        import_and_predict(&format!("diffusion_policy{kind}"));
     }
 }

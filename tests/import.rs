@@ -8,23 +8,23 @@ use pusht_core::receding_horizon::Planner;
 use pusht_core::scheduler::NoiseGenerator;
 use pusht_core::unet::Unobserved;
 use pusht_host::float_engine::FloatPolicy;
-use pusht_host::{import, policy_file};
+use pusht_host::{import, policy_file, quantize};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 #[derive(Deserialize)]
 struct Expected {
     states: Vec<[f64; 5]>,
-    noise: Vec<[f32; 2]>,
+    noise: Vec<Vec<f32>>,
     actions: Vec<[f64; 2]>,
 }
 
 /// The starting noise; nothing else is drawn with DDIM.
-struct Given<'a>(&'a [[f32; 2]]);
+struct Given<'a>(&'a [Vec<f32>]);
 
 impl NoiseGenerator for Given<'_> {
     fn fill(&mut self, noise: &mut [f32]) {
-        noise.copy_from_slice(self.0.as_flattened());
+        noise.copy_from_slice(&self.0.concat());
     }
 }
 
@@ -87,6 +87,32 @@ fn a_checkpoint_of_diffusion_policy_predicts_the_same_with_its_averaged_weights(
 fn a_checkpoint_of_vertices_or_of_keypoints_predicts_the_same() {
     for name in ["diffusion_policy_vertices", "diffusion_policy_keypoints"] {
         check(&format!("{name}.ckpt"), &format!("{name}.json"));
+    }
+}
+
+/// Local conditioning with thresholding; inpainting with betas of its own; only the executed actions, of a rescaled schedule.
+#[test]
+fn a_checkpoint_with_other_options_predicts_the_same() {
+    for name in ["local", "inpainting", "actions_only"] {
+        let name = format!("diffusion_policy_{name}");
+        check(&format!("{name}.ckpt"), &format!("{name}.json"));
+    }
+}
+
+#[test]
+fn what_has_no_integer_path_is_refused_by_name() {
+    let options = [
+        ("local", "Local conditioning"),
+        ("inpainting", "Inpainting conditioning"),
+        ("actions_only", "whole horizon"),
+    ];
+    for (name, word) in options {
+        let (config, tensors) =
+            import::read(&golden(&format!("diffusion_policy_{name}.ckpt"))).unwrap();
+        let policy = FloatPolicy::from_parts(config, &tensors).unwrap();
+        let bar = indicatif::ProgressBar::hidden();
+        let error = quantize::model_file(&policy, &tensors, &(0..1), &bar).unwrap_err();
+        assert!(format!("{error:#}").contains(word), "{name}: {error:#}");
     }
 }
 

@@ -9,7 +9,7 @@ use pusht_core::policy::{
     LinearNormalizer, PolicyError, PolicyOptions, Scheduler,
 };
 use pusht_core::scheduler::{
-    BetaSchedule, DdimOptions, DdimScheduler, DdpmScheduler, NoiseGenerator, SchedulerConfig,
+    BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, NoiseGenerator, SchedulerConfig,
 };
 use pusht_core::unet::Unobserved;
 use safetensors::SafeTensors;
@@ -142,13 +142,13 @@ impl Case {
             },
             ..SchedulerConfig::default()
         };
-        let step = DdimOptions {
+        let step = DDIMOptions {
             eta: self.step.eta,
-            ..DdimOptions::default()
+            ..DDIMOptions::default()
         };
         match self.scheduler.kind.as_str() {
-            "DDPM" => Scheduler::Ddpm(DdpmScheduler::new(config).unwrap()),
-            _ => Scheduler::Ddim(DdimScheduler::new(config).unwrap(), step),
+            "DDPM" => Scheduler::Ddpm(DDPMScheduler::new(config).unwrap()),
+            _ => Scheduler::Ddim(DDIMScheduler::new(config).unwrap(), step),
         }
     }
 

@@ -3,7 +3,7 @@
 mod tolerances;
 
 use pusht_core::scheduler::{
-    BetaSchedule, DdimOptions, DdimScheduler, DdpmScheduler, NoiseSchedule, PredictionType,
+    BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, NoiseSchedule, PredictionType,
     SchedulerConfig, StepOutput, TimestepSpacing, VarianceType,
 };
 use serde::Deserialize;
@@ -12,8 +12,8 @@ use tolerances::{
     RESCALED_SCHEDULE, SCHEDULE, SCHEDULER_STEP, SCHEDULER_STEP_RESCALED, SCHEDULER_STEP_STOCHASTIC,
 };
 
-type Ddpm = DdpmScheduler<'static, 1000>;
-type Ddim = DdimScheduler<'static, 1000>;
+type Ddpm = DDPMScheduler<'static, 1000>;
+type Ddim = DDIMScheduler<'static, 1000>;
 
 #[derive(Deserialize)]
 struct Case {
@@ -56,6 +56,7 @@ struct Options {
     rescale_betas_zero_snr: Option<bool>,
     variance_type: Option<String>,
     set_alpha_to_one: Option<bool>,
+    trained_betas: Option<Vec<f32>>,
 }
 
 /// None stands for a value that is not finite.
@@ -90,7 +91,7 @@ impl Options {
                 Some("sigmoid") => BetaSchedule::Sigmoid,
                 Some(other) => panic!("{other}"),
             },
-            trained_betas: None,
+            trained_betas: self.trained_betas.clone().map(|betas| &*betas.leak()),
             variance_type: match self.variance_type.as_deref() {
                 None | Some("fixed_small") => VarianceType::FixedSmall,
                 Some("fixed_small_log") => VarianceType::FixedSmallLog,
@@ -131,7 +132,7 @@ impl Options {
 /// Either scheduler, as the grid needs it.
 enum Either {
     Ddpm(Ddpm),
-    Ddim(Ddim, DdimOptions),
+    Ddim(Ddim, DDIMOptions),
 }
 
 impl Either {
@@ -141,7 +142,7 @@ impl Either {
             let mut ddim = Ddim::new(config).unwrap();
             ddim.set_timesteps(case.chain.num_inference_steps.unwrap())
                 .unwrap();
-            let options = DdimOptions {
+            let options = DDIMOptions {
                 eta: case.call.eta,
                 use_clipped_model_output: case.call.use_clipped_model_output,
             };

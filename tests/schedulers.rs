@@ -4,14 +4,14 @@ mod tolerances;
 mod torch_noise;
 
 use pusht_core::scheduler::{
-    BetaSchedule, DdimOptions, DdimScheduler, DdpmScheduler, NoiseGenerator, NoiseSchedule,
+    BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, NoiseGenerator, NoiseSchedule,
     PredictionType, SchedulerConfig, SchedulerError, StepOutput, TimestepSpacing, VarianceType,
 };
 use tolerances::{FULL_LOOP_MEAN, FULL_LOOP_SUM, SCHEDULER_VARIANCE};
 use torch_noise::TorchNoise;
 
-type Ddpm = DdpmScheduler<'static, 1000>;
-type Ddim = DdimScheduler<'static, 1000>;
+type Ddpm = DDPMScheduler<'static, 1000>;
+type Ddim = DDIMScheduler<'static, 1000>;
 
 // ---- diffusers' own full-loop tests (tests/schedulers/test_scheduler_{ddpm,ddim}.py) ----
 
@@ -79,7 +79,7 @@ fn ddim_loop(scheduler: &Ddim, mut sample: Vec<f32>, timesteps: &[usize]) -> Vec
             prev_sample: &mut previous,
             pred_original_sample: &mut original,
         };
-        let (output, options) = (model(&sample, t), DdimOptions::default());
+        let (output, options) = (model(&sample, t), DDIMOptions::default());
         scheduler
             .step(&output, t, &sample, options, None, to)
             .unwrap();
@@ -239,7 +239,7 @@ fn what_diffusers_refuses_is_refused() {
         ..DEFAULT
     };
     assert!(Ddim::new(sigmoid).is_err() && Ddpm::new(sigmoid).is_ok());
-    assert!(DdpmScheduler::<100>::new(DEFAULT).is_err());
+    assert!(DDPMScheduler::<100>::new(DEFAULT).is_err());
     let negative = SchedulerConfig {
         clip_sample_range: -1.0,
         ..DEFAULT
@@ -261,9 +261,9 @@ fn a_step_checks_its_arguments() {
             prev_sample: &mut previous,
             pred_original_sample: &mut original,
         };
-        let options = DdimOptions {
+        let options = DDIMOptions {
             eta,
-            ..DdimOptions::default()
+            ..DDIMOptions::default()
         };
         ddim.step(&[0.1, 0.2], t, &[0.0, 1.0], options, None, to)
     };
@@ -292,7 +292,7 @@ fn trained_betas_replace_the_schedule() {
         trained_betas: Some(&betas),
         ..SchedulerConfig::default()
     };
-    let scheduler = DdpmScheduler::<3>::new(config).unwrap();
+    let scheduler = DDPMScheduler::<3>::new(config).unwrap();
     assert_eq!(scheduler.schedule().betas(), betas);
     let last = scheduler.schedule().alphas_cumprod()[2];
     assert!((last - 0.36).abs() < 1e-7, "{last}");

@@ -63,3 +63,5 @@ pub const INTEGER_P99_PX: f64 = 4.0;
 pub const INTEGER_LAYER_SNR_DB: f64 = 25.0;
 /// An action of an imported policy against the program that it comes from, px.
 pub const IMPORTED_PX: f64 = 0.01;
+/// The same through `pusht import` and `pusht predict`, which takes its noise as I8F24.
+pub const IMPORTED_PREDICTED_PX: f64 = 0.05;

@@ -150,7 +150,8 @@ fn a_network_without_conditions_equals_pytorch() {
 #[test]
 fn the_default_network_equals_pytorch() {
     check("default");
-    assert_eq!(read("default").0.options.network().n_parameters(), 736_322);
+    let config = read("default").0.options.config();
+    assert_eq!(config.n_parameters(), Ok(736_322));
 }
 
 #[test]

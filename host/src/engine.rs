@@ -91,7 +91,13 @@ impl Engine {
     /// # Errors
     /// If a plan has fewer.
     pub fn with_action_steps(self, n_action_steps: usize) -> Result<Self> {
-        let most = self.horizon() + 1 - self.with_planner(|planner| planner.n_obs_steps());
+        let most = match &self {
+            Self::Int(model) => model.horizon() + 1 - model.n_obs_steps(),
+            Self::Float(policy) => {
+                let options = policy.policy().options();
+                options.trajectory_len() - options.action_steps().start
+            }
+        };
         ensure!(
             (1..=most).contains(&n_action_steps),
             "--n-action-steps {n_action_steps} is not 1 to {most}, as many as a plan has"
@@ -158,11 +164,11 @@ impl Engine {
         }
     }
 
-    /// `Tp`: actions that a plan predicts.
-    pub fn horizon(&self) -> usize {
+    /// Rows and columns of the noise that a plan starts from.
+    pub fn noise_shape(&self) -> [usize; 2] {
         match self {
-            Self::Int(model) => model.horizon(),
-            Self::Float(policy) => policy.config().horizon,
+            Self::Int(model) => [model.horizon(), 2],
+            Self::Float(policy) => policy.noise_shape(),
         }
     }
 

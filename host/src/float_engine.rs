@@ -6,12 +6,12 @@ use pusht_core::Error;
 use pusht_core::noise::{Noise, NoiseSource};
 use pusht_core::observation::{MAX_OBSERVATION_DIM, STATE_DIM, observe};
 use pusht_core::policy::{
-    ActionPrediction, Conditioning, DiffusionUnetLowdimPolicy, LinearNormalizer, PolicyError,
-    PolicyOptions, Scheduler,
+    ActionPrediction, DiffusionUnetLowdimPolicy, LinearNormalizer, PolicyError, PolicyOptions,
+    Scheduler,
 };
 use pusht_core::receding_horizon::{Action, MAX_HORIZON, MAX_OBS_STEPS, Planner};
 use pusht_core::scheduler::{
-    BetaSchedule, DdimOptions, DdimScheduler, DdpmScheduler, FlowMatchEulerScheduler,
+    BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, FlowMatchEulerScheduler,
     NoiseGenerator, PredictionType, SchedulerConfig, TimestepSpacing, VarianceType,
 };
 use pusht_core::unet::{
@@ -30,6 +30,8 @@ pub struct FloatPolicy {
     config: PolicyConfig,
     policy: Policy,
     scratch: Vec<f32>,
+    /// Which values of the trajectory are known, when inpainting.
+    mask: Vec<bool>,
 }
 
 /// The last `To` states of an episode, oldest first (px and rad).
@@ -71,9 +73,9 @@ impl FloatPolicy {
             n_action_steps: config.n_action_steps,
             n_obs_steps: config.n_obs_steps,
             num_inference_steps: config.num_inference_steps,
-            conditioning: Conditioning::Global,
-            pred_action_steps_only: false,
-            oa_step_convention: true,
+            conditioning: config.conditioning.into(),
+            pred_action_steps_only: config.pred_action_steps_only,
+            oa_step_convention: config.oa_step_convention,
         };
         let (obs, action) = (normalizer(tensors, "obs")?, normalizer(tensors, "action")?);
         let policy = Policy::new(options, unet, scheduler(&config.scheduler)?, obs, action)?;
@@ -82,6 +84,7 @@ impl FloatPolicy {
             config,
             policy,
             scratch,
+            mask: Vec::new(),
         })
     }
 
@@ -93,6 +96,13 @@ impl FloatPolicy {
     /// Network, scheduler and normalisers.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Rows and columns of the noise that a plan starts from: `Tp` x 2 with global or local conditioning, observations beside the actions when
+    /// inpainting, `Ta` rows where only the executed actions are predicted.
+    pub fn noise_shape(&self) -> [usize; 2] {
+        let options = self.policy.options();
+        [options.trajectory_len(), options.trajectory_dim()]
     }
 
     /// Changes the number of passes of the network in a plan.
@@ -116,8 +126,8 @@ impl FloatPolicy {
     }
 
     /// Plans the whole horizon for a batch: `states` holds a window for each plan, `noise` fills the initial samples
-    /// (B x Tp x 2) and what the scheduler draws after them. Returns B x Tp actions, px; those to execute are
-    /// `policy().options().action_steps()` of each plan. `observer` sees every sub-module's output in every pass.
+    /// (B x [`Self::noise_shape`]) and what the scheduler draws after them. Returns as many actions a plan as that has rows, px; those to
+    /// execute are `policy().options().action_steps()` of each plan. `observer` sees every sub-module's output in every pass.
     ///
     /// # Errors
     /// [`Error::NonFiniteObservation`], [`Error::WrongLength`].
@@ -137,19 +147,24 @@ impl FloatPolicy {
         if self.scratch.len() < scratch_len {
             self.scratch.resize(scratch_len, 0.0);
         }
-        let mut action_pred = vec![0.0; batch * options.horizon * options.action_dim];
+        let mask_len = self.policy.mask_len(batch);
+        if self.mask.len() < mask_len {
+            self.mask.resize(mask_len, false);
+        }
+        let length = options.trajectory_len();
+        let mut action_pred = vec![0.0; batch * length * options.action_dim];
         let prediction = ActionPrediction {
             action_pred: &mut action_pred,
             obs_pred: None,
         };
-        let room = (self.scratch.as_mut_slice(), [].as_mut_slice());
+        let room = (self.scratch.as_mut_slice(), self.mask.as_mut_slice());
         self.policy
             .predict_action(&obs, noise, prediction, room, observer)
             .map_err(refusal)?;
         let pairs = action_pred.as_chunks::<2>().0;
         let mut actions: Vec<Action> = pairs.iter().map(|xy| xy.map(f64::from)).collect();
         if self.config.action_frame == ActionFrame::Agent {
-            for (plan, window) in actions.chunks_exact_mut(options.horizon).zip(states) {
+            for (plan, window) in actions.chunks_exact_mut(length).zip(states) {
                 let [agent_x, agent_y, ..] = window[options.n_obs_steps - 1];
                 plan.iter_mut()
                     .for_each(|[x, y]| (*x, *y) = (*x + agent_x, *y + agent_y));
@@ -263,8 +278,8 @@ fn normalizer(tensors: &Tensors, field: &str) -> Result<LinearNormalizer<Vec<f32
 pub fn unet_config(config: &policy_file::UnetConfig) -> Result<UnetConfig> {
     Ok(UnetConfig {
         input_dim: config.input_dim,
-        local_cond_dim: None,
-        global_cond_dim: Some(config.global_cond_dim),
+        local_cond_dim: (config.local_cond_dim > 0).then_some(config.local_cond_dim),
+        global_cond_dim: (config.global_cond_dim > 0).then_some(config.global_cond_dim),
         diffusion_step_embed_dim: config.diffusion_step_embed_dim,
         down_dims: DownDims::new(&config.down_dims)?,
         kernel_size: config.kernel_size,
@@ -278,6 +293,11 @@ pub fn unet_config(config: &policy_file::UnetConfig) -> Result<UnetConfig> {
 /// # Errors
 /// If a name is not one of diffusers'.
 pub fn scheduler_config(config: &policy_file::SchedulerConfig) -> Result<SchedulerConfig<'static>> {
+    let mut thresholding = SchedulerConfig::default();
+    if let Some(options) = config.thresholding {
+        thresholding.dynamic_thresholding_ratio = options.dynamic_thresholding_ratio;
+        thresholding.sample_max_value = options.sample_max_value;
+    }
     Ok(SchedulerConfig {
         num_train_timesteps: config.num_train_timesteps,
         beta_start: f64::from(config.beta_start),
@@ -319,7 +339,11 @@ pub fn scheduler_config(config: &policy_file::SchedulerConfig) -> Result<Schedul
         clip_sample_range: config.clip_sample_range,
         steps_offset: config.steps_offset,
         set_alpha_to_one: config.set_alpha_to_one,
-        ..SchedulerConfig::default()
+        // Never freed, like a model file's bytes: a program loads one or two policies and runs them to its end.
+        trained_betas: config.trained_betas.clone().map(|betas| &*betas.leak()),
+        rescale_betas_zero_snr: config.rescale_betas_zero_snr,
+        thresholding: config.thresholding.is_some(),
+        ..thresholding
     })
 }
 
@@ -338,9 +362,13 @@ fn scheduler(
 ) -> Result<Scheduler<'static, MAX_TRAIN_TIMESTEPS>> {
     let options = scheduler_config(config)?;
     Ok(match config.kind {
-        SchedulerKind::Ddpm => Scheduler::Ddpm(DdpmScheduler::new(options)?),
+        SchedulerKind::Ddpm => Scheduler::Ddpm(DDPMScheduler::new(options)?),
         SchedulerKind::Ddim => {
-            Scheduler::Ddim(DdimScheduler::new(options)?, DdimOptions::default())
+            let call = DDIMOptions {
+                eta: config.eta,
+                use_clipped_model_output: config.use_clipped_model_output,
+            };
+            Scheduler::Ddim(DDIMScheduler::new(options)?, call)
         }
         SchedulerKind::FlowMatchEuler => {
             Scheduler::FlowMatchEuler(FlowMatchEulerScheduler::new(&options)?)

@@ -37,8 +37,18 @@ pub struct PolicyConfig {
     pub n_obs_steps: usize,
     /// `Tp`: actions that a plan predicts.
     pub horizon: usize,
-    /// `Ta`: actions that are executed before the next plan, from prediction `To - 1` on.
+    /// `Ta`: actions that are executed before the next plan, from prediction `To - 1` on (without
+    /// `oa_step_convention` from `To` on).
     pub n_action_steps: usize,
+    /// How the network learns of the observations.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub conditioning: Conditioning,
+    /// Whether only the executed actions are predicted.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pred_action_steps_only: bool,
+    /// Whether the first executed action is that of the newest observation, or the one after.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub oa_step_convention: bool,
     /// The network.
     pub unet: UnetConfig,
     /// The diffusion process.
@@ -46,7 +56,7 @@ pub struct PolicyConfig {
     /// Passes of the network in a plan.
     pub num_inference_steps: usize,
     /// From where actions are counted.
-    #[serde(default, skip_serializing_if = "ActionFrame::is_window")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub action_frame: ActionFrame,
     /// How the weights were made: command, data, seed, commit.
     #[serde(default)]
@@ -65,11 +75,39 @@ pub enum ActionFrame {
     Agent,
 }
 
-impl ActionFrame {
-    /// Whether actions are positions in the window.
-    pub fn is_window(&self) -> bool {
-        *self == Self::Window
+/// [`pusht_core::policy::Conditioning`] in a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conditioning {
+    /// All observations at once, through FiLM.
+    #[default]
+    Global,
+    /// Position by position.
+    Local,
+    /// As part of the trajectory.
+    Inpainting,
+}
+
+impl From<Conditioning> for pusht_core::policy::Conditioning {
+    fn from(conditioning: Conditioning) -> Self {
+        match conditioning {
+            Conditioning::Global => Self::Global,
+            Conditioning::Local => Self::Local,
+            Conditioning::Inpainting => Self::Inpainting,
+        }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 /// [`ObservationKind`] in a file.
@@ -98,9 +136,12 @@ impl From<Observation> for ObservationKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnetConfig {
-    /// Channels of the sample: the size of an action.
+    /// Channels of the sample: the size of an action, when inpainting that of an observation besides.
     pub input_dim: usize,
-    /// Values of the global condition: `To` times the size of an observation.
+    /// Values of the local condition at each position: the size of an observation; 0 for none.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub local_cond_dim: usize,
+    /// Values of the global condition: `To` times the size of an observation; 0 for none.
     pub global_cond_dim: usize,
     /// Size of the embedding of the diffusion step.
     pub diffusion_step_embed_dim: usize,
@@ -142,6 +183,31 @@ pub struct SchedulerConfig {
     pub steps_offset: usize,
     /// `leading`, `trailing` or `linspace`.
     pub timestep_spacing: String,
+    /// Betas to use instead of `beta_schedule`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub trained_betas: Option<Vec<f32>>,
+    /// Scales the schedule so that the last step is pure noise.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rescale_betas_zero_snr: bool,
+    /// Dynamic thresholding instead of clipping.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub thresholding: Option<Thresholding>,
+    /// DDIM only: weight of the noise that a step adds.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub eta: f32,
+    /// DDIM only: whether the predicted noise is recomputed from the clipped x_0.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub use_clipped_model_output: bool,
+}
+
+/// The options of dynamic thresholding, by diffusers' names.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Thresholding {
+    /// The quantile of magnitudes that becomes the threshold.
+    pub dynamic_thresholding_ratio: f32,
+    /// Largest threshold.
+    pub sample_max_value: f32,
 }
 
 impl Default for SchedulerConfig {
@@ -160,6 +226,11 @@ impl Default for SchedulerConfig {
             set_alpha_to_one: true,
             steps_offset: 0,
             timestep_spacing: "leading".into(),
+            trained_betas: None,
+            rescale_betas_zero_snr: false,
+            thresholding: None,
+            eta: 0.0,
+            use_clipped_model_output: false,
         }
     }
 }
@@ -170,7 +241,7 @@ pub enum SchedulerKind {
     /// Ho et al. 2020, arXiv 2006.11239.
     #[serde(rename = "DDPM")]
     Ddpm,
-    /// Song et al. 2020, arXiv 2010.02502, with eta 0.
+    /// Song et al. 2020, arXiv 2010.02502.
     #[serde(rename = "DDIM")]
     Ddim,
     /// Euler's method along a straight flow, arXiv 2210.02747; the network predicts its velocity.
@@ -279,8 +350,12 @@ mod tests {
             n_obs_steps: 2,
             horizon: 16,
             n_action_steps: 8,
+            conditioning: Conditioning::Global,
+            pred_action_steps_only: false,
+            oa_step_convention: true,
             unet: UnetConfig {
                 input_dim: 2,
+                local_cond_dim: 0,
                 global_cond_dim: 36,
                 diffusion_step_embed_dim: 32,
                 down_dims: vec![32, 64, 128],

@@ -1,7 +1,8 @@
 //! Small float policies with random weights, spread as PyTorch initialises them.
 
 use pusht_host::policy_file::{
-    ActionFrame, Observation, PolicyConfig, SchedulerConfig, Tensor, Tensors, UnetConfig,
+    ActionFrame, Conditioning, Observation, PolicyConfig, SchedulerConfig, Tensor, Tensors,
+    UnetConfig,
 };
 use std::collections::BTreeMap;
 
@@ -12,9 +13,13 @@ pub fn small_config() -> PolicyConfig {
         n_obs_steps: 2,
         horizon: 16,
         n_action_steps: 8,
+        conditioning: Conditioning::Global,
+        pred_action_steps_only: false,
+        oa_step_convention: true,
         action_frame: ActionFrame::Window,
         unet: UnetConfig {
             input_dim: 2,
+            local_cond_dim: 0,
             global_cond_dim: 36,
             diffusion_step_embed_dim: 16,
             down_dims: vec![16, 32],

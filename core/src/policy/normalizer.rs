@@ -29,6 +29,16 @@ impl<V: AsRef<[f32]>> LinearNormalizer<V> {
         Ok(Self { scale, offset })
     }
 
+    /// Factor of each feature.
+    pub fn scale(&self) -> &[f32] {
+        self.scale.as_ref()
+    }
+
+    /// Offset of each feature, added after the factor.
+    pub fn offset(&self) -> &[f32] {
+        self.offset.as_ref()
+    }
+
     /// Features of the field.
     pub fn dim(&self) -> usize {
         self.scale.as_ref().len()

@@ -168,6 +168,11 @@ impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPo
         &self.unet
     }
 
+    /// The normalisers of observations and of actions.
+    pub fn normalizers(&self) -> [&LinearNormalizer<V>; 2] {
+        [&self.obs_normalizer, &self.action_normalizer]
+    }
+
     /// Its scheduler, the inference steps set.
     pub fn scheduler(&self) -> &Scheduler<'a, T> {
         &self.scheduler

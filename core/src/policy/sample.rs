@@ -2,7 +2,7 @@
 
 use super::{PolicyError, expect_len};
 use crate::scheduler::{
-    DdimOptions, DdimScheduler, DdpmScheduler, FlowMatchEulerScheduler, NoiseGenerator,
+    DDIMOptions, DDIMScheduler, DDPMScheduler, FlowMatchEulerScheduler, NoiseGenerator,
     SchedulerError, StepOutput,
 };
 use crate::unet::{ConditionalUnet1D, Observer, UnetConfig, UnetInput};
@@ -12,9 +12,9 @@ use crate::unet::{ConditionalUnet1D, Observer, UnetConfig, UnetInput};
 #[allow(clippy::large_enum_variant)]
 pub enum Scheduler<'a, const T: usize> {
     /// Stochastic.
-    Ddpm(DdpmScheduler<'a, T>),
+    Ddpm(DDPMScheduler<'a, T>),
     /// Deterministic at eta 0.
-    Ddim(DdimScheduler<'a, T>, DdimOptions),
+    Ddim(DDIMScheduler<'a, T>, DDIMOptions),
     /// Deterministic, for a network that predicts the velocity of a straight flow.
     FlowMatchEuler(FlowMatchEulerScheduler<T>),
 }

@@ -7,6 +7,7 @@ use super::rounding::Factor;
 use super::scratch::ACTION_DIM;
 use super::{ModelError, parse};
 use crate::observation::ObservationKind;
+use fixed::types::{I8F24, I16F16};
 use heapless::Vec;
 
 /// Most levels of a U-Net.
@@ -80,6 +81,23 @@ impl<'a> Model<'a> {
     /// Passes of the network in a plan.
     pub fn n_passes(&self) -> usize {
         self.passes.len() / Pass::SIZE
+    }
+
+    /// An observation's value `index` (px or rad), normalised.
+    pub fn normalize_observation(&self, index: usize, value: I16F16) -> I16F16 {
+        let scale = Affine::read(self.observation_scales, index);
+        I16F16::from_bits(scale.apply(value.to_bits()))
+    }
+
+    /// An action's value (0 is x, 1 is y) in px, from its normalised one.
+    pub fn unnormalize_action(&self, axis: usize, value: I8F24) -> I16F16 {
+        let scale = Affine::read(self.action_scales, axis);
+        I16F16::from_bits(scale.apply(value.to_bits()))
+    }
+
+    /// Whether actions are counted from where the newest observation has the agent, not from the window's corner.
+    pub fn actions_from_agent(&self) -> bool {
+        self.settings.actions_from_agent
     }
 
     /// How the model was made.

@@ -1,7 +1,7 @@
 //! The integer policy: observations in, actions out.
 
 use super::mish::mish_q16;
-use super::model::{Affine, Model};
+use super::model::Model;
 use super::rounding::{rounding_shift_right, saturate_i16};
 use super::sampler;
 use super::scratch::{ACTION_DIM, MAX_CONDITION_LEN, MAX_HORIZON, Parts, Scratch};
@@ -142,8 +142,8 @@ fn write_condition(model: &Model<'_>, observations: &[I16F16], condition: &mut [
     let shift = 16 - model.settings.condition_exponent;
     condition.fill(0);
     for (index, (place, value)) in condition.iter_mut().zip(observations).enumerate() {
-        let scale = Affine::read(model.observation_scales, index % dim);
-        let activated_q16 = mish_q16(scale.apply(value.to_bits()));
+        let normalized = model.normalize_observation(index % dim, *value);
+        let activated_q16 = mish_q16(normalized.to_bits());
         *place = saturate_i16(rounding_shift_right(i64::from(activated_q16), shift));
     }
 }
@@ -164,8 +164,7 @@ fn read_actions(
     let predictions = &parts.sample[model.settings.n_obs_steps - 1..];
     for (action, prediction) in chunk.iter_mut().zip(predictions) {
         for (axis, value) in action.iter_mut().enumerate() {
-            let scale = Affine::read(model.action_scales, axis);
-            let counted = I16F16::from_bits(scale.apply(prediction[axis].to_bits()));
+            let counted = model.unnormalize_action(axis, prediction[axis]);
             *value = origin[axis].saturating_add(counted);
         }
     }

@@ -8,7 +8,7 @@ use super::{
 
 /// Diffusers' `DDIMScheduler`.
 #[derive(Clone, Debug)]
-pub struct DdimScheduler<'a, const T: usize> {
+pub struct DDIMScheduler<'a, const T: usize> {
     config: SchedulerConfig<'a>,
     schedule: NoiseSchedule<T>,
     /// abar of the step before the first.
@@ -18,14 +18,14 @@ pub struct DdimScheduler<'a, const T: usize> {
 
 /// The arguments of one DDIM step that have defaults.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct DdimOptions {
+pub struct DDIMOptions {
     /// Weight of the noise that a step adds: 0 is deterministic, 1 is DDPM.
     pub eta: f32,
     /// Whether the predicted noise is recomputed from the clipped x_0.
     pub use_clipped_model_output: bool,
 }
 
-impl<'a, const T: usize> DdimScheduler<'a, T> {
+impl<'a, const T: usize> DDIMScheduler<'a, T> {
     /// The schedule of `config`; it steps only after [`Self::set_timesteps`].
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl<'a, const T: usize> DdimScheduler<'a, T> {
         model_output: &[f32],
         timestep: usize,
         sample: &[f32],
-        options: DdimOptions,
+        options: DDIMOptions,
         noise: Option<&[f32]>,
         to: StepOutput<'_>,
     ) -> Result<(), SchedulerError> {

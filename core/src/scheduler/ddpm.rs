@@ -8,7 +8,7 @@ const MIN_VARIANCE: f32 = 1e-20;
 
 /// Diffusers' `DDPMScheduler`.
 #[derive(Clone, Debug)]
-pub struct DdpmScheduler<'a, const T: usize> {
+pub struct DDPMScheduler<'a, const T: usize> {
     config: SchedulerConfig<'a>,
     schedule: NoiseSchedule<T>,
     /// False until timesteps are set: every training step is visited then.
@@ -23,7 +23,7 @@ struct Coefficients {
     current_beta: f32,
 }
 
-impl<'a, const T: usize> DdpmScheduler<'a, T> {
+impl<'a, const T: usize> DDPMScheduler<'a, T> {
     /// The schedule of `config`; until [`Self::set_timesteps`] every training step is visited.
     ///
     /// # Errors

@@ -11,8 +11,8 @@ mod flow_match;
 mod prediction;
 mod schedule;
 
-pub use ddim::{DdimOptions, DdimScheduler};
-pub use ddpm::DdpmScheduler;
+pub use ddim::{DDIMOptions, DDIMScheduler};
+pub use ddpm::DDPMScheduler;
 pub use flow_match::FlowMatchEulerScheduler;
 pub use schedule::NoiseSchedule;
 

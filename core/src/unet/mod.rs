@@ -106,7 +106,6 @@ pub struct UnetInput<'a> {
 pub struct ConditionalUnet1D<W> {
     config: UnetConfig,
     layers: Layers,
-    n_parameters: usize,
     weights: W,
 }
 
@@ -118,6 +117,24 @@ impl UnetConfig {
     pub fn weights_len(&self) -> Result<usize, UnetError> {
         self.check()?;
         Ok(layers::count(self)?.1.packed)
+    }
+
+    /// Weights and biases that take part in a pass.
+    ///
+    /// # Errors
+    /// [`UnetError::Config`].
+    pub fn n_parameters(&self) -> Result<usize, UnetError> {
+        self.check()?;
+        Ok(layers::count(self)?.1.parameters)
+    }
+
+    /// Multiplications of one pass over `length` positions, those by weights only.
+    ///
+    /// # Errors
+    /// [`UnetError::Config`].
+    pub fn n_macs(&self, length: usize) -> Result<usize, UnetError> {
+        self.check()?;
+        Ok(layers::count(self)?.0.n_macs(length))
     }
 
     /// Values of scratch that [`ConditionalUnet1D::forward`] needs for `batch` samples of `length` positions.
@@ -154,7 +171,6 @@ impl<W: AsRef<[f32]> + AsMut<[f32]>> ConditionalUnet1D<W> {
         Ok(Self {
             config,
             layers,
-            n_parameters: counts.parameters,
             weights: memory,
         })
     }
@@ -164,16 +180,6 @@ impl<W: AsRef<[f32]>> ConditionalUnet1D<W> {
     /// Its options.
     pub fn config(&self) -> &UnetConfig {
         &self.config
-    }
-
-    /// Weights and biases that take part in a pass.
-    pub fn n_parameters(&self) -> usize {
-        self.n_parameters
-    }
-
-    /// Multiplications of one pass over `length` positions, those by weights only.
-    pub fn n_macs(&self, length: usize) -> usize {
-        self.layers.n_macs(length)
     }
 
     /// Predicts the noise (or what the network was trained for) of `input.sample` into `output`

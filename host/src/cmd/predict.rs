@@ -13,8 +13,8 @@ use std::io::{BufRead, Write};
 ///
 /// Each line of input is a JSON object. `obs` holds the last two states, older first: agent x, agent y, block x, block y
 /// in pixels and the block's angle in radians. `seed` names the noise that the plan starts from; `noise` gives it
-/// instead (a row x, y for each step of the horizon). Each is answered with a line that holds the actions to execute
-/// before asking again.
+/// instead (a row x, y for each step of the horizon; for an inpainting policy as many values a row as an action and an
+/// observation have). Each is answered with a line that holds the actions to execute before asking again.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: echo '{\"obs\": [[222,97,222,300,0.5],[222,97,222,300,0.5]], \"seed\": 0}' | pusht predict"
@@ -29,7 +29,7 @@ pub struct Args {
 struct Request {
     obs: Vec<[f64; STATE_DIM]>,
     seed: Option<u64>,
-    noise: Option<Vec<[f64; 2]>>,
+    noise: Option<Vec<Vec<f64>>>,
 }
 
 #[derive(Serialize)]
@@ -43,7 +43,7 @@ struct Answer {
 /// If the policy can't be loaded, or a line of input is not what it should be; the answers before it stand.
 pub fn run(args: &Args) -> Result<()> {
     let engine = Engine::load(&args.policy)?;
-    let horizon = engine.horizon();
+    let noise_shape = engine.noise_shape();
     engine.with_planner(|planner| {
         let mut output = std::io::stdout().lock();
         for (index, line) in std::io::stdin().lock().lines().enumerate() {
@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> Result<()> {
             if line.trim().is_empty() {
                 continue;
             }
-            let answer = answer(planner, horizon, &line).with_context(place)?;
+            let answer = answer(planner, noise_shape, &line).with_context(place)?;
             writeln!(output, "{}", serde_json::to_string(&answer)?)?;
             output.flush()?;
         }
@@ -60,7 +60,7 @@ pub fn run(args: &Args) -> Result<()> {
     })
 }
 
-fn answer(planner: &mut dyn Planner, horizon: usize, line: &str) -> Result<Answer> {
+fn answer(planner: &mut dyn Planner, noise_shape: [usize; 2], line: &str) -> Result<Answer> {
     let request: Request = serde_json::from_str(line)?;
     let (given, needed) = (request.obs.len(), planner.n_obs_steps());
     ensure!(
@@ -70,7 +70,7 @@ fn answer(planner: &mut dyn Planner, horizon: usize, line: &str) -> Result<Answe
     let mut action = vec![[0.0; 2]; planner.n_action_steps()];
     let mut noise: Box<dyn Noise> = match (request.seed, request.noise) {
         (Some(seed), None) => Box::new(NoiseSource::new(seed)),
-        (None, Some(rows)) => Box::new(GivenNoise::new(&rows, horizon)?),
+        (None, Some(rows)) => Box::new(GivenNoise::new(&rows, noise_shape)?),
         (None, None) => bail!("neither seed nor noise"),
         (Some(_), Some(_)) => bail!("both seed and noise"),
     };
@@ -85,12 +85,19 @@ struct GivenNoise {
 }
 
 impl GivenNoise {
-    fn new(rows: &[[f64; 2]], horizon: usize) -> Result<Self> {
+    fn new(rows: &[Vec<f64>], [n_rows, n_columns]: [usize; 2]) -> Result<Self> {
         ensure!(
-            rows.len() == horizon,
-            "noise has {} rows, the policy's horizon is {horizon}",
+            rows.len() == n_rows,
+            "noise has {} rows, the policy needs {n_rows}",
             rows.len()
         );
+        for (index, row) in rows.iter().enumerate() {
+            ensure!(
+                row.len() == n_columns,
+                "noise row {index} has {} values, the policy needs {n_columns}",
+                row.len()
+            );
+        }
         let given = rows
             .iter()
             .flatten()

@@ -2,8 +2,8 @@
 
 use super::pickle::{Id, Object, Pickle};
 use crate::policy_file::{
-    ActionFrame, Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Tensor, Tensors,
-    UnetConfig,
+    ActionFrame, Conditioning, Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Tensor,
+    Tensors, Thresholding, UnetConfig,
 };
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
@@ -217,18 +217,36 @@ impl<'p> Node<'p> {
         }
     }
 
+    /// What a list holds.
+    fn elements(self) -> impl Iterator<Item = Self> {
+        let content = self.kept("_content").unwrap_or(self.id);
+        let elements = self.pickle.elements(content).iter();
+        elements.map(move |id| Self { id: *id, ..self })
+    }
+
     fn ints(self, key: &str) -> Result<Vec<usize>> {
-        let list = self.child(key)?;
-        let elements = list
-            .pickle
-            .elements(list.kept("_content").unwrap_or(list.id));
-        elements
-            .iter()
-            .map(|id| match (Self { id: *id, ..self }).value()? {
+        self.child(key)?
+            .elements()
+            .map(|element| match element.value()? {
                 Object::Int(value) => Ok(usize::try_from(*value)?),
                 other => bail!("cfg: {key} holds {other:?}"),
             })
             .collect()
+    }
+
+    fn floats(self, key: &str) -> Result<Option<Vec<f32>>> {
+        let Some(list) = self.find(key) else {
+            return Ok(None);
+        };
+        if *list.value()? == Object::None {
+            return Ok(None);
+        }
+        let numbers = list.elements().map(|element| match element.value()? {
+            Object::Float(value) => Ok(*value as f32),
+            Object::Int(value) => Ok(*value as f32),
+            other => bail!("cfg: {key} holds {other:?}"),
+        });
+        numbers.collect::<Result<_>>().map(Some)
     }
 }
 
@@ -238,19 +256,6 @@ fn policy_config(cfg: Node<'_>) -> Result<PolicyConfig> {
     if target.rsplit('.').next() != Some(POLICY) {
         bail!("policies of class {target:?} are not served, only {POLICY}");
     }
-    let rules = [
-        ("obs_as_global_cond", true),
-        ("obs_as_local_cond", false),
-        ("pred_action_steps_only", false),
-        ("oa_step_convention", true),
-    ];
-    for (name, served) in rules {
-        ensure!(
-            policy.flag_or(name, false)? == served,
-            "{name} = {} is not served by the policy file",
-            !served
-        );
-    }
     let obs_dim = policy.int("obs_dim")?;
     let observation = match obs_dim {
         20 => Observation::Keypoints,
@@ -258,14 +263,30 @@ fn policy_config(cfg: Node<'_>) -> Result<PolicyConfig> {
         5 => Observation::State,
         other => bail!("obs_dim {other} is none of PushT's observations (5, 18 or 20 values)"),
     };
-    let scheduler = scheduler(policy.child("noise_scheduler")?)?;
+    let mut scheduler = scheduler(policy.child("noise_scheduler")?)?;
+    // What else the policy was given goes to the scheduler's step.
+    scheduler.eta = policy.float_or("eta", 0.0)?;
+    scheduler.use_clipped_model_output = policy.flag_or("use_clipped_model_output", false)?;
     let n_obs_steps = policy.int("n_obs_steps")?;
+    let (local, global) = (
+        policy.flag_or("obs_as_local_cond", false)?,
+        policy.flag_or("obs_as_global_cond", false)?,
+    );
+    let conditioning = match (local, global) {
+        (false, true) => Conditioning::Global,
+        (true, false) => Conditioning::Local,
+        (false, false) => Conditioning::Inpainting,
+        (true, true) => bail!("obs_as_local_cond and obs_as_global_cond contradict each other"),
+    };
     Ok(PolicyConfig {
         observation,
         n_obs_steps,
         horizon: policy.int("horizon")?,
         n_action_steps: policy.int("n_action_steps")?,
-        unet: unet(policy.child("model")?, n_obs_steps * obs_dim)?,
+        conditioning,
+        pred_action_steps_only: policy.flag_or("pred_action_steps_only", false)?,
+        oa_step_convention: policy.flag_or("oa_step_convention", false)?,
+        unet: unet(policy.child("model")?)?,
         num_inference_steps: policy.int_or("num_inference_steps", scheduler.num_train_timesteps)?,
         scheduler,
         action_frame: ActionFrame::Window,
@@ -274,10 +295,11 @@ fn policy_config(cfg: Node<'_>) -> Result<PolicyConfig> {
 }
 
 /// Defaults are those of `ConditionalUnet1D`.
-fn unet(model: Node<'_>, global_cond_dim: usize) -> Result<UnetConfig> {
+fn unet(model: Node<'_>) -> Result<UnetConfig> {
     Ok(UnetConfig {
         input_dim: model.int("input_dim")?,
-        global_cond_dim: model.int_or("global_cond_dim", global_cond_dim)?,
+        local_cond_dim: model.int_or("local_cond_dim", 0)?,
+        global_cond_dim: model.int_or("global_cond_dim", 0)?,
         diffusion_step_embed_dim: model.int_or("diffusion_step_embed_dim", 256)?,
         down_dims: model.ints("down_dims")?,
         kernel_size: model.int_or("kernel_size", 3)?,
@@ -294,6 +316,11 @@ fn scheduler(options: Node<'_>) -> Result<SchedulerConfig> {
         Some("DDIMScheduler") => SchedulerKind::Ddim,
         _ => bail!("schedulers of class {target:?} are not served"),
     };
+    let thresholding = options.flag_or("thresholding", false)?;
+    let thresholding = thresholding.then_some(Thresholding {
+        dynamic_thresholding_ratio: options.float_or("dynamic_thresholding_ratio", 0.995)?,
+        sample_max_value: options.float_or("sample_max_value", 1.0)?,
+    });
     Ok(SchedulerConfig {
         kind,
         num_train_timesteps: options.int_or("num_train_timesteps", 1000)?,
@@ -307,5 +334,10 @@ fn scheduler(options: Node<'_>) -> Result<SchedulerConfig> {
         set_alpha_to_one: options.flag_or("set_alpha_to_one", true)?,
         steps_offset: options.int_or("steps_offset", 0)?,
         timestep_spacing: options.text_or("timestep_spacing", "leading")?,
+        trained_betas: options.floats("trained_betas")?,
+        rescale_betas_zero_snr: options.flag_or("rescale_betas_zero_snr", false)?,
+        thresholding,
+        eta: 0.0,
+        use_clipped_model_output: false,
     })
 }

@@ -2,8 +2,8 @@
 //! normalisation statistics in `policy_{pre,post}processor*.safetensors`.
 
 use crate::policy_file::{
-    ActionFrame, Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Tensor, Tensors,
-    UnetConfig,
+    ActionFrame, Conditioning, Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Tensor,
+    Tensors, UnetConfig,
 };
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, SafeTensors};
@@ -231,8 +231,12 @@ impl Config {
             n_obs_steps: self.n_obs_steps,
             horizon: self.horizon,
             n_action_steps: self.n_action_steps,
+            conditioning: Conditioning::Global,
+            pred_action_steps_only: false,
+            oa_step_convention: true,
             unet: UnetConfig {
                 input_dim: 2,
+                local_cond_dim: 0,
                 global_cond_dim: self.n_obs_steps * (STATE_DIM + ENVIRONMENT_DIM),
                 diffusion_step_embed_dim: self.diffusion_step_embed_dim,
                 down_dims: self.down_dims.clone(),
@@ -249,10 +253,7 @@ impl Config {
                 prediction_type: self.prediction_type.clone(),
                 clip_sample: self.clip_sample,
                 clip_sample_range: self.clip_sample_range,
-                variance_type: "fixed_small".into(),
-                set_alpha_to_one: true,
-                steps_offset: 0,
-                timestep_spacing: "leading".into(),
+                ..SchedulerConfig::default()
             },
             num_inference_steps: self.num_inference_steps.unwrap_or(self.num_train_timesteps),
             action_frame: ActionFrame::Window,

@@ -33,6 +33,7 @@ pub fn model_file(
     seeds: &Range<u64>,
     progress: &ProgressBar,
 ) -> Result<Vec<u8>> {
+    network::check(policy.config())?;
     progress.set_length(seeds.end - seeds.start);
     let calibration = calibrate::play(policy, seeds.clone(), progress)?;
     let provenance = provenance(policy.config(), seeds)?;

@@ -5,7 +5,7 @@ use super::file::{Block, ConvBlock, Layer, ModelFile, Row, Settings};
 use super::fixed_point::{Places, affine, binary_places, rows, to_fixed};
 use super::sampler;
 use crate::float_engine::FloatPolicy;
-use crate::policy_file::{ActionFrame, Observation, PolicyConfig, Tensor, Tensors};
+use crate::policy_file::{ActionFrame, Conditioning, Observation, PolicyConfig, Tensor, Tensors};
 use anyhow::{Context, Result, ensure};
 use pusht_core::quant::{LANES, MAX_EPS, MAX_FILM_EXPONENT, MAX_GAMMA_EXPONENT, MAX_LEVELS};
 use pusht_core::unet::{FINAL_CONV_N_GROUPS, UnetInput};
@@ -26,7 +26,6 @@ pub fn quantize(
 ) -> Result<ModelFile> {
     let ranges = &calibration.ranges;
     let config = policy.config();
-    check(config)?;
     let passes = sampler::passes(config)?;
     let timesteps: Vec<u32> = passes.iter().map(|pass| pass.timestep).collect();
     let network = Network {
@@ -62,9 +61,30 @@ const SAMPLE_PLACES: u32 = 24;
 /// Path in the ranges of the `mish` of the normalised observations.
 pub(super) const CONDITION: &str = "condition";
 
-fn check(config: &PolicyConfig) -> Result<()> {
-    let unet = &config.unet;
+/// Whether the integer path computes such a policy.
+///
+/// # Errors
+/// What it does not compute.
+pub(super) fn check(config: &PolicyConfig) -> Result<()> {
+    let (unet, scheduler) = (&config.unet, &config.scheduler);
+    ensure!(
+        config.conditioning == Conditioning::Global,
+        "{:?} conditioning has no integer path, only Global",
+        config.conditioning
+    );
+    ensure!(
+        config.oa_step_convention && !config.pred_action_steps_only,
+        "the integer path predicts the whole horizon and executes from prediction To - 1 on"
+    );
     ensure!(unet.input_dim == 2, "input_dim {} is not 2", unet.input_dim);
+    ensure!(
+        scheduler.thresholding.is_none(),
+        "scheduler: thresholding depends on the whole sample, the integer path clips value by value"
+    );
+    ensure!(
+        scheduler.eta == 0.0 && !scheduler.use_clipped_model_output,
+        "scheduler: eta and use_clipped_model_output have no integer path"
+    );
     ensure!(
         unet.down_dims.len() <= MAX_LEVELS && unet.down_dims.iter().all(|d| d % LANES == 0),
         "down_dims {:?} are not up to {MAX_LEVELS} multiples of {LANES}",

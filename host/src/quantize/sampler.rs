@@ -9,7 +9,7 @@ use crate::float_engine::scheduler_config;
 use crate::policy_file::{PolicyConfig, SchedulerKind};
 use anyhow::Result;
 use pusht_core::scheduler::{
-    DdimOptions, DdimScheduler, DdpmScheduler, FlowMatchEulerScheduler, SchedulerConfig, StepOutput,
+    DDIMOptions, DDIMScheduler, DDPMScheduler, FlowMatchEulerScheduler, SchedulerConfig, StepOutput,
 };
 
 /// Most training steps of a scheduler.
@@ -24,14 +24,15 @@ const SAMPLE_PLACES: u32 = 24;
 /// # Errors
 /// If the scheduler refuses its configuration.
 pub(super) fn passes(config: &PolicyConfig) -> Result<Vec<Pass>> {
-    let options = scheduler_config(&config.scheduler)?;
+    let scheduler = &config.scheduler;
+    let options = scheduler_config(scheduler)?;
     let with_clip = |clip_sample, clip_sample_range| {
         let options = SchedulerConfig {
             clip_sample,
             clip_sample_range,
             ..options
         };
-        Stepper::new(config.scheduler.kind, options, config.num_inference_steps)
+        Stepper::new(scheduler.kind, options, config.num_inference_steps)
     };
     let free = with_clip(false, options.clip_sample_range)?;
     let without_clean = with_clip(true, 0.0)?;
@@ -78,8 +79,8 @@ fn mantissas<const N: usize>(values: [f64; N]) -> ([i32; N], u32) {
 
 /// Any scheduler, one value at a time.
 enum Stepper {
-    Ddpm(DdpmScheduler<'static, MAX_TRAIN_TIMESTEPS>),
-    Ddim(DdimScheduler<'static, MAX_TRAIN_TIMESTEPS>),
+    Ddpm(DDPMScheduler<'static, MAX_TRAIN_TIMESTEPS>),
+    Ddim(DDIMScheduler<'static, MAX_TRAIN_TIMESTEPS>),
     FlowMatchEuler(FlowMatchEulerScheduler<MAX_TRAIN_TIMESTEPS>),
 }
 
@@ -91,12 +92,12 @@ impl Stepper {
     ) -> Result<Self> {
         Ok(match kind {
             SchedulerKind::Ddpm => {
-                let mut ddpm = DdpmScheduler::new(options)?;
+                let mut ddpm = DDPMScheduler::new(options)?;
                 ddpm.set_timesteps(n_passes)?;
                 Self::Ddpm(ddpm)
             }
             SchedulerKind::Ddim => {
-                let mut ddim = DdimScheduler::new(options)?;
+                let mut ddim = DDIMScheduler::new(options)?;
                 ddim.set_timesteps(n_passes)?;
                 Self::Ddim(ddim)
             }
@@ -133,7 +134,7 @@ impl Stepper {
         match self {
             Self::Ddpm(ddpm) => ddpm.step(&[output], timestep, &[x], Some(&[noise]), to)?,
             Self::Ddim(ddim) => {
-                ddim.step(&[output], timestep, &[x], DdimOptions::default(), None, to)?;
+                ddim.step(&[output], timestep, &[x], DDIMOptions::default(), None, to)?;
             }
             Self::FlowMatchEuler(flow) => flow.step(&[output], timestep, &[x], to)?,
         }

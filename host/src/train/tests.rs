@@ -22,6 +22,7 @@ const TIMESTEPS: [usize; 4] = [0, 13, 50, 99];
 fn golden_unet() -> UnetConfig {
     UnetConfig {
         input_dim: 2,
+        local_cond_dim: 0,
         global_cond_dim: 6,
         diffusion_step_embed_dim: 8,
         down_dims: vec![16, 8, 8],
@@ -189,6 +190,7 @@ fn names_and_layouts_survive_the_way_to_the_policy_file() {
 fn the_default_network_has_736322_parameters() {
     let config = UnetConfig {
         input_dim: 2,
+        local_cond_dim: 0,
         global_cond_dim: 36,
         diffusion_step_embed_dim: 32,
         down_dims: vec![32, 64, 128],

@@ -1,5 +1,5 @@
-"""Writes tests/golden/import/diffusion_policy{,_vertices,_keypoints}.ckpt, small random policies saved as diffusion_policy's workspace
-saves them, and what the original policy predicts with each (.json beside it).
+"""Writes tests/golden/import/diffusion_policy{,_vertices,_keypoints,_local,_inpainting,_actions_only}.ckpt, small random policies
+saved as diffusion_policy's workspace saves them, and what the original policy predicts with each (.json beside it).
 
     git clone https://github.com/real-stanford/diffusion_policy && git -C diffusion_policy checkout 5ba07ac
     python3 tests/golden/import/generate_checkpoint.py diffusion_policy
@@ -45,7 +45,7 @@ def observe(points: list | None) -> list:
     return rows
 
 
-def write(name: str, points: list | None) -> None:
+def write(name: str, points: list | None, network: dict = {}, scheduler: dict = {}, options: dict = {}) -> None:
     from diffusion_policy.model.common.normalizer import LinearNormalizer
     from diffusion_policy.model.diffusion.conditional_unet1d import ConditionalUnet1D
     from diffusion_policy.policy.diffusion_unet_lowdim_policy import DiffusionUnetLowdimPolicy
@@ -53,11 +53,12 @@ def write(name: str, points: list | None) -> None:
     torch.manual_seed(0)
     observations = observe(points)
     obs_dim = len(observations[0])
-    network = {**NETWORK, "global_cond_dim": 2 * obs_dim}
-    options = {**POLICY, "obs_dim": obs_dim}
+    network = {**NETWORK, "global_cond_dim": 2 * obs_dim, **network}
+    scheduler = {**SCHEDULER, **scheduler}
+    options = {**POLICY, "obs_dim": obs_dim, **options}
 
     def build():
-        policy = DiffusionUnetLowdimPolicy(ConditionalUnet1D(**network), DDIMScheduler(**SCHEDULER), **options)
+        policy = DiffusionUnetLowdimPolicy(ConditionalUnet1D(**network), DDIMScheduler(**scheduler), **options)
         normalizer = LinearNormalizer()
         ranges = [512.0, 512, 512, 512, 6.28] if points is None else [512.0] * obs_dim
         obs = torch.rand(50, obs_dim) * torch.tensor(ranges)
@@ -71,7 +72,7 @@ def write(name: str, points: list | None) -> None:
         "policy": {
             "_target_": MODULES,
             "model": {"_target_": "diffusion_policy.model.diffusion.conditional_unet1d.ConditionalUnet1D", **network},
-            "noise_scheduler": {"_target_": "diffusers.schedulers.scheduling_ddim.DDIMScheduler", **SCHEDULER},
+            "noise_scheduler": {"_target_": "diffusers.schedulers.scheduling_ddim.DDIMScheduler", **scheduler},
             **options,
             "horizon": "${horizon}",
         },
@@ -84,7 +85,8 @@ def write(name: str, points: list | None) -> None:
     }
     folder = Path(__file__).parent
     torch.save(payload, (folder / f"{name}.ckpt").open("wb"), pickle_module=dill)
-    noise = torch.randn(1, 8, 2)
+    rows = options["n_action_steps"] if options["pred_action_steps_only"] else options["horizon"]
+    noise = torch.randn(1, rows, network["input_dim"])
     original, torch.randn = torch.randn, lambda *_, **__: noise.clone()
     with torch.inference_mode():
         actions = averaged.predict_action({"obs": torch.tensor([observations])})["action"]
@@ -98,3 +100,24 @@ if __name__ == "__main__":
     write("diffusion_policy", None)
     write("diffusion_policy_vertices", VERTICES)
     write("diffusion_policy_keypoints", KEYPOINTS)
+    write(
+        "diffusion_policy_local",
+        None,
+        {"local_cond_dim": 5, "global_cond_dim": None, "cond_predict_scale": False},
+        {"thresholding": True, "dynamic_thresholding_ratio": 0.9, "sample_max_value": 1.5},
+        {"obs_as_global_cond": False, "obs_as_local_cond": True, "use_clipped_model_output": True},
+    )
+    write(
+        "diffusion_policy_inpainting",
+        None,
+        {"input_dim": 7, "global_cond_dim": None},
+        {"prediction_type": "epsilon", "trained_betas": [0.002 * (step + 1) for step in range(50)], "clip_sample": False},
+        {"obs_as_global_cond": False, "oa_step_convention": False, "num_inference_steps": 5},
+    )
+    write(
+        "diffusion_policy_actions_only",
+        None,
+        {},
+        {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"},
+        {"pred_action_steps_only": True},
+    )

@@ -106,6 +106,9 @@ def cases():
             if kind == "DDIM":
                 call = {"eta": rng.choice([0.0, 0.0, 0.5, 1.0]), "use_clipped_model_output": rng.random() < 0.3}
             yield kind, options, chain, call
+    betas = [0.001 * (1 + step % 7) for step in range(40)]
+    for kind, call in (("DDPM", {}), ("DDIM", {"eta": 0.0, "use_clipped_model_output": False})):
+        yield kind, {"num_train_timesteps": 40, "trained_betas": betas}, {"num_inference_steps": 7}, call
 
 
 def main() -> None:

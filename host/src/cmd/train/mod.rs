@@ -8,7 +8,7 @@ use crate::data::Demonstrations;
 use crate::engine::Engine;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::float_engine::FloatPolicy;
-use crate::policy_file::{self, PolicyConfig};
+use crate::policy_file::{self, Conditioning, PolicyConfig};
 use crate::train::checkpoint::{self, Header};
 use crate::train::report::{Log, Progress, Row};
 use crate::train::trainer::{Settings, Trainer};
@@ -216,6 +216,9 @@ impl Run<'_> {
             n_obs_steps,
             horizon,
             n_action_steps: self.args.eval_action_steps.unwrap_or(n_action_steps),
+            conditioning: Conditioning::Global,
+            pred_action_steps_only: false,
+            oa_step_convention: true,
             action_frame,
             unet,
             scheduler,

@@ -150,6 +150,7 @@ impl Args {
         self.check()?;
         let mut unet = UnetConfig {
             input_dim: crate::data::ACTION_DIM,
+            local_cond_dim: 0,
             global_cond_dim: N_OBS_STEPS * ObservationKind::from(self.observation).dim(),
             diffusion_step_embed_dim: 32,
             down_dims: self.down_dims.clone(),
@@ -162,6 +163,8 @@ impl Args {
             let same = config.unet == unet
                 && config.observation == self.observation
                 && config.n_obs_steps == N_OBS_STEPS
+                && !config.pred_action_steps_only
+                && config.oa_step_convention
                 && config.action_frame == self.action_frame;
             ensure!(
                 same,

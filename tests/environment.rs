@@ -119,6 +119,27 @@ fn a_refused_start_leaves_a_trace() {
 }
 
 #[test]
+fn parameters_of_no_block_lead_to_a_nan() {
+    let with = |change: fn(&mut PushTParams)| {
+        let mut params = PushTParams::default();
+        change(&mut params);
+        let start = StartState::from_seed(3, Seeding::Pcg64).unwrap();
+        PushTEnv::new(params, start, StartOrder::Legacy).map(|_| ())
+    };
+    let refused = |what| Err(Error::InvalidParameter { what });
+    assert_eq!(with(|p| p.block_moment = 2e-317), refused("block_moment"));
+    assert_eq!(with(|p| p.block_moment = -3000.0), refused("block_moment"));
+    assert_eq!(with(|p| p.block_moment = f64::NAN), refused("block_moment"));
+    assert_eq!(with(|p| p.damping = 5e303), refused("damping"));
+    assert_eq!(with(|p| p.damping = f64::NAN), refused("damping"));
+    assert_eq!(
+        with(|p| p.block_cog_px.y = f64::INFINITY),
+        refused("block_cog_px")
+    );
+    assert_eq!(with(|p| p.block_cog_px.x = 1.0), Ok(()));
+}
+
+#[test]
 fn a_finite_start_or_action_panics_or_leads_to_a_nan() {
     let mut random = 1;
     for round in 0..20_000 {

@@ -11,6 +11,11 @@ pub enum Error {
     NonFiniteState,
     /// An observation with a NaN or infinite value.
     NonFiniteObservation,
+    /// A parameter of the environment that no block can have: not finite, or outside of the range that it documents.
+    InvalidParameter {
+        /// Its name.
+        what: &'static str,
+    },
     /// Values so far out that the motion leaves the range of `f64`.
     OutOfRange,
     /// A seed that the legacy seeding, which takes 32 bits, does not know.
@@ -32,6 +37,7 @@ impl core::fmt::Display for Error {
             Self::NonFiniteAction => write!(f, "action is not finite"),
             Self::NonFiniteState => write!(f, "start state is not finite"),
             Self::NonFiniteObservation => write!(f, "observation is not finite"),
+            Self::InvalidParameter { what } => write!(f, "{what} is out of range"),
             Self::OutOfRange => write!(f, "values too large to simulate"),
             Self::LegacySeedTooLarge => write!(f, "legacy seeds end at 4294967295"),
             Self::WrongLength {

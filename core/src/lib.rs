@@ -6,6 +6,8 @@
 //!   +-- coverage, reward <-- physics step x 10 <-- PD control <-- one goal position a control tick <------+
 //! ```
 #![no_std]
+// Tests compare with the platform's functions; the crate itself keeps to those of `clippy.toml`.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 #[cfg(feature = "platform-math")]
 extern crate std;

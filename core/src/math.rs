@@ -4,6 +4,10 @@
 //! `platform-math` takes the platform's instead, as pymunk and NumPy do.
 
 #[cfg(feature = "platform-math")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the platform's functions are what the feature asks for"
+)]
 mod imp {
     pub(crate) fn sin(x: f64) -> f64 {
         x.sin()

@@ -64,7 +64,8 @@ pub fn install_qemu() -> Result<Vec<Command>> {
     ])
 }
 
-fn runs(program: &str, words: &[&str]) -> bool {
+/// Whether `program` is there and ends well.
+pub fn runs(program: &str, words: &[&str]) -> bool {
     output_of(Command::new(program).args(words)).is_ok()
 }
 

@@ -2,6 +2,7 @@
 
 use crate::setup;
 use crate::step::Step;
+use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -35,6 +36,8 @@ pub fn all() -> Vec<Step> {
             commands: || {
                 Ok(vec![
                     cargo("clippy --workspace --all-targets -- -D warnings"),
+                    // Here are functions that differ between machines, and clippy.toml keeps them out.
+                    cargo("clippy --package pusht-core --features platform-math -- -D warnings"),
                     firmware("clippy --release -- -D warnings"),
                 ])
             },
@@ -86,6 +89,20 @@ pub fn all() -> Vec<Step> {
             },
         },
         Step {
+            name: "wasm",
+            purpose: "WebAssembly against the host, bit for bit, debug and release",
+            commands: || {
+                Ok(vec![cargo(
+                    "test --package pusht-tests --test wasm -- --include-ignored --show-output",
+                )])
+            },
+        },
+        Step {
+            name: "fuzz",
+            purpose: "every fuzz target for some seconds",
+            commands: fuzz,
+        },
+        Step {
             name: "qemu",
             purpose: "the firmware in QEMU against the host, bit for bit",
             commands: || {
@@ -113,6 +130,39 @@ pub fn all() -> Vec<Step> {
             },
         },
     ]
+}
+
+/// Commands that build the fuzz targets and run each from an empty corpus; what a target fails on is put beside the logs.
+fn fuzz() -> Result<Vec<Command>> {
+    if !setup::runs("c++", &["--version"]) {
+        let mut skip = Command::new("echo");
+        skip.arg("skipped: no C++ compiler (c++), which libFuzzer is built with");
+        return Ok(vec![skip]);
+    }
+    let folder = repository().join("tests/fuzz");
+    let mut targets = Vec::new();
+    for entry in std::fs::read_dir(folder.join("fuzz_targets"))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        targets.extend(name.strip_suffix(".rs").map(str::to_owned));
+    }
+    targets.sort();
+    let in_folder = |words: &str| {
+        let mut command = cargo(words);
+        command.current_dir(&folder);
+        command
+    };
+    let artifacts = repository().join("target/verify/");
+    let run = |target: String| {
+        let mut run = in_folder("run --release --bin");
+        run.arg(target)
+            .args(["--", "-max_total_time=5", "-timeout=10", "-max_len=4096"])
+            .arg(format!("-artifact_prefix={}", artifacts.display()));
+        run
+    };
+    let build = in_folder("build --release");
+    Ok(std::iter::once(build)
+        .chain(targets.into_iter().map(run))
+        .collect())
 }
 
 /// Cargo at the repository's root.

@@ -92,8 +92,9 @@ impl PushTEnv {
     /// The environment at the start of an episode.
     ///
     /// # Errors
-    /// [`Error::NonFiniteState`], [`Error::OutOfRange`].
+    /// [`Error::InvalidParameter`], [`Error::NonFiniteState`], [`Error::OutOfRange`].
     pub fn new(params: PushTParams, start: StartState, order: StartOrder) -> Result<Self, Error> {
+        params.check()?;
         if !start.is_finite() {
             return Err(Error::NonFiniteState);
         }
@@ -187,6 +188,7 @@ impl PushTEnv {
         .iter()
         .any(|v| v.amax() > FAR_OUT)
             || block.angle_rad.abs() > FAR_OUT
+            || block.velocity.angular.abs() > FAR_OUT
     }
 
     fn is_in_range(&self) -> bool {

@@ -1,15 +1,17 @@
 //! What can be chosen about the environment.
 
+use super::FAR_OUT;
+use crate::Error;
 use crate::geometry::Vec2;
 
 /// Parameters of the environment. The default is gym-pusht's, quirks included.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PushTParams {
-    /// Centre of gravity of the block in body coordinates, px (gym-pusht's `block_cog`).
+    /// Centre of gravity of the block in body coordinates, px (gym-pusht's `block_cog`); at most a million off.
     pub block_cog_px: Vec2,
-    /// Moment of inertia of the block (mass 1), px^2.
+    /// Moment of inertia of the block (mass 1), px^2; from 1e-3 to 1e12.
     pub block_moment: f64,
-    /// Share of the block's velocity that it keeps in a second without contact (gym-pusht's `damping`).
+    /// Share of the block's velocity that it keeps in a second without contact (gym-pusht's `damping`); from 0 to 1.
     pub damping: f64,
     /// Control steps after which an episode is cut off; `None`: never. It does not stop the environment.
     pub max_episode_steps: Option<u32>,
@@ -33,7 +35,25 @@ impl Default for PushTParams {
     }
 }
 
+/// Moments with which a million pixels still make no infinity.
+const MOMENTS: core::ops::RangeInclusive<f64> = 1e-3..=1e12;
+
 impl PushTParams {
+    /// Refuses what would lead to a NaN.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let refuse = |what| Err(Error::InvalidParameter { what });
+        if !self.block_cog_px.iter().all(|value| value.abs() <= FAR_OUT) {
+            return refuse("block_cog_px");
+        }
+        if !MOMENTS.contains(&self.block_moment) {
+            return refuse("block_moment");
+        }
+        if !(0.0..=1.0).contains(&self.damping) {
+            return refuse("damping");
+        }
+        Ok(())
+    }
+
     /// The block as its shape would have it: centre of gravity weighted by area, moment of both boxes about it.
     pub fn corrected() -> Self {
         // Width, height and centroid of bar and stem, px.

@@ -1,0 +1,74 @@
+//! WebAssembly against this machine: the same digests, from a debug and from a release build.
+
+use pusht_core::selftest::{PHYSICS_DIGEST, physics_digest};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use wasmi::{Engine, Instance, Linker, Module, Store};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+const PROFILES: [&str; 2] = ["debug", "release"];
+
+#[test]
+#[ignore = "needs the target wasm32-unknown-unknown: cargo verify"]
+fn webassembly_computes_something_else() {
+    assert_eq!(physics_digest().unwrap(), PHYSICS_DIGEST);
+    for profile in PROFILES {
+        let mut digests = Digests::load(&build(profile));
+        assert_eq!(digests.call("physics_digest"), PHYSICS_DIGEST, "{profile}");
+    }
+}
+
+#[test]
+#[ignore = "needs the target wasm32-unknown-unknown: cargo verify"]
+fn the_module_takes_mathematics_from_its_host() {
+    for profile in PROFILES {
+        let bytes = std::fs::read(build(profile)).unwrap();
+        let module = Module::new(&Engine::default(), bytes).unwrap();
+        let imports: Vec<&str> = module.imports().map(|import| import.name()).collect();
+        assert!(imports.is_empty(), "{profile}: {imports:?}");
+    }
+}
+
+/// Builds `wasm/digests.rs`, an example of `pusht-core`, and says where it is.
+fn build(profile: &str) -> PathBuf {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args(["build", "--quiet", "--package", "pusht-core"])
+        .args(["--example", "digests", "--target", TARGET])
+        .current_dir(&repository);
+    if profile == "release" {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().unwrap().success());
+    let target = std::env::var_os("CARGO_TARGET_DIR");
+    target
+        .map_or_else(|| repository.join("target"), PathBuf::from)
+        .join(TARGET)
+        .join(profile)
+        .join("examples/digests.wasm")
+}
+
+/// The module at work.
+struct Digests {
+    store: Store<()>,
+    instance: Instance,
+}
+
+impl Digests {
+    fn load(path: &Path) -> Self {
+        let engine = Engine::default();
+        let module = Module::new(&engine, std::fs::read(path).unwrap()).unwrap();
+        let mut store = Store::new(&engine, ());
+        let instance = Linker::new(&engine)
+            .instantiate_and_start(&mut store, &module)
+            .unwrap();
+        Self { store, instance }
+    }
+
+    /// What the export `name`, a function of nothing, says.
+    fn call(&mut self, name: &str) -> u64 {
+        let function = self.instance.get_typed_func::<(), u64>(&self.store, name);
+        function.unwrap().call(&mut self.store, ()).unwrap()
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! In the order of the data: [`expert`] plays, [`collect`] records it; [`data`] reads demonstrations; the feature `train` makes a float policy of them, which
 //! [`policy_file`] stores; [`engine`] runs it, in float or in integers; [`evaluate`] scores it; [`render`] shows it.
-//! [`cmd`] has a module a command.
+//! [`gym`] has the environment as Gymnasium does, one or many at
+//! once. [`cmd`] has a module a command.
 
 pub mod cmd;
 pub mod collect;
@@ -12,6 +13,7 @@ pub mod engine;
 pub mod evaluate;
 pub mod expert;
 pub mod float_engine;
+pub mod gym;
 pub mod import;
 pub mod policy_file;
 pub mod quantize;

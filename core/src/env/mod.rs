@@ -8,7 +8,7 @@ mod start;
 
 pub use crate::geometry::Vec2;
 pub use params::PushTParams;
-pub use start::{Seeding, StartOrder, StartState};
+pub use start::{Seeding, StartOrder, StartSequence, StartState};
 
 use crate::Error;
 use crate::geometry::Pose;

@@ -26,6 +26,49 @@ pub enum Seeding {
     Pcg64,
 }
 
+/// The start states of one environment's episodes, one after another: what a reset without a seed goes on with.
+#[derive(Clone, Debug)]
+pub struct StartSequence(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    /// diffusion_policy seeds its generator anew in every reset, so every episode of a seed begins alike.
+    Legacy(u32),
+    Pcg64(Generator),
+}
+
+impl StartSequence {
+    /// The start states of a seed.
+    ///
+    /// # Errors
+    /// [`Error::LegacySeedTooLarge`].
+    pub fn new(seed: u64, seeding: Seeding) -> Result<Self, Error> {
+        Ok(Self(match seeding {
+            Seeding::Legacy => {
+                Source::Legacy(u32::try_from(seed).map_err(|_| Error::LegacySeedTooLarge)?)
+            }
+            Seeding::Pcg64 => Source::Pcg64(Generator::new(seed)),
+        }))
+    }
+
+    /// The next start state.
+    pub fn draw(&mut self) -> StartState {
+        let (coordinates, block_angle_rad) = match &mut self.0 {
+            Source::Legacy(seed) => {
+                let mut random = RandomState::new(*seed);
+                let coordinates = draw_coordinates(|low, high| random.randint(low, high));
+                (coordinates, random.randn() * 2.0 * PI - PI)
+            }
+            Source::Pcg64(random) => {
+                let coordinates = draw_coordinates(|low, high| random.integers(low, high));
+                (coordinates, random.uniform(-PI, PI))
+            }
+        };
+        let [agent_x, agent_y, block_x, block_y] = coordinates;
+        StartState::from_state(&[agent_x, agent_y, block_x, block_y, block_angle_rad])
+    }
+}
+
 /// In which order the block's position and angle are set. Setting the angle turns the block about its centre of
 /// gravity and so moves its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,27 +86,7 @@ impl StartState {
     /// # Errors
     /// [`Error::LegacySeedTooLarge`].
     pub fn from_seed(seed: u64, seeding: Seeding) -> Result<Self, Error> {
-        let (coordinates, block_angle_rad) = match seeding {
-            Seeding::Legacy => {
-                let seed = u32::try_from(seed).map_err(|_| Error::LegacySeedTooLarge)?;
-                let mut random = RandomState::new(seed);
-                let coordinates = draw_coordinates(|low, high| random.randint(low, high));
-                (coordinates, random.randn() * 2.0 * PI - PI)
-            }
-            Seeding::Pcg64 => {
-                let mut random = Generator::new(seed);
-                let coordinates = draw_coordinates(|low, high| random.integers(low, high));
-                (coordinates, random.uniform(-PI, PI))
-            }
-        };
-        let [agent_x, agent_y, block_x, block_y] = coordinates;
-        Ok(Self::from_state(&[
-            agent_x,
-            agent_y,
-            block_x,
-            block_y,
-            block_angle_rad,
-        ]))
+        Ok(StartSequence::new(seed, seeding)?.draw())
     }
 
     /// From the values of a state: agent x, y, block x, y, angle.

@@ -1,0 +1,153 @@
+//! Some of the environments of a batch, with their own rows of every array.
+
+use super::{ACTION_DIM, AutoresetMode, BatchOptions, Cause};
+use crate::gym::env::EnvError;
+use pusht_core::Error;
+use pusht_core::env::{PushTEnv, Seeding, StartOrder, StartSequence, Step};
+use pusht_core::observation::{ObservationKind, observe};
+
+pub(super) struct Chunk {
+    observation: ObservationKind,
+    seeding: Seeding,
+    autoreset_mode: AutoresetMode,
+    envs: Vec<PushTEnv>,
+    starts: Vec<StartSequence>,
+    /// Whether the episode is over, or none was started.
+    is_over: Vec<bool>,
+    actions: Vec<[f64; ACTION_DIM]>,
+    pub(super) observations: Vec<f64>,
+    pub(super) rewards: Vec<f64>,
+    pub(super) terminated: Vec<bool>,
+    pub(super) truncated: Vec<bool>,
+    pub(super) final_observations: Vec<f64>,
+    pub(super) is_final: Vec<bool>,
+    fault: Vec<Option<Refusal>>,
+}
+
+/// Why an environment was not stepped.
+#[derive(Clone, Copy)]
+enum Refusal {
+    EpisodeOver,
+    Simulator(Error),
+}
+
+impl Chunk {
+    pub(super) fn new(
+        seeds: impl Iterator<Item = u64>,
+        options: &BatchOptions,
+    ) -> Result<Self, Error> {
+        let mut starts = seeds
+            .map(|seed| StartSequence::new(seed, options.seeding))
+            .collect::<Result<Vec<_>, _>>()?;
+        let envs = starts
+            .iter_mut()
+            .map(|starts| PushTEnv::new(options.params, starts.draw(), StartOrder::Legacy))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (n, dim) = (envs.len(), options.observation.dim());
+        Ok(Self {
+            observation: options.observation,
+            seeding: options.seeding,
+            autoreset_mode: options.autoreset_mode,
+            envs,
+            starts,
+            is_over: vec![true; n],
+            actions: vec![[0.0; ACTION_DIM]; n],
+            observations: vec![0.0; n * dim],
+            rewards: vec![0.0; n],
+            terminated: vec![false; n],
+            truncated: vec![false; n],
+            final_observations: vec![0.0; n * dim],
+            is_final: vec![false; n],
+            fault: vec![None; n],
+        })
+    }
+
+    /// Whether the seeding knows a seed.
+    pub(super) fn check(&self, seed: u64) -> Result<(), Error> {
+        StartSequence::new(seed, self.seeding).map(|_| ())
+    }
+
+    pub(super) fn reset(&mut self, at: usize, seed: Option<u64>) -> Result<(), Error> {
+        if let Some(seed) = seed {
+            self.starts[at] = StartSequence::new(seed, self.seeding)?;
+        }
+        self.envs[at].reset(self.starts[at].draw(), StartOrder::Legacy)?;
+        self.is_over[at] = false;
+        self.see(at)
+    }
+
+    pub(super) fn observation(&self, at: usize) -> &[f64] {
+        let dim = self.observation.dim();
+        &self.observations[at * dim..(at + 1) * dim]
+    }
+
+    fn see(&mut self, at: usize) -> Result<(), Error> {
+        let dim = self.observation.dim();
+        let row = &mut self.observations[at * dim..(at + 1) * dim];
+        observe(self.observation, &self.envs[at].state(), row)
+    }
+
+    /// As many actions as there are environments, finite.
+    pub(super) fn take_actions(&mut self, actions: &[f64]) {
+        let (actions, _) = actions.as_chunks();
+        self.actions.copy_from_slice(actions);
+    }
+
+    /// Steps every environment.
+    pub(super) fn step(&mut self) {
+        for at in 0..self.envs.len() {
+            self.is_final[at] = false;
+            let stepped = self.step_one(at);
+            let (reward, terminated, truncated) = match &stepped {
+                Ok(Some(step)) => (step.reward, step.terminated, step.truncated),
+                Ok(None) | Err(_) => (0.0, false, false),
+            };
+            self.rewards[at] = reward;
+            self.terminated[at] = terminated;
+            self.truncated[at] = truncated;
+            self.fault[at] = stepped.err();
+        }
+    }
+
+    /// `None`: the step was a reset.
+    fn step_one(&mut self, at: usize) -> Result<Option<Step>, Refusal> {
+        if self.is_over[at] {
+            return match self.autoreset_mode {
+                AutoresetMode::Disabled => Err(Refusal::EpisodeOver),
+                AutoresetMode::NextStep | AutoresetMode::SameStep => self
+                    .reset(at, None)
+                    .map(|()| None)
+                    .map_err(Refusal::Simulator),
+            };
+        }
+        let step = self.envs[at]
+            .step(self.actions[at])
+            .map_err(Refusal::Simulator)?;
+        self.see(at).map_err(Refusal::Simulator)?;
+        if step.terminated || step.truncated {
+            self.is_over[at] = true;
+            if self.autoreset_mode == AutoresetMode::SameStep {
+                self.is_final[at] = true;
+                let dim = self.observation.dim();
+                let row = at * dim..(at + 1) * dim;
+                self.final_observations[row.clone()].copy_from_slice(&self.observations[row]);
+                self.reset(at, None).map_err(Refusal::Simulator)?;
+            }
+        }
+        Ok(Some(step))
+    }
+
+    /// The environments that the latest step left alone, and why.
+    pub(super) fn faults(&self) -> impl Iterator<Item = (usize, Cause)> {
+        let faults = self.fault.iter().enumerate();
+        faults.filter_map(|(at, fault)| {
+            fault.map(|fault| {
+                let cause = match fault {
+                    Refusal::EpisodeOver => Cause::EpisodeOver,
+                    Refusal::Simulator(error) => Cause::Error(EnvError::from(error)),
+                };
+                (at, cause)
+            })
+        })
+    }
+}

@@ -1,0 +1,258 @@
+//! Spaces: which observations and actions there are.
+
+use super::value::{Array, Dict, Element, Value};
+use rand::{RngExt, SeedableRng};
+pub use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A set of values, of which one can be drawn.
+///
+/// A space is plain data; the generator that draws from it is the caller's ([`seeded`]).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Space {
+    /// Arrays of one shape and type between two others, both included. A [`Value::Array`].
+    Box {
+        /// Smallest elements.
+        low: Array,
+        /// Largest elements.
+        high: Array,
+    },
+    /// The whole numbers from `start` on, `n` of them. A [`Value::Int`].
+    Discrete {
+        /// How many there are.
+        n: i64,
+        /// The first.
+        start: i64,
+    },
+    /// One value of each space, by name. A [`Value::Dict`].
+    Dict(BTreeMap<String, Space>),
+    /// One value of each space, in order. A [`Value::List`].
+    Tuple(Vec<Space>),
+    /// Values of any kind: batched as a list, and not for shared memory. Nothing is drawn from it.
+    Custom(String),
+}
+
+/// The generator for [`Space::sample`] with this seed. (Not NumPy's: the samples differ from Gymnasium's.)
+pub fn seeded(seed: u64) -> Pcg64 {
+    Pcg64::seed_from_u64(seed)
+}
+
+impl Space {
+    /// A box with the same bounds everywhere.
+    pub fn uniform_box<T: Element>(low: T, high: T, shape: &[usize]) -> Self {
+        Self::Box {
+            low: Array::filled(shape, low),
+            high: Array::filled(shape, high),
+        }
+    }
+
+    /// A box with one dimension.
+    ///
+    /// # Panics
+    /// If the bounds differ in length.
+    pub fn vector_box<T: Element>(low: Vec<T>, high: Vec<T>) -> Self {
+        assert_eq!(low.len(), high.len(), "as many lower bounds as upper ones");
+        Self::Box {
+            low: Array::vector(low),
+            high: Array::vector(high),
+        }
+    }
+
+    /// The whole numbers from 0 on, `n` of them.
+    pub fn discrete(n: i64) -> Self {
+        Self::Discrete { n, start: 0 }
+    }
+
+    /// One value of each of these.
+    pub fn dict<const N: usize>(spaces: [(&str, Space); N]) -> Self {
+        let named = spaces
+            .into_iter()
+            .map(|(name, space)| (name.to_owned(), space));
+        Self::Dict(named.collect())
+    }
+
+    /// A value of the space, every one of a bounded space with the same probability.
+    pub fn sample(&self, random: &mut Pcg64) -> Value {
+        match self {
+            Self::Box { low, high } => Value::Array(Array::sample(low, high, random)),
+            Self::Discrete { n, start } => Value::Int(start + random.random_range(0..*n)),
+            Self::Dict(spaces) => Value::Dict(
+                spaces
+                    .iter()
+                    .map(|(name, space)| (name.clone(), space.sample(random)))
+                    .collect::<Dict>(),
+            ),
+            Self::Tuple(spaces) => spaces
+                .iter()
+                .map(|space| space.sample(random))
+                .collect::<Vec<_>>()
+                .into(),
+            Self::Custom(_) => Value::None,
+        }
+    }
+
+    /// Whether a value is one of the space: of its type, its shape, and within its bounds.
+    pub fn contains(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Box { low, high }, Value::Array(array)) => array.is_between(low, high),
+            (Self::Discrete { n, start }, Value::Int(value)) => {
+                (0..*n).contains(&value.wrapping_sub(*start))
+            }
+            _ => self.zip_parts(value, Self::contains),
+        }
+    }
+
+    /// Whether a value has the type and shape of the space's, whatever its bounds.
+    pub fn is_shape_of(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Box { low, .. }, Value::Array(array)) => array.is_like(low),
+            (Self::Discrete { .. }, Value::Int(_)) => true,
+            _ => self.zip_parts(value, Self::is_shape_of),
+        }
+    }
+
+    /// Asks `accepts` of each part of a value that has parts.
+    fn zip_parts(&self, value: &Value, accepts: fn(&Self, &Value) -> bool) -> bool {
+        match (self, value) {
+            (Self::Dict(spaces), Value::Dict(values)) => {
+                spaces.len() == values.len()
+                    && spaces.iter().all(|(name, space)| {
+                        values.get(name).is_some_and(|value| accepts(space, value))
+                    })
+            }
+            (Self::Tuple(spaces), Value::List(values)) => {
+                spaces.len() == values.len()
+                    && spaces
+                        .iter()
+                        .zip(values)
+                        .all(|(space, value)| accepts(space, value))
+            }
+            (Self::Custom(_), _) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether another space's values have the same types and shapes, whatever the bounds.
+    pub fn is_same_shape(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Box { low, .. }, Self::Box { low: other, .. }) => low.is_like(other),
+            (Self::Discrete { .. }, Self::Discrete { .. }) => true,
+            (Self::Dict(spaces), Self::Dict(others)) => {
+                spaces.len() == others.len()
+                    && spaces
+                        .iter()
+                        .zip(others)
+                        .all(|((name, a), (other, b))| name == other && a.is_same_shape(b))
+            }
+            (Self::Tuple(spaces), Self::Tuple(others)) => {
+                spaces.len() == others.len()
+                    && spaces.iter().zip(others).all(|(a, b)| a.is_same_shape(b))
+            }
+            (Self::Custom(a), Self::Custom(b)) => a == b,
+            _ => false,
+        }
+    }
+
+    /// A value of the right shape: zeros, and the first number of a discrete space.
+    pub fn zero(&self) -> Value {
+        match self {
+            Self::Box { low, .. } => Value::Array(Array::zeros(low.dtype(), low.shape())),
+            Self::Discrete { start, .. } => Value::Int(*start),
+            Self::Dict(spaces) => Value::Dict(
+                spaces
+                    .iter()
+                    .map(|(name, space)| (name.clone(), space.zero()))
+                    .collect(),
+            ),
+            Self::Tuple(spaces) => spaces.iter().map(Self::zero).collect::<Vec<_>>().into(),
+            Self::Custom(_) => Value::None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use half::f16;
+
+    /// One space of each kind, type and sort of bounds.
+    pub(crate) fn spaces() -> Vec<Space> {
+        let inf = f64::INFINITY;
+        vec![
+            Space::discrete(3),
+            Space::Discrete { n: 3, start: -1 },
+            Space::uniform_box(0.0_f32, 1.0, &[1]),
+            Space::uniform_box(0.0, inf, &[2, 2]),
+            Space::uniform_box(-inf, 0.0, &[2, 1]),
+            Space::vector_box(vec![-10.0, 0.0], vec![10.0, 10.0]),
+            Space::vector_box(vec![-inf, -inf, 0.0, -10.0], vec![inf, 0.0, inf, 10.0]),
+            Space::uniform_box(f16::from_f32(-1.0), f16::from_f32(1.0), &[3]),
+            Space::uniform_box(0_u8, 255, &[2, 2, 3]),
+            Space::uniform_box(i64::MIN, i64::MAX, &[2]),
+            Space::uniform_box(-5_i32, 5, &[]),
+            Space::vector_box(vec![false, false, true], vec![true, false, true]),
+            Space::dict([
+                ("position", Space::discrete(5)),
+                (
+                    "velocity",
+                    Space::dict([("x", Space::uniform_box(0.0, 1.0, &[2]))]),
+                ),
+            ]),
+            Space::Tuple(vec![Space::discrete(5), Space::uniform_box(0.0, 1.0, &[3])]),
+        ]
+    }
+
+    #[test]
+    fn samples_are_contained_and_repeat_with_the_seed() {
+        for space in spaces() {
+            let (mut a, mut b) = (seeded(123), seeded(123));
+            let mut differs = false;
+            for _ in 0..100 {
+                let sample = space.sample(&mut a);
+                assert!(space.contains(&sample), "{space:?}: {sample:?}");
+                assert!(space.is_shape_of(&sample));
+                assert_eq!(sample, space.sample(&mut b));
+                differs |= sample != space.zero();
+            }
+            assert!(differs, "{space:?} draws nothing but zeros");
+            assert!(space.is_shape_of(&space.zero()));
+        }
+    }
+
+    #[test]
+    fn what_is_outside_is_not_contained() {
+        let space = Space::uniform_box(0.0, 1.0, &[2]);
+        assert!(space.contains(&[0.0, 1.0].into()));
+        for outside in [
+            Value::from([0.0, 1.1]),
+            [f64::NAN, 0.0].into(),
+            [0.0].into(),
+            [0.0_f32, 1.0].into(),
+            Value::Float(0.5),
+            Value::None,
+        ] {
+            assert!(!space.contains(&outside), "{outside:?}");
+        }
+        let space = Space::Discrete { n: 3, start: -1 };
+        assert!(space.contains(&Value::Int(1)) && !space.contains(&Value::Int(2)));
+        assert!(!space.contains(&Value::Int(i64::MIN)));
+        let space = Space::dict([("a", Space::discrete(2))]);
+        assert!(!space.contains(&super::super::value::dict([("b", Value::Int(0))]).into()));
+    }
+
+    #[test]
+    fn a_discrete_space_draws_every_number_alike() {
+        let mut random = seeded(1);
+        let mut counts = [0; 5];
+        for _ in 0..5000 {
+            let sample = Space::discrete(5).sample(&mut random);
+            counts[sample.as_int().unwrap() as usize] += 1;
+        }
+        // Five standard deviations.
+        assert!(
+            counts.iter().all(|count| (858..1142).contains(count)),
+            "{counts:?}"
+        );
+    }
+}

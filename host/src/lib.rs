@@ -2,8 +2,7 @@
 //!
 //! In the order of the data: [`expert`] plays, [`collect`] records it; [`data`] reads demonstrations; the feature `train` makes a float policy of them, which
 //! [`policy_file`] stores; [`engine`] runs it, in float or in integers; [`evaluate`] scores it; [`render`] shows it.
-//! [`gym`] has the environment as Gymnasium does, one or many at
-//! once. [`cmd`] has a module a command.
+//! [`gym`] has environments as Gymnasium does, one or many at once. [`cmd`] has a module a command.
 
 pub mod cmd;
 pub mod collect;

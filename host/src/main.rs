@@ -1,7 +1,8 @@
 //! The command line: see `pusht --help`.
 
 use clap::{Parser, Subcommand};
-use pusht_host::cmd;
+use pusht_host::gym::vector::run_if_worker;
+use pusht_host::{cmd, gym};
 use std::process::ExitCode;
 
 /// PushT and its diffusion policy: simulate, replay, train, quantise, evaluate, render.
@@ -27,9 +28,12 @@ enum Command {
     Import(cmd::import::Args),
     Info(cmd::info::Args),
     Render(cmd::render::Args),
+    Bench(cmd::bench::Args),
 }
 
 fn main() -> ExitCode {
+    // A worker process of a vector environment is this program, too.
+    run_if_worker(&gym::pusht::registry());
     let result = match Cli::parse().command {
         None => cmd::demo::run(),
         Some(Command::Rollout(args)) => cmd::rollout::run(&args),
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
         Some(Command::Import(args)) => cmd::import::run(&args),
         Some(Command::Info(args)) => cmd::info::run(&args),
         Some(Command::Render(args)) => cmd::render::run(&args),
+        Some(Command::Bench(args)) => cmd::bench::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

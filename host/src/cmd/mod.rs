@@ -1,5 +1,6 @@
 //! One module a command: its arguments and what it does with them.
 
+pub mod bench;
 pub mod collect;
 pub mod demo;
 pub mod eval;

@@ -1,0 +1,294 @@
+//! `pusht bench vector`.
+
+use crate::gym::batch::{BatchOptions, PushTBatch};
+use crate::gym::env::EnvSpec;
+use crate::gym::pusht::{PUSHT_ID, registry};
+use crate::gym::space::{Space, seeded};
+use crate::gym::value::{Dict, Value};
+use crate::gym::vector::{
+    Seed, VectorEnv, VectorOptions, VectorizationMode, WorkerProgram, make_vec,
+};
+use crate::policy_file::write_whole;
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Numbers of environments.
+const SIZES: [usize; 6] = [1, 2, 8, 64, 512, 4096];
+/// More worker processes than this, or threads, are not started.
+const MOST_PROCESSES: usize = 64;
+const MOST_THREADS: usize = 512;
+/// Of gym-pusht, whose workers take seconds to start.
+const MOST_PYTHON: usize = 8;
+/// Every figure is the best of as many measurements, which take turns with the others'.
+const ROUNDS: usize = 3;
+/// Batches of actions that take turns.
+const ACTIONS: usize = 64;
+/// The same measurements of gymnasium's vector environments.
+const GYMNASIUM: &str = include_str!("gymnasium_vector.py");
+
+const BATCH: &str = "PushTBatch, all cores";
+const BATCH_ONE: &str = "PushTBatch, 1 thread";
+const GYM_ASYNC: &str = "gymnasium AsyncVectorEnv";
+
+/// Steps a second of PushT environments: in turn, in threads, in processes, in a batch, and in gymnasium.
+///
+/// Everybody takes the same kind of actions, uniform in the window, resets when an episode is over, and is asked for
+/// the state and the reward. Figures are environment steps a second, the best of three measurements.
+#[derive(clap::Args)]
+#[command(after_help = "Example: pusht bench vector --gym-pusht python3 --json vector.json")]
+pub struct Args {
+    /// JSON file to write
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// A Python with gymnasium and gym-pusht, to be measured in the same run
+    #[arg(long, value_name = "PYTHON")]
+    gym_pusht: Option<PathBuf>,
+    /// Time of a measurement, s
+    #[arg(long, value_name = "S", default_value_t = 0.3)]
+    seconds: f64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Figure {
+    name: String,
+    num_envs: usize,
+    steps_per_s: f64,
+}
+
+#[derive(Serialize)]
+struct Report {
+    cores: usize,
+    figures: Vec<Figure>,
+    /// The batch of the largest size, on all cores against on one.
+    cores_gain: Option<f64>,
+    /// The batch at its best against gymnasium's `AsyncVectorEnv` at its best.
+    gymnasium_async_gain: Option<f64>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If an environment can't be made, or the Python given can't be asked.
+pub fn run(args: &Args) -> Result<()> {
+    ensure!(args.seconds > 0.0, "--seconds: more than 0 needed");
+    let slice = Duration::try_from_secs_f64(args.seconds).context("--seconds")?;
+    let mut figures = Vec::new();
+    match &args.gym_pusht {
+        Some(python) => figures.extend(gymnasium(python, args.seconds)?),
+        None => println!("skipped: gymnasium (--gym-pusht names a Python with gym-pusht)"),
+    }
+    for num_envs in SIZES {
+        figures.extend(measure(candidates(num_envs)?, num_envs, slice)?);
+    }
+    let report = Report {
+        cores: cores(),
+        cores_gain: gain(
+            &figures,
+            |name, n| name == BATCH && n == SIZES[SIZES.len() - 1],
+            |name, n| name == BATCH_ONE && n == SIZES[SIZES.len() - 1],
+        ),
+        gymnasium_async_gain: gain(
+            &figures,
+            |name, _| name == BATCH,
+            |name, _| name == GYM_ASYNC,
+        ),
+        figures,
+    };
+    print(&report);
+    match &args.json {
+        Some(path) => write_whole(path, &serde_json::to_vec_pretty(&report)?),
+        None => Ok(()),
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// Something that steps all its environments.
+struct Candidate {
+    name: &'static str,
+    step: Box<dyn FnMut(usize) -> Result<()>>,
+}
+
+fn candidates(num_envs: usize) -> Result<Vec<Candidate>> {
+    let mut all = Vec::new();
+    let mut add = |name, mode| -> Result<()> {
+        let envs = make_vec(
+            &registry(),
+            &EnvSpec::new(PUSHT_ID),
+            num_envs,
+            mode,
+            VectorOptions::default(),
+        )
+        .with_context(|| format!("{name} of {num_envs} environments"))?;
+        all.push(stepping(name, envs)?);
+        Ok(())
+    };
+    add("SyncVectorEnv", VectorizationMode::Sync)?;
+    if num_envs <= MOST_THREADS {
+        add("AsyncVectorEnv, threads", VectorizationMode::Threads)?;
+    }
+    if num_envs <= MOST_PROCESSES {
+        let program = WorkerProgram::default();
+        add(
+            "AsyncVectorEnv, processes",
+            VectorizationMode::Processes(program),
+        )?;
+    }
+    all.push(batch(BATCH_ONE, num_envs, Some(NonZero::<usize>::MIN))?);
+    all.push(batch(BATCH, num_envs, None)?);
+    Ok(all)
+}
+
+fn stepping(name: &'static str, mut envs: Box<dyn VectorEnv>) -> Result<Candidate> {
+    let mut random = seeded(0);
+    let space = &envs.spaces().action_space;
+    let actions: Vec<Value> = (0..ACTIONS).map(|_| space.sample(&mut random)).collect();
+    envs.reset(Seed::Int(0), &Dict::new())?;
+    let step = move |at: usize| -> Result<()> {
+        envs.step(&actions[at % ACTIONS])?;
+        Ok(())
+    };
+    Ok(Candidate {
+        name,
+        step: Box::new(step),
+    })
+}
+
+fn batch(
+    name: &'static str,
+    num_envs: usize,
+    threads: Option<NonZero<usize>>,
+) -> Result<Candidate> {
+    let mut envs = PushTBatch::new(
+        num_envs,
+        BatchOptions {
+            threads,
+            ..BatchOptions::default()
+        },
+    )?;
+    let mut random = seeded(0);
+    let space = Space::uniform_box(0.0, pusht_core::env::WINDOW_PX, &[num_envs, 2]);
+    let actions: Vec<Value> = (0..ACTIONS).map(|_| space.sample(&mut random)).collect();
+    envs.reset(&Seed::Int(0))?;
+    let step = move |at: usize| -> Result<()> {
+        let actions = actions[at % ACTIONS].as_slice().unwrap_or_default();
+        envs.step(actions)?;
+        Ok(())
+    };
+    Ok(Candidate {
+        name,
+        step: Box::new(step),
+    })
+}
+
+/// Candidates in turn, so that a disturbance does not meet one alone; the best of each.
+fn measure(
+    mut candidates: Vec<Candidate>,
+    num_envs: usize,
+    slice: Duration,
+) -> Result<Vec<Figure>> {
+    let mut best = vec![0.0_f64; candidates.len()];
+    let mut at = 0;
+    for _ in 0..ROUNDS {
+        for (candidate, best) in candidates.iter_mut().zip(&mut best) {
+            let start = Instant::now();
+            let mut steps = 0;
+            while start.elapsed() < slice {
+                (candidate.step)(at)?;
+                at += 1;
+                steps += num_envs;
+            }
+            *best = best.max(steps as f64 / start.elapsed().as_secs_f64());
+        }
+    }
+    let figures = candidates
+        .iter()
+        .zip(best)
+        .map(|(candidate, steps_per_s)| Figure {
+            name: candidate.name.into(),
+            num_envs,
+            steps_per_s,
+        });
+    Ok(figures.collect())
+}
+
+/// The figures of gymnasium's vector environments of gym-pusht.
+fn gymnasium(python: &PathBuf, seconds: f64) -> Result<Vec<Figure>> {
+    let sizes = SIZES.iter().filter(|size| **size <= MOST_PYTHON);
+    let output = Command::new(python)
+        .args(["-c", GYMNASIUM, &seconds.to_string(), &ROUNDS.to_string()])
+        .args(sizes.map(ToString::to_string))
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .with_context(|| format!("{}: can't be started", python.display()))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let last = errors.lines().last().unwrap_or("no message");
+    ensure!(output.status.success(), "{}: {last}", python.display());
+    let text = String::from_utf8_lossy(&output.stdout);
+    let figures = text.lines().filter(|line| line.starts_with('{'));
+    figures
+        .map(|line| {
+            serde_json::from_str(line).with_context(|| format!("{}: `{line}`", python.display()))
+        })
+        .collect()
+}
+
+/// The best of some figures against the best of others.
+fn gain(
+    figures: &[Figure],
+    of: impl Fn(&str, usize) -> bool,
+    against: impl Fn(&str, usize) -> bool,
+) -> Option<f64> {
+    let best = |wanted: &dyn Fn(&str, usize) -> bool| {
+        let wanted = figures
+            .iter()
+            .filter(|figure| wanted(&figure.name, figure.num_envs));
+        wanted.map(|figure| figure.steps_per_s).reduce(f64::max)
+    };
+    Some(best(&of)? / best(&against)?)
+}
+
+fn print(report: &Report) {
+    print!("{:<28}", "environment steps a second");
+    SIZES.iter().for_each(|size| print!("{size:>11}"));
+    println!();
+    let mut names: Vec<&str> = Vec::new();
+    for figure in &report.figures {
+        if !names.contains(&figure.name.as_str()) {
+            names.push(&figure.name);
+        }
+    }
+    for name in names {
+        print!("{name:<28}");
+        for size in SIZES {
+            let figure = report
+                .figures
+                .iter()
+                .find(|figure| figure.name == name && figure.num_envs == size);
+            match figure {
+                Some(figure) => print!("{:>11.0}", figure.steps_per_s),
+                None => print!("{:>11}", "-"),
+            }
+        }
+        println!();
+    }
+    println!("cores: {}", report.cores);
+    if let Some(gain) = report.cores_gain {
+        println!(
+            "PushTBatch of {} on all cores against 1 thread: {gain:.2} times",
+            SIZES[SIZES.len() - 1]
+        );
+    }
+    if let Some(gain) = report.gymnasium_async_gain {
+        println!(
+            "PushTBatch at its best against {GYM_ASYNC} of gym-pusht at its best: {gain:.0} times"
+        );
+    }
+}

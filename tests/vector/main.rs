@@ -3,11 +3,15 @@
 
 mod async_vector_env;
 mod autoreset_mode;
+mod batch;
 mod envs;
 mod faults;
+mod golden;
 mod observation_mode;
 mod shared_memory;
 mod sync_vector_env;
+#[path = "../tolerances.rs"]
+mod tolerances;
 mod vector_env;
 mod vector_env_info;
 mod vector_wrapper;

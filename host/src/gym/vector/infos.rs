@@ -26,7 +26,7 @@ pub fn batch_infos(infos: &[Option<&Dict>]) -> Dict {
         let all = if name == "final_obs" {
             list(&values)
         } else {
-            batch_values(&values)
+            stack_values(&values)
         };
         batched.insert(name.clone(), all);
         batched.insert(format!("_{name}"), mask.into());
@@ -34,7 +34,8 @@ pub fn batch_infos(infos: &[Option<&Dict>]) -> Dict {
     batched
 }
 
-fn batch_values(values: &[Option<&Value>]) -> Value {
+/// Values as one, with zeros or nothing for those that are missing.
+pub(crate) fn stack_values(values: &[Option<&Value>]) -> Value {
     let present = || values.iter().flatten().copied();
     if present().all(|value| value.as_bool().is_some()) {
         return numbers(values, |value| value.as_bool());

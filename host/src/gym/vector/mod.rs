@@ -19,6 +19,7 @@ pub use asynchronous::{
 };
 pub use error::{Cause, Fault, VectorError};
 pub use infos::batch_infos;
+pub(crate) use infos::stack_values;
 pub use sync::SyncVectorEnv;
 
 use super::env::{EnvSpec, Registry};

@@ -1,1 +1,73 @@
 //! Environments around environments.
+
+mod episode_statistics;
+mod multi_step;
+mod record_video;
+mod time_limit;
+
+pub use episode_statistics::RecordEpisodeStatistics;
+pub use multi_step::{MultiStep, MultiStepOptions, RewardAggregation};
+pub use record_video::{RecordVideo, capped_cubic_video_schedule};
+pub use time_limit::TimeLimit;
+
+/// What a wrapper does not change.
+macro_rules! forward {
+    ($($method:ident)*) => {
+        $(forward!(@ $method);)*
+    };
+    (@ observation_space) => {
+        fn observation_space(&self) -> $crate::gym::space::Space {
+            self.env.observation_space()
+        }
+    };
+    (@ action_space) => {
+        fn action_space(&self) -> $crate::gym::space::Space {
+            self.env.action_space()
+        }
+    };
+    (@ metadata) => {
+        fn metadata(&self) -> $crate::gym::value::Dict {
+            self.env.metadata()
+        }
+        fn render_mode(&self) -> Option<&str> {
+            self.env.render_mode()
+        }
+    };
+    (@ render) => {
+        fn render(&mut self) -> Result<$crate::gym::value::Value, $crate::gym::env::EnvError> {
+            self.env.render()
+        }
+    };
+    (@ close) => {
+        fn close(&mut self) {
+            self.env.close();
+        }
+    };
+    (@ call) => {
+        fn call(
+            &mut self,
+            name: &str,
+            arguments: &[$crate::gym::value::Value],
+        ) -> Result<$crate::gym::value::Value, $crate::gym::env::EnvError> {
+            self.env.call(name, arguments)
+        }
+    };
+    (@ get_attr) => {
+        fn get_attr(&self, name: &str) -> Result<$crate::gym::value::Value, $crate::gym::env::EnvError> {
+            self.env.get_attr(name)
+        }
+    };
+    (@ set_attr) => {
+        fn set_attr(
+            &mut self,
+            name: &str,
+            value: $crate::gym::value::Value,
+        ) -> Result<(), $crate::gym::env::EnvError> {
+            self.env.set_attr(name, value)
+        }
+    };
+}
+use forward;
+
+#[cfg(test)]
+mod tests;

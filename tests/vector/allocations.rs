@@ -1,0 +1,59 @@
+//! A step of `PushTBatch` allocates nothing, in the caller and in its threads.
+
+use pusht_core::env::PushTParams;
+use pusht_host::gym::batch::{BatchOptions, PushTBatch};
+use pusht_host::gym::vector::{AutoresetMode, Seed};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+#[allow(unsafe_code, reason = "the trait demands it")]
+// SAFETY: everything is the system's allocator, which is counted.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_step_of_a_batch_does_not_allocate() {
+    const NUM_ENVS: usize = 100;
+    for threads in [1, 3] {
+        for autoreset_mode in [AutoresetMode::NextStep, AutoresetMode::SameStep] {
+            let options = BatchOptions {
+                params: PushTParams {
+                    max_episode_steps: Some(10),
+                    ..PushTParams::default()
+                },
+                autoreset_mode,
+                threads: NonZero::new(threads),
+                ..BatchOptions::default()
+            };
+            let mut envs = PushTBatch::new(NUM_ENVS, options).unwrap();
+            envs.reset(&Seed::Int(0)).unwrap();
+            let actions: Vec<f64> = (0..2 * NUM_ENVS).map(|at| (at * 37 % 512) as f64).collect();
+            envs.step(&actions).unwrap();
+            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            assert!(before > 0, "it is counted");
+            for _ in 0..50 {
+                envs.step(&actions).unwrap();
+            }
+            let allocated = ALLOCATIONS.load(Ordering::Relaxed) - before;
+            assert_eq!(allocated, 0, "{threads} threads, {autoreset_mode:?}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! `PushTBatch`: many PushT environments as one array.
+
+use crate::Vectoriser;
+use crate::envs::spec;
+use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::observation::{ObservationKind, observe};
+use pusht_host::gym::batch::{BatchOptions, PushTBatch};
+use pusht_host::gym::pusht::PUSHT_ID;
+use pusht_host::gym::space::{Space, seeded};
+use pusht_host::gym::value::{Array, Dict};
+use pusht_host::gym::vector::{AutoresetMode, Cause, Seed, VectorError, VectorOptions};
+use std::num::NonZero;
+
+/// Two chunks and a part of one.
+const NUM_ENVS: usize = 70;
+const STEPS: usize = 25;
+
+fn options(autoreset_mode: AutoresetMode, threads: usize) -> BatchOptions {
+    BatchOptions {
+        params: PushTParams {
+            max_episode_steps: Some(7),
+            ..PushTParams::default()
+        },
+        autoreset_mode,
+        threads: NonZero::new(threads),
+        ..BatchOptions::default()
+    }
+}
+
+fn actions() -> Vec<Array> {
+    let space = Space::uniform_box(0.0, 512.0, &[NUM_ENVS, 2]);
+    let mut random = seeded(1);
+    let draw = |_| space.sample(&mut random).as_array().unwrap().clone();
+    (0..STEPS).map(draw).collect()
+}
+
+/// Everything that a batch returns, as bits.
+fn bits(autoreset_mode: AutoresetMode, threads: usize) -> Vec<u64> {
+    let mut envs = PushTBatch::new(NUM_ENVS, options(autoreset_mode, threads)).unwrap();
+    let first = envs.reset(&Seed::Int(9)).unwrap();
+    let mut bits: Vec<u64> = first.iter().map(|value| value.to_bits()).collect();
+    for actions in actions() {
+        let step = envs.step(actions.slice().unwrap()).unwrap();
+        let numbers = step
+            .observations
+            .iter()
+            .chain(step.rewards)
+            .chain(step.final_observations);
+        bits.extend(numbers.map(|value| value.to_bits()));
+        let flags = step
+            .terminated
+            .iter()
+            .chain(step.truncated)
+            .chain(step.is_final);
+        bits.extend(flags.map(|flag| u64::from(*flag)));
+    }
+    bits
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    for mode in [AutoresetMode::NextStep, AutoresetMode::SameStep] {
+        let one = bits(mode, 1);
+        for threads in [2, 3, 8] {
+            assert!(bits(mode, threads) == one, "{mode:?}, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_as_many_single_environments() {
+    for autoreset_mode in [AutoresetMode::NextStep, AutoresetMode::SameStep] {
+        let mut batch = PushTBatch::new(NUM_ENVS, options(autoreset_mode, 2)).unwrap();
+        let specs = vec![spec(PUSHT_ID).with("max_episode_steps", 7_i64); NUM_ENVS];
+        let vector = VectorOptions {
+            autoreset_mode,
+            ..VectorOptions::default()
+        };
+        let mut envs = Vectoriser::Sync.make(&specs, vector).unwrap();
+        let (first, _) = envs.reset(Seed::Int(9), &Dict::new()).unwrap();
+        assert_eq!(Some(batch.reset(&Seed::Int(9)).unwrap()), first.as_slice());
+        let mut finals = 0;
+        for actions in actions() {
+            let many = batch.step(actions.slice().unwrap()).unwrap();
+            let one = envs.step(&actions.into()).unwrap();
+            assert_eq!(Some(many.observations), one.observations.as_slice());
+            assert_eq!(many.rewards, one.rewards);
+            assert_eq!(
+                (many.terminated, many.truncated),
+                (&one.terminations[..], &one.truncations[..])
+            );
+            for index in 0..NUM_ENVS {
+                let last = one
+                    .infos
+                    .get("final_obs")
+                    .and_then(|last| last.as_list()?[index].as_slice());
+                let ours = many.is_final[index].then(|| &many.final_observations[5 * index..][..5]);
+                assert_eq!(ours, last);
+                finals += usize::from(last.is_some());
+            }
+        }
+        assert_eq!(finals > 0, autoreset_mode == AutoresetMode::SameStep);
+    }
+}
+
+#[test]
+fn every_observation_and_seeding_is_the_single_environments() {
+    for observation in [
+        ObservationKind::State,
+        ObservationKind::Keypoints,
+        ObservationKind::Vertices,
+    ] {
+        for seeding in [Seeding::Legacy, Seeding::Pcg64] {
+            let mut batch = PushTBatch::new(
+                40,
+                BatchOptions {
+                    observation,
+                    seeding,
+                    ..BatchOptions::default()
+                },
+            )
+            .unwrap();
+            let seeds = (0..40).map(|index| Some(100 + 3 * index)).collect();
+            let observations = batch.reset(&Seed::List(seeds)).unwrap().to_vec();
+            let dim = batch.observation_dim();
+            assert_eq!(
+                (observations.len(), dim),
+                (40 * observation.dim(), observation.dim())
+            );
+            for (index, row) in observations.chunks_exact(dim).enumerate() {
+                let start = StartState::from_seed(100 + 3 * index as u64, seeding).unwrap();
+                let env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy).unwrap();
+                let mut expected = vec![0.0; dim];
+                observe(observation, &env.state(), &mut expected).unwrap();
+                assert_eq!(row, expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn without_autoreset_the_caller_resets() {
+    let mut envs = PushTBatch::new(3, options(AutoresetMode::Disabled, 1)).unwrap();
+    let go = |envs: &mut PushTBatch| envs.step(&[256.0; 6]).map(|step| step.truncated.to_vec());
+    let over = go(&mut envs).unwrap_err();
+    assert!(
+        over.to_string()
+            .starts_with("environment 0: its episode is over"),
+        "not reset yet"
+    );
+    envs.reset(&Seed::Int(0)).unwrap();
+    for _ in 0..6 {
+        assert_eq!(go(&mut envs).unwrap(), [false; 3]);
+    }
+    assert_eq!(go(&mut envs).unwrap(), [true; 3]);
+    envs.reset_masked(&[true, false, true], &Seed::None)
+        .unwrap();
+    let VectorError::Environments { faults, .. } = go(&mut envs).unwrap_err() else {
+        panic!("another error")
+    };
+    assert_eq!((faults.len(), faults[0].index), (1, 1));
+    assert_eq!(faults[0].cause, Cause::EpisodeOver);
+    let shape = envs.reset_masked(&[true], &Seed::None).unwrap_err();
+    assert_eq!(
+        shape,
+        VectorError::ResetMaskShape {
+            expected: 3,
+            got: vec![1]
+        }
+    );
+    assert_eq!(
+        envs.reset_masked(&[false; 3], &Seed::None).unwrap_err(),
+        VectorError::ResetMaskEmpty
+    );
+}
+
+#[test]
+fn a_nan_or_missing_action_or_seed_changes_nothing() {
+    let mut envs = PushTBatch::new(NUM_ENVS, options(AutoresetMode::NextStep, 2)).unwrap();
+    let before = envs.reset(&Seed::Int(0)).unwrap().to_vec();
+    let mut actions = vec![256.0; 2 * NUM_ENVS];
+    actions[2 * 65 + 1] = f64::NAN;
+    assert_eq!(
+        envs.step(&actions).unwrap_err(),
+        VectorError::NonFiniteAction { index: 65 }
+    );
+    let count = envs.step(&actions[..10]).unwrap_err();
+    assert_eq!(
+        count,
+        VectorError::ActionCount {
+            expected: NUM_ENVS,
+            got: 5
+        }
+    );
+    let seeds = envs.reset(&Seed::List(vec![None; 3])).unwrap_err();
+    assert_eq!(
+        seeds,
+        VectorError::SeedCount {
+            expected: NUM_ENVS,
+            got: 3
+        }
+    );
+    assert_eq!(envs.latest().observations, before);
+    assert_eq!(
+        PushTBatch::new(0, BatchOptions::default()).err(),
+        Some(VectorError::NoEnvironments)
+    );
+    let legacy = BatchOptions {
+        seeding: Seeding::Legacy,
+        ..BatchOptions::default()
+    };
+    let mut envs = PushTBatch::new(2, legacy).unwrap();
+    let error = envs.reset(&Seed::Int(u64::from(u32::MAX))).unwrap_err();
+    assert!(error.to_string().starts_with("environment 1: "), "{error}");
+}
+
+#[test]
+fn an_environment_that_can_not_be_stepped_is_named_and_the_others_are() {
+    let mut envs = PushTBatch::new(3, options(AutoresetMode::NextStep, 1)).unwrap();
+    let before = envs.reset(&Seed::Int(0)).unwrap().to_vec();
+    let error = envs.step(&[1.0, 1.0, f64::MAX, 1.0, 1.0, 1.0]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "environment 1: Error: values too large to simulate"
+    );
+    let after = envs.latest().observations;
+    assert_ne!(after[..5], before[..5]);
+    assert_eq!(after[5..10], before[5..10]);
+    assert_ne!(after[10..], before[10..]);
+}

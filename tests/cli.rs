@@ -315,3 +315,47 @@ fn an_imported_checkpoint_predicts_what_the_original_program_does() {
         import_and_predict(&format!("diffusion_policy{kind}"));
     }
 }
+
+#[test]
+fn bench_vector_prints_every_way_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("vector.json");
+    let arguments = [
+        "bench",
+        "vector",
+        "--sizes",
+        "1,40",
+        "--seconds",
+        "0.01",
+        "--json",
+    ];
+    let output = pusht(&[&arguments[..], &[json.to_str().unwrap()]].concat(), "");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{stdout}");
+    assert!(stdout.contains("skipped: gymnasium"), "{stdout}");
+    let report: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    let figures = report["figures"].as_array().unwrap();
+    assert_eq!(figures.len(), 2 * 5, "{figures:?}");
+    assert!(
+        figures
+            .iter()
+            .all(|figure| figure["steps_per_s"].as_f64() > Some(0.0))
+    );
+    assert!(report["cores_gain"].as_f64() > Some(0.0) && report["gymnasium_async_gain"].is_null());
+    for figure in figures {
+        assert!(stdout.contains(figure["name"].as_str().unwrap()));
+    }
+}
+
+#[test]
+fn bench_vector_says_what_is_wrong() {
+    let bench = |arguments: &[&str]| pusht(&[&["bench", "vector"], arguments].concat(), "");
+    let output = bench(&["--sizes", "1", "--gym-pusht", "/no/such/python"]);
+    assert_refused(&output, &["/no/such/python", "can't be started"]);
+    assert_refused(
+        &bench(&["--sizes", "1", "--gym-pusht", "/bin/false"]),
+        &["/bin/false"],
+    );
+    assert_refused(&bench(&["--seconds", "0"]), &["--seconds"]);
+    assert_refused(&bench(&["--sizes", "0"]), &["0 environments"]);
+}

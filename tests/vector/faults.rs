@@ -79,7 +79,12 @@ fn dies_alone(vectoriser: Vectoriser, mut envs: AsyncVectorEnv, error: VectorErr
 fn a_worker_that_panics_is_named_and_the_others_live_on() {
     for vectoriser in ASYNC {
         let mut envs = make_faulty(vectoriser);
+        let worker = pid(&mut envs, 1);
         let error = envs.step(&actions(faulty::PANIC)).unwrap_err();
+        assert!(
+            vectoriser == Vectoriser::Threads || state(worker).is_none(),
+            "no zombie"
+        );
         assert_eq!(
             error.to_string(),
             "environment 1: its worker panicked: this environment panics"
@@ -93,7 +98,9 @@ fn a_worker_that_panics_is_named_and_the_others_live_on() {
 fn a_worker_that_exits_is_named_and_the_others_live_on() {
     for vectoriser in PROCESSES {
         let mut envs = make_faulty(vectoriser);
+        let worker = pid(&mut envs, 1);
         let error = envs.step(&actions(faulty::EXIT)).unwrap_err();
+        assert_eq!(state(worker), None, "no zombie");
         assert_eq!(
             error.to_string(),
             "environment 1: its worker exited with code 7"

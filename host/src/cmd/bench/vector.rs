@@ -12,12 +12,10 @@ use crate::policy_file::write_whole;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Numbers of environments.
-const SIZES: [usize; 6] = [1, 2, 8, 64, 512, 4096];
 /// More worker processes than this, or threads, are not started.
 const MOST_PROCESSES: usize = 64;
 const MOST_THREADS: usize = 512;
@@ -47,6 +45,9 @@ pub struct Args {
     /// A Python with gymnasium and gym-pusht, to be measured in the same run
     #[arg(long, value_name = "PYTHON")]
     gym_pusht: Option<PathBuf>,
+    /// Numbers of environments, rising
+    #[arg(long, value_name = "N,N..", value_delimiter = ',', default_values_t = [1, 2, 8, 64, 512, 4096])]
+    sizes: Vec<usize>,
     /// Time of a measurement, s
     #[arg(long, value_name = "S", default_value_t = 0.3)]
     seconds: f64,
@@ -78,18 +79,19 @@ pub fn run(args: &Args) -> Result<()> {
     let slice = Duration::try_from_secs_f64(args.seconds).context("--seconds")?;
     let mut figures = Vec::new();
     match &args.gym_pusht {
-        Some(python) => figures.extend(gymnasium(python, args.seconds)?),
+        Some(python) => figures.extend(gymnasium(python, &args.sizes, args.seconds)?),
         None => println!("skipped: gymnasium (--gym-pusht names a Python with gym-pusht)"),
     }
-    for num_envs in SIZES {
+    for num_envs in args.sizes.iter().copied() {
         figures.extend(measure(candidates(num_envs)?, num_envs, slice)?);
     }
+    let largest = args.sizes.iter().copied().max().unwrap_or_default();
     let report = Report {
         cores: cores(),
         cores_gain: gain(
             &figures,
-            |name, n| name == BATCH && n == SIZES[SIZES.len() - 1],
-            |name, n| name == BATCH_ONE && n == SIZES[SIZES.len() - 1],
+            |name, n| name == BATCH && n == largest,
+            |name, n| name == BATCH_ONE && n == largest,
         ),
         gymnasium_async_gain: gain(
             &figures,
@@ -98,7 +100,7 @@ pub fn run(args: &Args) -> Result<()> {
         ),
         figures,
     };
-    print(&report);
+    print(&report, &args.sizes);
     match &args.json {
         Some(path) => write_whole(path, &serde_json::to_vec_pretty(&report)?),
         None => Ok(()),
@@ -219,8 +221,8 @@ fn measure(
 }
 
 /// The figures of gymnasium's vector environments of gym-pusht.
-fn gymnasium(python: &PathBuf, seconds: f64) -> Result<Vec<Figure>> {
-    let sizes = SIZES.iter().filter(|size| **size <= MOST_PYTHON);
+fn gymnasium(python: &Path, sizes: &[usize], seconds: f64) -> Result<Vec<Figure>> {
+    let sizes = sizes.iter().filter(|size| **size <= MOST_PYTHON);
     let output = Command::new(python)
         .args(["-c", GYMNASIUM, &seconds.to_string(), &ROUNDS.to_string()])
         .args(sizes.map(ToString::to_string))
@@ -255,9 +257,9 @@ fn gain(
     Some(best(&of)? / best(&against)?)
 }
 
-fn print(report: &Report) {
+fn print(report: &Report, sizes: &[usize]) {
     print!("{:<28}", "environment steps a second");
-    SIZES.iter().for_each(|size| print!("{size:>11}"));
+    sizes.iter().for_each(|size| print!("{size:>11}"));
     println!();
     let mut names: Vec<&str> = Vec::new();
     for figure in &report.figures {
@@ -267,7 +269,7 @@ fn print(report: &Report) {
     }
     for name in names {
         print!("{name:<28}");
-        for size in SIZES {
+        for &size in sizes {
             let figure = report
                 .figures
                 .iter()
@@ -283,7 +285,7 @@ fn print(report: &Report) {
     if let Some(gain) = report.cores_gain {
         println!(
             "PushTBatch of {} on all cores against 1 thread: {gain:.2} times",
-            SIZES[SIZES.len() - 1]
+            sizes.iter().max().unwrap_or(&0)
         );
     }
     if let Some(gain) = report.gymnasium_async_gain {

@@ -1,10 +1,12 @@
 //! Environments that are stepped at the same time, each by a worker.
 
+mod calls;
 mod link;
 mod process;
 mod protocol;
 mod shared_memory;
 mod thread;
+mod transport;
 mod wire;
 mod worker;
 
@@ -19,13 +21,12 @@ use super::{
 };
 use crate::gym::env::{EnvFn, EnvSpec};
 use crate::gym::value::{Dict, Value};
-use crate::gym::vector::batcher::Description;
-use link::{Link, Received, Start};
-use process::ProcessLink;
-use protocol::{Answer, Call, Reply, Request};
+use calls::{Kind, Pending};
+use link::Start;
+use protocol::{Answer, Call};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use thread::ThreadLink;
+use transport::{Transport, Worker, description, shared_memory};
 
 /// What can be chosen about an [`AsyncVectorEnv`].
 #[derive(Clone, Debug, PartialEq)]
@@ -65,125 +66,6 @@ pub struct AsyncVectorEnv {
     number: u64,
     pending: Option<Pending>,
     is_closed: bool,
-}
-
-struct Worker {
-    link: Box<dyn Link>,
-    /// Why it does not answer any more.
-    dead: Option<Cause>,
-}
-
-enum Transport {
-    Threads(Vec<EnvFn>),
-    Processes {
-        specs: Vec<EnvSpec>,
-        program: WorkerProgram,
-        has_shared_memory: bool,
-    },
-}
-
-/// A call whose answers are still to come.
-struct Pending {
-    kind: Kind,
-    /// Of each environment: it was asked, it could not be (and why), or it was not to be.
-    asked: Vec<Option<Result<(), Cause>>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Reset,
-    Step,
-    Call,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Reset => "reset",
-            Self::Step => "step",
-            Self::Call => "call",
-        }
-    }
-
-    fn send(self) -> &'static str {
-        match self {
-            Self::Reset => "reset_async",
-            Self::Step => "step_async",
-            Self::Call => "call_async",
-        }
-    }
-
-    fn wait(self) -> &'static str {
-        match self {
-            Self::Reset => "reset_wait",
-            Self::Step => "step_wait",
-            Self::Call => "call_wait",
-        }
-    }
-}
-
-impl Transport {
-    /// Starts a worker; its first reply is still to come.
-    fn start(&self, start: &Start) -> Result<Box<dyn Link>, Cause> {
-        Ok(match self {
-            Self::Threads(env_fns) => {
-                Box::new(ThreadLink::start(Arc::clone(&env_fns[start.index]), start)?)
-            }
-            Self::Processes {
-                specs,
-                program,
-                has_shared_memory,
-            } => Box::new(ProcessLink::start(
-                program,
-                &specs[start.index],
-                start,
-                *has_shared_memory,
-            )?),
-        })
-    }
-
-    fn shares_memory(&self) -> bool {
-        matches!(
-            self,
-            Self::Processes {
-                has_shared_memory: true,
-                ..
-            }
-        )
-    }
-}
-
-/// What a worker says that has just been started.
-fn description(link: &mut dyn Link) -> Result<Description, Cause> {
-    match link.receive(None) {
-        Received::Reply(Reply {
-            answer: Ok(Answer::Started(description)),
-            ..
-        }) => Ok(*description),
-        Received::Reply(Reply {
-            answer: Err(cause), ..
-        })
-        | Received::Dead(cause) => Err(cause),
-        Received::Reply(_) | Received::Nothing => {
-            Err(Cause::Lost("it did not introduce itself".into()))
-        }
-    }
-}
-
-/// Memory for the observations of all.
-fn shared_memory(batcher: &Batcher) -> Result<Arc<SharedMemory>, VectorError> {
-    let space = &batcher.spaces.single_observation_space;
-    match SharedMemory::create(space, batcher.num_envs) {
-        Ok(memory) => Ok(Arc::new(memory)),
-        Err(SharedMemoryError::CustomSpace(name)) => Err(VectorError::CustomSpace(name)),
-        Err(SharedMemoryError::System(error)) => Err(VectorError::Environments {
-            faults: vec![Fault {
-                index: 0,
-                cause: Cause::Lost(format!("no shared memory: {error}")),
-            }],
-            rest: None,
-        }),
-    }
 }
 
 impl AsyncVectorEnv {
@@ -424,124 +306,6 @@ impl AsyncVectorEnv {
         }
         self.workers.clear();
         closed
-    }
-
-    fn check_open(&self) -> Result<(), VectorError> {
-        if self.is_closed {
-            return Err(VectorError::ClosedEnvironment);
-        }
-        Ok(())
-    }
-
-    fn check_idle(&self, called: &'static str) -> Result<(), VectorError> {
-        match &self.pending {
-            None => Ok(()),
-            Some(pending) => Err(VectorError::AlreadyPendingCall {
-                called,
-                pending: pending.kind.name(),
-            }),
-        }
-    }
-
-    /// Sends each environment its call.
-    fn ask(&mut self, kind: Kind, calls: Vec<Option<Call>>) {
-        self.number += 1;
-        let number = self.number;
-        let send = |(worker, call): (&mut Worker, Option<Call>)| {
-            call.map(|call| {
-                if let Some(cause) = &worker.dead {
-                    return Err(cause.clone());
-                }
-                let sent = worker.link.send(&Request { number, call });
-                sent.inspect_err(|cause| worker.dead = Some(cause.clone()))
-            })
-        };
-        let asked = self.workers.iter_mut().zip(calls).map(send).collect();
-        self.pending = Some(Pending { kind, asked });
-    }
-
-    /// The answers to the pending call. After a timeout it is no longer pending.
-    fn wait(
-        &mut self,
-        kind: Kind,
-        timeout: Option<Duration>,
-    ) -> Result<Vec<Option<Result<Answer, Cause>>>, VectorError> {
-        self.check_open()?;
-        let (called, needed) = (kind.wait(), kind.send());
-        let Some(Pending { asked, .. }) = self.pending.take_if(|pending| pending.kind == kind)
-        else {
-            return Err(VectorError::NoAsyncCall { called, needed });
-        };
-        self.answers(asked, called, timeout)
-    }
-
-    fn answers(
-        &mut self,
-        asked: Vec<Option<Result<(), Cause>>>,
-        called: &'static str,
-        timeout: Option<Duration>,
-    ) -> Result<Vec<Option<Result<Answer, Cause>>>, VectorError> {
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
-        let (mut answers, mut late) = (Vec::with_capacity(asked.len()), Vec::new());
-        for (index, asked) in asked.into_iter().enumerate() {
-            let answer = match asked {
-                None => None,
-                Some(Err(cause)) => Some(Err(cause)),
-                Some(Ok(())) => {
-                    let answer = self.receive(index, deadline);
-                    if answer.is_none() {
-                        late.push(index);
-                    }
-                    answer
-                }
-            };
-            answers.push(answer);
-        }
-        match timeout {
-            Some(timeout) if !late.is_empty() => Err(VectorError::Timeout {
-                called,
-                timeout,
-                pending: late,
-            }),
-            _ => Ok(answers),
-        }
-    }
-
-    /// The answer to the latest request; `None` if it does not come in time. Answers to earlier ones are dropped, but
-    /// for their observations.
-    fn receive(
-        &mut self,
-        index: usize,
-        deadline: Option<Instant>,
-    ) -> Option<Result<Answer, Cause>> {
-        let worker = &mut self.workers[index];
-        loop {
-            let (number, mut answer) = match worker.link.receive(deadline) {
-                Received::Reply(Reply { number, answer }) => (number, answer),
-                Received::Nothing => return None,
-                Received::Dead(cause) => (self.number, Err(cause)),
-            };
-            if let Ok(answer) = &mut answer
-                && let Some(observation) = answer.observation()
-            {
-                self.batcher.observe(index, std::mem::take(observation));
-            }
-            if let Err(cause) = &answer
-                && cause.is_fatal()
-            {
-                worker.dead = Some(cause.clone());
-                return Some(answer);
-            }
-            if number == self.number {
-                return Some(answer);
-            }
-        }
-    }
-
-    /// A call that is waited for at once.
-    fn ask_and_wait(&mut self, calls: Vec<Call>) -> Result<Vec<Value>, VectorError> {
-        self.ask(Kind::Call, calls.into_iter().map(Some).collect());
-        self.call_wait(None)
     }
 }
 

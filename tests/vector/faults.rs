@@ -37,8 +37,17 @@ fn pid(envs: &mut AsyncVectorEnv, index: usize) -> u32 {
 
 /// The state of a process, a letter; `None`: there is none.
 fn state(pid: u32) -> Option<char> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.chars().next()
+    if Path::new("/proc/self/stat").exists() {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        return stat.rsplit_once(") ")?.1.chars().next();
+    }
+    let ps = Command::new("ps")
+        .args(["-o", "state=", "-p", &pid.to_string()])
+        .output();
+    String::from_utf8_lossy(&ps.unwrap().stdout)
+        .trim()
+        .chars()
+        .next()
 }
 
 fn kill(pid: u32) {
@@ -353,7 +362,7 @@ fn an_environment_that_can_not_be_made_is_named() {
 #[test]
 fn a_program_that_is_no_worker_is_an_error() {
     let mut program = program();
-    program.path = Some("/bin/true".into());
+    program.path = Some("true".into());
     program.arguments.clear();
     let made =
         AsyncVectorEnv::processes(&[spec("Count")], program.clone(), AsyncOptions::default());

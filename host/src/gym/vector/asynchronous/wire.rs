@@ -78,7 +78,7 @@ pub(super) fn receive_file(socket: &UnixStream) -> io::Result<(File, usize)> {
         socket,
         &mut [IoSliceMut::new(&mut number)],
         &mut ancillary,
-        RecvFlags::CMSG_CLOEXEC,
+        RecvFlags::empty(),
     )?;
     if received.bytes != number.len() {
         return Err(ErrorKind::UnexpectedEof.into());
@@ -88,5 +88,6 @@ pub(super) fn receive_file(socket: &UnixStream) -> io::Result<(File, usize)> {
         _ => None,
     });
     let file = file.ok_or(ErrorKind::InvalidData)?;
+    rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::CLOEXEC)?;
     Ok((File::from(file), u64::from_ne_bytes(number) as usize))
 }

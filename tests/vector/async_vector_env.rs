@@ -3,6 +3,7 @@
 use crate::envs::{faulty, half, spec};
 use crate::{ASYNC, Vectoriser, cart_poles, ints};
 use pusht_host::gym::env::EnvError;
+use pusht_host::gym::pusht::PUSHT_ID;
 use pusht_host::gym::space::{Space, seeded};
 use pusht_host::gym::value::{Dict, Dtype, Value};
 use pusht_host::gym::vector::{
@@ -445,6 +446,26 @@ fn test_async_vector_subenv_error() {
         assert_eq!(
             envs.step(&ints([faulty::STEP; 3])).unwrap().rewards,
             [2.0, 1.0, 1.0]
+        );
+    }
+}
+
+#[test]
+fn pictures_larger_than_a_socket_holds_come_whole() {
+    for vectoriser in ASYNC {
+        let specs = vec![spec(PUSHT_ID).with("visualization_size", 600_i64); 2];
+        let mut envs = vectoriser.make_async(&specs, defaults()).unwrap();
+        envs.reset(Seed::Int(0), &Dict::new()).unwrap();
+        let frames = envs.render().unwrap();
+        let mut sync = Vectoriser::Sync.make(&specs, defaults()).unwrap();
+        sync.reset(Seed::Int(0), &Dict::new()).unwrap();
+        assert!(frames == sync.render().unwrap());
+        // A worker that still writes its answer to a call that nobody waits for is closed all the same.
+        envs.call_async("render", &[]).unwrap();
+        let closed = envs.close_with(Some(Duration::from_secs(20)), false);
+        assert_eq!(
+            (closed.interrupted, closed.terminated),
+            (Some("call"), vec![])
         );
     }
 }

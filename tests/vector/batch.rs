@@ -41,11 +41,13 @@ fn bits(autoreset_mode: AutoresetMode, threads: usize) -> Vec<u64> {
     let mut bits: Vec<u64> = first.iter().map(|value| value.to_bits()).collect();
     for actions in actions() {
         let step = envs.step(actions.slice().unwrap()).unwrap();
-        let numbers = step
-            .observations
-            .iter()
-            .chain(step.rewards)
-            .chain(step.final_observations);
+        let numbers = [
+            step.observations,
+            step.rewards,
+            step.coverage,
+            step.final_observations,
+        ];
+        let numbers = numbers.into_iter().flatten();
         bits.extend(numbers.map(|value| value.to_bits()));
         let flags = step
             .terminated
@@ -89,6 +91,14 @@ fn a_batch_is_as_many_single_environments() {
                 (many.terminated, many.truncated),
                 (&one.terminations[..], &one.truncations[..])
             );
+            let covered = one
+                .infos
+                .get("coverage")
+                .and_then(|covered| covered.as_slice::<f64>());
+            let is_known = one
+                .infos
+                .get("_coverage")
+                .and_then(|mask| mask.as_slice::<bool>());
             for index in 0..NUM_ENVS {
                 let last = one
                     .infos
@@ -96,6 +106,9 @@ fn a_batch_is_as_many_single_environments() {
                     .and_then(|last| last.as_list()?[index].as_slice());
                 let ours = many.is_final[index].then(|| &many.final_observations[5 * index..][..5]);
                 assert_eq!(ours, last);
+                if is_known.is_some_and(|mask| mask[index]) {
+                    assert_eq!(many.coverage[index], covered.unwrap()[index]);
+                }
                 finals += usize::from(last.is_some());
             }
         }

@@ -215,6 +215,9 @@ fn after_a_timeout_replies_are_not_one_behind() {
         let error = envs.get_attr("nothing").unwrap_err();
         assert!(error.to_string().contains("AttributeError"), "{error}");
         assert_eq!(envs.step(&[0.0_f32, 0.0].into()).unwrap().rewards, [6.0; 2]);
+        envs.step_async(&[0.0_f32, 0.0].into()).unwrap();
+        let step = envs.step_wait(Some(Duration::MAX)).unwrap();
+        assert_eq!(step.rewards, [7.0; 2], "a timeout that never comes");
     }
 }
 

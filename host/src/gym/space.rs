@@ -73,6 +73,9 @@ impl Space {
     }
 
     /// A value of the space, every one of a bounded space with the same probability.
+    ///
+    /// # Panics
+    /// If there is none: the bounds of a box differ in type, or a discrete space has no number.
     pub fn sample(&self, random: &mut Pcg64) -> Value {
         match self {
             Self::Box { low, high } => Value::Array(Array::sample(low, high, random)),

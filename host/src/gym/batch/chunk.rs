@@ -17,6 +17,7 @@ pub(super) struct Chunk {
     actions: Vec<[f64; ACTION_DIM]>,
     pub(super) observations: Vec<f64>,
     pub(super) rewards: Vec<f64>,
+    pub(super) coverage: Vec<f64>,
     pub(super) terminated: Vec<bool>,
     pub(super) truncated: Vec<bool>,
     pub(super) final_observations: Vec<f64>,
@@ -54,6 +55,7 @@ impl Chunk {
             actions: vec![[0.0; ACTION_DIM]; n],
             observations: vec![0.0; n * dim],
             rewards: vec![0.0; n],
+            coverage: vec![0.0; n],
             terminated: vec![false; n],
             truncated: vec![false; n],
             final_observations: vec![0.0; n * dim],
@@ -98,27 +100,35 @@ impl Chunk {
         for at in 0..self.envs.len() {
             self.is_final[at] = false;
             let stepped = self.step_one(at);
-            let (reward, terminated, truncated) = match &stepped {
-                Ok(Some(step)) => (step.reward, step.terminated, step.truncated),
-                Ok(None) | Err(_) => (0.0, false, false),
-            };
-            self.rewards[at] = reward;
-            self.terminated[at] = terminated;
-            self.truncated[at] = truncated;
+            let step = stepped
+                .as_ref()
+                .copied()
+                .unwrap_or_else(|_| self.unchanged(at));
+            self.rewards[at] = step.reward;
+            self.coverage[at] = step.coverage;
+            self.terminated[at] = step.terminated;
+            self.truncated[at] = step.truncated;
             self.fault[at] = stepped.err();
         }
     }
 
-    /// `None`: the step was a reset.
-    fn step_one(&mut self, at: usize) -> Result<Option<Step>, Refusal> {
+    /// A step that was none.
+    fn unchanged(&self, at: usize) -> Step {
+        Step {
+            reward: 0.0,
+            coverage: self.envs[at].coverage(),
+            terminated: false,
+            truncated: false,
+        }
+    }
+
+    fn step_one(&mut self, at: usize) -> Result<Step, Refusal> {
         if self.is_over[at] {
-            return match self.autoreset_mode {
-                AutoresetMode::Disabled => Err(Refusal::EpisodeOver),
-                AutoresetMode::NextStep | AutoresetMode::SameStep => self
-                    .reset(at, None)
-                    .map(|()| None)
-                    .map_err(Refusal::Simulator),
-            };
+            if self.autoreset_mode == AutoresetMode::Disabled {
+                return Err(Refusal::EpisodeOver);
+            }
+            self.reset(at, None).map_err(Refusal::Simulator)?;
+            return Ok(self.unchanged(at));
         }
         let step = self.envs[at]
             .step(self.actions[at])
@@ -134,7 +144,7 @@ impl Chunk {
                 self.reset(at, None).map_err(Refusal::Simulator)?;
             }
         }
-        Ok(Some(step))
+        Ok(step)
     }
 
     /// The environments that the latest step left alone, and why.

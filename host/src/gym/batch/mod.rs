@@ -57,6 +57,7 @@ pub struct PushTBatch {
     pool: Pool,
     observations: Vec<f64>,
     rewards: Vec<f64>,
+    coverage: Vec<f64>,
     terminated: Vec<bool>,
     truncated: Vec<bool>,
     final_observations: Vec<f64>,
@@ -70,6 +71,8 @@ pub struct BatchStep<'a> {
     pub observations: &'a [f64],
     /// Rewards.
     pub rewards: &'a [f64],
+    /// Shares of the goal that are covered; after a last step those of the last state.
+    pub coverage: &'a [f64],
     /// Whether the episode is won.
     pub terminated: &'a [bool],
     /// Whether the time limit came.
@@ -112,6 +115,7 @@ impl PushTBatch {
             pool: Pool::new(chunks, threads),
             observations: vec![0.0; num_envs * dim],
             rewards: vec![0.0; num_envs],
+            coverage: vec![0.0; num_envs],
             terminated: vec![false; num_envs],
             truncated: vec![false; num_envs],
             final_observations: vec![0.0; num_envs * dim],
@@ -219,6 +223,7 @@ impl PushTBatch {
             let chunk = self.pool.chunk(index);
             self.observations[rows.clone()].copy_from_slice(&chunk.observations);
             self.rewards[envs.clone()].copy_from_slice(&chunk.rewards);
+            self.coverage[envs.clone()].copy_from_slice(&chunk.coverage);
             self.terminated[envs.clone()].copy_from_slice(&chunk.terminated);
             self.truncated[envs.clone()].copy_from_slice(&chunk.truncated);
             self.final_observations[rows].copy_from_slice(&chunk.final_observations);
@@ -239,6 +244,7 @@ impl PushTBatch {
         BatchStep {
             observations: &self.observations,
             rewards: &self.rewards,
+            coverage: &self.coverage,
             terminated: &self.terminated,
             truncated: &self.truncated,
             final_observations: &self.final_observations,

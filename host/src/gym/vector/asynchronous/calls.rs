@@ -104,7 +104,7 @@ impl AsyncVectorEnv {
         called: &'static str,
         timeout: Option<Duration>,
     ) -> Result<Vec<Option<Result<Answer, Cause>>>, VectorError> {
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let (mut answers, mut late) = (Vec::with_capacity(asked.len()), Vec::new());
         for (index, asked) in asked.into_iter().enumerate() {
             let answer = match asked {

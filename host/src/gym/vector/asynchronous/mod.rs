@@ -292,7 +292,7 @@ impl AsyncVectorEnv {
             .take()
             .map(|pending| pending.asked)
             .unwrap_or_default();
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         for index in 0..self.workers.len() {
             let is_asked = matches!(asked.get(index), Some(Some(Ok(()))));
             if is_asked && self.receive(index, deadline).is_some() {

@@ -5,7 +5,7 @@ use crate::gym::value::{Array, Value};
 use crate::gym::vector::VectorError;
 use memmap2::MmapRaw;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Where a file is memory, on Linux.
@@ -28,12 +28,14 @@ impl SharedMemory {
     /// [`VectorError::CustomSpace`] if they have no fixed size. Otherwise if there is no memory.
     pub fn create(space: &Space, num_envs: usize) -> Result<Self, SharedMemoryError> {
         let row_bytes = size_bytes(space)?;
-        let file = if Path::new(MEMORY_FOLDER).is_dir() {
+        let mut file = if Path::new(MEMORY_FOLDER).is_dir() {
             tempfile::tempfile_in(MEMORY_FOLDER)
         } else {
             tempfile::tempfile()
         }?;
-        file.set_len((row_bytes * num_envs).max(1) as u64)?;
+        // Written, not only made long: if there is too little memory, it is known here and not when it is touched.
+        let len = (row_bytes * num_envs).max(1) as u64;
+        io::copy(&mut io::repeat(0).take(len), &mut file)?;
         Self::open(space, num_envs, file)
     }
 

@@ -11,7 +11,7 @@ use crate::gym::vector::batcher::Description;
 use crate::gym::vector::error::Cause;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
@@ -29,8 +29,15 @@ pub fn run_if_worker(registry: &Registry) {
         return;
     };
     let code = match serve(registry, &socket) {
-        // The caller is gone, or did not want this worker.
-        Ok(()) | Err(_) => 0,
+        Ok(()) => 0,
+        Err(error) => match error.kind() {
+            // The caller is gone, or did not want this worker.
+            ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => 0,
+            _ => {
+                eprintln!("error: worker of a vector environment: {error}");
+                1
+            }
+        },
     };
     std::process::exit(code);
 }

@@ -1,6 +1,6 @@
 //! Plane geometry: vectors, poses and bounding boxes, each operation in Chipmunk's order of evaluation.
 
-use crate::math::{TINY, cos, max, min, sin, sqrt};
+use crate::math::{TINY, max, min, sin_cos, sqrt};
 
 /// A point or a direction, px.
 pub type Vec2 = nalgebra::Vector2<f64>;
@@ -71,7 +71,7 @@ impl Pose {
 
     /// The pose that puts the body's point `local` at `world` and turns the body by `angle_rad`.
     pub(crate) fn about(local: Vec2, world: Vec2, angle_rad: f64) -> Self {
-        let (cos, sin) = (cos(angle_rad), sin(angle_rad));
+        let (sin, cos) = sin_cos(angle_rad);
         let turned = Vec2::new(local.x * cos - local.y * sin, local.x * sin + local.y * cos);
         Self {
             cos,

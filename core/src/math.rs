@@ -9,11 +9,8 @@
     reason = "the platform's functions are what the feature asks for"
 )]
 mod imp {
-    pub(crate) fn sin(x: f64) -> f64 {
-        x.sin()
-    }
-    pub(crate) fn cos(x: f64) -> f64 {
-        x.cos()
+    pub(crate) fn sin_cos(x: f64) -> (f64, f64) {
+        (x.sin(), x.cos())
     }
     pub(crate) fn sqrt(x: f64) -> f64 {
         x.sqrt()
@@ -25,10 +22,10 @@ mod imp {
 
 #[cfg(not(feature = "platform-math"))]
 mod imp {
-    pub(crate) use libm::{cos, pow, sin, sqrt};
+    pub(crate) use libm::{pow, sincos as sin_cos, sqrt};
 }
 
-pub(crate) use imp::{cos, pow, sin, sqrt};
+pub(crate) use imp::{pow, sin_cos, sqrt};
 
 /// The smaller value; `b` if they can't be compared (`f64::min` differs on NaN and is slower).
 #[inline]

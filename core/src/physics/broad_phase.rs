@@ -37,7 +37,7 @@ const FATTENING: f64 = 0.1f32 as f64;
 #[derive(Clone, Copy, Debug)]
 struct Partner {
     /// Of a box: an [`Other`]. Of the agent: the box.
-    shape: usize,
+    shape: u8,
     /// Where the closest points were found last.
     feature: FeatureId,
 }
@@ -46,7 +46,7 @@ struct Partner {
 #[derive(Clone, Copy, Debug)]
 struct Partners {
     items: [Partner; N_OTHERS],
-    len: usize,
+    len: u8,
 }
 
 impl Partners {
@@ -60,17 +60,26 @@ impl Partners {
 
     fn push(&mut self, shape: usize) {
         // A leaf has no partner twice, so the list is never full here.
-        if let Some(slot) = self.items.get_mut(self.len) {
-            *slot = Partner { shape, feature: 0 };
+        if let Some(slot) = self.items.get_mut(usize::from(self.len)) {
+            *slot = Partner {
+                shape: shape as u8,
+                feature: 0,
+            };
             self.len += 1;
         }
     }
 
     fn remove(&mut self, shape: usize) {
-        if let Some(at) = self.items[..self.len].iter().position(|p| p.shape == shape) {
-            self.items.copy_within(at + 1..self.len, at);
+        let len = usize::from(self.len);
+        let mut partners = self.items[..len].iter();
+        if let Some(at) = partners.position(|p| usize::from(p.shape) == shape) {
+            self.items.copy_within(at + 1..len, at);
             self.len -= 1;
         }
+    }
+
+    fn iter_mut(&mut self) -> core::slice::IterMut<'_, Partner> {
+        self.items[..usize::from(self.len)].iter_mut()
     }
 }
 
@@ -100,29 +109,38 @@ impl BroadPhase {
         }
     }
 
-    /// Takes the shapes' new bounds and velocities and calls `collide(box, other, feature)` for each pair that may
-    /// touch; `collide` answers with the feature to remember.
+    /// Whether a shape is still within its leaf's box, so that its leaf stays where it is.
+    pub(crate) fn keeps(&self, leaf: Leaf, bounds: &Aabb) -> bool {
+        self.fat[leaf].contains(bounds)
+    }
+
+    /// The boxes that may touch the agent, each with the feature to remember, as they are while no leaf is put in again.
+    pub(crate) fn partners_of_agent(&mut self) -> impl Iterator<Item = (usize, &mut FeatureId)> {
+        let lists = self.partners.iter_mut().enumerate();
+        lists.flat_map(|(leaf, partners)| {
+            partners.iter_mut().filter_map(move |partner| {
+                let shape = usize::from(partner.shape);
+                let index = if leaf == AGENT { shape } else { leaf };
+                (leaf == AGENT || shape == OTHER_AGENT).then_some((index, &mut partner.feature))
+            })
+        })
+    }
+
+    /// Takes the shapes' new bounds and velocities (of the boxes only if the block `moved`) and calls
+    /// `collide(box, other, feature)` for each pair that may touch; `collide` answers with the feature to remember.
     pub(crate) fn update(
         &mut self,
-        boxes: &[BoxShape; N_BOXES],
-        block_vel: Vec2,
+        (boxes, block_vel, block_moved): (&[BoxShape; N_BOXES], Vec2, bool),
         agent: (Aabb, Vec2),
         mut collide: impl FnMut(usize, Other, FeatureId) -> FeatureId,
     ) {
-        let shapes = [
-            (boxes[0].bounds, block_vel),
-            (boxes[1].bounds, block_vel),
-            agent,
-        ];
         let mut moved = [false; N_LEAVES];
-        for (leaf, (bounds, vel)) in shapes.into_iter().enumerate() {
-            if !self.fat[leaf].contains(&bounds) {
-                self.fat[leaf] = fatten(bounds, vel);
-                self.reinsert(leaf);
-                self.forget_partners(leaf);
-                moved[leaf] = true;
+        if block_moved {
+            for (leaf, shape) in boxes.iter().enumerate() {
+                moved[leaf] = self.follow(leaf, &shape.bounds, block_vel);
             }
         }
+        moved[AGENT] = self.follow(AGENT, &agent.0, agent.1);
         for place in 0..N_LEAVES {
             let leaf = self.order[place];
             if moved[leaf] {
@@ -131,6 +149,17 @@ impl BroadPhase {
                 self.report_partners(leaf, &mut collide);
             }
         }
+    }
+
+    /// Puts the leaf of a shape that has left its box in again; says whether that was so.
+    fn follow(&mut self, leaf: Leaf, bounds: &Aabb, vel: Vec2) -> bool {
+        let left = !self.keeps(leaf, bounds);
+        if left {
+            self.fat[leaf] = fatten(*bounds, vel);
+            self.reinsert(leaf);
+            self.forget_partners(leaf);
+        }
+        left
     }
 
     /// Takes a leaf out of the tree and puts it beside the leaf where the boxes grow least.
@@ -212,12 +241,12 @@ impl BroadPhase {
         leaf: Leaf,
         collide: &mut impl FnMut(usize, Other, FeatureId) -> FeatureId,
     ) {
-        let partners = &mut self.partners[leaf];
-        for partner in partners.items[..partners.len].iter_mut().rev() {
+        for partner in self.partners[leaf].iter_mut().rev() {
+            let shape = usize::from(partner.shape);
             let (index, other) = if leaf == AGENT {
-                (partner.shape, OTHER_AGENT)
+                (shape, OTHER_AGENT)
             } else {
-                (leaf, partner.shape)
+                (leaf, shape)
             };
             partner.feature = collide(index, other, partner.feature);
         }

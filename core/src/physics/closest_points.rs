@@ -41,28 +41,60 @@ pub(crate) struct ClosestPoints {
 
 /// A vertex of the Minkowski difference.
 #[derive(Clone, Copy)]
-struct Vertex {
-    on_a: Vec2,
-    on_b: Vec2,
-    /// `on_b - on_a`.
-    difference: Vec2,
-    id: FeatureId,
+pub(super) struct Vertex {
+    /// B's vertex minus A's.
+    pub(super) difference: Vec2,
+    /// A's index, then B's, a byte each.
+    pub(super) id: FeatureId,
 }
 
-struct Minkowski<'s, A, B> {
-    a: &'s A,
-    b: &'s B,
+/// An edge of the difference, and where it is nearest to the origin.
+#[derive(Clone, Copy)]
+pub(super) struct Nearest {
+    pub(super) v0: Vertex,
+    pub(super) v1: Vertex,
+    /// -1 at `v0`, 1 at `v1`.
+    pub(super) t: f64,
+    pub(super) point: Vec2,
+}
+
+impl Nearest {
+    #[inline]
+    pub(super) fn on(v0: Vertex, v1: Vertex) -> Self {
+        let t = nearest_parameter(v0.difference, v1.difference);
+        let point = blend(v0.difference, v1.difference, t);
+        Self { v0, v1, t, point }
+    }
+
+    #[inline]
+    pub(super) fn feature(&self) -> FeatureId {
+        (self.v0.id << 16) | self.v1.id
+    }
+}
+
+/// The difference of two shapes, B minus A.
+pub(super) struct Minkowski<'s, A, B> {
+    pub(super) a: &'s A,
+    pub(super) b: &'s B,
 }
 
 impl<A: Convex, B: Convex> Minkowski<'_, A, B> {
+    #[inline]
     fn vertex(&self, index_a: usize, index_b: usize) -> Vertex {
-        let (on_a, on_b) = (self.a.vertex(index_a), self.b.vertex(index_b));
         Vertex {
-            on_a,
-            on_b,
-            difference: on_b - on_a,
+            difference: self.b.vertex(index_b) - self.a.vertex(index_a),
             id: ((index_a as FeatureId) << 8) | index_b as FeatureId,
         }
+    }
+
+    #[inline]
+    fn vertex_on_a(&self, vertex: Vertex) -> Vec2 {
+        self.a.vertex((vertex.id >> 8) as usize)
+    }
+
+    #[inline]
+    fn vertex_on_b(&self, vertex: Vertex) -> Vec2 {
+        self.b.vertex((vertex.id & 0xff) as usize)
     }
 
     fn support(&self, direction: Vec2) -> Vertex {
@@ -75,9 +107,15 @@ impl<A: Convex, B: Convex> Minkowski<'_, A, B> {
             let axis = perp(self.a.bounds().centre() - self.b.bounds().centre());
             (self.support(axis), self.support(-axis))
         } else {
-            let [a0, b0, a1, b1] = remembered.to_be_bytes().map(usize::from);
-            (self.vertex(a0, b0), self.vertex(a1, b1))
+            self.edge(remembered)
         }
+    }
+
+    /// The edge of a name.
+    #[inline]
+    pub(super) fn edge(&self, feature: FeatureId) -> (Vertex, Vertex) {
+        let [a0, b0, a1, b1] = feature.to_be_bytes().map(usize::from);
+        (self.vertex(a0, b0), self.vertex(a1, b1))
     }
 }
 
@@ -95,11 +133,11 @@ pub(crate) fn closest_points<A: Convex, B: Convex>(
             (v0, v1) = (v1, v0);
         }
         let (d0, d1) = (v0.difference, v1.difference);
-        let t = nearest_parameter(d0, d1);
-        let towards_origin = if -1.0 < t && t < 1.0 {
+        let nearest = Nearest::on(v0, v1);
+        let towards_origin = if -1.0 < nearest.t && nearest.t < 1.0 {
             perp(d1 - d0)
         } else {
-            -blend(d0, d1, t)
+            -nearest.point
         };
         let p = minkowski.support(towards_origin);
         if turns_clockwise(p.difference, d0, origin) && turns_clockwise(d1, p.difference, origin) {
@@ -107,7 +145,7 @@ pub(crate) fn closest_points<A: Convex, B: Convex>(
         }
         let farthest = max(dot(d0, towards_origin), dot(d1, towards_origin));
         if dot(p.difference, towards_origin) <= farthest {
-            break;
+            return on_edge(&minkowski, nearest);
         }
         if distance_squared(d0, p.difference) < distance_squared(p.difference, d1) {
             v1 = p;
@@ -115,7 +153,7 @@ pub(crate) fn closest_points<A: Convex, B: Convex>(
             v0 = p;
         }
     }
-    on_edge(v0, v1)
+    on_edge(&minkowski, Nearest::on(v0, v1))
 }
 
 /// EPA, from a triangle around the origin.
@@ -132,7 +170,7 @@ fn penetration<A: Convex, B: Convex>(
         let known = p.id == v0.id || p.id == v1.id;
         let beyond = turns_clockwise(v0.difference, v1.difference, p.difference);
         if known || !beyond || iteration >= MAX_EPA_ITERATIONS {
-            return on_edge(v0, v1);
+            return on_edge(minkowski, Nearest::on(v0, v1));
         }
         hull = insert(&hull, nearest, p);
         iteration += 1;
@@ -174,24 +212,27 @@ fn insert(hull: &[Vertex], edge: usize, p: Vertex) -> Vec<Vertex, MAX_HULL> {
 }
 
 /// The closest points that belong to an edge of the difference.
-fn on_edge(v0: Vertex, v1: Vertex) -> ClosestPoints {
-    let t = nearest_parameter(v0.difference, v1.difference);
-    let p = blend(v0.difference, v1.difference, t);
+#[inline]
+pub(super) fn on_edge<A: Convex, B: Convex>(
+    minkowski: &Minkowski<'_, A, B>,
+    nearest: Nearest,
+) -> ClosestPoints {
+    let Nearest { v0, v1, t, point } = nearest;
     let edge_normal = normalize(perp_right(v1.difference - v0.difference));
-    let along_normal = dot(edge_normal, p);
+    let along_normal = dot(edge_normal, point);
     let (normal, distance) = if along_normal <= 0.0 || (-1.0 < t && t < 1.0) {
         (edge_normal, along_normal)
     } else {
         // Vertex against vertex: the axis runs through both.
-        let distance = length(p);
-        (p * (1.0 / (distance + TINY)), distance)
+        let distance = length(point);
+        (point * (1.0 / (distance + TINY)), distance)
     };
     ClosestPoints {
-        on_a: blend(v0.on_a, v1.on_a, t),
-        on_b: blend(v0.on_b, v1.on_b, t),
+        on_a: blend(minkowski.vertex_on_a(v0), minkowski.vertex_on_a(v1), t),
+        on_b: blend(minkowski.vertex_on_b(v0), minkowski.vertex_on_b(v1), t),
         normal,
         distance,
-        feature: (v0.id << 16) | v1.id,
+        feature: nearest.feature(),
     }
 }
 

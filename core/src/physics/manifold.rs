@@ -1,8 +1,8 @@
-//! Where two shapes touch: one point of a disc on a box, up to two of a wall's side on a box's side.
+//! Where a wall and a box touch: up to two points of a side on a side.
 
-use super::closest_points::{Convex, FeatureId, closest_points};
-use super::shapes::{AGENT_RADIUS_PX, BoxShape, WALL_RADIUS_PX, Wall, box_normal};
-use crate::geometry::{Aabb, Pose, Vec2, cross, dot, lerp};
+use super::closest_points::{Convex, FeatureId, Minkowski, Nearest, closest_points, on_edge};
+use super::shapes::{BOX_NORMALS, BoxShape, WALL_RADIUS_PX, Wall};
+use crate::geometry::{Aabb, Pose, Vec2, cross, dot, lerp, perp, turns_clockwise};
 use crate::math::{TINY, clamp01};
 
 /// Most points of a manifold.
@@ -25,23 +25,6 @@ pub(crate) struct Manifold {
     pub(crate) points: [Option<ContactPoint>; MAX_POINTS],
 }
 
-/// The centre of a disc, as a shape of one vertex.
-struct Disc {
-    centre: Vec2,
-}
-
-impl Convex for Disc {
-    fn vertex(&self, _index: usize) -> Vec2 {
-        self.centre
-    }
-    fn support(&self, _direction: Vec2) -> usize {
-        0
-    }
-    fn bounds(&self) -> Aabb {
-        Aabb::of_disc(self.centre, AGENT_RADIUS_PX)
-    }
-}
-
 impl Convex for Wall {
     fn vertex(&self, index: usize) -> Vec2 {
         self.ends[index & 1]
@@ -59,6 +42,7 @@ impl Convex for BoxShape {
     fn vertex(&self, index: usize) -> Vec2 {
         self.vertices[index & 3]
     }
+    #[inline]
     fn support(&self, direction: Vec2) -> usize {
         let (mut farthest, mut most) = (0, f64::NEG_INFINITY);
         for (index, vertex) in self.vertices.iter().enumerate() {
@@ -74,34 +58,17 @@ impl Convex for BoxShape {
     }
 }
 
-/// The agent's disc against a box.
-pub(crate) fn disc_and_box(
-    centre: Vec2,
-    shape: &BoxShape,
-    remembered: FeatureId,
-) -> (Option<Manifold>, FeatureId) {
-    let closest = closest_points(&Disc { centre }, shape, remembered);
-    let manifold = (closest.distance <= AGENT_RADIUS_PX).then(|| Manifold {
-        normal: closest.normal,
-        points: [
-            Some(ContactPoint {
-                on_other: closest.on_a + closest.normal * AGENT_RADIUS_PX,
-                on_block: closest.on_b,
-                number: 0,
-            }),
-            None,
-        ],
-    });
-    (manifold, closest.feature)
-}
-
 /// A wall against box `index` of the block.
 pub(crate) fn wall_and_box(
     wall: &Wall,
     (index, shape, pose): (usize, &BoxShape, &Pose),
     remembered: FeatureId,
 ) -> (Option<Manifold>, FeatureId) {
-    let closest = closest_points(wall, shape, remembered);
+    let minkowski = Minkowski { a: wall, b: shape };
+    let closest = match still_nearest(&minkowski, remembered) {
+        Some(nearest) => on_edge(&minkowski, nearest),
+        None => closest_points(wall, shape, remembered),
+    };
     if closest.distance > WALL_RADIUS_PX {
         return (None, closest.feature);
     }
@@ -110,6 +77,29 @@ pub(crate) fn wall_and_box(
     let manifold = clip(&wall_edge, &box_edge, closest.normal);
     let touching = manifold.points.iter().any(Option::is_some);
     (touching.then_some(manifold), closest.feature)
+}
+
+/// The remembered edge and its nearest point, if [`closest_points`] would end there at once: a corner of the box beside the
+/// whole wall, if it still is the corner that the search would ask for, since whichever end of the wall it asks for is
+/// one of the edge.
+#[inline]
+fn still_nearest(
+    minkowski: &Minkowski<'_, Wall, BoxShape>,
+    remembered: FeatureId,
+) -> Option<Nearest> {
+    let [end0, corner0, end1, corner1] = remembered.to_be_bytes();
+    if corner0 != corner1 || end0 == end1 {
+        return None;
+    }
+    let (mut v0, mut v1) = minkowski.edge(remembered);
+    if turns_clockwise(v1.difference, v0.difference, Vec2::zeros()) {
+        (v0, v1) = (v1, v0);
+    }
+    let nearest = Nearest::on(v0, v1);
+    let is_between = -1.0 < nearest.t && nearest.t < 1.0;
+    let towards_origin = perp(v1.difference - v0.difference);
+    let ends_here = is_between && minkowski.b.support(towards_origin) == usize::from(corner0);
+    ends_here.then_some(nearest)
 }
 
 /// The edge of a shape that faces the other, with the numbers of its ends.
@@ -134,7 +124,7 @@ fn wall_edge(wall: &Wall, normal: Vec2) -> Edge {
 fn box_edge(index: usize, shape: &BoxShape, pose: &Pose, normal: Vec2) -> Edge {
     let vertex = shape.support(normal);
     let next = (vertex + 1) % 4;
-    let facing = |edge| dot(normal, pose.rotate(box_normal(index, edge)));
+    let facing = |edge| dot(normal, pose.rotate(BOX_NORMALS[index][edge]));
     let numbers = if facing(vertex) > facing(next) {
         [(vertex + 3) % 4, vertex]
     } else {

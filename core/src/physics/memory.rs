@@ -18,7 +18,7 @@ pub(crate) const N_PAIRS: usize = N_BOXES * N_OTHERS;
 struct Impulses {
     numbers: [u8; MAX_POINTS],
     values: [f64; MAX_POINTS],
-    len: usize,
+    len: u8,
     /// Steps since the last contact.
     missed_steps: u8,
 }
@@ -36,47 +36,70 @@ impl Impulses {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ContactMemory {
     pairs: [Impulses; N_PAIRS],
+    /// The pairs that are remembered, a bit each.
+    remembered: u16,
 }
 
 impl ContactMemory {
     pub(crate) const EMPTY: Self = Self {
         pairs: [Impulses::NONE; N_PAIRS],
+        remembered: 0,
     };
 
     /// Whether the pair touched in the last step: only then are its impulses applied again. After a step or two
     /// without contact they are still what the solver accumulates onto.
     pub(crate) fn is_lasting(&self, pair: usize) -> bool {
-        self.pairs[pair].len > 0 && self.pairs[pair].missed_steps == 0
+        self.remembered & (1 << pair) != 0 && self.pairs[pair].missed_steps == 0
     }
 
     /// The impulse of contact `number` of a pair.
     pub(crate) fn impulse(&self, pair: usize, number: u8) -> f64 {
         let pair = &self.pairs[pair];
-        let known = (0..pair.len).find(|&slot| pair.numbers[slot] == number);
+        let known = (0..usize::from(pair.len)).find(|&slot| pair.numbers[slot] == number);
         known.map_or(0.0, |slot| pair.values[slot])
     }
 
-    /// A step ends in which the pairs in `touching` (a bit each) touched: those are to be stored again, and pairs that
-    /// have not touched for too long are forgotten.
+    /// A step ends in which the pairs in `touching` (a bit each) touched: those are to be stored again.
     pub(crate) fn end_step(&mut self, touching: u16) {
-        for (index, pair) in self.pairs.iter_mut().enumerate() {
-            if pair.len == 0 {
-                continue;
-            }
+        self.age_all_but(touching);
+        for index in bits(self.remembered & touching) {
+            self.pairs[index] = Impulses::NONE;
+        }
+        self.remembered &= !touching;
+    }
+
+    /// A step ends in which only the pairs in `touching` touched, and those by the impulses that are remembered. Pairs that
+    /// have not touched for too long are forgotten.
+    pub(crate) fn age_all_but(&mut self, touching: u16) {
+        for index in bits(self.remembered & !touching) {
+            let pair = &mut self.pairs[index];
             pair.missed_steps += 1;
-            if touching & (1 << index) != 0 || pair.missed_steps == PERSISTENCE_STEPS {
+            if pair.missed_steps == PERSISTENCE_STEPS {
                 *pair = Impulses::NONE;
+                self.remembered &= !(1 << index);
             }
         }
     }
 
     /// Remembers the impulse of a contact.
     pub(crate) fn store(&mut self, pair: usize, number: u8, impulse: f64) {
+        self.remembered |= 1 << pair;
         let pair = &mut self.pairs[pair];
-        if pair.len < MAX_POINTS {
-            pair.numbers[pair.len] = number;
-            pair.values[pair.len] = impulse;
+        let slot = usize::from(pair.len);
+        if slot < MAX_POINTS {
+            pair.numbers[slot] = number;
+            pair.values[slot] = impulse;
             pair.len += 1;
         }
     }
+}
+
+/// The places of the bits that are set, from the lowest on.
+fn bits(mut mask: u16) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let lowest = mask.trailing_zeros() as usize;
+        let any = mask != 0;
+        mask &= mask.wrapping_sub(1);
+        any.then_some(lowest)
+    })
 }

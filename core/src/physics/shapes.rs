@@ -1,6 +1,6 @@
 //! What collides: one disc, a T of two boxes, four walls.
 
-use crate::geometry::{Aabb, Pose, Vec2, perp_right};
+use crate::geometry::{Aabb, Pose, Vec2};
 use crate::observation::BLOCK_VERTICES_PX;
 
 /// Radius of the agent's disc, px (gym-pusht `add_circle`).
@@ -85,9 +85,16 @@ const fn vec2([x, y]: [f64; 2]) -> Vec2 {
     Vec2::new(x, y)
 }
 
-/// The outward normal of edge `edge` of box `index`, in body coordinates.
-pub(crate) fn box_normal(index: usize, edge: usize) -> Vec2 {
-    let vertices = &BOXES[index];
-    let along = vertices[edge] - vertices[(edge + 3) % 4];
-    perp_right(along) * (1.0 / (along.x.abs() + along.y.abs()))
-}
+/// The outward normals of the edges of the boxes, in body coordinates.
+pub(crate) const BOX_NORMALS: [[Vec2; 4]; N_BOXES] = {
+    let mut normals = [[Vec2::new(0.0, 0.0); 4]; N_BOXES];
+    let mut vertex = 0;
+    while vertex < BLOCK_VERTICES_PX.len() {
+        let (index, edge) = (vertex / 4, vertex % 4);
+        let [to_x, to_y] = BLOCK_VERTICES_PX[vertex];
+        let [from_x, from_y] = BLOCK_VERTICES_PX[4 * index + (edge + 3) % 4];
+        normals[index][edge] = vec2(right_normal([to_x - from_x, to_y - from_y]));
+        vertex += 1;
+    }
+    normals
+};

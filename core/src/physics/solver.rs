@@ -18,11 +18,14 @@
 //! moves the bodies apart (s* in proportion to the overlap, v = 0).
 
 use super::PHYSICS_DT_S;
-use super::body::Block;
+use super::body::{Block, Twist};
+use super::broad_phase::{N_OTHERS, OTHER_AGENT};
 use super::manifold::{MAX_POINTS, Manifold};
-use super::memory::{ContactMemory, N_PAIRS};
-use crate::geometry::{Vec2, cross, dot, perp};
+use super::memory::ContactMemory;
+use super::shapes::N_BOXES;
+use crate::geometry::{Vec2, cross, dot};
 use crate::math::{max, min};
+use core::ops::{Add, Mul, Sub};
 use heapless::Vec;
 
 /// Sweeps over all contacts (`cpSpace.iterations`).
@@ -32,23 +35,77 @@ const SLOP_PX: f64 = 0.1f32 as f64;
 /// Share of the overlap that a step removes: `1 - ((1 - 0.1)^60)^0.01` with a single-precision 0.1.
 const PUSH_OUT_SHARE: f64 = f64::from_bits(0x3faf_5d6b_ce57_a130);
 
-/// The velocity and the pseudo-velocity, side by side.
+/// A value for the velocity and one for the pseudo-velocity, side by side, so that one instruction does for both.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(align(16))]
+struct Lanes([f64; 2]);
 const VELOCITY: usize = 0;
 const PSEUDO: usize = 1;
 
+/// The block's velocities while they are solved for.
+struct Motion {
+    x: Lanes,
+    y: Lanes,
+    angular: Lanes,
+    inverse_moment: Lanes,
+}
+
+/// Most contacts of a step: a box reaches two walls at most, with two points each, and the agent with one.
+const MAX_CONTACTS: usize = N_BOXES * (2 * MAX_POINTS + 1);
+
 /// A contact of this step.
 struct Contact {
-    pair: usize,
+    /// Normal and arm, in both lanes.
+    normal: [Lanes; 2],
+    arm: [Lanes; 2],
+    mass: Lanes,
+    /// Of what the block touches.
+    other_vel: [Lanes; 2],
+    wanted_speed: Lanes,
+    impulse: Lanes,
+    pair: u8,
     number: u8,
     /// Whether the pair touched in the last step too.
     lasting: bool,
-    normal: Vec2,
-    arm: Vec2,
-    mass: f64,
-    /// Of what the block touches.
-    other_vel: [Vec2; 2],
-    wanted_speed: [f64; 2],
-    impulse: [f64; 2],
+}
+
+impl Lanes {
+    const ZERO: Self = Self([0.0; 2]);
+
+    #[inline]
+    fn both(value: f64) -> Self {
+        Self([value; 2])
+    }
+
+    #[inline]
+    fn map2(self, other: Self, operation: impl Fn(f64, f64) -> f64) -> Self {
+        let ([a, b], [c, d]) = (self.0, other.0);
+        Self([operation(a, c), operation(b, d)])
+    }
+}
+
+impl Add for Lanes {
+    type Output = Self;
+    #[inline]
+    fn add(self, other: Self) -> Self {
+        self.map2(other, |a, b| a + b)
+    }
+}
+
+impl Sub for Lanes {
+    type Output = Self;
+    #[inline]
+    fn sub(self, other: Self) -> Self {
+        self.map2(other, |a, b| a - b)
+    }
+}
+
+impl Mul for Lanes {
+    type Output = Self;
+    #[inline]
+    fn mul(self, other: Self) -> Self {
+        self.map2(other, |a, b| a * b)
+    }
 }
 
 /// Where what the block touches is, and how it moves.
@@ -68,7 +125,7 @@ impl Other {
 
 /// The contacts of a step, in the order in which they are solved.
 pub(crate) struct Contacts {
-    list: Vec<Contact, { N_PAIRS * MAX_POINTS }>,
+    list: Vec<Contact, MAX_CONTACTS>,
     /// The pairs that touch, a bit each.
     touching: u16,
 }
@@ -109,79 +166,121 @@ impl Contacts {
             let inverse_mass = 1.0 + block.inverse_moment * arm_cross_normal * arm_cross_normal;
             let push_out_speed = -PUSH_OUT_SHARE * min(0.0, separation + SLOP_PX) / PHYSICS_DT_S;
             let contact = Contact {
-                pair,
+                normal: [Lanes::both(normal.x), Lanes::both(normal.y)],
+                arm: [Lanes::both(arm.x), Lanes::both(arm.y)],
+                mass: Lanes::both(1.0 / inverse_mass),
+                other_vel: [Lanes([other.vel.x, 0.0]), Lanes([other.vel.y, 0.0])],
+                wanted_speed: Lanes([0.0, push_out_speed]),
+                impulse: Lanes([memory.impulse(pair, point.number), 0.0]),
+                pair: pair as u8,
                 number: point.number,
                 lasting: memory.is_lasting(pair),
-                normal,
-                arm,
-                mass: 1.0 / inverse_mass,
-                other_vel: [other.vel, Vec2::zeros()],
-                wanted_speed: [0.0, push_out_speed],
-                impulse: [memory.impulse(pair, point.number), 0.0],
             };
-            // There is room for every point of every pair.
+            // There is room for every contact that there can be.
             let _ = self.list.push(contact);
         }
+    }
+
+    /// What the next step repeats, if it is so, and as long as the agent keeps away: a block without velocity, on contacts
+    /// without impulse that push nothing out.
+    pub(super) fn rest(&self, block: &Block) -> Option<Rest> {
+        let idle = |contact: &Contact| {
+            contact.impulse.0[VELOCITY] == 0.0 && contact.wanted_speed.0[PSEUDO] == 0.0
+        };
+        let still = block.velocity == Twist::ZERO && block.pseudo_velocity == Twist::ZERO;
+        (still && self.list.iter().all(idle)).then(|| {
+            let on_walls = self.list.iter().filter(|contact| contact.is_on_wall());
+            let mut rest = Rest {
+                touching: 0,
+                n_contacts: 0,
+            };
+            for contact in on_walls {
+                rest.touching |= 1 << contact.pair;
+                rest.n_contacts += 1;
+            }
+            rest
+        })
     }
 
     /// Applies the impulses of the last step.
     pub(super) fn warm_start(&self, block: &mut Block) {
         for contact in self.list.iter().filter(|contact| contact.lasting) {
-            let impulse = contact.normal * contact.impulse[VELOCITY];
+            let [normal, arm] =
+                [contact.normal, contact.arm].map(|[x, y]| Vec2::new(x.0[VELOCITY], y.0[VELOCITY]));
+            let impulse = normal * contact.impulse.0[VELOCITY];
             block.velocity.linear += impulse;
-            block.velocity.angular += block.inverse_moment * cross(contact.arm, impulse);
+            block.velocity.angular += block.inverse_moment * cross(arm, impulse);
         }
     }
 
-    /// Sweeps over the contacts until the sweeps are used up, or one changes nothing and so would all the rest.
+    /// Sweeps over the contacts until the sweeps are used up, or each contact in turn changed nothing and so would not in
+    /// all the rest.
     pub(super) fn solve(&mut self, block: &mut Block) {
-        let mut linear = [block.velocity.linear, block.pseudo_velocity.linear];
-        let mut angular = [block.velocity.angular, block.pseudo_velocity.angular];
-        for _ in 0..SWEEPS {
-            let mut changed = false;
+        let (velocity, pseudo) = (block.velocity, block.pseudo_velocity);
+        let mut motion = Motion {
+            x: Lanes([velocity.linear.x, pseudo.linear.x]),
+            y: Lanes([velocity.linear.y, pseudo.linear.y]),
+            angular: Lanes([velocity.angular, pseudo.angular]),
+            inverse_moment: Lanes::both(block.inverse_moment),
+        };
+        let (n_contacts, mut unchanged) = (self.list.len(), 0);
+        'sweeps: for _ in 0..SWEEPS {
             for contact in &mut self.list {
-                changed |= contact.solve(&mut linear, &mut angular, block.inverse_moment);
-            }
-            if !changed {
-                break;
+                let changed = contact.solve(&mut motion);
+                unchanged = if changed { 0 } else { unchanged + 1 };
+                if unchanged == n_contacts {
+                    break 'sweeps;
+                }
             }
         }
-        block.velocity.linear = linear[VELOCITY];
-        block.velocity.angular = angular[VELOCITY];
-        block.pseudo_velocity.linear = linear[PSEUDO];
-        block.pseudo_velocity.angular = angular[PSEUDO];
+        let twist = |lane: usize| Twist {
+            linear: Vec2::new(motion.x.0[lane], motion.y.0[lane]),
+            angular: motion.angular.0[lane],
+        };
+        (block.velocity, block.pseudo_velocity) = (twist(VELOCITY), twist(PSEUDO));
     }
 
     /// Remembers the impulses for the next step.
     pub(super) fn store(&self, memory: &mut ContactMemory) {
         memory.end_step(self.touching);
         for contact in &self.list {
-            memory.store(contact.pair, contact.number, contact.impulse[VELOCITY]);
+            memory.store(
+                usize::from(contact.pair),
+                contact.number,
+                contact.impulse.0[VELOCITY],
+            );
         }
     }
 }
 
+/// The contacts of a block that lies still.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rest {
+    /// The pairs of a box and a wall that touch, a bit each.
+    pub(super) touching: u16,
+    pub(super) n_contacts: u8,
+}
+
 impl Contact {
+    fn is_on_wall(&self) -> bool {
+        usize::from(self.pair) % N_OTHERS != OTHER_AGENT
+    }
+
     /// One pass over the contact; says whether it changed anything.
     #[inline]
-    fn solve(
-        &mut self,
-        linear: &mut [Vec2; 2],
-        angular: &mut [f64; 2],
-        inverse_moment: f64,
-    ) -> bool {
-        let (n, arm) = (self.normal, self.arm);
-        let mut changed = false;
-        for lane in [VELOCITY, PSEUDO] {
-            let velocity = linear[lane] + perp(arm) * angular[lane] - self.other_vel[lane];
-            let missing_speed = self.wanted_speed[lane] - dot(velocity, n);
-            let impulse = max(self.impulse[lane] + missing_speed * self.mass, 0.0);
-            let change = n * (impulse - self.impulse[lane]);
-            changed |= impulse != self.impulse[lane];
-            self.impulse[lane] = impulse;
-            linear[lane] += change;
-            angular[lane] += inverse_moment * cross(arm, change);
-        }
-        changed
+    fn solve(&mut self, motion: &mut Motion) -> bool {
+        let ([n_x, n_y], [arm_x, arm_y]) = (self.normal, self.arm);
+        let velocity_x = motion.x - arm_y * motion.angular - self.other_vel[0];
+        let velocity_y = motion.y + arm_x * motion.angular - self.other_vel[1];
+        let missing_speed = self.wanted_speed - (velocity_x * n_x + velocity_y * n_y);
+        let impulse = (self.impulse + missing_speed * self.mass).map2(Lanes::ZERO, max);
+        let change = impulse - self.impulse;
+        self.impulse = impulse;
+        let (change_x, change_y) = (n_x * change, n_y * change);
+        motion.x = motion.x + change_x;
+        motion.y = motion.y + change_y;
+        motion.angular =
+            motion.angular + motion.inverse_moment * (arm_x * change_y - arm_y * change_x);
+        change != Lanes::ZERO
     }
 }

@@ -236,6 +236,12 @@ fn an_environment_that_can_not_be_stepped_is_named_and_the_others_are() {
         error.to_string(),
         "environment 1: Error: values too large to simulate"
     );
+    let mut many = PushTBatch::new(NUM_ENVS, options(AutoresetMode::NextStep, 2)).unwrap();
+    many.reset(&Seed::Int(0)).unwrap();
+    let mut actions = vec![256.0; 2 * NUM_ENVS];
+    actions[2 * 65] = f64::MAX;
+    let error = many.step(&actions).unwrap_err();
+    assert!(error.to_string().starts_with("environment 65: "), "{error}");
     let after = envs.latest().observations;
     assert_ne!(after[..5], before[..5]);
     assert_eq!(after[5..10], before[5..10]);

@@ -212,6 +212,39 @@ mod tests {
     }
 
     #[test]
+    fn batch_space_deterministic() {
+        for space in spaces() {
+            for n in [1, 2, 5] {
+                let (mut a, mut b, mut other) = (seeded(123), seeded(123), seeded(456));
+                let batched = batch_space(&space, n);
+                let samples: Vec<Value> = (0..9).map(|_| batched.sample(&mut a)).collect();
+                assert!(
+                    samples
+                        .iter()
+                        .all(|sample| *sample == batched.sample(&mut b))
+                );
+                assert!(
+                    samples
+                        .iter()
+                        .any(|sample| *sample != batched.sample(&mut other))
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn batch_space_different_samples() {
+        for space in spaces() {
+            let batch = batch_space(&space, 9).sample(&mut seeded(123));
+            let first = row(&space, &batch, 0);
+            assert!(
+                (1..9).any(|index| row(&space, &batch, index) != first),
+                "{space:?}"
+            );
+        }
+    }
+
+    #[test]
     fn custom_space_is_batched_as_a_list() {
         let space = Space::Custom("words".into());
         assert_eq!(

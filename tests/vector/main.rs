@@ -8,6 +8,7 @@ mod envs;
 mod faults;
 mod golden;
 mod observation_mode;
+mod random_calls;
 mod shared_memory;
 mod sync_vector_env;
 #[path = "../tolerances.rs"]

@@ -112,6 +112,8 @@ pub enum VectorError {
     },
     /// The observations of this space have no fixed size, and so no place in shared memory.
     CustomSpace(String),
+    /// This program was started as a worker, but did not call `run_if_worker` first.
+    MissedWorkerEntry,
     /// There is no environment of that index.
     NoSuchEnvironment(usize),
     /// Some environments failed; the others did what they were asked.
@@ -256,6 +258,10 @@ impl fmt::Display for VectorError {
             Self::CustomSpace(name) => write!(
                 f,
                 "observations of the space `{name}` have no fixed size; do without shared memory"
+            ),
+            Self::MissedWorkerEntry => write!(
+                f,
+                "this program is a worker of a vector environment, but does not call `run_if_worker` first"
             ),
             Self::NoSuchEnvironment(index) => write!(f, "there is no environment {index}"),
             Self::Environments { faults, .. } => {

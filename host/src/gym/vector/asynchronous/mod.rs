@@ -84,12 +84,16 @@ impl AsyncVectorEnv {
     /// Each environment in a process, made there by its name. The program has to call [`run_if_worker`].
     ///
     /// # Errors
-    /// If one can't be made, or they do not go together, or their observations have no place in shared memory.
+    /// If one can't be made, or they do not go together, or their observations have no place in shared memory; or if this
+    /// is a worker itself, by a program that does not call [`run_if_worker`].
     pub fn processes(
         specs: &[EnvSpec],
         program: WorkerProgram,
         options: AsyncOptions,
     ) -> Result<Self, VectorError> {
+        if worker::has_missed_entry() {
+            return Err(VectorError::MissedWorkerEntry);
+        }
         let transport = Transport::Processes {
             specs: specs.to_vec(),
             program,

@@ -14,6 +14,16 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether this program has called [`run_if_worker`].
+static HAS_ENTERED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this program was started as a worker, but has not called [`run_if_worker`]: workers of its own would do the
+/// same, without an end.
+pub(super) fn has_missed_entry() -> bool {
+    std::env::var_os(WORKER_VARIABLE).is_some() && !HAS_ENTERED.load(Ordering::Relaxed)
+}
 
 /// If this program was started as a worker of an [`super::AsyncVectorEnv`]: runs the environment that it is told, and ends
 /// when the caller does. Otherwise it returns at once.
@@ -21,6 +31,7 @@ use std::os::unix::net::UnixStream;
 /// A program whose vector environments run in processes calls this first in `main`, with the environments that it
 /// knows; they are made in the worker by their names, since a process inherits no closures.
 pub fn run_if_worker(registry: &Registry) {
+    HAS_ENTERED.store(true, Ordering::Relaxed);
     if std::env::var_os(WORKER_VARIABLE).is_none() {
         return;
     }

@@ -3,6 +3,8 @@
 //! The host's side is computed here, in a debug build; the device runs a release build.
 
 mod budgets;
+mod faults;
+mod link_qemu;
 mod no_float;
 
 use budgets::{Budget, MPS2_AN386};

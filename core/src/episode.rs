@@ -42,6 +42,32 @@ pub struct EpisodeResult {
     pub state_digest: u64,
 }
 
+/// What answers every state with an action.
+pub trait Controller {
+    /// What can go wrong with it; what can go wrong with the environment is [`Error`].
+    type Error: From<Error>;
+
+    /// The action for the state of this control tick.
+    ///
+    /// # Errors
+    /// The controller's own.
+    fn act(&mut self, state: &[f64; STATE_DIM]) -> Result<Action, Self::Error>;
+}
+
+/// A planner that time waits for.
+struct InStep<'p, P: ?Sized> {
+    horizon: RecedingHorizon,
+    planner: &'p mut P,
+}
+
+impl<P: Planner + ?Sized> Controller for InStep<'_, P> {
+    type Error = Error;
+
+    fn act(&mut self, state: &[f64; STATE_DIM]) -> Result<Action, Error> {
+        self.horizon.act(self.planner, state)
+    }
+}
+
 /// Lets `planner` drive `env` from its present state until the goal is reached or `max_steps` are taken.
 /// `seed` names the policy's noise. `on_tick` sees every tick.
 ///
@@ -54,36 +80,96 @@ pub fn run(
     max_steps: usize,
     mut on_tick: impl FnMut(&Tick<'_>),
 ) -> Result<EpisodeResult, Error> {
-    let mut controller = RecedingHorizon::new(seed);
-    let (mut actions, mut states) = (Digest::new(), Digest::new());
-    let mut result = EpisodeResult {
-        max_reward: 0.0,
-        max_coverage: 0.0,
-        success: false,
-        steps: 0,
-        action_digest: 0,
-        state_digest: 0,
+    let mut controller = InStep {
+        horizon: RecedingHorizon::new(seed),
+        planner,
     };
-    while result.steps < max_steps && !result.success {
+    drive(
+        env,
+        &mut controller,
+        max_steps,
+        |index, state, action, outcome, controller| {
+            on_tick(&Tick {
+                index,
+                state,
+                action,
+                outcome,
+                controller: &controller.horizon,
+            });
+        },
+    )
+}
+
+/// As [`run`], with any controller. `on_tick` sees number, state, action, outcome and the controller of every tick.
+///
+/// # Errors
+/// Those of [`Controller::act`] and [`PushTEnv::step`].
+pub fn drive<C: Controller>(
+    env: &mut PushTEnv,
+    controller: &mut C,
+    max_steps: usize,
+    mut on_tick: impl FnMut(usize, [f64; STATE_DIM], Action, Step, &C),
+) -> Result<EpisodeResult, C::Error> {
+    let mut record = Record::new();
+    while record.result.steps < max_steps && !record.result.success {
         let state = env.state();
-        let action = controller.act(planner, &state)?;
+        let action = controller.act(&state)?;
         let outcome = env.step(action)?;
-        states.f64s(&state);
-        actions.f64s(&action);
-        on_tick(&Tick {
-            index: result.steps,
-            state,
-            action,
-            outcome,
-            controller: &controller,
-        });
+        on_tick(record.result.steps, state, action, outcome, controller);
+        record.tick(&state, &action, &outcome);
+    }
+    Ok(record.finish(&env.state()))
+}
+
+/// An [`EpisodeResult`] in the making.
+#[derive(Clone)]
+pub struct Record {
+    result: EpisodeResult,
+    actions: Digest,
+    states: Digest,
+}
+
+impl Record {
+    /// No tick yet.
+    pub fn new() -> Self {
+        Self {
+            result: EpisodeResult {
+                max_reward: 0.0,
+                max_coverage: 0.0,
+                success: false,
+                steps: 0,
+                action_digest: 0,
+                state_digest: 0,
+            },
+            actions: Digest::new(),
+            states: Digest::new(),
+        }
+    }
+
+    /// Takes down a tick: a state, the action that answered it, and what came of that.
+    pub fn tick(&mut self, state: &[f64; STATE_DIM], action: &Action, outcome: &Step) {
+        self.states.f64s(state);
+        self.actions.f64s(action);
+        let result = &mut self.result;
         result.max_reward = result.max_reward.max(outcome.reward);
         result.max_coverage = result.max_coverage.max(outcome.coverage);
         result.success = outcome.terminated;
         result.steps += 1;
     }
-    states.f64s(&env.state());
-    result.action_digest = actions.finish();
-    result.state_digest = states.finish();
-    Ok(result)
+
+    /// The episode, which ended in `state`.
+    pub fn finish(mut self, state: &[f64; STATE_DIM]) -> EpisodeResult {
+        self.states.f64s(state);
+        EpisodeResult {
+            action_digest: self.actions.finish(),
+            state_digest: self.states.finish(),
+            ..self.result
+        }
+    }
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self::new()
+    }
 }

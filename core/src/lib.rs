@@ -17,6 +17,8 @@ pub mod env;
 pub mod episode;
 pub mod error;
 pub mod geometry;
+#[cfg(feature = "link")]
+pub mod link;
 mod math;
 pub mod noise;
 pub mod observation;

@@ -1,5 +1,9 @@
 //! What differs between boards; memory maps are in `boards/`.
 
+mod mps2;
+
+pub use mps2::{Uart, Watchdog};
+
 /// The board's name, as in the feature.
 pub const NAME: &str = env!("PUSHT_BOARD");
 

@@ -36,13 +36,21 @@ impl InstructionCounter {
 
     /// Instructions since the start, to within about a dozen and 64 for each 2^24 ticks.
     pub fn now(&self) -> u64 {
+        self.ticks() * 1000 / (SYSTICK_MHZ * INSTRUCTION_NS)
+    }
+
+    /// Time since the start, us.
+    pub fn us(&self) -> u64 {
+        self.ticks() / SYSTICK_MHZ
+    }
+
+    fn ticks(&self) -> u64 {
         loop {
             let wraps = WRAPS.load(Ordering::Relaxed);
             let elapsed = u64::from(RELOAD - SYST::get_current());
             // A wrap between the two reads makes them disagree.
             if wraps == WRAPS.load(Ordering::Relaxed) {
-                let ticks = u64::from(wraps) * (u64::from(RELOAD) + 1) + elapsed;
-                return ticks * 1000 / (SYSTICK_MHZ * INSTRUCTION_NS);
+                return u64::from(wraps) * (u64::from(RELOAD) + 1) + elapsed;
             }
         }
     }

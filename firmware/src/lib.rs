@@ -10,6 +10,7 @@ pub mod board;
 pub mod counter;
 pub mod exit;
 pub mod expected;
+pub mod fault;
 pub mod stack;
 pub mod telemetry;
 pub mod timed;

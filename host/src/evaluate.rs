@@ -65,6 +65,16 @@ pub fn start(seed: u64, seeding: Seeding) -> Result<PushTEnv> {
         .with_context(|| format!("seed {seed}"))
 }
 
+/// Plays one episode.
+///
+/// # Errors
+/// If the policy refuses a state.
+pub fn episode(engine: &Engine, mut env: PushTEnv, seed: u64) -> Result<EpisodeResult> {
+    engine
+        .with_planner(|planner| episode::run(&mut env, planner, seed, MAX_EPISODE_STEPS, |_| ()))
+        .with_context(|| format!("seed {seed}"))
+}
+
 /// Plays one episode a seed, spread over all cores. The result does not depend on their number.
 ///
 /// # Errors
@@ -96,7 +106,8 @@ pub fn evaluate(
     })
 }
 
-fn score(seed: u64, result: &EpisodeResult) -> EpisodeScore {
+/// The score of an episode.
+pub fn score(seed: u64, result: &EpisodeResult) -> EpisodeScore {
     EpisodeScore {
         seed,
         max_reward: result.max_reward,
@@ -106,7 +117,8 @@ fn score(seed: u64, result: &EpisodeResult) -> EpisodeScore {
     }
 }
 
-fn summarize(episodes: Vec<EpisodeScore>) -> Evaluation {
+/// The scores of some episodes together.
+pub fn summarize(episodes: Vec<EpisodeScore>) -> Evaluation {
     let n = episodes.len();
     let mean = |value: fn(&EpisodeScore) -> f64| match n {
         0 => 0.0,

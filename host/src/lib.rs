@@ -14,6 +14,7 @@ pub mod expert;
 pub mod float_engine;
 pub mod gym;
 pub mod import;
+pub mod link;
 pub mod policy_file;
 pub mod quantize;
 pub mod render;

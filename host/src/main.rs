@@ -27,6 +27,7 @@ enum Command {
     Quantize(cmd::quantize::Args),
     Import(cmd::import::Args),
     Info(cmd::info::Args),
+    Link(cmd::link::Args),
     Render(cmd::render::Args),
     Bench(cmd::bench::Args),
 }
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Some(Command::Quantize(args)) => cmd::quantize::run(&args),
         Some(Command::Import(args)) => cmd::import::run(&args),
         Some(Command::Info(args)) => cmd::info::run(&args),
+        Some(Command::Link(args)) => cmd::link::run(&args),
         Some(Command::Render(args)) => cmd::render::run(&args),
         Some(Command::Bench(args)) => cmd::bench::run(&args),
     };

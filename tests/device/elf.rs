@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result};
 use object::read::elf::{ElfFile32, ProgramHeader};
-use object::{Object, ObjectSection, SectionFlags, elf};
+use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SymbolKind, elf};
+use std::ops::Range;
 use std::path::Path;
 
 /// Bytes that a firmware binary occupies, the stack not counted.
@@ -43,4 +44,48 @@ pub fn footprint(path: &Path) -> Result<Footprint> {
 fn is_variable(flags: SectionFlags) -> bool {
     let wanted = u64::from(elf::SHF_ALLOC | elf::SHF_WRITE);
     matches!(flags, SectionFlags::Elf { sh_flags } if sh_flags & wanted == wanted)
+}
+
+/// The functions of an ELF file.
+#[derive(Debug)]
+pub struct Symbols(Vec<(Range<u64>, String)>);
+
+impl Symbols {
+    /// Those of the ELF file in `bytes`.
+    ///
+    /// # Errors
+    /// Not an ELF file.
+    pub fn of(bytes: &[u8]) -> Result<Self> {
+        let file = object::File::parse(bytes)?;
+        let functions = file.symbols().filter(|s| s.kind() == SymbolKind::Text);
+        let named = functions.filter_map(|symbol| {
+            // The lowest bit says Thumb.
+            let from = symbol.address() & !1;
+            Some((from..from + symbol.size(), demangled(symbol.name().ok()?)))
+        });
+        Ok(Self(named.collect()))
+    }
+
+    /// The function that `address` lies in.
+    pub fn at(&self, address: u64) -> Option<&str> {
+        let (_, name) = self.0.iter().find(|(range, _)| range.contains(&address))?;
+        Some(name)
+    }
+
+    /// `line`, and behind each `pc=ADDRESS` in it the function's name.
+    pub(crate) fn named(&self, line: &str) -> String {
+        let words = line.split(' ').map(|word| {
+            let address = word.strip_prefix("pc=0x");
+            let address = address.and_then(|hex| u64::from_str_radix(hex, 16).ok());
+            match address.and_then(|address| self.at(address)) {
+                Some(name) => format!("{word} ({name})"),
+                None => word.to_owned(),
+            }
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn demangled(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name))
 }

@@ -5,8 +5,8 @@ mod elf;
 mod qemu;
 
 pub use board::{BOARDS, Board};
-pub use elf::{Footprint, footprint};
-pub use qemu::{Log, run};
+pub use elf::{Footprint, Symbols, footprint};
+pub use qemu::{Log, Setup, run, run_beside, run_with};
 
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};

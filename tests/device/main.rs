@@ -2,10 +2,14 @@
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use pusht_device::{BOARDS, Board, build, footprint, run};
+use pusht_device::{BOARDS, Board, Setup, build, footprint, run_with};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+
+/// The binary that serves a host.
+const CONTROLLER: &str = "controller";
+const YEAR_S: u64 = 365 * 24 * 3600;
 
 /// Builds a binary of the firmware, runs it on a board and shows its log.
 ///
@@ -25,6 +29,9 @@ struct Args {
     /// The model file that it carries [default: models/pusht.ptm].
     #[arg(long, value_name = "FILE", conflicts_with = "elf")]
     model: Option<PathBuf>,
+    /// The TCP port of this machine at which QEMU serves the board's UART, for `controller`.
+    #[arg(long, value_name = "PORT", default_value_t = 4321)]
+    tcp: u16,
     /// Seconds until a run without an end is given up.
     #[arg(long, default_value_t = 600)]
     limit_s: u64,
@@ -55,9 +62,20 @@ fn firmware(args: &Args) -> Result<()> {
         size.flash_bytes.div_ceil(1024),
         size.ram_bytes.div_ceil(1024),
     );
-    let log = run(&board, &elf, Duration::from_secs(args.limit_s), |line| {
-        println!("{line}");
-    })?;
+    let is_controller = elf.file_stem().is_some_and(|name| name == CONTROLLER);
+    let setup = if is_controller {
+        println!(
+            "UART 0 is at port {0}: pusht link --tcp localhost:{0}",
+            args.tcp
+        );
+        Setup::serving(args.tcp)
+    } else {
+        Setup::COUNTING
+    };
+    // A controller never ends.
+    let limit_s = if is_controller { YEAR_S } else { args.limit_s };
+    let limit = Duration::from_secs(limit_s);
+    let log = run_with(&setup, &board, &elf, limit, |line| println!("{line}"))?;
     ensure!(log.exit_code == Some(0), "the firmware ended with failure");
     Ok(())
 }

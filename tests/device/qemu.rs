@@ -1,6 +1,6 @@
 //! Runs an ELF file in QEMU and decodes the `defmt` log that it writes by semihosting.
 
-use crate::Board;
+use crate::{Board, Symbols};
 use anyhow::{Context, Result, bail};
 use defmt_decoder::{DecodeError, Frame, Table};
 use std::io::Read;
@@ -33,30 +33,107 @@ impl Log {
     }
 }
 
+/// How QEMU runs a board.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// An instruction takes 2^shift ns of QEMU's own time; without, its time is the real one.
+    pub icount_shift: Option<u8>,
+    /// The TCP port of this machine at which UART 0 is served.
+    pub serial_port: Option<u16>,
+}
+
+impl Setup {
+    /// Instructions are counted: 64 ns each.
+    pub const COUNTING: Self = Self {
+        icount_shift: Some(6),
+        serial_port: None,
+    };
+
+    /// Real time, UART 0 at a TCP port.
+    pub fn serving(serial_port: u16) -> Self {
+        Self {
+            icount_shift: None,
+            serial_port: Some(serial_port),
+        }
+    }
+}
+
 /// Runs `elf` on `board` until it exits; `on_line` sees each line of the log as it comes.
 ///
 /// QEMU executes one instruction in 2^6 ns of its own time, so that the firmware can count them.
 ///
 /// # Errors
 /// QEMU is missing, the log cannot be decoded, or nothing ends within `limit`.
-pub fn run(
+pub fn run(board: &Board, elf: &Path, limit: Duration, on_line: impl FnMut(&str)) -> Result<Log> {
+    run_with(&Setup::COUNTING, board, elf, limit, on_line)
+}
+
+/// As [`run`], in a QEMU set up otherwise.
+///
+/// # Errors
+/// Those of [`run`].
+pub fn run_with(
+    setup: &Setup,
     board: &Board,
     elf: &Path,
     limit: Duration,
-    mut on_line: impl FnMut(&str),
+    on_line: impl FnMut(&str),
 ) -> Result<Log> {
+    let mut qemu = Qemu::start(setup, board, elf)?;
+    let output = qemu.output()?;
+    let lines = read_log(elf, &output, limit, on_line)?;
+    let exit_code = qemu.0.wait()?.code();
+    Ok(Log { lines, exit_code })
+}
+
+/// Runs `elf` on `board` for as long as `beside` takes, which gets at it over its UART; returns what that returns, and the log.
+///
+/// # Errors
+/// Those of [`run`] and those of `beside`.
+pub fn run_beside<R>(
+    setup: &Setup,
+    board: &Board,
+    elf: &Path,
+    limit: Duration,
+    beside: impl FnOnce() -> Result<R>,
+) -> Result<(R, Log)> {
+    let mut qemu = Qemu::start(setup, board, elf)?;
+    let output = qemu.output()?;
+    std::thread::scope(|scope| {
+        let log = scope.spawn(move || read_log(elf, &output, limit, |_| ()));
+        let result = beside();
+        let exit_code = match qemu.0.try_wait()? {
+            Some(status) => status.code(),
+            None => None,
+        };
+        drop(qemu);
+        let lines = match log.join() {
+            Ok(lines) => lines?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        let result = result.with_context(|| format!("the log:\n{}", lines.join("\n")))?;
+        Ok((result, Log { lines, exit_code }))
+    })
+}
+
+/// Decodes the log until it ends.
+fn read_log(
+    elf: &Path,
+    output: &Receiver<Vec<u8>>,
+    limit: Duration,
+    mut on_line: impl FnMut(&str),
+) -> Result<Vec<String>> {
     let bytes = std::fs::read(elf).with_context(|| elf.display().to_string())?;
     let table = Table::parse(&bytes)?
         .with_context(|| format!("{} holds no defmt messages", elf.display()))?;
-    let mut qemu = Qemu::start(board, elf)?;
-    let output = qemu.output()?;
+    let (symbols, places) = (Symbols::of(&bytes)?, table.get_locations(&bytes)?);
     let mut decoder = table.new_stream_decoder();
-    let mut lines = Vec::new();
+    let mut lines: Vec<String> = Vec::new();
     let end = Instant::now() + limit;
     loop {
         match output.recv_timeout(end.saturating_duration_since(Instant::now())) {
             Ok(chunk) => decoder.received(&chunk),
-            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Disconnected) => return Ok(lines),
             Err(RecvTimeoutError::Timeout) => bail!(
                 "no end after {} s; the log so far:\n{}",
                 limit.as_secs(),
@@ -66,16 +143,19 @@ pub fn run(
         loop {
             match decoder.decode() {
                 Ok(frame) => {
-                    lines.push(line_of(&frame));
-                    on_line(&lines[lines.len() - 1]);
+                    let mut line = symbols.named(&line_of(&frame));
+                    let is_error = frame.level().is_some_and(|level| level.as_str() == "error");
+                    if is_error && let Some(place) = places.get(&frame.index()) {
+                        line += &format!(" [{}:{}]", place.file.display(), place.line);
+                    }
+                    on_line(&line);
+                    lines.push(line);
                 }
                 Err(DecodeError::UnexpectedEof) => break,
                 Err(DecodeError::Malformed) => bail!("the log of {} is malformed", elf.display()),
             }
         }
     }
-    let exit_code = qemu.0.wait()?.code();
-    Ok(Log { lines, exit_code })
 }
 
 fn line_of(frame: &Frame<'_>) -> String {
@@ -87,12 +167,21 @@ fn line_of(frame: &Frame<'_>) -> String {
 struct Qemu(Child);
 
 impl Qemu {
-    fn start(board: &Board, elf: &Path) -> Result<Self> {
-        Command::new("qemu-system-arm")
+    fn start(setup: &Setup, board: &Board, elf: &Path) -> Result<Self> {
+        let mut command = Command::new("qemu-system-arm");
+        command
             .args(["-machine", board.qemu_machine])
-            .args(["-nographic", "-monitor", "none", "-serial", "none"])
-            .args(["-semihosting-config", "enable=on,target=native"])
-            .args(["-icount", "shift=6"])
+            .args(["-nographic", "-monitor", "none"])
+            .args(["-semihosting-config", "enable=on,target=native"]);
+        if let Some(shift) = setup.icount_shift {
+            command.args(["-icount", &format!("shift={shift}")]);
+        }
+        let serial = match setup.serial_port {
+            Some(port) => format!("tcp:127.0.0.1:{port},server=on,wait=off,nodelay=on"),
+            None => "none".to_owned(),
+        };
+        command
+            .args(["-serial", &serial])
             .arg("-kernel")
             .arg(elf)
             .stdin(Stdio::null())

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod eval;
 pub mod import;
 pub mod info;
+pub mod link;
 pub mod predict;
 pub mod quantize;
 pub mod render;

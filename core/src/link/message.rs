@@ -1,0 +1,171 @@
+//! What the two ends say to each other. The order of the variants and of the fields is the wire format.
+
+use super::frame::FrameCounts;
+use crate::observation::STATE_DIM;
+use crate::receding_horizon::Action;
+use serde::{Deserialize, Serialize};
+
+/// Version of everything here but [`RequestBody::Hello`] and [`Refusal::WrongVersion`], which never change.
+pub const VERSION: u16 = 1;
+/// Bytes of a board's name, padded with zeros.
+pub const BOARD_LEN: usize = 16;
+
+/// From the host.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Chosen by the host when it says hello; it tells this conversation from an earlier one.
+    pub session: u32,
+    /// Number of the request in its session, from 0; the next one is larger by 1.
+    pub sequence: u32,
+    /// What is asked.
+    pub body: RequestBody,
+}
+
+/// What the host asks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum RequestBody {
+    /// Opens a session, whatever the device was doing.
+    Hello {
+        /// The host's [`VERSION`].
+        version: u16,
+    },
+    /// Begins an episode.
+    Begin {
+        /// Names the policy's noise.
+        seed: u64,
+    },
+    /// A control tick.
+    Observe {
+        /// Agent x, y, block x, y, px; block angle, rad.
+        state: [f64; STATE_DIM],
+    },
+    /// Asks for the device's counters.
+    Report,
+}
+
+/// From the device.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The session of the request, 0 if there is none.
+    pub session: u32,
+    /// The number of the request.
+    pub sequence: u32,
+    /// What is answered.
+    pub body: AnswerBody,
+}
+
+/// What the device answers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum AnswerBody {
+    /// The session is open.
+    Hello {
+        /// The device's [`VERSION`], equal to the host's.
+        version: u16,
+        /// The board's name.
+        board: [u8; BOARD_LEN],
+        /// CRC-32/ISO-HDLC of the whole model file.
+        model_crc32: u32,
+    },
+    /// The episode has begun.
+    Begun,
+    /// The answer to an observation.
+    Action {
+        /// Where the agent is to go, px.
+        action: Action,
+        /// Time that the device took for it, us.
+        device_us: u32,
+    },
+    /// The counters.
+    Report(Counts),
+    /// The request was not done.
+    Refused(Refusal),
+    /// Nobody asked: something that the device has to tell, `session` and `sequence` as in the answer before.
+    Event {
+        /// Since the device started, us.
+        at_us: u64,
+        /// What happened.
+        event: Event,
+    },
+}
+
+/// Why a request was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The host speaks another version than this, the device's.
+    WrongVersion {
+        /// The device's [`VERSION`].
+        version: u16,
+    },
+    /// What came was no request: say it again.
+    Damaged,
+    /// No such session: the device has started anew, or gave up waiting. Say hello.
+    NoSession,
+    /// Neither the last request again nor the one after it.
+    OutOfSequence {
+        /// The number of the next request.
+        expected: u32,
+    },
+    /// An observation before an episode.
+    NoEpisode,
+    /// An observation that is not finite.
+    BadObservation,
+}
+
+/// What the device tells unasked.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// It has started.
+    Started(Restart),
+    /// The host fell silent: the session is closed and the agent is held.
+    Holding {
+        /// Where, px.
+        at: Action,
+    },
+    /// Bytes came faster than they were taken.
+    Overrun {
+        /// Bytes lost since the device started.
+        bytes: u32,
+    },
+}
+
+/// Why a device started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Restart {
+    /// Power, or somebody pressed the button.
+    PowerOrPin,
+    /// The watchdog found it hanging.
+    Watchdog,
+    /// It panicked.
+    Panic,
+    /// A hard fault.
+    HardFault {
+        /// Address of the instruction.
+        address: u32,
+    },
+    /// The stack was full.
+    StackOverflow {
+        /// Where its innermost call that is known returns to.
+        address: u32,
+    },
+}
+
+/// What the device counts, since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Counts {
+    /// Frames received.
+    pub frames: FrameCounts,
+    /// Bytes lost because they came faster than they were taken.
+    pub overrun_bytes: u32,
+    /// Requests done.
+    pub done: u32,
+    /// Requests that came again and were answered again.
+    pub repeated: u32,
+    /// Requests refused, damaged ones not counted.
+    pub refused: u32,
+    /// Sessions opened.
+    pub sessions: u32,
+    /// Sessions closed because the host fell silent.
+    pub holds: u32,
+}

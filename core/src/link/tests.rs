@@ -1,0 +1,421 @@
+use super::*;
+use crate::Error;
+use crate::noise::Noise;
+use crate::observation::STATE_DIM;
+use crate::receding_horizon::{Action, Planner};
+use rand_core::{Rng, SeedableRng};
+use rand_pcg::Pcg32;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::cell::Cell;
+use std::fmt::Debug;
+use std::vec::Vec;
+
+extern crate std;
+
+/// Plans where the agent was seen, and how many plans there were.
+struct Count(f64);
+
+impl Planner for Count {
+    fn n_obs_steps(&self) -> usize {
+        2
+    }
+    fn n_action_steps(&self) -> usize {
+        2
+    }
+    fn plan(
+        &mut self,
+        states: &[[f64; STATE_DIM]],
+        _noise: &mut dyn Noise,
+        chunk: &mut [Action],
+    ) -> Result<(), Error> {
+        self.0 += 1.0;
+        chunk.fill([states[1][0], self.0]);
+        Ok(())
+    }
+}
+
+type TestDevice<'c> = Device<Count, std::boxed::Box<dyn Fn() -> u64 + 'c>>;
+
+fn device(clock_us: &Cell<u64>) -> TestDevice<'_> {
+    let identity = Identity::new("mps2-an386", b"123456789");
+    let clock = std::boxed::Box::new(|| clock_us.get());
+    Device::new(Count(0.0), identity, Restart::PowerOrPin, clock)
+}
+
+/// What the device says to `bytes`.
+fn say(device: &mut TestDevice<'_>, bytes: &[u8]) -> Vec<Answer> {
+    let mut decoder = FrameDecoder::new();
+    let mut answers = Vec::new();
+    for byte in bytes {
+        device.receive(*byte, |frame| {
+            answers.extend(frame.iter().filter_map(|byte| decoder.push(*byte)));
+        });
+    }
+    answers.into_iter().map(Result::unwrap).collect()
+}
+
+fn request(session: u32, sequence: u32, body: RequestBody) -> Request {
+    Request {
+        session,
+        sequence,
+        body,
+    }
+}
+
+/// The one answer to a request, events left out.
+fn ask(device: &mut TestDevice<'_>, session: u32, sequence: u32, body: RequestBody) -> AnswerBody {
+    let answers = say(device, &encode(&request(session, sequence, body)));
+    let mut bodies = answers
+        .iter()
+        .map(|answer| answer.body)
+        .filter(|body| !matches!(body, AnswerBody::Event { .. }));
+    let body = bodies.next().expect("an answer");
+    assert_eq!(bodies.next(), None);
+    assert_eq!(
+        (answers[0].session, answers[0].sequence),
+        (session, sequence)
+    );
+    body
+}
+
+const HELLO: RequestBody = RequestBody::Hello { version: VERSION };
+
+fn observe(x: f64) -> RequestBody {
+    let state = [x, 2.0, 3.0, 4.0, 5.0];
+    RequestBody::Observe { state }
+}
+
+fn action_of(body: AnswerBody) -> Action {
+    match body {
+        AnswerBody::Action { action, .. } => action,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn passes<M: Serialize + DeserializeOwned + PartialEq + Debug>(message: M) {
+    let frame = encode(&message);
+    assert!(frame.len() <= MAX_FRAME && frame.len() > 5, "{message:?}");
+    assert_eq!(
+        frame.iter().position(|byte| *byte == 0),
+        Some(frame.len() - 1)
+    );
+    let mut decoder = FrameDecoder::new();
+    let answers: Vec<_> = frame.iter().filter_map(|b| decoder.push::<M>(*b)).collect();
+    assert_eq!(answers, [Ok(message)]);
+}
+
+#[test]
+fn a_message_at_its_longest_does_not_fit_a_frame() {
+    let most = u32::MAX;
+    let frames = FrameCounts {
+        good: most,
+        empty: most,
+        too_long: most,
+        unstuffing: most,
+        checksum: most,
+        unknown: most,
+    };
+    let counts = Counts {
+        frames,
+        overrun_bytes: most,
+        done: most,
+        repeated: most,
+        refused: most,
+        sessions: most,
+        holds: most,
+    };
+    let state = [f64::MAX; STATE_DIM];
+    for body in [
+        RequestBody::Hello { version: u16::MAX },
+        RequestBody::Begin { seed: u64::MAX },
+        RequestBody::Observe { state },
+        RequestBody::Report,
+    ] {
+        passes(request(most, most, body));
+    }
+    let action = [f64::MIN; 2];
+    let event = |event| AnswerBody::Event {
+        at_us: u64::MAX,
+        event,
+    };
+    for body in [
+        AnswerBody::Hello {
+            version: u16::MAX,
+            board: [255; BOARD_LEN],
+            model_crc32: most,
+        },
+        AnswerBody::Begun,
+        AnswerBody::Action {
+            action,
+            device_us: most,
+        },
+        AnswerBody::Report(counts),
+        AnswerBody::Refused(Refusal::WrongVersion { version: u16::MAX }),
+        AnswerBody::Refused(Refusal::OutOfSequence { expected: most }),
+        event(Event::Started(Restart::StackOverflow { address: most })),
+        event(Event::Holding { at: action }),
+        event(Event::Overrun { bytes: most }),
+    ] {
+        passes(Answer {
+            session: most,
+            sequence: most,
+            body,
+        });
+    }
+}
+
+/// The examples of `docs/link.md`.
+#[test]
+fn the_bytes_on_the_wire_are_not_the_documents() {
+    let hello = encode(&request(0x1234, 0, HELLO));
+    let observe = encode(&request(0x1234, 2, observe(1.0)));
+    let answer = encode(&Answer {
+        session: 0x1234,
+        sequence: 2,
+        body: AnswerBody::Action {
+            action: [1.0, -2.0],
+            device_us: 300,
+        },
+    });
+    let damaged = encode(&Answer {
+        session: 0,
+        sequence: 0,
+        body: AnswerBody::Refused(Refusal::Damaged),
+    });
+    let document = include_str!("../../../docs/link.md");
+    for (what, frame) in [
+        ("hello", hello.as_slice()),
+        ("observe", &observe),
+        ("action", &answer),
+        ("damaged", &damaged),
+    ] {
+        let hex: Vec<_> = frame.iter().map(|b| std::format!("{b:02x}")).collect();
+        let hex = hex.join(" ");
+        assert!(document.contains(&hex), "{what}: {hex}");
+    }
+}
+
+#[test]
+fn a_decoder_is_out_of_step_after_a_zero_or_miscounts_what_it_drops() {
+    let mut random = Pcg32::seed_from_u64(5);
+    let good = encode(&request(7, 8, observe(1.5)));
+    let mut decoder = FrameDecoder::new();
+    let mut expected = FrameCounts::default();
+    for round in 0..20_000 {
+        // Anything, of any length, closed by a zero; then a frame.
+        let len = random.next_u32() as usize % (2 * MAX_FRAME);
+        let garbage: Vec<u8> = (0..len)
+            .map(|_| (random.next_u32() % 255 + 1) as u8)
+            .collect();
+        for byte in &garbage {
+            assert_eq!(decoder.push::<Request>(*byte), None);
+        }
+        assert_eq!(decoder.is_within_frame(), len > 0);
+        let closed = decoder.push::<Request>(0).expect("a zero ends a frame");
+        assert!(closed.is_err(), "{round}: {garbage:?}");
+        match len {
+            0 => expected.empty += 1,
+            len if len > MAX_FRAME => expected.too_long += 1,
+            _ => {}
+        }
+        let answers: Vec<_> = (good.iter())
+            .filter_map(|byte| decoder.push::<Request>(*byte))
+            .collect();
+        assert_eq!(answers, [Ok(request(7, 8, observe(1.5)))], "{round}");
+        expected.good += 1;
+        let counts = decoder.counts();
+        assert_eq!(counts.good, expected.good);
+        assert_eq!(
+            (counts.empty, counts.too_long),
+            (expected.empty, expected.too_long)
+        );
+        assert_eq!(counts.empty + counts.damaged(), round + 1);
+    }
+}
+
+#[test]
+fn a_frame_with_a_few_wrong_bits_is_taken_for_a_message() {
+    let mut random = Pcg32::seed_from_u64(6);
+    let frame = encode(&request(7, 8, observe(1.5)));
+    for round in 0..100_000 {
+        let mut wrong = frame.clone();
+        for _ in 0..random.next_u32() % 5 + 1 {
+            let bit = random.next_u32() as usize % (8 * wrong.len());
+            wrong[bit / 8] ^= 1 << (bit % 8);
+        }
+        if wrong == frame {
+            continue;
+        }
+        let mut decoder = FrameDecoder::new();
+        for byte in wrong {
+            let result = decoder.push::<Request>(byte);
+            assert!(!matches!(result, Some(Ok(_))), "{round}");
+        }
+    }
+}
+
+#[test]
+fn a_message_of_the_right_checksum_with_bytes_to_spare_is_taken() {
+    let mut decoder = FrameDecoder::new();
+    let frame = encode(&(request(7, 8, RequestBody::Report), 0_u8));
+    let results: Vec<_> = (frame.iter())
+        .filter_map(|byte| decoder.push::<Request>(*byte))
+        .collect();
+    assert_eq!(results, [Err(Damage::Unknown)]);
+}
+
+#[test]
+fn an_episode_through_the_link_is_not_the_receding_horizons() {
+    let clock = Cell::new(0);
+    let mut device = device(&clock);
+    assert_eq!(device.state(), State::Idle);
+    let hello = ask(&mut device, 9, 0, HELLO);
+    let AnswerBody::Hello {
+        board, model_crc32, ..
+    } = hello
+    else {
+        panic!("{hello:?}");
+    };
+    assert!(board.starts_with(b"mps2-an386\0"));
+    assert_eq!(model_crc32, 0xcbf4_3926);
+    assert_eq!(device.state(), State::Driven(None));
+    let begun = ask(&mut device, 9, 1, RequestBody::Begin { seed: 3 });
+    assert_eq!(begun, AnswerBody::Begun);
+    let actions: Vec<Action> = (0..5_u8)
+        .map(|t| action_of(ask(&mut device, 9, 2 + u32::from(t), observe(t.into()))))
+        .collect();
+    let expected = [[0.0, 1.0], [0.0, 1.0], [2.0, 2.0], [2.0, 2.0], [4.0, 3.0]];
+    assert_eq!(actions, expected);
+    assert_eq!(device.state(), State::Driven(Some([4.0, 3.0])));
+}
+
+#[test]
+fn a_request_that_comes_twice_is_done_twice() {
+    let clock = Cell::new(0);
+    let mut device = device(&clock);
+    ask(&mut device, 9, 0, HELLO);
+    ask(&mut device, 9, 1, RequestBody::Begin { seed: 0 });
+    let first = ask(&mut device, 9, 2, observe(1.0));
+    clock.set(5000);
+    assert_eq!(ask(&mut device, 9, 2, observe(1.0)), first);
+    assert_eq!(device.counts().repeated, 1);
+    // The chunk of two actions has one left.
+    assert_eq!(action_of(ask(&mut device, 9, 3, observe(2.0))), [1.0, 1.0]);
+    assert_eq!(action_of(ask(&mut device, 9, 4, observe(3.0))), [3.0, 2.0]);
+}
+
+#[test]
+fn a_request_out_of_turn_is_done() {
+    let clock = Cell::new(0);
+    let mut device = device(&clock);
+    let refused = |body, refusal| assert_eq!(body, AnswerBody::Refused(refusal));
+    refused(ask(&mut device, 9, 1, observe(1.0)), Refusal::NoSession);
+    let wrong = RequestBody::Hello {
+        version: VERSION + 1,
+    };
+    let version = VERSION;
+    refused(
+        ask(&mut device, 9, 0, wrong),
+        Refusal::WrongVersion { version },
+    );
+    assert_eq!(device.state(), State::Idle);
+    ask(&mut device, 9, 0, HELLO);
+    refused(ask(&mut device, 9, 1, observe(1.0)), Refusal::NoEpisode);
+    refused(ask(&mut device, 8, 1, observe(1.0)), Refusal::NoSession);
+    let expected = 1;
+    refused(
+        ask(&mut device, 9, 2, observe(1.0)),
+        Refusal::OutOfSequence { expected },
+    );
+    ask(&mut device, 9, 1, RequestBody::Begin { seed: 0 });
+    refused(
+        ask(&mut device, 9, 2, observe(f64::NAN)),
+        Refusal::BadObservation,
+    );
+    // What was refused has used up no number.
+    assert_eq!(action_of(ask(&mut device, 9, 2, observe(1.0))), [1.0, 1.0]);
+    assert_eq!(device.counts().refused, 6);
+    // Another host takes over; the first has no session any more.
+    ask(&mut device, 10, 0, HELLO);
+    refused(ask(&mut device, 9, 3, observe(1.0)), Refusal::NoSession);
+    refused(ask(&mut device, 10, 1, observe(1.0)), Refusal::NoEpisode);
+}
+
+#[test]
+fn a_vanished_host_leaves_the_agent_moving() {
+    let clock = Cell::new(0);
+    let mut device = device(&clock);
+    ask(&mut device, 9, 0, HELLO);
+    ask(&mut device, 9, 1, RequestBody::Begin { seed: 0 });
+    ask(&mut device, 9, 2, observe(1.0));
+    clock.set(HOLD_AFTER_US);
+    device.poll();
+    assert_eq!(device.state(), State::Driven(Some([1.0, 1.0])));
+    // Noise is no sign of life, a repeated request is one.
+    say(&mut device, &[1, 2, 3, 0]);
+    ask(&mut device, 9, 2, observe(1.0));
+    clock.set(2 * HOLD_AFTER_US);
+    say(&mut device, &[1, 2, 3, 0]);
+    device.poll();
+    assert_eq!(device.state(), State::Driven(Some([1.0, 1.0])));
+    clock.set(2 * HOLD_AFTER_US + 1);
+    device.poll();
+    assert_eq!(device.state(), State::Holding([1.0, 2.0]));
+    assert_eq!(
+        ask(&mut device, 9, 3, observe(1.0)),
+        AnswerBody::Refused(Refusal::NoSession)
+    );
+    let answers = say(&mut device, &encode(&request(11, 0, HELLO)));
+    let AnswerBody::Event { at_us, event } = answers[1].body else {
+        panic!("{answers:?}");
+    };
+    assert_eq!(event, Event::Holding { at: [1.0, 2.0] });
+    assert_eq!(at_us, 2 * HOLD_AFTER_US + 1);
+    assert_eq!(device.counts().holds, 1);
+}
+
+#[test]
+fn a_reset_in_mid_frame_needs_more_than_the_next_frame() {
+    let clock = Cell::new(0);
+    let frame = encode(&request(9, 0, HELLO));
+    for cut in 0..frame.len() {
+        // The device starts while a frame is on the wire: it sees the rest of it.
+        let mut device = device(&clock);
+        let answers = say(&mut device, &frame[cut..]);
+        if cut > 0 && cut < frame.len() - 1 {
+            let damaged = AnswerBody::Refused(Refusal::Damaged);
+            assert_eq!(answers[0].body, damaged, "{cut}");
+        }
+        let answers = say(&mut device, &frame);
+        assert!(matches!(answers[0].body, AnswerBody::Hello { .. }), "{cut}");
+        // The host starts again in the middle of its frame, and says so by a zero.
+        say(&mut device, &frame[..cut]);
+        say(&mut device, &[0]);
+        let answers = say(&mut device, &encode(&request(9, 1, RequestBody::Report)));
+        assert!(matches!(answers[0].body, AnswerBody::Report(_)), "{cut}");
+    }
+}
+
+#[test]
+fn no_bytes_make_a_device_panic_or_move() {
+    let clock = Cell::new(0);
+    let mut device = device(&clock);
+    ask(&mut device, 9, 0, HELLO);
+    ask(&mut device, 9, 1, RequestBody::Begin { seed: 0 });
+    let mut random = Pcg32::seed_from_u64(8);
+    for _ in 0..1_000_000 {
+        // Zeros often enough for short frames.
+        let word = random.next_u32();
+        let byte = if word.is_multiple_of(16) {
+            0
+        } else {
+            (word >> 8) as u8
+        };
+        device.receive(byte, |_| ());
+    }
+    assert_eq!(device.counts().frames.good, 2);
+    assert!(device.counts().frames.damaged() > 10_000);
+    say(&mut device, &[0]);
+    assert_eq!(action_of(ask(&mut device, 9, 2, observe(1.0))), [1.0, 1.0]);
+}

@@ -1,0 +1,193 @@
+//! Arm's MPS2 and MPS3 boards, as QEMU has them: UART 0 and a watchdog of the CMSDK (Arm DDI 0479, chapters 4.3 and 4.4).
+// SAFETY of the whole file: the registers are those of the board that the firmware is built for, each is read or written as a whole
+// word, and `take` gives out one owner.
+#![allow(unsafe_code)]
+
+use super::SYSTICK_MHZ;
+use core::cell::RefCell;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use cortex_m::interrupt::{InterruptNumber, Mutex};
+use cortex_m::peripheral::NVIC;
+use cortex_m::{asm, singleton};
+use cortex_m_rt::exception;
+use heapless::spsc::{Consumer, Producer, Queue};
+
+/// Addresses and interrupt numbers (QEMU, `hw/arm/mps2.c` and `hw/arm/mps2-tz.c`).
+struct Map {
+    uart: usize,
+    uart_rx_irq: u16,
+    watchdog: usize,
+}
+
+const MAP: Map = if cfg!(feature = "board-mps2-an505") {
+    Map {
+        uart: 0x5020_0000,
+        uart_rx_irq: 32,
+        watchdog: 0x5008_1000,
+    }
+} else {
+    Map {
+        uart: 0x4000_4000,
+        uart_rx_irq: 0,
+        watchdog: 0x4000_8000,
+    }
+};
+
+/// A register at a fixed address.
+struct Register(usize);
+
+impl Register {
+    fn read(&self) -> u32 {
+        // SAFETY: see the top of the file.
+        unsafe { (self.0 as *const u32).read_volatile() }
+    }
+
+    fn write(&self, value: u32) {
+        // SAFETY: see the top of the file.
+        unsafe { (self.0 as *mut u32).write_volatile(value) }
+    }
+}
+
+const UART_DATA: Register = Register(MAP.uart);
+const UART_STATE: Register = Register(MAP.uart + 0x4);
+const UART_CTRL: Register = Register(MAP.uart + 0x8);
+const UART_INTCLEAR: Register = Register(MAP.uart + 0xc);
+const UART_BAUDDIV: Register = Register(MAP.uart + 0x10);
+
+const STATE_TX_FULL: u32 = 1 << 0;
+const STATE_RX_FULL: u32 = 1 << 1;
+const STATE_RX_OVERRUN: u32 = 1 << 3;
+const CTRL_TX: u32 = 1 << 0;
+const CTRL_RX: u32 = 1 << 1;
+const CTRL_RX_INTERRUPT: u32 = 1 << 3;
+const INT_RX: u32 = 1 << 1;
+
+/// Bytes received and not yet read; several of the longest requests.
+const RX_LEN: usize = 512;
+type RxProducer = Producer<'static, u8>;
+
+static RX: Mutex<RefCell<Option<RxProducer>>> = Mutex::new(RefCell::new(None));
+static LOST: AtomicU32 = AtomicU32::new(0);
+
+#[derive(Clone, Copy)]
+struct Irq(u16);
+
+// SAFETY: the number is that of the board's map.
+unsafe impl InterruptNumber for Irq {
+    fn number(self) -> u16 {
+        self.0
+    }
+}
+
+/// Every interrupt that has no handler of its own; one is enabled, the UART's.
+// SAFETY: an exception handler; it returns to the code that it interrupted with nothing changed but the queue.
+#[exception]
+unsafe fn DefaultHandler(irqn: i16) {
+    if irqn != MAP.uart_rx_irq as i16 {
+        defmt::panic!("interrupt {=i16} was never enabled", irqn);
+    }
+    UART_INTCLEAR.write(INT_RX);
+    cortex_m::interrupt::free(|cs| {
+        let mut producer = RX.borrow(cs).borrow_mut();
+        while UART_STATE.read() & STATE_RX_FULL != 0 {
+            let byte = UART_DATA.read() as u8;
+            let taken = producer
+                .as_mut()
+                .is_some_and(|queue| queue.enqueue(byte).is_ok());
+            if !taken {
+                count_lost();
+            }
+        }
+    });
+    if UART_STATE.read() & STATE_RX_OVERRUN != 0 {
+        UART_STATE.write(STATE_RX_OVERRUN);
+        count_lost();
+    }
+}
+
+fn count_lost() {
+    // Nothing else writes it but `lost`, which masks the interrupt, and a Cortex-M0 has no atomic addition.
+    LOST.store(LOST.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+/// UART 0. Bytes are received by interrupt.
+pub struct Uart {
+    received: Consumer<'static, u8>,
+}
+
+impl Uart {
+    /// The UART, set up for `baud`; once.
+    pub fn take(baud: u32) -> Option<Self> {
+        let queue = singleton!(QUEUE: Queue<u8, RX_LEN> = Queue::new())?;
+        let (producer, received) = queue.split();
+        cortex_m::interrupt::free(|cs| RX.borrow(cs).replace(Some(producer)));
+        UART_BAUDDIV.write(SYSTICK_MHZ as u32 * 1_000_000 / baud);
+        UART_CTRL.write(CTRL_TX | CTRL_RX | CTRL_RX_INTERRUPT);
+        // SAFETY: no critical section relies on this interrupt being off.
+        unsafe { NVIC::unmask(Irq(MAP.uart_rx_irq)) };
+        Some(Self { received })
+    }
+
+    /// The next byte received.
+    pub fn read(&mut self) -> Option<u8> {
+        self.received.dequeue()
+    }
+
+    /// Bytes lost since the last call.
+    pub fn lost(&mut self) -> u32 {
+        cortex_m::interrupt::free(|_| {
+            let lost = LOST.load(Ordering::Relaxed);
+            LOST.store(0, Ordering::Relaxed);
+            lost
+        })
+    }
+
+    /// Sends `bytes`; returns when the last one is on its way.
+    pub fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            while UART_STATE.read() & STATE_TX_FULL != 0 {}
+            UART_DATA.write(u32::from(*byte));
+        }
+    }
+
+    /// Sleeps until an interrupt, unless a byte is there.
+    pub fn wait(&mut self) {
+        // With interrupts masked, one that comes between the look and the sleep still ends the sleep.
+        cortex_m::interrupt::free(|_| {
+            if self.received.len() == 0 {
+                asm::wfi();
+            }
+        });
+    }
+}
+
+const WATCHDOG_LOAD: Register = Register(MAP.watchdog);
+const WATCHDOG_CTRL: Register = Register(MAP.watchdog + 0x8);
+const WATCHDOG_INTCLR: Register = Register(MAP.watchdog + 0xc);
+const WATCHDOG_LOCK: Register = Register(MAP.watchdog + 0xc00);
+const WATCHDOG_UNLOCK: u32 = 0x1acc_e551;
+/// Non-maskable interrupt at the first zero, reset at the second.
+const WATCHDOG_INTERRUPT_AND_RESET: u32 = 0b11;
+
+/// The watchdog. Fed too late, it raises the non-maskable interrupt, and resets the chip if that does not end either.
+pub struct Watchdog(());
+
+impl Watchdog {
+    /// Arms it; once, and for good.
+    pub fn arm(period_ms: u32) -> Option<Self> {
+        static ARMED: AtomicBool = AtomicBool::new(false);
+        if ARMED.load(Ordering::Relaxed) {
+            return None;
+        }
+        ARMED.store(true, Ordering::Relaxed);
+        WATCHDOG_LOCK.write(WATCHDOG_UNLOCK);
+        WATCHDOG_LOAD.write(SYSTICK_MHZ as u32 * 1000 * period_ms);
+        WATCHDOG_CTRL.write(WATCHDOG_INTERRUPT_AND_RESET);
+        Some(Self(()))
+    }
+
+    /// All is well for another period.
+    pub fn feed(&mut self) {
+        WATCHDOG_INTCLR.write(1);
+    }
+}

@@ -1,0 +1,130 @@
+//! How a fault ends: the agent is no longer driven, a line of the log says what happened and where, and the run ends with exit
+//! code 1, or, where [`restart_after_faults`] was called, the device starts anew and knows why.
+
+use crate::{exit, stack};
+use core::arch::naked_asm;
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use cortex_m::peripheral::SCB;
+use pusht_core::link::Restart;
+
+/// Whether a fault ends in a restart.
+static RESTARTS: AtomicBool = AtomicBool::new(false);
+
+/// Why the device restarts: a mark, a kind, an address. Start-up code leaves this memory alone.
+// SAFETY: the section's name only keeps the variable from being set; every value is a valid one.
+#[allow(unsafe_code)]
+#[unsafe(link_section = ".uninit.RESTART")]
+static RESTART: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
+/// "Memory holds what a fault wrote", and no likely content of memory after power was off.
+const MARK: u32 = 0xfa17_a11e;
+
+/// From here on, faults end in a restart.
+pub fn restart_after_faults() {
+    RESTARTS.store(true, Ordering::Relaxed);
+}
+
+/// Why the device has started; forgotten by the asking.
+pub fn restart() -> Restart {
+    let [mark, kind, address] = &RESTART;
+    if mark.load(Ordering::Relaxed) != MARK {
+        return Restart::PowerOrPin;
+    }
+    mark.store(0, Ordering::Relaxed);
+    let address = address.load(Ordering::Relaxed);
+    match kind.load(Ordering::Relaxed) {
+        1 => Restart::Watchdog,
+        2 => Restart::Panic,
+        3 => Restart::HardFault { address },
+        4 => Restart::StackOverflow { address },
+        _ => Restart::PowerOrPin,
+    }
+}
+
+/// Ends in the safe state: interrupts are masked and nothing is driven until the restart, which begins idle.
+fn end(why: Restart) -> ! {
+    cortex_m::interrupt::disable();
+    let (kind, at) = match why {
+        Restart::PowerOrPin => (0, 0),
+        Restart::Watchdog => (1, 0),
+        Restart::Panic => (2, 0),
+        Restart::HardFault { address } => (3, address),
+        Restart::StackOverflow { address } => (4, address),
+    };
+    let [mark, stored_kind, address] = &RESTART;
+    stored_kind.store(kind, Ordering::Relaxed);
+    address.store(at, Ordering::Relaxed);
+    mark.store(MARK, Ordering::Relaxed);
+    if RESTARTS.load(Ordering::Relaxed) {
+        SCB::sys_reset()
+    }
+    exit::failure()
+}
+
+/// `defmt::panic!` has logged what and where.
+#[defmt::panic_handler]
+fn logged_panic() -> ! {
+    end(Restart::Panic)
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo) -> ! {
+    cortex_m::interrupt::disable();
+    defmt::error!("{}", defmt::Display2Format(info));
+    end(Restart::Panic)
+}
+
+/// Calls `$handler(sp, pc)` with the stack pointer at the exception and the address that it interrupted (0 if the stack is full and
+/// so does not hold it), on a stack begun anew: nothing returns to the old one, and it may have no room.
+macro_rules! on_a_new_stack {
+    ($exception:ident, $handler:path) => {
+        // SAFETY: an exception's entry; it reads the exception's frame, if it lies in the stack, and never returns.
+        #[allow(unsafe_code, non_snake_case)]
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn $exception() {
+            naked_asm!(
+                "mov r0, sp",
+                "movs r1, #0",
+                "ldr r2, 2f",
+                "ldr r3, 3f",
+                "cmp r0, r2",
+                "blo 1f",
+                // The frame is r0 to r3, r12, lr, pc, xPSR.
+                "ldr r1, [r0, #24]",
+                "1:",
+                "mov sp, r3",
+                "bl {handler}",
+                ".p2align 2",
+                "2: .word _stack_end",
+                "3: .word _stack_start",
+                handler = sym $handler,
+            )
+        }
+    };
+}
+
+on_a_new_stack!(HardFault, hard_fault);
+on_a_new_stack!(NonMaskableInt, watchdog_expired);
+
+/// Of the stack's memory, bytes that a push which no longer fits may leave free: less than a frame of 16 registers.
+const OVERFLOW_MARGIN: u32 = 64;
+
+extern "C" fn hard_fault(sp: u32, pc: u32) -> ! {
+    if sp < stack::end() + OVERFLOW_MARGIN {
+        let address = stack::innermost_return();
+        defmt::error!(
+            "stack overflow: sp={=u32:#010x}, innermost known call returns to pc={=u32:#010x}",
+            sp,
+            address
+        );
+        end(Restart::StackOverflow { address })
+    }
+    defmt::error!("hard fault at pc={=u32:#010x}", pc);
+    end(Restart::HardFault { address: pc })
+}
+
+extern "C" fn watchdog_expired(_sp: u32, pc: u32) -> ! {
+    defmt::error!("watchdog: hanging at pc={=u32:#010x}", pc);
+    end(Restart::Watchdog)
+}

@@ -1,0 +1,241 @@
+//! `pusht link`.
+
+use crate::console;
+use crate::engine::{Engine, PolicyArgs};
+use crate::evaluate::{self, Evaluation, score};
+use crate::link::{Client, DeviceEvent, Hello, Latency, Noisy, Wire, open_serial, open_tcp, play};
+use anyhow::{Context, Result, bail, ensure};
+use crc::{CRC_32_ISO_HDLC, Crc};
+use pusht_core::env::Seeding;
+use pusht_core::episode::MAX_EPISODE_STEPS;
+use pusht_core::link::{Counts, Event, Restart};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Play episodes with the policy on a device, over a serial link.
+///
+/// The environment runs here, the policy on the device (`cargo firmware controller`, or a flashed board). Prints the scores as
+/// `pusht eval` does, the percentiles of a control tick's latency, what both ends count of the link, and the events that the device
+/// tells, marked `device`. docs/link.md specifies the protocol.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples: pusht link --port /dev/ttyACM0\n          pusht link --tcp localhost:4321 --seeds 0..10 --check"
+)]
+pub struct Args {
+    #[command(flatten)]
+    wire: WireArgs,
+    /// Baud rate of the serial port
+    #[arg(long, value_name = "N", default_value_t = 115_200)]
+    baud: u32,
+    /// Seeds A..B of the episodes, B excluded
+    #[arg(long, value_name = "A..B", default_value = "100000..100050", value_parser = console::parse_seeds)]
+    seeds: Range<u64>,
+    /// Compare every episode with the integer engine here; the exit code is 0 only if all are equal
+    #[arg(long)]
+    check: bool,
+    /// The model file that the device runs, for --check [default: the shipped policy]
+    #[arg(long, value_name = "FILE", requires = "check")]
+    policy: Option<PathBuf>,
+    /// Milliseconds without an answer until a request is sent again
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout_ms: u64,
+    /// Per cent of all bytes to damage on their way, to see what the link makes of it
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = parse_percent)]
+    noise: f64,
+}
+
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct WireArgs {
+    /// Serial port of the board
+    #[arg(long, value_name = "PATH")]
+    port: Option<PathBuf>,
+    /// TCP server, for example QEMU's
+    #[arg(long, value_name = "HOST:PORT")]
+    tcp: Option<String>,
+    /// Pseudo terminal, for example QEMU's
+    #[arg(long, value_name = "PATH")]
+    pty: Option<PathBuf>,
+}
+
+fn parse_percent(text: &str) -> Result<f64> {
+    let percent: f64 = text.parse()?;
+    ensure!((0.0..=100.0).contains(&percent), "not 0 to 100");
+    Ok(percent)
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the link can't be opened or breaks, the device speaks another version or gives no answer, or an episode differs with `--check`.
+pub fn run(args: &Args) -> Result<()> {
+    let wire = open(&args.wire, args.baud)?;
+    let wire = Noisy::new(wire, args.noise / 100.0, 0);
+    let timeout = Duration::from_millis(args.timeout_ms);
+    let mut client = Client::new(wire, timeout, show);
+    let hello = client.hello()?;
+    println!(
+        "{:<20} {}, model {:08x}",
+        "device", hello.board, hello.model_crc32
+    );
+    let engine = match args.check {
+        true => Some(engine_of(args, &hello)?),
+        false => None,
+    };
+    let progress = console::progress_bar("episodes");
+    progress.set_length(args.seeds.end - args.seeds.start);
+    let (mut scores, mut unequal) = (Vec::new(), Vec::new());
+    for seed in args.seeds.clone() {
+        let env = evaluate::start(seed, Seeding::Legacy)?;
+        let played = play(&mut client, || Ok(env), seed, MAX_EPISODE_STEPS);
+        let played = played.with_context(|| format!("seed {seed}"))?;
+        if let Some(engine) = &engine
+            && evaluate::episode(engine, env, seed)? != played
+        {
+            unequal.push(seed);
+        }
+        scores.push(score(seed, &played));
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    print_scores(&evaluate::summarize(scores));
+    print_latency(&client.latency);
+    // What is said from here on arrives.
+    client.wire().set_share(0.0);
+    let counts = client.report()?;
+    print_link(&mut client, &counts);
+    if engine.is_some() {
+        let n = args.seeds.end - args.seeds.start;
+        let equal = n - unequal.len() as u64;
+        println!(
+            "{:<20} {equal} of {n} episodes, bit for bit",
+            "equal to the host's"
+        );
+        ensure!(
+            unequal.is_empty(),
+            "the episodes of seeds {unequal:?} differ"
+        );
+    }
+    Ok(())
+}
+
+fn open(args: &WireArgs, baud: u32) -> Result<Box<dyn Wire>> {
+    match (&args.port, &args.tcp, &args.pty) {
+        (Some(path), _, _) | (_, _, Some(path)) => Ok(Box::new(open_serial(path, baud)?)),
+        (_, Some(address), _) => Ok(Box::new(open_tcp(address)?)),
+        (None, None, None) => bail!("one of --port, --tcp and --pty is needed"),
+    }
+}
+
+/// The engine to compare with; it has to run the device's model.
+fn engine_of(args: &Args, hello: &Hello) -> Result<Engine> {
+    let bytes = match &args.policy {
+        Some(path) => std::fs::read(path).with_context(|| path.display().to_string())?,
+        None => crate::shipped::INTEGER_MODEL.to_vec(),
+    };
+    let crc32 = Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(&bytes);
+    ensure!(
+        crc32 == hello.model_crc32,
+        "the device runs the model {:08x}, --check would compare with {crc32:08x}; name the device's with --policy",
+        hello.model_crc32
+    );
+    Engine::load(&PolicyArgs {
+        policy: args.policy.clone(),
+        ..PolicyArgs::default()
+    })
+}
+
+/// An event of the device, as a line of its log.
+fn show(told: DeviceEvent) {
+    let what = match told.event {
+        Event::Started(Restart::PowerOrPin) => "started".to_owned(),
+        Event::Started(Restart::Watchdog) => "started anew: it hung".to_owned(),
+        Event::Started(Restart::Panic) => "started anew after a panic".to_owned(),
+        Event::Started(Restart::HardFault { address }) => {
+            format!("started anew after a hard fault at {address:#010x}")
+        }
+        Event::Started(Restart::StackOverflow { address }) => {
+            format!("started anew after a stack overflow below {address:#010x}")
+        }
+        Event::Holding { at: [x, y] } => {
+            format!("the host was silent: holding at {x:.1}, {y:.1} px")
+        }
+        Event::Overrun { bytes } => format!("{bytes} bytes lost, faster than they were taken"),
+    };
+    let at_s = told.at_us as f64 / 1e6;
+    eprintln!("device {at_s:10.3} s  {what}");
+}
+
+fn print_scores(scores: &Evaluation) {
+    let n = scores.episodes.len();
+    let successes = scores.episodes.iter().filter(|e| e.success).count();
+    println!("{:<20} {n}", "episodes");
+    println!("{:<20} {:.4}", "mean max reward", scores.mean_max_reward);
+    println!(
+        "{:<20} {:.4}",
+        "mean max coverage", scores.mean_max_coverage
+    );
+    println!(
+        "{:<20} {:.1} %  ({successes} of {n})",
+        "success rate",
+        100.0 * scores.success_rate
+    );
+}
+
+fn print_latency(latency: &Latency) {
+    let percents = [50.0, 90.0, 99.0, 100.0];
+    println!("{:<20} {}", "control ticks", latency.ticks());
+    for (what, times) in [
+        ("round trip", latency.round_trip(&percents)),
+        ("on the device", latency.on_device(&percents)),
+    ] {
+        let ms: Vec<String> = times
+            .iter()
+            .map(|t| format!("{:.2}", 1e3 * t.as_secs_f64()))
+            .collect();
+        println!("{what:<20} {} ms  (50, 90, 99, 100 %)", ms.join(", "));
+    }
+}
+
+fn print_link(client: &mut Client<Noisy<Box<dyn Wire>>>, device: &Counts) {
+    let (here, frames) = (client.counts, client.frames());
+    println!(
+        "{:<20} {} requests answered, {} sent again ({} unanswered, {} damaged there, {} damaged back), {} stale answers, {} episodes begun anew",
+        "host",
+        here.answered,
+        here.repeated,
+        here.timeouts,
+        here.damaged_there,
+        here.damaged,
+        here.stale,
+        here.restarts
+    );
+    println!(
+        "{:<20} {} good, {} damaged, {} empty",
+        "frames to the host",
+        frames.good,
+        frames.damaged(),
+        frames.empty
+    );
+    println!(
+        "{:<20} {} good, {} damaged, {} empty; {} requests done, {} repeated, {} refused; {} holds, {} bytes overrun",
+        "frames to the device",
+        device.frames.good,
+        device.frames.damaged(),
+        device.frames.empty,
+        device.done,
+        device.repeated,
+        device.refused,
+        device.holds,
+        device.overrun_bytes
+    );
+    let [there, back] = client.wire().faults();
+    let noise = [there, back].map(|f| f.flipped + f.dropped + f.doubled);
+    if noise != [0, 0] {
+        println!(
+            "{:<20} {} bytes there, {} back: {} and {} frames damaged",
+            "noise", noise[0], noise[1], there.damaged_frames, back.damaged_frames
+        );
+    }
+}

@@ -1,0 +1,133 @@
+//! A wire that damages what it carries, and knows what it did.
+
+use super::wire::Wire;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg32;
+use std::collections::HashSet;
+use std::io;
+use std::time::Duration;
+
+/// A wire with noise: of every byte, either way, a given share is flipped in one bit, dropped or doubled.
+pub struct Noisy<W> {
+    wire: W,
+    share: f64,
+    random: Pcg32,
+    there: Direction,
+    back: Direction,
+}
+
+/// What became of the bytes of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Bytes put in.
+    pub bytes: u64,
+    /// Bytes flipped in one bit.
+    pub flipped: u64,
+    /// Bytes dropped.
+    pub dropped: u64,
+    /// Bytes doubled.
+    pub doubled: u64,
+    /// What the receiver sees between two zeros and nobody sent.
+    pub damaged_frames: u64,
+    /// Two zeros with nothing between them.
+    pub empty_frames: u64,
+}
+
+impl<W> Noisy<W> {
+    /// `share` of the bytes are damaged, by random numbers from `seed`.
+    pub fn new(wire: W, share: f64, seed: u64) -> Self {
+        Self {
+            wire,
+            share,
+            random: Pcg32::seed_from_u64(seed),
+            there: Direction::default(),
+            back: Direction::default(),
+        }
+    }
+
+    /// From now on, `share` of the bytes are damaged.
+    pub fn set_share(&mut self, share: f64) {
+        self.share = share;
+    }
+
+    /// What was done to the bytes to the device, and to those from it.
+    pub fn faults(&self) -> [Faults; 2] {
+        [self.there.faults, self.back.faults]
+    }
+}
+
+impl<W: Wire> Wire for Noisy<W> {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let damaged = self.there.carry(bytes, self.share, &mut self.random);
+        self.wire.send(&damaged)
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize> {
+        // Half of the room: every byte may be doubled.
+        let room = buffer.len() / 2;
+        let n = self.wire.receive(&mut buffer[..room], limit)?;
+        let damaged = self.back.carry(&buffer[..n], self.share, &mut self.random);
+        buffer[..damaged.len()].copy_from_slice(&damaged);
+        Ok(damaged.len())
+    }
+}
+
+/// One direction, with both ends of it in view.
+#[derive(Default)]
+struct Direction {
+    faults: Faults,
+    sending: Vec<u8>,
+    sent: HashSet<Vec<u8>>,
+    receiving: Vec<u8>,
+}
+
+impl Direction {
+    fn carry(&mut self, bytes: &[u8], share: f64, random: &mut Pcg32) -> Vec<u8> {
+        let mut carried = Vec::with_capacity(2 * bytes.len());
+        for byte in bytes {
+            self.put_in(*byte);
+            self.faults.bytes += 1;
+            if !random.random_bool(share) {
+                carried.push(*byte);
+                continue;
+            }
+            match random.random_range(0..3) {
+                0 => {
+                    self.faults.flipped += 1;
+                    carried.push(byte ^ 1 << random.random_range(0..8));
+                }
+                1 => self.faults.dropped += 1,
+                _ => {
+                    self.faults.doubled += 1;
+                    carried.extend([*byte; 2]);
+                }
+            }
+        }
+        for byte in &carried {
+            self.take_out(*byte);
+        }
+        carried
+    }
+
+    fn put_in(&mut self, byte: u8) {
+        if byte == 0 {
+            self.sent.insert(std::mem::take(&mut self.sending));
+        } else {
+            self.sending.push(byte);
+        }
+    }
+
+    /// What the receiver will see; counted without a look at what a frame means.
+    fn take_out(&mut self, byte: u8) {
+        if byte != 0 {
+            self.receiving.push(byte);
+            return;
+        }
+        let seen = std::mem::take(&mut self.receiving);
+        if seen.is_empty() {
+            self.faults.empty_frames += 1;
+        } else if !self.sent.contains(&seen) {
+            self.faults.damaged_frames += 1;
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The binary `controller` in QEMU, at the other end of `pusht link`.
+
+use anyhow::{Context, Result, ensure};
+use pusht_core::env::Seeding;
+use pusht_core::episode::MAX_EPISODE_STEPS;
+use pusht_core::link::HOLD_AFTER_US;
+use pusht_device::{BOARDS, Board, Log, Setup, build, run_beside};
+use pusht_host::engine::{Engine, PolicyArgs};
+use pusht_host::evaluate;
+use pusht_host::link::{Client, LinkError, Noisy, open_tcp, play};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The smaller model: its plans take QEMU ten milliseconds.
+const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pusht-small.ptm");
+const LIMIT: Duration = Duration::from_secs(900);
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// Longer than a plan.
+const TIMEOUT: Duration = Duration::from_millis(100);
+
+type NoisyClient = Client<Noisy<TcpStream>>;
+
+/// Lets `talk` talk with a device that runs the smaller model.
+fn with_device(
+    board: &Board,
+    noise: f64,
+    talk: impl FnOnce(&mut NoisyClient, &Engine) -> Result<()>,
+) -> Log {
+    let elf = build("controller", board, Some(Path::new(MODEL))).unwrap();
+    let engine = Engine::load(&PolicyArgs {
+        policy: Some(MODEL.into()),
+        ..PolicyArgs::default()
+    })
+    .unwrap();
+    // Free a moment ago.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let (_, log) = run_beside(&Setup::serving(port), board, &elf, LIMIT, || {
+        let wire = Noisy::new(connect(port)?, noise, 7);
+        let mut client = Client::new(wire, TIMEOUT, |event| println!("device: {event:?}"));
+        let hello = client.hello()?;
+        ensure!(hello.board == board.name.get(..16).unwrap_or(board.name));
+        talk(&mut client, &engine)
+    })
+    .unwrap();
+    let panicked = log.lines.iter().any(|line| line.contains("panicked"));
+    assert!(!panicked && log.exit_code.is_none(), "{:#?}", log.lines);
+    log
+}
+
+/// QEMU listens a moment after its start.
+fn connect(port: u16) -> Result<TcpStream> {
+    let end = Instant::now() + START_LIMIT;
+    loop {
+        match open_tcp(&format!("127.0.0.1:{port}")) {
+            Err(_) if Instant::now() < end => std::thread::sleep(Duration::from_millis(20)),
+            connected => return connected,
+        }
+    }
+}
+
+/// Plays an episode there and here.
+fn same_episode(client: &mut NoisyClient, engine: &Engine, seed: u64) -> Result<()> {
+    let env = evaluate::start(seed, Seeding::Legacy)?;
+    let there = play(client, || Ok(env), seed, MAX_EPISODE_STEPS)?;
+    let here = evaluate::episode(engine, env, seed)?;
+    ensure!(there == here, "seed {seed}: {there:?} there, {here:?} here");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs QEMU and the boards' targets: cargo verify"]
+fn episodes_through_the_link_are_others_than_the_hosts() {
+    with_device(&BOARDS[0], 0.0, |client, engine| {
+        for seed in 100_000..100_050 {
+            same_episode(client, engine, seed)?;
+        }
+        let counts = client.report()?;
+        println!("{} ticks, {counts:?}", client.latency.ticks());
+        ensure!(counts.frames.damaged() == 0 && counts.holds == 0);
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "needs QEMU and the boards' targets: cargo verify"]
+fn noise_hangs_the_device_or_changes_an_action_or_goes_uncounted() {
+    const TICKS: usize = 10_000;
+    with_device(&BOARDS[0], 0.01, |client, engine| {
+        let mut seed = 100_000;
+        while client.latency.ticks() < TICKS {
+            same_episode(client, engine, seed)?;
+            seed += 1;
+        }
+        client.wire().set_share(0.0);
+        let device = client.report()?;
+        let (here, counts) = (client.frames(), client.counts);
+        let [there, back] = client.wire().faults();
+        println!("{counts:?}\n{device:?}\n{there:?}\n{back:?}");
+        println!("round trip {:?}", client.latency.round_trip(&[50.0, 99.0]));
+        ensure!(u64::from(device.frames.damaged()) == there.damaged_frames);
+        ensure!(u64::from(device.frames.empty) == there.empty_frames);
+        ensure!(u64::from(here.damaged()) == back.damaged_frames);
+        ensure!(u64::from(here.empty) == back.empty_frames);
+        ensure!(device.done + 1 == counts.answered && device.overrun_bytes == 0);
+        ensure!(device.holds == 0 && counts.restarts == 0);
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "needs QEMU and the boards' targets: cargo verify"]
+fn a_device_whose_host_vanished_moves_on_or_forgets_to_say_so() {
+    let log = with_device(&BOARDS[0], 0.0, |client, engine| {
+        client.begin(0)?;
+        let state = [100.0, 200.0, 300.0, 300.0, 1.0];
+        client.observe(&state)?;
+        std::thread::sleep(Duration::from_micros(2 * HOLD_AFTER_US));
+        let forgotten = client.observe(&state);
+        ensure!(matches!(forgotten, Err(LinkError::Forgotten)));
+        client.hello()?;
+        same_episode(client, engine, 100_000)?;
+        ensure!(client.report()?.holds == 1);
+        Ok(())
+    });
+    let held = |line: &&String| line.contains("holding at 100.0, 200.0 px");
+    let held = log.lines.iter().find(held);
+    held.context("no such line").unwrap();
+}

@@ -1,7 +1,8 @@
 //! Hands the board's memory map to the linker, and computes on the host what the device has to compute.
 
-use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState, Step};
 use pusht_core::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::pipeline::Simulated;
 use pusht_core::quant::{self, IntPolicy, Model, Scratch};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,11 @@ const MODEL: &str = "../models/pusht.ptm";
 const N_PLANS: u32 = 2;
 /// The device plays the first of these legacy seeds that the policy wins.
 const SEEDS: Range<u64> = 0..100;
+/// Control ticks from the begin of a plan until it counts, in real time: a Cortex-M4 at 125 MHz needs 100 to 200 ms for the larger policy.
+const DELAY: usize = 2;
+/// Of the plans, which are late on purpose, and by how many control ticks.
+const LATE_EVERY: u32 = 4;
+const LATE_TICKS: u32 = 2;
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -30,6 +36,10 @@ fn link(out: &Path) {
         panic!("exactly one feature board-... is needed, got {boards:?}");
     };
     println!("cargo::rustc-env=PUSHT_BOARD={board}");
+    println!("cargo::rustc-check-cfg=cfg(pusht_armv8m)");
+    if env::var("TARGET").is_ok_and(|target| target.starts_with("thumbv8m")) {
+        println!("cargo::rustc-cfg=pusht_armv8m");
+    }
     let map = format!("boards/{board}/memory.x");
     fs::copy(&map, out.join("memory.x")).unwrap_or_else(|error| panic!("{map}: {error}"));
     println!("cargo::rerun-if-changed={map}");
@@ -53,6 +63,27 @@ fn write_expected(out: &Path) {
         .map(|seed| (seed, play(&mut policy, seed).expect("a legal start")))
         .find(|(_, episode)| episode.success)
         .expect("the policy wins one of the first episodes");
+    let mut realtime = model.clone();
+    let n_action_steps = model.n_action_steps();
+    realtime
+        .set_n_action_steps(DELAY + n_action_steps.max(DELAY))
+        .expect("the horizon is long enough for the delay");
+    let [on_time, late] = [0, LATE_TICKS].map(|late| {
+        let takes = |plan: u32| match plan % LATE_EVERY {
+            0 if plan > 0 => DELAY as u32 + late,
+            _ => 1,
+        };
+        let mut scratch = Scratch::new();
+        let policy = IntPolicy::new(&realtime, &mut scratch);
+        let mut controller = Simulated::new(policy, seed, n_action_steps, DELAY, takes);
+        let start = StartState::from_seed(seed, Seeding::Legacy).expect("a legal seed");
+        let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)
+            .expect("a legal start");
+        let nothing = |_: usize, _: [f64; 5], _: [f64; 2], _: Step, _: &_| ();
+        let result = episode::drive(&mut env, &mut controller, MAX_EPISODE_STEPS, nothing)
+            .expect("a legal episode");
+        (result, controller.counts())
+    });
     let source = format!(
         "/// Plans of the self-test.
 pub const N_PLANS: u32 = {N_PLANS};
@@ -62,7 +93,23 @@ pub const PLANS_DIGEST: u64 = {plans_digest:#x};
 pub const EPISODE_SEED: u64 = {seed};
 /// How the episode goes.
 pub const EPISODE: pusht_core::episode::EpisodeResult = pusht_core::episode::{episode:?};
-"
+/// Control ticks from the begin of a plan until it counts, in real time.
+pub const DELAY: usize = {DELAY};
+/// Every plan of this number, the first left out, is late on purpose where that is asked for.
+pub const LATE_EVERY: u32 = {LATE_EVERY};
+/// ... and by so many ticks.
+pub const LATE_TICKS: u32 = {LATE_TICKS};
+/// How the episode goes in real time.
+pub const ON_TIME: (pusht_core::episode::EpisodeResult, pusht_core::pipeline::PipelineCounts) =
+    (pusht_core::episode::{on_time_result:?}, pusht_core::pipeline::{on_time_counts:?});
+/// How it goes with late plans.
+pub const LATE: (pusht_core::episode::EpisodeResult, pusht_core::pipeline::PipelineCounts) =
+    (pusht_core::episode::{late_result:?}, pusht_core::pipeline::{late_counts:?});
+",
+        on_time_result = on_time.0,
+        on_time_counts = on_time.1,
+        late_result = late.0,
+        late_counts = late.1,
     );
     fs::write(out.join("expected.rs"), source).expect("OUT_DIR can be written to");
 }

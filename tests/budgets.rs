@@ -26,3 +26,9 @@ pub const MPS2_AN386: Budget = Budget {
     plan_instructions: 12_400_000,
     step_instructions: 370_000,
 };
+
+/// Longest turn of the interrupt at 100 Hz, on the default board at 125 MHz and an instruction a cycle: a physics step, and
+/// with every tenth the coverage, the digests and the exchange with the planning side. Its period is 10,000 us.
+pub const REALTIME_TURN_US: u64 = 1500;
+/// Longest time from the timer to the interrupt's first instruction of its task: what critical sections and the log mask.
+pub const REALTIME_LATENCY_US: u64 = 10;

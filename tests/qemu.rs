@@ -7,17 +7,19 @@ mod faults;
 mod link_qemu;
 mod no_float;
 
-use budgets::{Budget, MPS2_AN386};
+use budgets::{Budget, MPS2_AN386, REALTIME_LATENCY_US, REALTIME_TURN_US};
 use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_core::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
 use pusht_core::quant::{self, IntPolicy, Model, Scratch};
 use pusht_core::selftest::physics_digest;
-use pusht_device::{BOARDS, Board, Footprint, Log, build, footprint, run};
+use pusht_device::{BOARDS, Board, Footprint, Log, Setup, build, footprint, run_with};
 use std::time::Duration;
 
 const MODEL: &[u8] = include_bytes!("../models/pusht.ptm");
 /// As many as the firmware's self-test makes.
 const N_PLANS: u32 = 2;
+/// The firmware's delay of a plan, in control ticks.
+const DELAY_TICKS: u64 = 2;
 /// An episode takes about ten seconds of one core.
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -47,9 +49,28 @@ fn the_closed_loop_on_the_device_goes_another_way_or_costs_more_than_its_budget(
     assert_within(&MPS2_AN386, size, &log);
 }
 
+#[test]
+#[ignore = "needs QEMU and the boards' targets: cargo verify"]
+fn real_time_misses_a_deadline_or_goes_another_way_than_the_hosts_simulation_of_it() {
+    let board = Board::named(MPS2_AN386.board).unwrap();
+    for (binary, is_late) in [("realtime", false), ("realtime-late", true)] {
+        // Exit code 0: the digests of actions and states, plans, misses and held ticks are the host's.
+        let (_, log) = run_to_success(binary, &board);
+        assert_eq!(number(&log, "overruns"), 0);
+        assert_eq!(number(&log, "plans_missed") > 0, is_late);
+        // One is held until the first plan is there.
+        assert_eq!(number(&log, "ticks_held") > DELAY_TICKS, is_late);
+        let turn_us = number(&log, "turn_us_max");
+        assert!(turn_us <= REALTIME_TURN_US, "{turn_us} us of 10,000");
+        let latency_us = number(&log, "latency_us_max");
+        assert!(latency_us <= REALTIME_LATENCY_US, "{latency_us} us");
+    }
+}
+
 fn run_to_success(binary: &str, board: &Board) -> (Footprint, Log) {
     let elf = build(binary, board, None).unwrap();
-    let log = run(board, &elf, LIMIT, |line| {
+    let setup = Setup::of(binary, 0);
+    let log = run_with(&setup, board, &elf, LIMIT, |line| {
         println!("{}: {line}", board.name)
     })
     .unwrap();

@@ -23,6 +23,7 @@ mod math;
 pub mod noise;
 pub mod observation;
 pub mod physics;
+pub mod pipeline;
 pub mod policy;
 pub mod quant;
 pub mod receding_horizon;

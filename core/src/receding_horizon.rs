@@ -118,7 +118,7 @@ impl RecedingHorizon {
         Ok(())
     }
 
-    fn observe(&mut self, state: &[f64; STATE_DIM]) -> Result<(), Error> {
+    pub(crate) fn observe(&mut self, state: &[f64; STATE_DIM]) -> Result<(), Error> {
         if state.iter().any(|v| !v.is_finite()) {
             return Err(Error::NonFiniteObservation);
         }
@@ -126,21 +126,20 @@ impl RecedingHorizon {
         Ok(())
     }
 
-    fn next_action(&mut self, state: &[f64; STATE_DIM]) -> Action {
+    pub(crate) fn next_action(&mut self, state: &[f64; STATE_DIM]) -> Action {
         let held = self.last.unwrap_or([state[0], state[1]]);
         let action = self.queue.pop_front().unwrap_or(held);
         self.last = Some(action);
         action
     }
 
-    fn plan_chunk(&mut self, planner: &mut (impl Planner + ?Sized)) -> Result<(), Error> {
-        let n_obs_steps = planner.n_obs_steps().clamp(1, MAX_OBS_STEPS);
-        let n_action_steps = planner.n_action_steps().clamp(1, MAX_HORIZON);
+    /// The last `n` states, oldest first; those from before the episode repeat its first state.
+    pub(crate) fn window(&self, n: usize) -> [[f64; STATE_DIM]; MAX_OBS_STEPS] {
         let mut states = [[0.0; STATE_DIM]; MAX_OBS_STEPS];
         let known = self.window.len();
-        for (slot, out) in states[..n_obs_steps].iter_mut().enumerate() {
-            // Slot To-1 is the newest; slots from before the episode repeat its first state.
-            let age = n_obs_steps - 1 - slot;
+        for (slot, out) in states.iter_mut().take(n).enumerate() {
+            // Slot To-1 is the newest.
+            let age = n - 1 - slot;
             let index = known.saturating_sub(1 + age);
             *out = self
                 .window
@@ -149,6 +148,13 @@ impl RecedingHorizon {
                 .copied()
                 .unwrap_or_default();
         }
+        states
+    }
+
+    fn plan_chunk(&mut self, planner: &mut (impl Planner + ?Sized)) -> Result<(), Error> {
+        let n_obs_steps = planner.n_obs_steps().clamp(1, MAX_OBS_STEPS);
+        let n_action_steps = planner.n_action_steps().clamp(1, MAX_HORIZON);
+        let states = self.window(n_obs_steps);
         let mut chunk = [[0.0; 2]; MAX_HORIZON];
         planner.plan(
             &states[..n_obs_steps],

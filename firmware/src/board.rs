@@ -15,3 +15,13 @@ pub const SYSTICK_MHZ: u64 = if cfg!(feature = "board-mps2-an505") {
 } else {
     25
 };
+
+/// Sleeps until an interrupt, unless `is_needed` says that there is something to do.
+pub fn sleep_unless(is_needed: impl FnOnce() -> bool) {
+    // With interrupts masked, one that comes between the look and the sleep still ends the sleep.
+    cortex_m::interrupt::free(|_| {
+        if !is_needed() {
+            cortex_m::asm::wfi();
+        }
+    });
+}

@@ -111,6 +111,10 @@ on_a_new_stack!(NonMaskableInt, watchdog_expired);
 const OVERFLOW_MARGIN: u32 = 64;
 
 extern "C" fn hard_fault(sp: u32, pc: u32) -> ! {
+    if stack::was_stopped() {
+        defmt::error!("stack overflow: sp={=u32:#010x} pc={=u32:#010x}", sp, pc);
+        end(Restart::StackOverflow { address: pc })
+    }
     if sp < stack::end() + OVERFLOW_MARGIN {
         let address = stack::innermost_return();
         defmt::error!(

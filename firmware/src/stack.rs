@@ -17,6 +17,50 @@ unsafe extern "C" {
     static __etext: u32;
 }
 
+/// Makes a full stack fault at once, whatever lies below its memory. From the start of every binary on.
+#[cfg(pusht_armv8m)]
+pub fn guard() {
+    // SAFETY: the stack is above its end.
+    unsafe { cortex_m::register::msplim::write(end()) };
+}
+
+/// Makes a full stack fault at once, whatever lies below its memory. From the start of every binary on.
+///
+/// The memory protection unit forbids the 256 MiB below RAM, which starts at 0x2000_0000 (Armv7-M ARM, B3.5; a core without one
+/// ignores it, and has nothing there).
+#[cfg(not(pusht_armv8m))]
+pub fn guard() {
+    const BASE_VALID_REGION_0: u32 = 0x1000_0000 | 1 << 4;
+    /// Never executed, no access; 2^28 bytes; enabled.
+    const ATTRIBUTES: u32 = 1 << 28 | 27 << 1 | 1;
+    /// Privileged code keeps the default map elsewhere; enabled.
+    const CTRL: u32 = 1 << 2 | 1;
+    assert!(end() == 0x2000_0000);
+    // SAFETY: nothing uses that memory.
+    unsafe {
+        let mpu = &*cortex_m::peripheral::MPU::PTR;
+        mpu.rbar.write(BASE_VALID_REGION_0);
+        mpu.rasr.write(ATTRIBUTES);
+        mpu.ctrl.write(CTRL);
+    }
+    cortex_m::asm::dsb();
+    cortex_m::asm::isb();
+}
+
+/// Whether the guard has stopped the stack (Armv8-M ARM, D1.2.267: `UFSR.STKOF`).
+#[cfg(pusht_armv8m)]
+pub fn was_stopped() -> bool {
+    const STKOF: u32 = 1 << 20;
+    // SAFETY: reading the register changes nothing.
+    unsafe { (*cortex_m::peripheral::SCB::PTR).cfsr.read() & STKOF != 0 }
+}
+
+/// Whether the guard has stopped the stack: no core before Armv8-M says so.
+#[cfg(not(pusht_armv8m))]
+pub fn was_stopped() -> bool {
+    false
+}
+
 /// The lowest address of the stack's memory.
 pub fn end() -> u32 {
     addr_of!(_stack_end) as u32

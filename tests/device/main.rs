@@ -7,8 +7,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// The binary that serves a host.
-const CONTROLLER: &str = "controller";
 const YEAR_S: u64 = 365 * 24 * 3600;
 
 /// Builds a binary of the firmware, runs it on a board and shows its log.
@@ -62,18 +60,14 @@ fn firmware(args: &Args) -> Result<()> {
         size.flash_bytes.div_ceil(1024),
         size.ram_bytes.div_ceil(1024),
     );
-    let is_controller = elf.file_stem().is_some_and(|name| name == CONTROLLER);
-    let setup = if is_controller {
-        println!(
-            "UART 0 is at port {0}: pusht link --tcp localhost:{0}",
-            args.tcp
-        );
-        Setup::serving(args.tcp)
-    } else {
-        Setup::COUNTING
-    };
-    // A controller never ends.
-    let limit_s = if is_controller { YEAR_S } else { args.limit_s };
+    let name = elf.file_stem().unwrap_or_default().to_string_lossy();
+    let setup = Setup::of(&name, args.tcp);
+    let mut limit_s = args.limit_s;
+    if let Some(port) = setup.serial_port {
+        println!("UART 0 is at port {port}: pusht link --tcp localhost:{port}");
+        // Whoever serves never ends.
+        limit_s = YEAR_S;
+    }
     let limit = Duration::from_secs(limit_s);
     let log = run_with(&setup, &board, &elf, limit, |line| println!("{line}"))?;
     ensure!(log.exit_code == Some(0), "the firmware ended with failure");

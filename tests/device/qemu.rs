@@ -36,8 +36,8 @@ impl Log {
 /// How QEMU runs a board.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// An instruction takes 2^shift ns of QEMU's own time; without, its time is the real one.
-    pub icount_shift: Option<u8>,
+    /// QEMU's `-icount`: an instruction takes 2^shift ns of its own time; without, its time is the real one.
+    pub icount: Option<&'static str>,
     /// The TCP port of this machine at which UART 0 is served.
     pub serial_port: Option<u16>,
 }
@@ -45,14 +45,29 @@ pub struct Setup {
 impl Setup {
     /// Instructions are counted: 64 ns each.
     pub const COUNTING: Self = Self {
-        icount_shift: Some(6),
+        icount: Some("shift=6"),
         serial_port: None,
     };
+
+    /// 8 ns an instruction: a core of 125 MHz that executes one a cycle. A core that sleeps is woken at once.
+    pub const AT_125_MHZ: Self = Self {
+        icount: Some("shift=3,sleep=off"),
+        serial_port: None,
+    };
+
+    /// How a binary is run that no test runs otherwise; `serial_port` is for the one that serves a host.
+    pub fn of(binary: &str, serial_port: u16) -> Self {
+        match binary {
+            "controller" => Self::serving(serial_port),
+            "realtime" | "realtime-late" => Self::AT_125_MHZ,
+            _ => Self::COUNTING,
+        }
+    }
 
     /// Real time, UART 0 at a TCP port.
     pub fn serving(serial_port: u16) -> Self {
         Self {
-            icount_shift: None,
+            icount: None,
             serial_port: Some(serial_port),
         }
     }
@@ -173,8 +188,8 @@ impl Qemu {
             .args(["-machine", board.qemu_machine])
             .args(["-nographic", "-monitor", "none"])
             .args(["-semihosting-config", "enable=on,target=native"]);
-        if let Some(shift) = setup.icount_shift {
-            command.args(["-icount", &format!("shift={shift}")]);
+        if let Some(icount) = setup.icount {
+            command.args(["-icount", icount]);
         }
         let serial = match setup.serial_port {
             Some(port) => format!("tcp:127.0.0.1:{port},server=on,wait=off,nodelay=on"),

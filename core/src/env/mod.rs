@@ -149,21 +149,15 @@ impl PushTEnv {
     /// # Errors
     /// [`Error::NonFiniteAction`], [`Error::OutOfRange`]; the environment is then as it was.
     pub fn step(&mut self, action: [f64; 2]) -> Result<Step, Error> {
-        if !action.iter().all(|value| value.is_finite()) {
-            return Err(Error::NonFiniteAction);
-        }
-        let goal = Vec2::from(action);
-        let before = if self.may_leave_range(goal) {
+        let mut step = ControlStep::new(action)?;
+        let before = if self.may_leave_range(step.goal) {
             Some(*self)
         } else {
             None
         };
-        self.n_steps = self.n_steps.saturating_add(1);
-        self.n_contact_points = 0;
         let mut contacts = Contacts::new();
         for _ in 0..PHYSICS_STEPS {
-            self.control(goal);
-            self.n_contact_points += self.world.step(&mut contacts);
+            step.advance(self, &mut contacts);
         }
         if let Some(before) = before
             && !self.is_in_range()
@@ -171,8 +165,7 @@ impl PushTEnv {
             *self = before;
             return Err(Error::OutOfRange);
         }
-        self.measure();
-        Ok(self.outcome())
+        Ok(step.end(self))
     }
 
     /// Whether something is so far out that a control step could leave the range of `f64`.
@@ -275,6 +268,59 @@ impl PushTEnv {
 pub fn coverage_at(pos: Vec2, angle_rad: f64) -> f64 {
     let goal = Pose::new(GOAL_PX, GOAL_ANGLE_RAD);
     coverage::coverage(&Pose::new(pos, angle_rad), &goal)
+}
+
+/// A control step that is taken one physics step at a time, for example in a timer's interrupt: [`PHYSICS_STEPS`] times
+/// [`physics_step`](Self::physics_step), then [`finish`](Self::finish), are [`PushTEnv::step`].
+#[derive(Clone, Copy, Debug)]
+pub struct ControlStep {
+    goal: Vec2,
+    n_contact_points: usize,
+}
+
+impl ControlStep {
+    /// The agent is to go towards `action`, px.
+    ///
+    /// # Errors
+    /// [`Error::NonFiniteAction`].
+    pub fn new(action: [f64; 2]) -> Result<Self, Error> {
+        if !action.iter().all(|value| value.is_finite()) {
+            return Err(Error::NonFiniteAction);
+        }
+        Ok(Self {
+            goal: Vec2::from(action),
+            n_contact_points: 0,
+        })
+    }
+
+    /// PD control and a physics step.
+    pub fn physics_step(&mut self, env: &mut PushTEnv) {
+        self.advance(env, &mut Contacts::new());
+    }
+
+    #[inline]
+    fn advance(&mut self, env: &mut PushTEnv, contacts: &mut Contacts) {
+        env.control(self.goal);
+        self.n_contact_points += env.world.step(contacts);
+    }
+
+    /// What the control step brought.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`]; there is then no way back.
+    pub fn finish(self, env: &mut PushTEnv) -> Result<Step, Error> {
+        if !env.is_in_range() {
+            return Err(Error::OutOfRange);
+        }
+        Ok(self.end(env))
+    }
+
+    fn end(self, env: &mut PushTEnv) -> Step {
+        env.n_steps = env.n_steps.saturating_add(1);
+        env.n_contact_points = self.n_contact_points;
+        env.measure();
+        env.outcome()
+    }
 }
 
 /// The angle in [0, 2 pi), as Python's `%` has it.

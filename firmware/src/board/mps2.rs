@@ -8,30 +8,41 @@ use core::cell::RefCell;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use cortex_m::interrupt::{InterruptNumber, Mutex};
 use cortex_m::peripheral::NVIC;
-use cortex_m::{asm, singleton};
+use cortex_m::singleton;
 use cortex_m_rt::exception;
 use heapless::spsc::{Consumer, Producer, Queue};
 
-/// Addresses and interrupt numbers (QEMU, `hw/arm/mps2.c` and `hw/arm/mps2-tz.c`).
+/// Addresses and interrupt numbers (QEMU, `hw/arm/mps2.c`, `hw/arm/mps2-tz.c` and `hw/arm/armsse.c`).
 struct Map {
     uart: usize,
     uart_rx_irq: u16,
     watchdog: usize,
+    watchdog_hz: u32,
 }
 
 const MAP: Map = if cfg!(feature = "board-mps2-an505") {
     Map {
         uart: 0x5020_0000,
-        uart_rx_irq: 32,
+        uart_rx_irq: 33,
         watchdog: 0x5008_1000,
+        watchdog_hz: SYSTICK_HZ,
+    }
+} else if cfg!(feature = "board-mps3-an547") {
+    Map {
+        uart: 0x5930_3000,
+        uart_rx_irq: 34,
+        watchdog: 0x5802_e000,
+        watchdog_hz: 32_768,
     }
 } else {
     Map {
         uart: 0x4000_4000,
         uart_rx_irq: 0,
         watchdog: 0x4000_8000,
+        watchdog_hz: SYSTICK_HZ,
     }
 };
+const SYSTICK_HZ: u32 = SYSTICK_MHZ as u32 * 1_000_000;
 
 /// A register at a fixed address.
 struct Register(usize);
@@ -121,7 +132,7 @@ impl Uart {
         let queue = singleton!(QUEUE: Queue<u8, RX_LEN> = Queue::new())?;
         let (producer, received) = queue.split();
         cortex_m::interrupt::free(|cs| RX.borrow(cs).replace(Some(producer)));
-        UART_BAUDDIV.write(SYSTICK_MHZ as u32 * 1_000_000 / baud);
+        UART_BAUDDIV.write(SYSTICK_HZ / baud);
         UART_CTRL.write(CTRL_TX | CTRL_RX | CTRL_RX_INTERRUPT);
         // SAFETY: no critical section relies on this interrupt being off.
         unsafe { NVIC::unmask(Irq(MAP.uart_rx_irq)) };
@@ -152,12 +163,7 @@ impl Uart {
 
     /// Sleeps until an interrupt, unless a byte is there.
     pub fn wait(&mut self) {
-        // With interrupts masked, one that comes between the look and the sleep still ends the sleep.
-        cortex_m::interrupt::free(|_| {
-            if self.received.len() == 0 {
-                asm::wfi();
-            }
-        });
+        super::sleep_unless(|| self.received.ready());
     }
 }
 
@@ -181,7 +187,7 @@ impl Watchdog {
         }
         ARMED.store(true, Ordering::Relaxed);
         WATCHDOG_LOCK.write(WATCHDOG_UNLOCK);
-        WATCHDOG_LOAD.write(SYSTICK_MHZ as u32 * 1000 * period_ms);
+        WATCHDOG_LOAD.write(MAP.watchdog_hz / 1000 * period_ms);
         WATCHDOG_CTRL.write(WATCHDOG_INTERRUPT_AND_RESET);
         Some(Self(()))
     }

@@ -1,0 +1,11 @@
+//! An episode in real time with plans that are late on purpose. Exit code 0 if each miss is counted, the last target is held meanwhile, and everyn//! action and state has the host's bits.
+#![no_std]
+#![no_main]
+
+use cortex_m_rt::entry;
+use pusht_firmware::{expected, realtime};
+
+#[entry]
+fn main() -> ! {
+    realtime::run(true, &expected::LATE)
+}

@@ -1,0 +1,11 @@
+//! An episode in real time. Exit code 0 if no deadline is missed and every action and state has the host's bits.
+#![no_std]
+#![no_main]
+
+use cortex_m_rt::entry;
+use pusht_firmware::{expected, realtime};
+
+#[entry]
+fn main() -> ! {
+    realtime::run(false, &expected::ON_TIME)
+}

@@ -1,0 +1,264 @@
+//! An episode in real time: PD control and physics in the timer's interrupt at 100 Hz, an action every tenth time, and beneath it, whenever
+//! the interrupt leaves time, the next plan. The two sides share two queues without locks: nothing masks the interrupt.
+
+use crate::counter::{InstructionCounter, Task, Timer};
+use crate::expected::{DELAY, EPISODE_SEED, LATE_EVERY, LATE_TICKS, MODEL};
+use crate::{board, exit, stack};
+
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use cortex_m::singleton;
+use heapless::spsc::{Consumer, Producer, Queue};
+use pusht_core::Error;
+use pusht_core::env::{
+    ControlStep, PHYSICS_STEPS, PushTEnv, PushTParams, Seeding, StartOrder, StartState,
+};
+use pusht_core::episode::{EpisodeResult, MAX_EPISODE_STEPS, Record};
+use pusht_core::observation::STATE_DIM;
+use pusht_core::pipeline::{Pipeline, PipelineCounts, Plan, PlanRequest, Planning};
+use pusht_core::quant::{IntPolicy, Model, Scratch};
+use pusht_core::receding_horizon::{Action, Planner};
+
+/// Physics steps a second.
+const RATE_HZ: u32 = 100;
+
+/// The control tick that has begun, and whether the episode is over.
+static TICK: AtomicU32 = AtomicU32::new(0);
+static IS_OVER: AtomicBool = AtomicBool::new(false);
+
+/// How the interrupt kept its time, in ticks of the timer.
+#[derive(Clone, Copy, Default)]
+struct Timing {
+    /// Longest time from the timer to the first instruction of the task.
+    latency: u32,
+    /// Longest turn.
+    longest: u32,
+    /// Sum of all turns.
+    total: u64,
+    turns: u32,
+    /// Turns that were not over when the next one was due.
+    overruns: u32,
+}
+
+/// What runs in the interrupt.
+struct Control {
+    env: PushTEnv,
+    pipeline: Pipeline,
+    record: Record,
+    n_ticks: usize,
+    phase: usize,
+    present: Option<(ControlStep, [f64; STATE_DIM], Action)>,
+    requests: Producer<'static, PlanRequest>,
+    plans: Consumer<'static, Plan>,
+    timing: Timing,
+    outcomes: Producer<'static, Outcome>,
+}
+
+/// What the interrupt hands over in the end.
+struct Outcome {
+    result: Result<EpisodeResult, Error>,
+    counts: PipelineCounts,
+    timing: Timing,
+}
+
+impl Task for Control {
+    fn run(&mut self, timer: &Timer) {
+        if IS_OVER.load(Ordering::Relaxed) {
+            return;
+        }
+        self.timing.latency = self.timing.latency.max(timer.elapsed());
+        let turn = self.turn();
+        let elapsed = timer.elapsed();
+        if timer.is_overrun() {
+            self.timing.overruns += 1;
+        }
+        self.timing.longest = self.timing.longest.max(elapsed);
+        self.timing.total += u64::from(elapsed);
+        self.timing.turns += 1;
+        match turn {
+            Ok(false) => {}
+            Ok(true) => self.hand_over(Ok(self.record.clone().finish(&self.env.state()))),
+            Err(error) => self.hand_over(Err(error)),
+        }
+    }
+}
+
+impl Control {
+    /// A physics step, and what begins or ends with it; whether the episode is over.
+    fn turn(&mut self) -> Result<bool, Error> {
+        let (mut step, state, action) = match self.present.take() {
+            Some(present) => present,
+            None => self.begin_tick()?,
+        };
+        step.physics_step(&mut self.env);
+        self.phase += 1;
+        if self.phase < PHYSICS_STEPS {
+            self.present = Some((step, state, action));
+            return Ok(false);
+        }
+        self.phase = 0;
+        let outcome = step.finish(&mut self.env)?;
+        self.record.tick(&state, &action, &outcome);
+        self.n_ticks += 1;
+        Ok(outcome.terminated || self.n_ticks == MAX_EPISODE_STEPS)
+    }
+
+    fn begin_tick(&mut self) -> Result<(ControlStep, [f64; STATE_DIM], Action), Error> {
+        TICK.store(self.n_ticks as u32, Ordering::Release);
+        let state = self.env.state();
+        let (action, request) = self.pipeline.tick(&state, self.plans.dequeue())?;
+        if let Some(request) = request {
+            // One plan is under way at a time: there is room.
+            let _ = self.requests.enqueue(request);
+        }
+        Ok((ControlStep::new(action)?, state, action))
+    }
+
+    fn hand_over(&mut self, result: Result<EpisodeResult, Error>) {
+        let outcome = Outcome {
+            result,
+            counts: self.pipeline.counts(),
+            timing: self.timing,
+        };
+        // There is one.
+        let _ = self.outcomes.enqueue(outcome);
+        IS_OVER.store(true, Ordering::Release);
+    }
+}
+
+/// Plays the episode, and ends the run: with exit code 0 if it went as `expected`. With `late`, some plans are made late on purpose.
+pub fn run(late: bool, expected: &(EpisodeResult, PipelineCounts)) -> ! {
+    stack::guard();
+    defmt::info!(
+        "board={=str} episode_seed={=u64} delay_ticks={=usize}",
+        board::NAME,
+        EPISODE_SEED,
+        DELAY
+    );
+    let (Some(peripherals), Some(scratch)) = (
+        cortex_m::Peripherals::take(),
+        singleton!(SCRATCH: Scratch = Scratch::new()),
+    ) else {
+        defmt::panic!("runs once");
+    };
+    let mut model = match Model::parse(MODEL) {
+        Ok(model) => model,
+        Err(error) => defmt::panic!("model file: {}", error),
+    };
+    let n_action_steps = model.n_action_steps();
+    if let Err(error) = model.set_n_action_steps(DELAY + n_action_steps.max(DELAY)) {
+        defmt::panic!("the horizon is too short: {}", error);
+    }
+    let policy = IntPolicy::new(&model, scratch);
+    let Some(sides) = sides(&policy, n_action_steps) else {
+        defmt::panic!("the episode cannot begin");
+    };
+    let Sides {
+        control,
+        mut requests,
+        mut plans,
+        mut outcomes,
+    } = sides;
+    let mut planning = Planning::new(policy, EPISODE_SEED);
+    let clock = InstructionCounter::start_with_task(peripherals.SYST, RATE_HZ, control);
+
+    let (mut n_plans, mut longest_plan_us) = (0, 0);
+    while !IS_OVER.load(Ordering::Acquire) {
+        let Some(request) = requests.dequeue() else {
+            board::sleep_unless(|| requests.ready() || IS_OVER.load(Ordering::Acquire));
+            continue;
+        };
+        let began_us = clock.us();
+        let plan = match planning.plan(&request) {
+            Ok(plan) => plan,
+            Err(error) => defmt::panic!("plan: {}", error),
+        };
+        longest_plan_us = longest_plan_us.max(clock.us() - began_us);
+        if late && n_plans > 0 && n_plans % LATE_EVERY == 0 {
+            // Comes to the control side one tick after this.
+            let last = request.began + DELAY as u32 + LATE_TICKS - 1;
+            while TICK.load(Ordering::Acquire) < last && !IS_OVER.load(Ordering::Acquire) {}
+        }
+        n_plans += 1;
+        // One plan is under way at a time: there is room.
+        let _ = plans.enqueue(plan);
+    }
+    let Some(outcome) = outcomes.dequeue() else {
+        defmt::panic!("an episode without an outcome");
+    };
+    report(&outcome, longest_plan_us);
+    match outcome.result {
+        Ok(result) if (result, outcome.counts) == *expected && outcome.timing.overruns == 0 => {
+            defmt::info!("equal to the host's, bit for bit");
+            exit::success()
+        }
+        result => {
+            defmt::error!("{} is not the host's {}", result, expected);
+            exit::failure()
+        }
+    }
+}
+
+/// The interrupt's side, and the ends of the queues that the other one holds.
+struct Sides {
+    control: &'static mut Control,
+    requests: Consumer<'static, PlanRequest>,
+    plans: Producer<'static, Plan>,
+    outcomes: Consumer<'static, Outcome>,
+}
+
+fn sides(planner: &impl Planner, n_action_steps: usize) -> Option<Sides> {
+    let (for_planner, requests) = singleton!(: Queue<PlanRequest, 2> = Queue::new())?.split();
+    let (plans, for_control) = singleton!(: Queue<Plan, 2> = Queue::new())?.split();
+    let (for_report, outcomes) = singleton!(: Queue<Outcome, 2> = Queue::new())?.split();
+    let start = StartState::from_seed(EPISODE_SEED, Seeding::Legacy).ok()?;
+    let env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy).ok()?;
+    let control = Control {
+        env,
+        pipeline: Pipeline::new(planner, n_action_steps, DELAY),
+        record: Record::new(),
+        n_ticks: 0,
+        phase: 0,
+        present: None,
+        requests: for_planner,
+        plans: for_control,
+        timing: Timing::default(),
+        outcomes: for_report,
+    };
+    Some(Sides {
+        control: singleton!(: Control = control)?,
+        requests,
+        plans,
+        outcomes,
+    })
+}
+
+fn report(outcome: &Outcome, longest_plan_us: u64) {
+    let timing = outcome.timing;
+    let us = |ticks: u64| ticks / board::SYSTICK_MHZ;
+    if let Ok(result) = outcome.result {
+        defmt::info!(
+            "success={=bool} steps={=usize} max_reward={=f64} action_digest={=u64:#018x} state_digest={=u64:#018x}",
+            result.success,
+            result.steps,
+            result.max_reward,
+            result.action_digest,
+            result.state_digest
+        );
+    }
+    defmt::info!(
+        "plans={=u32} plans_missed={=u32} ticks_held={=u32} plan_us_max={=u64}",
+        outcome.counts.plans,
+        outcome.counts.missed,
+        outcome.counts.held,
+        longest_plan_us
+    );
+    defmt::info!(
+        "turns={=u32} overruns={=u32} turn_us={=u64} turn_us_max={=u64} latency_us_max={=u64} stack_bytes={=usize}",
+        timing.turns,
+        timing.overruns,
+        us(timing.total / u64::from(timing.turns.max(1))),
+        us(timing.longest.into()),
+        us(timing.latency.into()),
+        stack::high_water_bytes()
+    );
+}

@@ -52,7 +52,6 @@ fn overflow(depth: u32) -> u32 {
 
 #[inline(never)]
 fn hang() {
-    let watchdog = Watchdog::arm(WATCHDOG_PERIOD_MS);
+    let _unfed = Watchdog::arm(WATCHDOG_PERIOD_MS);
     while black_box(true) {}
-    drop(watchdog);
 }

@@ -359,3 +359,62 @@ fn bench_vector_says_what_is_wrong() {
     assert_refused(&bench(&["--seconds", "0"]), &["--seconds"]);
     assert_refused(&bench(&["--sizes", "0"]), &["0 environments"]);
 }
+
+#[test]
+fn bench_env_prints_steps_and_shares() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let json = file.path().to_str().unwrap();
+    let words = [
+        "bench",
+        "env",
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.02",
+        "--json",
+        json,
+    ];
+    let output = Command::new(env!("CARGO_BIN_EXE_pusht"))
+        .args(words)
+        .env_remove("PUSHT_DATASET")
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(stdout.matches("skipped:").count(), 2, "{stdout}");
+    let figures: Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
+    for (figure, name) in figures
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(["chase", "walls", "squeeze"])
+    {
+        assert_eq!(figure["sequences"], name);
+        assert!(figure["steps_per_s"].as_f64().unwrap() > 100.0, "{figure}");
+        let share = |phase: &str| figure["shares"][phase].as_f64().unwrap();
+        let sum = share("physics") + share("contacts") + share("coverage");
+        assert!((sum - 1.0).abs() < 1e-9, "{figure}");
+        assert!(
+            share("physics") > 0.0 && share("contacts") > 0.0,
+            "{figure}"
+        );
+    }
+}
+
+#[test]
+fn bench_env_says_what_is_wrong() {
+    let output = pusht(&["bench", "env", "--data", "/nowhere/pusht.zip"], "");
+    assert_refused(&output, &["/nowhere/pusht.zip"]);
+    let output = pusht(
+        &[
+            "bench",
+            "env",
+            "--rounds",
+            "1",
+            "--gym-pusht",
+            "/nowhere/python",
+        ],
+        "",
+    );
+    assert_refused(&output, &["/nowhere/python"]);
+}

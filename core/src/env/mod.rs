@@ -7,6 +7,7 @@ mod params;
 mod start;
 
 pub use crate::geometry::Vec2;
+pub use crate::physics::Phase;
 pub use params::PushTParams;
 pub use start::{Seeding, StartOrder, StartSequence, StartState};
 
@@ -111,7 +112,7 @@ impl PushTEnv {
         };
         env.place(start, order);
         // One physics step, for the bodies to take notice (gym-pusht `_set_state`).
-        env.n_contact_points = env.world.step(&mut Contacts::new());
+        env.n_contact_points = env.world.step(&mut Contacts::new(), &mut |_| ());
         if !env.is_in_range() {
             return Err(Error::OutOfRange);
         }
@@ -149,6 +150,18 @@ impl PushTEnv {
     /// # Errors
     /// [`Error::NonFiniteAction`], [`Error::OutOfRange`]; the environment is then as it was.
     pub fn step(&mut self, action: [f64; 2]) -> Result<Step, Error> {
+        self.step_watched(action, |_| ())
+    }
+
+    /// [`Self::step`], for a benchmark: `watch` is told what begins.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn step_watched(
+        &mut self,
+        action: [f64; 2],
+        mut watch: impl FnMut(Phase),
+    ) -> Result<Step, Error> {
         let mut step = ControlStep::new(action)?;
         let before = if self.may_leave_range(step.goal) {
             Some(*self)
@@ -157,7 +170,7 @@ impl PushTEnv {
         };
         let mut contacts = Contacts::new();
         for _ in 0..PHYSICS_STEPS {
-            step.advance(self, &mut contacts);
+            step.advance(self, &mut contacts, &mut watch);
         }
         if let Some(before) = before
             && !self.is_in_range()
@@ -165,6 +178,7 @@ impl PushTEnv {
             *self = before;
             return Err(Error::OutOfRange);
         }
+        watch(Phase::Coverage);
         Ok(step.end(self))
     }
 
@@ -295,13 +309,18 @@ impl ControlStep {
 
     /// PD control and a physics step.
     pub fn physics_step(&mut self, env: &mut PushTEnv) {
-        self.advance(env, &mut Contacts::new());
+        self.advance(env, &mut Contacts::new(), &mut |_| ());
     }
 
     #[inline]
-    fn advance(&mut self, env: &mut PushTEnv, contacts: &mut Contacts) {
+    fn advance(
+        &mut self,
+        env: &mut PushTEnv,
+        contacts: &mut Contacts,
+        watch: &mut impl FnMut(Phase),
+    ) {
         env.control(self.goal);
-        self.n_contact_points += env.world.step(contacts);
+        self.n_contact_points += env.world.step(contacts, watch);
     }
 
     /// What the control step brought.

@@ -34,6 +34,17 @@ pub const PHYSICS_DT_S: f64 = 0.01;
 /// Where gym-pusht builds the scene before it moves the bodies to their start: block and agent, px.
 const SET_UP_PX: [Vec2; 2] = [Vec2::new(256.0, 300.0), Vec2::new(256.0, 400.0)];
 
+/// What a control step spends its time on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The controller, the motion, and the impulses.
+    Physics,
+    /// Which shapes touch, and where.
+    Contacts,
+    /// Coverage and reward.
+    Coverage,
+}
+
 /// The scene. A plain value: a copy continues with the same bits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct World {
@@ -85,14 +96,18 @@ impl World {
         self.rest = None;
     }
 
-    /// Advances by [`PHYSICS_DT_S`]; returns the number of contact points. `contacts` is working memory.
-    pub(crate) fn step(&mut self, contacts: &mut Contacts) -> usize {
+    /// Advances by [`PHYSICS_DT_S`]; returns the number of contact points. `contacts` is working memory; `watch` is told what
+    /// begins.
+    pub(crate) fn step(&mut self, contacts: &mut Contacts, watch: &mut impl FnMut(Phase)) -> usize {
+        watch(Phase::Physics);
         self.agent.integrate_position();
-        if let Some(n_contacts) = self.rest_on() {
+        if let Some(n_contacts) = self.rest_on(watch) {
             return n_contacts;
         }
         self.integrate_block();
+        watch(Phase::Contacts);
         self.find_contacts(contacts);
+        watch(Phase::Physics);
         self.damp();
         contacts.warm_start(&mut self.block);
         contacts.solve(&mut self.block);
@@ -115,8 +130,9 @@ impl World {
     /// The block lies still ([`Contacts::rest`]), so that its contacts with the walls come out as they were, and with impulses of 0
     /// they come out so in any order. What is left to be looked at is whether the agent touches the block. If it does,
     /// or if it left its leaf's box and so changes the order of later contacts, nothing is changed here.
-    fn rest_on(&mut self) -> Option<usize> {
+    fn rest_on(&mut self, watch: &mut impl FnMut(Phase)) -> Option<usize> {
         let rest = self.rest?;
+        watch(Phase::Contacts);
         let bounds = Aabb::of_disc(self.agent.pos, AGENT_RADIUS_PX);
         if !self.broad_phase.keeps(AGENT, &bounds) {
             return None;
@@ -236,7 +252,7 @@ mod tests {
                 rests_on_walls += usize::from(short.rest.is_some_and(|rest| rest.n_contacts > 0));
                 let counts = [&mut short, &mut whole].map(|world| {
                     world.agent.vel += (goal - world.agent.pos) - world.agent.vel * 0.2;
-                    world.step(&mut contacts)
+                    world.step(&mut contacts, &mut |_| ())
                 });
                 assert_eq!(counts[0], counts[1]);
                 let bits = |world: &World| {

@@ -1,5 +1,7 @@
 //! `pusht bench`: what things cost, counted or timed.
 
+pub mod env;
+pub mod sequences;
 pub mod vector;
 
 use anyhow::Result;
@@ -14,6 +16,7 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum What {
+    Env(env::Args),
     Vector(vector::Args),
 }
 
@@ -23,6 +26,7 @@ enum What {
 /// Those of the subcommand.
 pub fn run(args: &Args) -> Result<()> {
     match &args.what {
+        What::Env(args) => env::run(args),
         What::Vector(args) => vector::run(args),
     }
 }

@@ -1,0 +1,335 @@
+//! `pusht bench env`.
+
+use super::sequences::{self, Sequence};
+use crate::data::Demonstrations;
+use crate::policy_file::write_whole;
+use anyhow::{Context, Result, ensure};
+use pusht_core::env::{Phase, PushTEnv, StartOrder};
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+use std::hint::black_box;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
+
+/// Generated sequences of a kind.
+const GENERATED: usize = 48;
+/// Sequences that are timed in turn with gym-pusht's in a round.
+const SLICE: usize = 12;
+/// How often it is asked what the simulator is at.
+const SAMPLE: Duration = Duration::from_micros(50);
+/// The same sequences in gym-pusht.
+const GYM_PUSHT: &str = include_str!("gym_pusht.py");
+
+/// Control steps a second of one environment on one core, and what they are spent on.
+///
+/// A control step is ten physics steps with contacts, then coverage and reward. Three kinds of sequences: the recorded
+/// demonstrations (without their archive, generated ones that chase the block), pushes into walls and corners, and
+/// squeezes against a wall. With --gym-pusht, gym-pusht makes the same steps in turn with this simulator, and
+/// the ratio is printed. Times are processor time, the best of the rounds.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example: pusht bench env --data pusht.zip --gym-pusht python3 --json env.json"
+)]
+pub struct Args {
+    /// JSON file to write
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// The recorded demonstrations [default: what PUSHT_DATASET names]
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// A Python with gym-pusht, to be measured in the same run
+    #[arg(long, value_name = "PYTHON")]
+    gym_pusht: Option<PathBuf>,
+    /// Measurements of each, in turn
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    rounds: usize,
+    /// Time of a measurement here, s
+    #[arg(long, value_name = "S", default_value_t = 0.4)]
+    seconds: f64,
+}
+
+/// What was measured on one kind of sequences.
+#[derive(Serialize)]
+struct Figure {
+    sequences: &'static str,
+    control_steps: usize,
+    steps_per_s: f64,
+    ns_per_step: f64,
+    gym_pusht_steps_per_s: Option<f64>,
+    ratio: Option<f64>,
+    /// The farthest that the block ends from where it does in gym-pusht, px.
+    farthest_px: Option<f64>,
+    /// Of the time.
+    shares: Shares,
+}
+
+/// Of the time of a control step.
+#[derive(Clone, Copy, Serialize)]
+struct Shares {
+    physics: f64,
+    contacts: f64,
+    coverage: f64,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the demonstrations can't be read, or the Python given can't be asked.
+pub fn run(args: &Args) -> Result<()> {
+    ensure!(args.seconds > 0.0, "--seconds: more than 0 needed");
+    ensure!(args.rounds > 0, "--rounds: 1 needed at least");
+    let data = args.data.clone();
+    let data = data.or_else(|| std::env::var_os("PUSHT_DATASET").map(PathBuf::from));
+    let first = match &data {
+        Some(path) => ("human", sequences::human(&Demonstrations::open(path)?)),
+        None => {
+            println!(
+                "skipped: the recorded demonstrations (--data or PUSHT_DATASET names them); chase instead"
+            );
+            ("chase", sequences::chase(GENERATED)?)
+        }
+    };
+    let kinds = [
+        first,
+        ("walls", sequences::walls(GENERATED)?),
+        ("squeeze", sequences::squeeze(GENERATED)?),
+    ];
+    let mut upstream = match &args.gym_pusht {
+        Some(python) => Some(GymPushT::start(python)?),
+        None => {
+            println!("skipped: gym-pusht (--gym-pusht names a Python with it)");
+            None
+        }
+    };
+    println!(
+        "sequences  control steps/s   ns/step  gym-pusht steps/s  ratio  physics  contacts  coverage"
+    );
+    let mut figures = Vec::new();
+    for (name, sequences) in &kinds {
+        let figure = measure(name, sequences, upstream.as_mut(), args)?;
+        let or_dash = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.0}"));
+        println!(
+            "{:<9} {:>16.0} {:>9.0} {:>18} {:>6} {:>7.0}% {:>8.0}% {:>8.0}%",
+            figure.sequences,
+            figure.steps_per_s,
+            figure.ns_per_step,
+            or_dash(figure.gym_pusht_steps_per_s),
+            or_dash(figure.ratio),
+            100.0 * figure.shares.physics,
+            100.0 * figure.shares.contacts,
+            100.0 * figure.shares.coverage,
+        );
+        figures.push(figure);
+    }
+    match &args.json {
+        Some(path) => write_whole(path, &serde_json::to_vec_pretty(&figures)?),
+        None => Ok(()),
+    }
+}
+
+/// The rounds of one kind of sequences: in each, this simulator and gym-pusht take the same ones.
+fn measure(
+    name: &'static str,
+    sequences: &[Sequence],
+    mut upstream: Option<&mut GymPushT>,
+    args: &Args,
+) -> Result<Figure> {
+    let mut steps_per_s = 0.0_f64;
+    let (mut theirs, mut farthest_px) = (None::<f64>, None::<f64>);
+    for round in 0..args.rounds {
+        let from = round * SLICE % sequences.len();
+        let slice = &sequences[from..(from + SLICE).min(sequences.len())];
+        let (rate, poses) = time(slice, args.seconds)?;
+        steps_per_s = steps_per_s.max(rate);
+        if let Some(upstream) = upstream.as_deref_mut() {
+            let timed = upstream.time(slice)?;
+            let rate = timed.steps as f64 / timed.seconds;
+            theirs = Some(theirs.map_or(rate, |best| best.max(rate)));
+            let distances = poses.iter().zip(&timed.poses);
+            let farthest = distances.map(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1]));
+            let farthest = farthest.fold(farthest_px.unwrap_or(0.0), f64::max);
+            farthest_px = Some(farthest);
+        }
+    }
+    Ok(Figure {
+        sequences: name,
+        control_steps: sequences.iter().map(|s| s.actions.len()).sum(),
+        steps_per_s,
+        ns_per_step: 1e9 / steps_per_s,
+        gym_pusht_steps_per_s: theirs,
+        ratio: theirs.map(|theirs| steps_per_s / theirs),
+        farthest_px,
+        shares: shares(sequences, args.seconds)?,
+    })
+}
+
+/// Control steps a second of processor time, and where the block of each sequence ends.
+fn time(sequences: &[Sequence], seconds: f64) -> Result<(f64, Vec<[f64; 3]>)> {
+    let starts = begin(sequences)?;
+    let mut poses = Vec::new();
+    let (start, mut steps) = (processor_time(), 0);
+    loop {
+        poses.clear();
+        for (sequence, env) in sequences.iter().zip(&starts) {
+            let mut env = *env;
+            for action in &sequence.actions {
+                black_box(env.step(*action)?);
+            }
+            steps += sequence.actions.len();
+            let info = env.info();
+            poses.push([
+                info.block_pos_px.x,
+                info.block_pos_px.y,
+                info.block_angle_rad,
+            ]);
+        }
+        let spent = (processor_time() - start).as_secs_f64();
+        if spent >= seconds {
+            return Ok((steps as f64 / spent, poses));
+        }
+    }
+}
+
+/// What the time goes into: the simulator says what it is at, and another thread looks now and then.
+fn shares(sequences: &[Sequence], seconds: f64) -> Result<Shares> {
+    let starts = begin(sequences)?;
+    let (phase, done) = (AtomicU8::new(0), AtomicBool::new(false));
+    let counts = std::thread::scope(|scope| -> Result<[u32; 3]> {
+        let sampler = scope.spawn(|| {
+            let mut counts = [0; 3];
+            while !done.load(Ordering::Relaxed) {
+                std::thread::sleep(SAMPLE);
+                counts[usize::from(phase.load(Ordering::Relaxed))] += 1;
+            }
+            counts
+        });
+        let watch = |begun: Phase| {
+            let number = match begun {
+                Phase::Physics => 0,
+                Phase::Contacts => 1,
+                Phase::Coverage => 2,
+            };
+            phase.store(number, Ordering::Relaxed);
+        };
+        let start = processor_time();
+        while (processor_time() - start).as_secs_f64() < seconds {
+            for (sequence, env) in sequences.iter().zip(&starts) {
+                let mut env = *env;
+                for action in &sequence.actions {
+                    black_box(env.step_watched(*action, watch)?);
+                }
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        sampler
+            .join()
+            .map_err(|_| anyhow::anyhow!("the sampling thread has failed"))
+    })?;
+    let all = f64::from(counts.iter().sum::<u32>().max(1));
+    let [physics, contacts, coverage] = counts.map(|count| f64::from(count) / all);
+    Ok(Shares {
+        physics,
+        contacts,
+        coverage,
+    })
+}
+
+fn begin(sequences: &[Sequence]) -> Result<Vec<PushTEnv>> {
+    let starts = sequences.iter().map(Sequence::begin);
+    starts
+        .collect::<Result<_, _>>()
+        .context("a start state can't be simulated")
+}
+
+/// Of this thread.
+fn processor_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+/// gym-pusht in a process of its own.
+struct GymPushT {
+    name: String,
+    process: Child,
+    requests: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+#[derive(Serialize)]
+struct Request<'a> {
+    sequences: Vec<RequestedSequence<'a>>,
+}
+
+#[derive(Serialize)]
+struct RequestedSequence<'a> {
+    start: [f64; 5],
+    angle_first: bool,
+    actions: &'a [[f64; 2]],
+}
+
+#[derive(Deserialize)]
+struct Timed {
+    steps: usize,
+    seconds: f64,
+    poses: Vec<[f64; 3]>,
+}
+
+impl GymPushT {
+    fn start(python: &Path) -> Result<Self> {
+        let name = python.display().to_string();
+        let mut process = Command::new(python)
+            .args(["-c", GYM_PUSHT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{name}: can't be started"))?;
+        let requests = process.stdin.take();
+        let answers = process.stdout.take().context("no pipe from Python")?;
+        Ok(Self {
+            name,
+            process,
+            requests,
+            answers: BufReader::new(answers),
+        })
+    }
+
+    fn time(&mut self, sequences: &[Sequence]) -> Result<Timed> {
+        let request = Request {
+            sequences: sequences.iter().map(RequestedSequence::of).collect(),
+        };
+        let mut line = serde_json::to_string(&request)?;
+        line.push('\n');
+        let mut requests = self.requests.as_ref().context("no pipe to Python")?;
+        // If Python is gone, reading says so.
+        let _ = requests.write_all(line.as_bytes());
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer)?;
+        ensure!(
+            !answer.is_empty(),
+            "{}: gym-pusht gave no answer",
+            self.name
+        );
+        serde_json::from_str(&answer).with_context(|| format!("{}: `{answer}`", self.name))
+    }
+}
+
+impl<'a> RequestedSequence<'a> {
+    fn of(sequence: &'a Sequence) -> Self {
+        Self {
+            start: sequence.start,
+            angle_first: sequence.order == StartOrder::AngleFirst,
+            actions: &sequence.actions,
+        }
+    }
+}
+
+impl Drop for GymPushT {
+    fn drop(&mut self) {
+        // At the end of its input it ends by itself.
+        self.requests = None;
+        let _ = self.process.wait();
+    }
+}

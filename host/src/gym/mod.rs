@@ -4,6 +4,7 @@
 //! one of this repository, [`wrappers`] go around it; [`batch_space`] makes one value of many, [`vector`] one
 //! environment of many. [`batch`] is many PushT environments at once, without anything in between: the fast one.
 
+mod array;
 pub mod batch;
 pub mod batch_space;
 pub mod env;

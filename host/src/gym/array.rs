@@ -1,0 +1,348 @@
+//! Arrays of one element type.
+
+use half::f16;
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// A number or a flag that arrays are made of.
+pub trait Element: Copy + PartialOrd + Send + Sync + 'static {
+    /// Its type.
+    const DTYPE: Dtype;
+    /// Its values in `data`, if they are of this type.
+    fn slice(data: &Data) -> Option<&[Self]>;
+    /// Array data of these values.
+    fn data(values: Vec<Self>) -> Data;
+    /// Neither NaN nor infinite.
+    fn is_finite(self) -> bool;
+    /// A value between two others, both included; where a float's bound is infinite, the distribution is
+    /// exponential on that side of the other bound, or normal where both are (as `Box.sample` has it).
+    fn sample(low: Self, high: Self, random: &mut Pcg64) -> Self;
+}
+
+/// An array, row by row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Array {
+    shape: Vec<usize>,
+    data: Data,
+}
+
+macro_rules! elements {
+    ($($dtype:ident $element:ty, $name:literal, $size:literal, $finite:expr, $sample:path;)*) => {
+        /// The types of elements.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum Dtype {
+            $(#[doc = concat!("`", $name, "`.")] $dtype,)*
+        }
+
+        /// The elements of an array.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub enum Data {
+            $(#[doc = concat!("Of type `", $name, "`.")] $dtype(Vec<$element>),)*
+        }
+
+        $(impl Element for $element {
+            const DTYPE: Dtype = Dtype::$dtype;
+            fn slice(data: &Data) -> Option<&[Self]> {
+                match data {
+                    Data::$dtype(values) => Some(values),
+                    _ => None,
+                }
+            }
+            fn data(values: Vec<Self>) -> Data {
+                Data::$dtype(values)
+            }
+            fn is_finite(self) -> bool {
+                let finite: fn(Self) -> bool = $finite;
+                finite(self)
+            }
+            fn sample(low: Self, high: Self, random: &mut Pcg64) -> Self {
+                $sample(low, high, random)
+            }
+        })*
+
+        impl Dtype {
+            /// Its name.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$dtype => $name,)* }
+            }
+
+            /// Bytes of an element in shared memory.
+            pub fn size_bytes(self) -> usize {
+                match self { $(Self::$dtype => $size,)* }
+            }
+
+            fn zeros(self, len: usize) -> Data {
+                match self { $(Self::$dtype => Data::$dtype(vec![<$element>::default(); len]),)* }
+            }
+        }
+
+        impl Data {
+            /// The type of the elements.
+            pub fn dtype(&self) -> Dtype {
+                match self { $(Self::$dtype(_) => Dtype::$dtype,)* }
+            }
+
+            /// How many there are.
+            pub fn len(&self) -> usize {
+                match self { $(Self::$dtype(values) => values.len(),)* }
+            }
+
+            /// Whether there are none.
+            pub fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+
+            fn range(&self, range: Range<usize>) -> Self {
+                match self { $(Self::$dtype(values) => Self::$dtype(values[range].to_vec()),)* }
+            }
+
+            /// Overwrites the elements from `at` on.
+            ///
+            /// # Panics
+            /// If the types differ or the elements do not fit.
+            fn write(&mut self, at: usize, from: &Self) {
+                match (self, from) {
+                    $((Self::$dtype(to), Self::$dtype(from)) => to[at..at + from.len()].copy_from_slice(from),)*
+                    _ => panic!("elements of another type"),
+                }
+            }
+
+            fn first_not_finite(&self) -> Option<usize> {
+                match self { $(Self::$dtype(values) => values.iter().position(|value| !value.is_finite()),)* }
+            }
+
+            fn is_between(&self, low: &Self, high: &Self) -> bool {
+                match (self, low, high) {
+                    $((Self::$dtype(values), Self::$dtype(low), Self::$dtype(high)) => values
+                        .iter()
+                        .zip(low.iter().zip(high))
+                        .all(|(value, (low, high))| low <= value && value <= high),)*
+                    _ => false,
+                }
+            }
+
+            fn sample(low: &Self, high: &Self, random: &mut Pcg64) -> Self {
+                match (low, high) {
+                    $((Self::$dtype(low), Self::$dtype(high)) => Self::$dtype(
+                        low.iter().zip(high).map(|(low, high)| <$element>::sample(*low, *high, random)).collect(),
+                    ),)*
+                    _ => panic!("bounds of two types"),
+                }
+            }
+        }
+    };
+}
+
+elements! {
+    F64 f64, "f64", 8, |value| f64::is_finite(value), sample_float;
+    F32 f32, "f32", 4, |value| f32::is_finite(value), sample_f32;
+    F16 f16, "f16", 2, |value| f16::is_finite(value), sample_f16;
+    I64 i64, "i64", 8, |_| true, sample_between;
+    I32 i32, "i32", 4, |_| true, sample_between;
+    U8 u8, "u8", 1, |_| true, sample_between;
+    Bool bool, "bool", 1, |_| true, sample_bool;
+}
+
+fn sample_between<T: rand::distr::uniform::SampleUniform + PartialOrd>(
+    low: T,
+    high: T,
+    random: &mut Pcg64,
+) -> T {
+    random.random_range(low..=high)
+}
+
+fn sample_bool(low: bool, high: bool, random: &mut Pcg64) -> bool {
+    if low == high { low } else { random.random() }
+}
+
+fn sample_float(low: f64, high: f64, random: &mut Pcg64) -> f64 {
+    // In (0, 1], so that the logarithm is finite.
+    let uniform = |random: &mut Pcg64| 1.0 - random.random::<f64>();
+    match (low.is_finite(), high.is_finite()) {
+        (true, true) => (low + (high - low) * uniform(random)).clamp(low, high),
+        (true, false) => low - uniform(random).ln(),
+        (false, true) => high + uniform(random).ln(),
+        // Box and Muller, 1958.
+        (false, false) => {
+            let radius = (-2.0 * uniform(random).ln()).sqrt();
+            radius * (std::f64::consts::TAU * uniform(random)).cos()
+        }
+    }
+}
+
+fn sample_f32(low: f32, high: f32, random: &mut Pcg64) -> f32 {
+    (sample_float(low.into(), high.into(), random) as f32).clamp(low, high)
+}
+
+fn sample_f16(low: f16, high: f16, random: &mut Pcg64) -> f16 {
+    f16::from_f64(sample_float(low.into(), high.into(), random)).clamp(low, high)
+}
+
+/// Bytes of the elements, for shared memory.
+macro_rules! bytes {
+    ($($dtype:ident $element:ty;)*) => {
+        impl Data {
+            /// Writes the elements into `out`, `size_bytes` each.
+            pub(crate) fn write_bytes(&self, out: &mut [u8]) {
+                match self {
+                    $(Self::$dtype(values) => {
+                        for (value, out) in values.iter().zip(out.chunks_exact_mut(size_of::<$element>())) {
+                            out.copy_from_slice(&value.to_ne_bytes());
+                        }
+                    })*
+                    Self::Bool(values) => {
+                        for (value, out) in values.iter().zip(out) {
+                            *out = u8::from(*value);
+                        }
+                    }
+                }
+            }
+
+            /// Reads over the elements what [`Self::write_bytes`] wrote.
+            pub(crate) fn read_bytes(&mut self, bytes: &[u8]) {
+                match self {
+                    $(Self::$dtype(values) => {
+                        let (chunks, _) = bytes.as_chunks::<{ size_of::<$element>() }>();
+                        for (value, chunk) in values.iter_mut().zip(chunks) {
+                            *value = <$element>::from_ne_bytes(*chunk);
+                        }
+                    })*
+                    Self::Bool(values) => {
+                        for (value, byte) in values.iter_mut().zip(bytes) {
+                            *value = *byte != 0;
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+
+bytes! {
+    F64 f64;
+    F32 f32;
+    F16 f16;
+    I64 i64;
+    I32 i32;
+    U8 u8;
+}
+
+impl Array {
+    /// An array of `shape`; `None` if it has another number of elements than `values`.
+    pub fn new<T: Element>(shape: &[usize], values: Vec<T>) -> Option<Self> {
+        (shape.iter().product::<usize>() == values.len()).then(|| Self {
+            shape: shape.to_vec(),
+            data: T::data(values),
+        })
+    }
+
+    /// An array of one dimension.
+    pub fn vector<T: Element>(values: Vec<T>) -> Self {
+        Self {
+            shape: vec![values.len()],
+            data: T::data(values),
+        }
+    }
+
+    /// An array with the same value everywhere.
+    pub fn filled<T: Element>(shape: &[usize], value: T) -> Self {
+        Self {
+            shape: shape.to_vec(),
+            data: T::data(vec![value; shape.iter().product()]),
+        }
+    }
+
+    /// An array of zeros.
+    pub fn zeros(dtype: Dtype, shape: &[usize]) -> Self {
+        Self {
+            shape: shape.to_vec(),
+            data: dtype.zeros(shape.iter().product()),
+        }
+    }
+
+    /// Lengths of the dimensions.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The type of the elements.
+    pub fn dtype(&self) -> Dtype {
+        self.data.dtype()
+    }
+
+    /// The elements, row by row.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// The elements, if they are of this type.
+    pub fn slice<T: Element>(&self) -> Option<&[T]> {
+        T::slice(&self.data)
+    }
+
+    pub(crate) fn data_mut(&mut self) -> &mut Data {
+        &mut self.data
+    }
+
+    /// Whether another array has the same shape and type.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.shape == other.shape && self.dtype() == other.dtype()
+    }
+
+    /// Elements in a row of the first dimension.
+    pub(crate) fn row_len(&self) -> usize {
+        self.shape.iter().skip(1).product()
+    }
+
+    /// The row `index` of the first dimension.
+    pub fn row(&self, index: usize) -> Self {
+        let len = self.row_len();
+        Self {
+            shape: self.shape[1..].to_vec(),
+            data: self.data.range(index * len..(index + 1) * len),
+        }
+    }
+
+    /// Overwrites the row `index` of the first dimension.
+    ///
+    /// # Panics
+    /// If the row is of another type or length.
+    pub fn set_row(&mut self, index: usize, row: &Self) {
+        let len = self.row_len();
+        assert_eq!(row.data.len(), len, "length of a row");
+        self.data.write(index * len, &row.data);
+    }
+
+    /// Arrays that are alike, as the rows of one; `None` if they differ in shape or type, or if there are none.
+    pub fn stack<'a>(rows: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
+        let rows: Vec<&Self> = rows.into_iter().collect();
+        let first = rows.first()?;
+        let mut shape = vec![rows.len()];
+        shape.extend_from_slice(&first.shape);
+        let mut stacked = Self::zeros(first.dtype(), &shape);
+        for (index, row) in rows.iter().enumerate() {
+            if !row.is_like(first) {
+                return None;
+            }
+            stacked.set_row(index, row);
+        }
+        Some(stacked)
+    }
+
+    pub(crate) fn first_not_finite(&self) -> Option<usize> {
+        self.data.first_not_finite()
+    }
+
+    pub(crate) fn is_between(&self, low: &Self, high: &Self) -> bool {
+        self.is_like(low) && self.data.is_between(&low.data, &high.data)
+    }
+
+    pub(crate) fn sample(low: &Self, high: &Self, random: &mut Pcg64) -> Self {
+        Self {
+            shape: low.shape.clone(),
+            data: Data::sample(&low.data, &high.data, random),
+        }
+    }
+}

@@ -79,7 +79,7 @@ impl InstructionCounter {
 
     /// Instructions since the start, to within about a dozen and 64 for each 2^24 ticks.
     pub fn now(&self) -> u64 {
-        self.ticks() * 1000 / (SYSTICK_MHZ * INSTRUCTION_NS)
+        self.instructions(self.ticks())
     }
 
     /// Time since the start, us.
@@ -87,7 +87,8 @@ impl InstructionCounter {
         self.ticks() / SYSTICK_MHZ
     }
 
-    fn ticks(&self) -> u64 {
+    /// Ticks of the timer since the start.
+    pub fn ticks(&self) -> u64 {
         loop {
             let wraps = WRAPS.load(Ordering::Relaxed);
             let reload = RELOAD.load(Ordering::Relaxed);
@@ -97,5 +98,10 @@ impl InstructionCounter {
                 return u64::from(wraps) * (u64::from(reload) + 1) + elapsed;
             }
         }
+    }
+
+    /// As many ticks in instructions.
+    pub fn instructions(&self, ticks: u64) -> u64 {
+        ticks * 1000 / (SYSTICK_MHZ * INSTRUCTION_NS)
     }
 }

@@ -11,6 +11,7 @@ pub mod counter;
 pub mod exit;
 pub mod expected;
 pub mod fault;
+pub mod products;
 pub mod realtime;
 pub mod stack;
 pub mod telemetry;

@@ -6,7 +6,7 @@ mod qemu;
 
 pub use board::{BOARDS, Board};
 pub use elf::{Footprint, Symbols, footprint};
-pub use qemu::{Log, Setup, run, run_beside, run_with};
+pub use qemu::{Log, Setup, is_qemu_there, run, run_beside, run_with};
 
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};

@@ -9,6 +9,17 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+const QEMU: &str = "qemu-system-arm";
+
+/// Whether QEMU can be started.
+pub fn is_qemu_there() -> bool {
+    let mut qemu = Command::new(QEMU);
+    qemu.arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    qemu.status().is_ok_and(|status| status.success())
+}
+
 /// What a run said, and how it ended.
 #[derive(Clone, Debug)]
 pub struct Log {
@@ -183,7 +194,7 @@ struct Qemu(Child);
 
 impl Qemu {
     fn start(setup: &Setup, board: &Board, elf: &Path) -> Result<Self> {
-        let mut command = Command::new("qemu-system-arm");
+        let mut command = Command::new(QEMU);
         command
             .args(["-machine", board.qemu_machine])
             .args(["-nographic", "-monitor", "none"])

@@ -19,13 +19,11 @@ const _: () = assert!(RESIDUE_Q16.len() == ((END - START) << -STEP_LOG2) as usiz
 /// The table holds `mish(x) - max(x, 0)`, which lies in (-0.31, 0] and so fits 16 bits.
 #[inline(always)]
 pub fn mish_q16(x_q16: i32) -> i32 {
-    if x_q16 >= END << 16 {
-        return x_q16;
+    const TABLE_LEN_Q16: u32 = ((END - START) as u32) << 16;
+    let place = x_q16.wrapping_sub(START << 16) as u32;
+    if place >= TABLE_LEN_Q16 {
+        return x_q16.max(0);
     }
-    if x_q16 < START << 16 {
-        return 0;
-    }
-    let place = (x_q16 - (START << 16)) as u32;
     let knot = (place >> FRACTION_BITS) as usize;
     let fraction = (place & ((1 << FRACTION_BITS) - 1)) as i32;
     let (from, to) = (

@@ -11,10 +11,12 @@
 //! No float, no allocation, and after [`Model::parse`] no failure: the same bits on every machine.
 //! `docs/model-format.md` specifies the file, `docs/quantisation.md` the arithmetic.
 
+mod convolution;
 mod error;
 mod linear;
 mod mish;
 mod model;
+mod modulation;
 mod norm;
 mod parse;
 mod policy;
@@ -24,15 +26,19 @@ mod rsqrt;
 mod sampler;
 mod scratch;
 mod selftest;
+mod slices;
 mod unet;
 
+pub use convolution::Convolution;
 pub use error::ModelError;
 pub use linear::{LANES, PACKING};
 pub use model::{MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT, MAX_LEVELS, Model};
 pub use norm::{MAX_EPS, MAX_GAMMA, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN};
 pub use parse::{FORMAT_VERSION, MAGIC};
 pub use policy::{IntPolicy, ObservationWindow};
-pub use rounding::{Factor, MAX_SHIFT, rounding_shift_right, saturate_i16, saturate_i32};
+pub use rounding::{
+    Factor, MAX_SHIFT, round_to_i16, rounding_shift_right, saturate_i16, saturate_i32,
+};
 pub use scratch::{ARENA_LEN, MAX_CONDITION_LEN, MAX_HORIZON, Scratch};
 pub use selftest::selftest;
 pub use unet::{NoTap, Tap};

@@ -5,6 +5,7 @@ use super::norm::Norm;
 use super::read;
 use super::rounding::Factor;
 use super::scratch::ACTION_DIM;
+use super::slices;
 use super::{ModelError, parse};
 use crate::observation::ObservationKind;
 use fixed::types::{I8F24, I16F16};
@@ -112,7 +113,7 @@ impl<'a> Model<'a> {
     }
 
     pub(super) fn pass(&self, index: usize) -> Pass {
-        Pass::read(&self.passes[index * Pass::SIZE..])
+        Pass::read(slices::from(self.passes, index * Pass::SIZE))
     }
 }
 

@@ -5,9 +5,9 @@
 //! `eps' = eps (n / scale)^2`, which the model file gives.
 
 use super::mish::mish_q16;
-use super::read;
-use super::rounding::{multiply_shift, rounding_shift_right, saturate_i32};
+use super::rounding::{multiply_shift, rounding_shift_right};
 use super::rsqrt::{Rsqrt, rsqrt};
+use super::{read, slices};
 
 /// Most values in a group; with them no sum below leaves its type.
 pub const MAX_GROUP_LEN: usize = 1 << 12;
@@ -32,51 +32,132 @@ pub struct Norm<'a> {
     pub(super) gamma_exponent: u32,
     /// `eps'` above.
     pub(super) eps: u64,
+    /// A normalised value in Q16 fits 32 bits shifted to the left by so much.
+    pub(super) headroom: u32,
 }
 
 impl Norm<'_> {
     /// Bytes of a channel's parameters in the model file.
     pub(super) const PARAMETERS_SIZE: usize = 8;
 
-    /// `out = finish(prepare(c), y, out)` with `y = mish(gamma[c] * (x - mean) / sqrt(variance + eps) + beta[c])` in
+    /// `out = finish(c).apply(y, out)` with `y = mish(gamma[c] * (x - mean) / sqrt(variance + eps) + beta[c])` in
     /// Q16, for all of `x` and `out` (`[L][C]`).
     #[inline(always)]
-    pub(super) fn activate<P>(
+    pub(super) fn activate<F: Finish>(
         self,
         x: &[i16],
         out: &mut [i16],
-        prepare: impl Fn(usize) -> P,
-        finish: impl Fn(&P, i32, i16) -> i16,
+        finish: impl Fn(usize) -> F,
     ) {
-        let n_channels = self.parameters.len() / Self::PARAMETERS_SIZE;
-        let group_size = n_channels / self.n_groups;
-        for first in (0..n_channels).step_by(group_size) {
-            let group = Group::of(x, n_channels, first, group_size, self.eps);
-            for channel in first..first + group_size {
-                let (gain, shift) = self.gain(channel, group.scale);
-                let beta_q16 = read::i32_at(self.parameters, channel * 8 + 4);
-                let prepared = prepare(channel);
-                let inputs = x[channel..].iter().step_by(n_channels);
-                let outputs = out[channel..].iter_mut().step_by(n_channels);
-                for (x, out) in inputs.zip(outputs) {
-                    let d = group.n * i32::from(*x) - group.sum;
-                    let y_q16 = beta_q16.saturating_add(multiply_shift(d, gain, shift));
-                    *out = finish(&prepared, mish_q16(y_q16), *out);
+        let parameters = self.parameters.as_chunks::<{ Norm::PARAMETERS_SIZE }>().0;
+        let n_channels = parameters.len();
+        let group_size = n_channels / self.n_groups.max(1);
+        let mut channel = 0;
+        for parameters in slices::rows(parameters, group_size) {
+            let group = Group::of(x, n_channels, channel, group_size, self.eps);
+            for parameters in parameters {
+                let finish = finish(channel);
+                let (x, out) = (slices::from(x, channel), slices::from_mut(out, channel));
+                match group.normalize(self, parameters) {
+                    Normalize::UpperWord(normalize) => {
+                        activate_channel(&normalize, &finish, x, out, n_channels);
+                    }
+                    Normalize::Whole(normalize) => {
+                        activate_channel(&normalize, &finish, x, out, n_channels);
+                    }
                 }
+                channel += 1;
             }
         }
     }
 
-    /// `gamma / sqrt(V)` as a factor for `d` that leads to Q16: (mantissa, binary places).
+    /// How far a normalised value in Q16 may be shifted to the left in 32 bits: as `|x - mean| <= sqrt((n - 1) variance)`, it is
+    /// at most `|gamma| sqrt(n) + |beta|`; and `mish` is never below -0.31.
+    pub(super) fn headroom_of(parameters: &[u8], gamma_exponent: u32, group_len: usize) -> u32 {
+        const MISH_LEAST_Q16: u64 = 1 << 15;
+        let root = (group_len as u64).isqrt() + 1;
+        let bounds = parameters.chunks_exact(Self::PARAMETERS_SIZE).map(|p| {
+            let (gamma, beta) = (read::i32_at(p, 0), read::i32_at(p, 4));
+            let product = ((u64::from(gamma.unsigned_abs()) * root) << 16) >> gamma_exponent;
+            // The reciprocal root is off by 1e-7, and two roundings are less than 2.
+            product + (product >> 20) + u64::from(beta.unsigned_abs()) + 2
+        });
+        let bound = bounds.max().unwrap_or_default().max(MISH_LEAST_Q16);
+        // Below 2^(31 - headroom).
+        bound.leading_zeros().saturating_sub(33)
+    }
+}
+
+/// What is done with an activation.
+pub(super) trait Finish {
+    /// From the activation (Q16) and what lies at its place to what shall lie there.
+    fn apply(&self, y_q16: i32, old: i16) -> i16;
+}
+
+/// Every `n_channels`th value from the first on. A function of its own: then the loop's constants have the registers for themselves.
+#[inline(never)]
+fn activate_channel(
+    normalize: &impl ToQ16,
+    finish: &impl Finish,
+    x: &[i16],
+    out: &mut [i16],
+    n_channels: usize,
+) {
+    let mut at = 0;
+    while let (Some(x), Some(out)) = (x.get(at), out.get_mut(at)) {
+        *out = finish.apply(mish_q16(normalize.to_q16(*x)), *out);
+        at += n_channels.max(1);
+    }
+}
+
+/// From `x` to `gamma (x - mean) / sqrt(variance + eps) + beta` in Q16.
+trait ToQ16 {
+    fn to_q16(&self, x: i16) -> i32;
+}
+
+/// A channel's normalisation; both give the same bits.
+enum Normalize {
+    UpperWord(UpperWord),
+    Whole(Whole),
+}
+
+/// From `d` on as the formula has it.
+struct Whole {
+    n: i32,
+    sum: i32,
+    gain: i32,
+    shift: u32,
+    beta_q16: i32,
+}
+
+/// `d` shifted to the left until the product with `gain` is wanted from its upper word on.
+struct UpperWord {
+    n: i32,
+    sum: i32,
+    gain: i32,
+    half: i32,
+    /// Of the upper word.
+    shift: u32,
+    beta_q16: i32,
+}
+
+impl ToQ16 for Whole {
     #[inline(always)]
-    fn gain(self, channel: usize, scale: Rsqrt) -> (i32, u32) {
-        const DROPPED_BITS: u32 = 15;
-        let gamma = i64::from(read::i32_at(self.parameters, channel * 8));
-        let gain = rounding_shift_right(gamma * i64::from(scale.mantissa), DROPPED_BITS);
-        (
-            saturate_i32(gain),
-            self.gamma_exponent + scale.exponent - DROPPED_BITS - 16,
-        )
+    fn to_q16(&self, x: i16) -> i32 {
+        let d = self.n * i32::from(x) - self.sum;
+        let scaled = multiply_shift(d, self.gain, self.shift);
+        self.beta_q16.saturating_add(scaled)
+    }
+}
+
+impl ToQ16 for UpperWord {
+    #[inline(always)]
+    fn to_q16(&self, x: i16) -> i32 {
+        let d = self.n * i32::from(x) - self.sum;
+        let product = i64::from(d) * i64::from(self.gain);
+        let scaled = ((product >> 32) as i32 + self.half) >> self.shift;
+        // No overflow: there is headroom.
+        self.beta_q16.wrapping_add(scaled)
     }
 }
 
@@ -92,22 +173,52 @@ impl Group {
     /// The group of channels `first..first + size` of `x` (`[L][C]`).
     #[inline(always)]
     fn of(x: &[i16], n_channels: usize, first: usize, size: usize, eps: u64) -> Self {
-        let (mut sum, mut square_sum) = (0_i32, 0_u64);
-        for row in x.chunks_exact(n_channels) {
-            for value in &row[first..first + size] {
+        let (mut sum, mut square_sum) = (0_i32, 0_i64);
+        for row in slices::rows(x, n_channels) {
+            for value in slices::part(row, first, size) {
                 let value = i32::from(*value);
                 sum += value;
-                square_sum += u64::from((value * value) as u32);
+                square_sum += i64::from(value) * i64::from(value);
             }
         }
-        let n = (x.len() / n_channels * size) as i32;
+        let n = (x.len() / n_channels.max(1) * size) as i32;
         // Not negative, by Cauchy and Schwarz.
-        let variance = n as u64 * square_sum - u64::from(sum.unsigned_abs()).pow(2);
+        let variance = n as u64 * square_sum as u64 - u64::from(sum.unsigned_abs()).pow(2);
         Self {
             n,
             sum,
             scale: rsqrt(variance + eps),
         }
+    }
+
+    #[inline(always)]
+    fn normalize(&self, norm: Norm<'_>, parameters: &[u8; Norm::PARAMETERS_SIZE]) -> Normalize {
+        const DROPPED_BITS: u32 = 15;
+        let (gamma, beta_q16) = (read::i32_at(parameters, 0), read::i32_at(parameters, 4));
+        // gamma / sqrt(V), for a product with d that is Q16. Below 2^31, as MAX_GAMMA * 2^31 / 2^15 is.
+        let gain = i64::from(gamma) * i64::from(self.scale.mantissa);
+        let gain = rounding_shift_right(gain, DROPPED_BITS) as i32;
+        let shift = norm.gamma_exponent + self.scale.exponent - DROPPED_BITS - 16;
+        // |d| < 2^16 n: with n so much larger it still fits 32 bits.
+        let up = 33_u32.saturating_sub(shift);
+        if up > 15 || self.n << up > 1 << 15 || norm.headroom == 0 {
+            return Normalize::Whole(Whole {
+                n: self.n,
+                sum: self.sum,
+                gain,
+                shift,
+                beta_q16,
+            });
+        }
+        let shift = shift + up - 32;
+        Normalize::UpperWord(UpperWord {
+            n: self.n << up,
+            sum: self.sum << up,
+            gain,
+            half: (1 << shift) >> 1,
+            shift,
+            beta_q16,
+        })
     }
 }
 
@@ -125,6 +236,20 @@ mod tests {
         x * libm::tanh(libm::log1p(libm::exp(x)))
     }
 
+    /// Notes the activations of a channel.
+    struct Note<'g> {
+        got: &'g [Cell<i32>],
+        at: Cell<usize>,
+    }
+
+    impl Finish for Note<'_> {
+        fn apply(&self, y_q16: i32, _: i16) -> i16 {
+            self.got[self.at.get()].set(y_q16);
+            self.at.set(self.at.get() + 8);
+            0
+        }
+    }
+
     /// Largest error of the integer layer against f64, for `x / 2^exponent` in `[L][C]` and 2 groups of 4 channels.
     fn largest_error(x: &[i16], exponent: u32, gamma: f64, beta: f64) -> f64 {
         let n = x.len() / 2;
@@ -137,19 +262,13 @@ mod tests {
             n_groups: 2,
             gamma_exponent: 12,
             eps: (EPS * libm::exp2(2.0 * f64::from(exponent)) * (n * n) as f64) as u64,
+            headroom: Norm::headroom_of(&parameters, 12, n),
         };
         let got: Vec<_> = (0..x.len()).map(|_| Cell::new(0)).collect();
-        let index = Cell::new(0);
-        norm.activate(
-            x,
-            &mut std::vec![0; x.len()],
-            |channel| index.set(channel),
-            |_, y, _| {
-                got[index.get()].set(y);
-                index.set(index.get() + 8);
-                0
-            },
-        );
+        norm.activate(x, &mut std::vec![0; x.len()], |channel| Note {
+            got: &got,
+            at: Cell::new(channel),
+        });
         let mut largest = 0.0_f64;
         for group in 0..2 {
             let of_group = |i: &usize| i % 8 / 4 == group;

@@ -426,6 +426,7 @@ impl<'r, 'a> Walk<'r, 'a> {
                 n_groups,
                 gamma_exponent,
                 eps,
+                headroom: Norm::headroom_of(parameters, gamma_exponent, group_len),
             },
         })
     }
@@ -458,13 +459,10 @@ impl<'r, 'a> Walk<'r, 'a> {
         let window = taps * n_in.next_multiple_of(LANES);
         let at = self.reader.at;
         let row_size = Linear::row_size(window);
-        let linear = Linear::new(self.reader.take(what, n_out * row_size)?, window);
-        match linear.first_bad_row() {
-            None => Ok(linear),
-            Some(row) => Err(ModelError::AccumulatorOverflow {
-                at: at + row * row_size,
-            }),
-        }
+        let rows = self.reader.take(what, n_out * row_size)?;
+        Linear::checked(rows, window).map_err(|row| ModelError::AccumulatorOverflow {
+            at: at + row * row_size,
+        })
     }
 
     fn exponent_word(&mut self, what: &'static str) -> Result<u32, ModelError> {

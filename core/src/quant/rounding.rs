@@ -32,6 +32,16 @@ pub fn multiply_shift(a: i32, b: i32, shift: u32) -> i32 {
     }
 }
 
+/// `saturate_i16(rounding_shift_right(value, shift))` in 32 bits, for `shift` 0 to 16.
+///
+/// A sum that would leave 32 bits saturates: shifted by 16 at most, it is beyond 16 bits anyway.
+#[inline(always)]
+pub fn round_to_i16(value: i32, shift: u32) -> i16 {
+    debug_assert!(shift <= 16);
+    let rounded = value.saturating_add((1 << shift) >> 1) >> shift;
+    rounded.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
+}
+
 /// Largest shift of [`rounding_shift_right`].
 pub const MAX_SHIFT: u32 = 62;
 
@@ -113,6 +123,29 @@ mod tests {
                 let product = i64::from(a) * i64::from(b);
                 let expected = saturate_i32(rounding_shift_right(product, shift));
                 assert_eq!(multiply_shift(a, b, shift), expected, "{a} {b} {shift}");
+            }
+        }
+    }
+
+    #[test]
+    fn thirty_two_bits_round_to_sixteen_as_sixty_four_do() {
+        let ends = [i32::MIN, -1, 0, 1, i32::MAX].into_iter();
+        let values = ends.flat_map(|end| {
+            (-70_000..70_000)
+                .step_by(97)
+                .map(move |d| i64::from(end) + d)
+        });
+        for value in values.filter_map(|v| i32::try_from(v).ok()) {
+            for shift in 0..=16 {
+                let expected = saturate_i16(rounding_shift_right(i64::from(value), shift));
+                assert_eq!(round_to_i16(value, shift), expected, "{value} {shift}");
+                // A sum that has saturated on the way.
+                for other in [i32::MIN, -40_000, 40_000, i32::MAX] {
+                    let sum = i64::from(value) + i64::from(other);
+                    let expected = saturate_i16(rounding_shift_right(sum, shift));
+                    let got = round_to_i16(value.saturating_add(other), shift);
+                    assert_eq!(got, expected, "{value} + {other}, {shift}");
+                }
             }
         }
     }

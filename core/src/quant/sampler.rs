@@ -14,7 +14,8 @@ pub(super) fn sample(
     parts: &mut Parts<'_>,
     tap: &mut impl Tap,
 ) {
-    unet::project_condition(model, parts.condition, parts.film);
+    let panel = &mut *parts.activations.panel;
+    unet::project_condition(model, parts.condition, parts.film, panel, tap);
     for value in parts.sample.as_flattened_mut() {
         *value = noise.next_gaussian();
     }

@@ -1,7 +1,8 @@
 //! Working memory of a plan.
 
-use super::linear::LANES;
+use super::linear::{LANES, Panel};
 use super::model::{MAX_ACTIVATION_EXPONENT, Sizes};
+use super::slices;
 use fixed::types::I8F24;
 
 /// Longest horizon (`Tp`) of an integer model.
@@ -9,30 +10,32 @@ pub const MAX_HORIZON: usize = 32;
 /// Most values of the window of observations, `To` times the size of one, rounded up to [`LANES`].
 pub const MAX_CONDITION_LEN: usize = 80;
 /// Most `i16` values of activations, skips and FiLM together. The default network (32/64/128 channels, horizon 16)
-/// needs 5,888; twice its width fits exactly.
-pub const ARENA_LEN: usize = 11_776;
+/// needs 5,888.
+pub const ARENA_LEN: usize = 7_424;
 
 /// Values of an action.
 pub(super) const ACTION_DIM: usize = 2;
 
-/// Memory that a plan works in; the caller owns it, for example as a `static`. 24 KiB at most.
+/// Memory that a plan works in; the caller owns it, for example as a `static`. 19 KiB at most.
 ///
 /// Aligned for kernels that load two activations at once: every tensor starts at a multiple of eight of them.
 #[derive(Debug)]
 #[repr(C, align(8))]
 pub struct Scratch {
+    pub(super) panel: Panel,
     arena: [i16; ARENA_LEN],
     condition: [i16; MAX_CONDITION_LEN],
     sample: [[I8F24; ACTION_DIM]; MAX_HORIZON],
     output: [[I8F24; ACTION_DIM]; MAX_HORIZON],
 }
 
-const _: () = assert!(size_of::<Scratch>() <= 24 * 1024);
+const _: () = assert!(size_of::<Scratch>() <= 19 * 1024);
 
 impl Scratch {
     /// Zeros; usable in a `static`.
     pub const fn new() -> Self {
         Self {
+            panel: Panel::new(),
             arena: [0; ARENA_LEN],
             condition: [0; MAX_CONDITION_LEN],
             sample: [[I8F24::ZERO; ACTION_DIM]; MAX_HORIZON],
@@ -42,21 +45,22 @@ impl Scratch {
 
     /// The memory cut into what a network of these sizes needs; [`Sizes::total`] is at most [`ARENA_LEN`].
     pub(super) fn parts(&mut self, sizes: &Sizes) -> Parts<'_> {
-        let (input, rest) = self.arena.split_at_mut(sizes.input);
-        let (hidden, rest) = rest.split_at_mut(sizes.hidden);
-        let (output, rest) = rest.split_at_mut(sizes.hidden);
-        let (skips, rest) = rest.split_at_mut(sizes.skips);
+        let (input, rest) = slices::split_mut(&mut self.arena, sizes.input);
+        let (hidden, rest) = slices::split_mut(rest, sizes.hidden);
+        let (output, rest) = slices::split_mut(rest, sizes.hidden);
+        let (skips, rest) = slices::split_mut(rest, sizes.skips);
         Parts {
             activations: Activations {
                 input,
                 hidden,
                 output,
                 skips,
+                panel: &mut self.panel,
             },
-            film: &mut rest[..sizes.film],
-            condition: &mut self.condition[..sizes.condition],
-            sample: &mut self.sample[..sizes.horizon],
-            output: &mut self.output[..sizes.horizon],
+            film: slices::part_mut(rest, 0, sizes.film),
+            condition: slices::part_mut(&mut self.condition, 0, sizes.condition),
+            sample: slices::part_mut(&mut self.sample, 0, sizes.horizon),
+            output: slices::part_mut(&mut self.output, 0, sizes.horizon),
         }
     }
 }
@@ -90,6 +94,8 @@ pub(super) struct Activations<'s> {
     pub(super) output: &'s mut [i16],
     /// One tensor a level, from the second level on.
     pub(super) skips: &'s mut [i16],
+    /// Where a kernel lays windows side by side.
+    pub(super) panel: &'s mut Panel,
 }
 
 const _: () = assert!(MAX_CONDITION_LEN.is_multiple_of(LANES) && MAX_ACTIVATION_EXPONENT <= 16);

@@ -1,10 +1,12 @@
 //! One pass of the network, in integers.
 
-use super::linear::{LANES, Linear};
-use super::model::{Block, ConvBlock, Film, Model, Resample, Settings};
-use super::read;
-use super::rounding::{rounding_shift_right, saturate_i16};
+use super::linear::{LANES, Linear, Outputs, Panel, Windows};
+use super::model::{Block, ConvBlock, Model, Resample, Settings};
+use super::modulation::Modulation;
+use super::norm::Finish;
+use super::rounding::{round_to_i16, rounding_shift_right, saturate_i16};
 use super::scratch::{ACTION_DIM, Activations};
+use super::slices;
 use fixed::types::I8F24;
 
 /// Sees every tensor that the network computes, in the order of the computation.
@@ -13,6 +15,14 @@ use fixed::types::I8F24;
 pub trait Tap {
     /// Called once a tensor.
     fn tensor(&mut self, values: &[i16], n_channels: usize, exponent: u32);
+
+    /// A matrix product (a convolution, a projection) begins.
+    fn product_begins(&mut self) {}
+
+    /// It has ended; `n_multiplications` is its size, taps on rows of zeros included.
+    fn product_ends(&mut self, n_multiplications: usize) {
+        let _ = n_multiplications;
+    }
 }
 
 /// Looks at nothing.
@@ -34,22 +44,30 @@ struct Shape {
 impl Shape {
     /// The `L` rows.
     fn rows(self, buffer: &[i16]) -> &[i16] {
-        &buffer[self.padding * self.n_channels..][..self.length * self.n_channels]
+        slices::part(
+            buffer,
+            self.padding * self.n_channels,
+            self.length * self.n_channels,
+        )
     }
 
     /// The `L` rows; the rows around them are made zero.
     fn rows_mut(self, buffer: &mut [i16]) -> &mut [i16] {
         let border = self.padding * self.n_channels;
-        let (before, rest) = buffer.split_at_mut(border);
-        let (rows, after) = rest.split_at_mut(self.length * self.n_channels);
+        let (before, rest) = slices::split_mut(buffer, border);
+        let (rows, after) = slices::split_mut(rest, self.length * self.n_channels);
         before.fill(0);
-        after[..border].fill(0);
+        slices::part_mut(after, 0, border).fill(0);
         rows
     }
 
-    /// What a kernel of `taps` sees from its first position on, that position being `taps / 2` rows early.
-    fn windows(self, buffer: &[i16], taps: usize) -> &[i16] {
-        &buffer[(self.padding - taps / 2) * self.n_channels..]
+    /// What a kernel of `taps` sees, its first position being `taps / 2` rows early.
+    fn windows(self, buffer: &[i16], taps: usize, stride: usize) -> Windows<'_> {
+        Windows {
+            values: slices::from(buffer, (self.padding - taps / 2) * self.n_channels),
+            step: stride * self.n_channels,
+            n_positions: self.length / stride,
+        }
     }
 
     fn with_channels(self, n_channels: usize) -> Self {
@@ -62,16 +80,23 @@ impl Shape {
 }
 
 /// The observation's share of all FiLM projections, from the condition into `film`: once a plan.
-pub(super) fn project_condition(model: &Model<'_>, condition: &[i16], film: &mut [i16]) {
+pub(super) fn project_condition(
+    model: &Model<'_>,
+    condition: &[i16],
+    film: &mut [i16],
+    panel: &mut Panel,
+    tap: &mut impl Tap,
+) {
     let mut rest = film;
     for block in &model.unet.blocks {
-        let (share, others) = rest.split_at_mut(model.settings.film_len(block.n_channels));
-        block
-            .film
-            .condition
-            .for_each_output(condition, 0, 1, |_, output, value| {
-                share[output] = saturate_i16(i64::from(value));
-            });
+        let film_len = model.settings.film_len(block.n_channels);
+        let (share, others) = slices::split_mut(rest, film_len);
+        let window = Windows {
+            values: condition,
+            step: 0,
+            n_positions: 1,
+        };
+        multiply(&block.film.condition, window, panel, share, film_len, tap);
         rest = others;
     }
 }
@@ -100,8 +125,8 @@ pub(super) fn forward(
     };
     let unet = &model.unet;
     let n_levels = model.settings.n_levels;
-    let (down, rest) = unet.blocks.split_at(2 * n_levels);
-    let (middle, up) = rest.split_at(2);
+    let (down, rest) = slices::split(&unet.blocks, 2 * n_levels);
+    let (middle, up) = slices::split(rest, 2);
 
     network.load(sample, model.settings.sample_exponent);
     for (level, blocks) in down.chunks_exact(2).enumerate() {
@@ -139,7 +164,7 @@ impl<T: Tap> Network<'_, '_, T> {
     /// The sample as the network's input, with channels of zeros up to [`LANES`].
     fn load(&mut self, sample: &[[I8F24; ACTION_DIM]], exponent: u32) {
         let rows = self.shape.rows_mut(self.memory.input);
-        for (row, values) in rows.chunks_exact_mut(LANES).zip(sample) {
+        for (row, values) in slices::rows_mut(rows, LANES).zip(sample) {
             row.fill(0);
             for (place, value) in row.iter_mut().zip(values) {
                 let bits = i64::from(value.to_bits());
@@ -162,110 +187,108 @@ impl<T: Tap> Network<'_, '_, T> {
             input,
             hidden,
             output,
+            panel,
             ..
         } = &mut *self.memory;
         let taps = self.settings.kernel_size;
 
-        let windows = shape.windows(input, taps);
-        convolve(
+        let windows = shape.windows(input, taps, 1);
+        let rows = out_shape.rows_mut(output);
+        multiply(
             &block.first.conv,
             windows,
-            shape.n_channels,
-            out_shape.rows_mut(output),
+            panel,
+            rows,
+            block.n_channels,
+            self.tap,
         );
-        let convolved = out_shape.rows(output);
         self.tap
-            .tensor(convolved, block.n_channels, block.first.conv_exponent);
+            .tensor(rows, block.n_channels, block.first.conv_exponent);
 
-        let (projection, rest) = self.film.split_at(self.settings.film_len(block.n_channels));
+        let film_len = self.settings.film_len(block.n_channels);
+        let (projection, rest) = slices::split(self.film, film_len);
         self.film = rest;
         let modulation = Modulation::new(self.settings, block, self.pass, projection);
+        let convolved = out_shape.rows(output);
         let rows = out_shape.rows_mut(hidden);
-        let norm = block.first.norm;
-        norm.activate(
-            convolved,
-            rows,
-            |channel| modulation.of_channel(channel),
-            |channel, y_q16, _| channel.apply(y_q16),
-        );
+        modulation.activate(block.first.norm, convolved, rows);
         self.tap
             .tensor(rows, block.n_channels, block.hidden_exponent);
 
-        let windows = out_shape.windows(hidden, taps);
-        convolve(
+        let windows = out_shape.windows(hidden, taps, 1);
+        let rows = out_shape.rows_mut(output);
+        multiply(
             &block.second.conv,
             windows,
+            panel,
+            rows,
             block.n_channels,
-            out_shape.rows_mut(output),
+            self.tap,
         );
-        let convolved = out_shape.rows(output);
         self.tap
-            .tensor(convolved, block.n_channels, block.second.conv_exponent);
+            .tensor(rows, block.n_channels, block.second.conv_exponent);
 
         let rows = if let Some(residual) = &block.residual {
             let rows = out_shape.rows_mut(hidden);
-            convolve(residual, shape.rows(input), shape.n_channels, rows);
+            let windows = Windows {
+                values: shape.rows(input),
+                step: shape.n_channels,
+                n_positions: shape.length,
+            };
+            multiply(residual, windows, panel, rows, block.n_channels, self.tap);
             self.tap
                 .tensor(rows, block.n_channels, block.residual_exponent);
-            out_shape.rows_mut(input).copy_from_slice(rows);
+            slices::copy(rows, out_shape.rows_mut(input));
             out_shape.rows_mut(input)
         } else {
             shape.rows_mut(input)
         };
         let (up, down) = (16 - block.residual_exponent, 16 - block.exponent);
-        let norm = block.second.norm;
-        norm.activate(
-            convolved,
-            rows,
-            |_| (),
-            |(), y_q16, residual| {
-                let sum_q16 = i64::from(y_q16) + (i64::from(residual) << up);
-                saturate_i16(rounding_shift_right(sum_q16, down))
-            },
-        );
+        block
+            .second
+            .norm
+            .activate(out_shape.rows(output), rows, |_| AddTo { up, down });
         self.tap.tensor(rows, block.n_channels, block.exponent);
         self.shape = out_shape;
     }
 
     /// Convolution, GroupNorm and Mish in place, without FiLM.
     fn conv_block(&mut self, block: &ConvBlock<'_>, exponent: u32) {
-        let Activations { input, output, .. } = &mut *self.memory;
-        let windows = self.shape.windows(input, self.settings.kernel_size);
-        convolve(
-            &block.conv,
-            windows,
-            self.shape.n_channels,
-            self.shape.rows_mut(output),
-        );
-        let convolved = self.shape.rows(output);
-        self.tap
-            .tensor(convolved, self.shape.n_channels, block.conv_exponent);
+        let Activations {
+            input,
+            output,
+            panel,
+            ..
+        } = &mut *self.memory;
+        let n_channels = self.shape.n_channels;
+        let windows = self.shape.windows(input, self.settings.kernel_size, 1);
+        let convolved = self.shape.rows_mut(output);
+        multiply(&block.conv, windows, panel, convolved, n_channels, self.tap);
+        self.tap.tensor(convolved, n_channels, block.conv_exponent);
         let rows = self.shape.rows_mut(input);
-        block.norm.activate(
-            convolved,
-            rows,
-            |_| (),
-            |(), y_q16, _| saturate_i16(rounding_shift_right(i64::from(y_q16), 16 - exponent)),
-        );
-        self.tap.tensor(rows, self.shape.n_channels, exponent);
+        let down = 16 - exponent;
+        block.norm.activate(convolved, rows, |_| Store { down });
+        self.tap.tensor(rows, n_channels, exponent);
     }
 
-    /// The place of a level's skip: the levels before it have halved the length as often.
-    fn skip_range(&self, level: usize) -> core::ops::Range<usize> {
-        let len = |level: usize| (self.settings.horizon >> level) * self.settings.down_dims[level];
-        let start = (1..level).map(len).sum();
-        start..start + len(level)
+    /// The place of a level's skip, start and length: the levels before it have halved the length as often.
+    fn skip_place(&self, level: usize) -> (usize, usize) {
+        let dims = self.settings.down_dims.iter().enumerate();
+        let mut lens = dims.map(|(level, dim)| (self.settings.horizon >> level) * dim);
+        let start = lens.clone().take(level).skip(1).sum();
+        (start, lens.nth(level).unwrap_or_default())
     }
 
     fn save_skip(&mut self, level: usize) {
-        let range = self.skip_range(level);
-        self.memory.skips[range].copy_from_slice(self.shape.rows(self.memory.input));
+        let (start, len) = self.skip_place(level);
+        let skip = slices::part_mut(self.memory.skips, start, len);
+        slices::copy(self.shape.rows(self.memory.input), skip);
     }
 
     /// Puts a level's skip beside the tensor: `[L][C]` becomes `[L][2 C]`.
     fn join_skip(&mut self, level: usize) {
         let n_channels = self.shape.n_channels;
-        let range = self.skip_range(level);
+        let (start, len) = self.skip_place(level);
         let Activations {
             input,
             hidden,
@@ -273,14 +296,15 @@ impl<T: Tap> Network<'_, '_, T> {
             ..
         } = &mut *self.memory;
         let copy = self.shape.rows_mut(hidden);
-        copy.copy_from_slice(self.shape.rows(input));
+        slices::copy(self.shape.rows(input), copy);
         self.shape = self.shape.with_channels(2 * n_channels);
-        let joined = self.shape.rows_mut(input).chunks_exact_mut(2 * n_channels);
-        let own = copy.chunks_exact(n_channels);
-        let skip = skips[range].chunks_exact(n_channels);
+        let joined = slices::rows_mut(self.shape.rows_mut(input), 2 * n_channels);
+        let own = slices::rows(copy, n_channels);
+        let skip = slices::rows(slices::part(skips, start, len), n_channels);
         for ((row, own), skip) in joined.zip(own).zip(skip) {
-            row[..n_channels].copy_from_slice(own);
-            row[n_channels..].copy_from_slice(skip);
+            let (first, second) = slices::split_mut(row, n_channels);
+            slices::copy(own, first);
+            slices::copy(skip, second);
         }
     }
 
@@ -288,15 +312,17 @@ impl<T: Tap> Network<'_, '_, T> {
     fn downsample(&mut self, layer: &Resample<'_>) {
         let n_channels = self.shape.n_channels;
         let half = self.shape.with_length(self.shape.length / 2);
-        let Activations { input, hidden, .. } = &mut *self.memory;
+        let Activations {
+            input,
+            hidden,
+            panel,
+            ..
+        } = &mut *self.memory;
         let rows = half.rows_mut(hidden);
-        convolve(
-            &layer.phases[0],
-            self.shape.windows(input, 3),
-            2 * n_channels,
-            rows,
-        );
-        half.rows_mut(input).copy_from_slice(rows);
+        let [linear, _] = &layer.phases;
+        let windows = self.shape.windows(input, 3, 2);
+        multiply(linear, windows, panel, rows, n_channels, self.tap);
+        slices::copy(rows, half.rows_mut(input));
         self.tap.tensor(rows, n_channels, layer.exponent);
         self.shape = half;
     }
@@ -307,107 +333,85 @@ impl<T: Tap> Network<'_, '_, T> {
     fn upsample(&mut self, layer: &Resample<'_>) {
         let n_channels = self.shape.n_channels;
         let double = self.shape.with_length(2 * self.shape.length);
-        let Activations { input, hidden, .. } = &mut *self.memory;
+        let Activations {
+            input,
+            hidden,
+            panel,
+            ..
+        } = &mut *self.memory;
         let rows = double.rows_mut(hidden);
-        let even_windows = self.shape.windows(input, 2);
+        let even = self.shape.windows(input, 2, 1);
         for (phase, linear) in layer.phases.iter().enumerate() {
-            let windows = &even_windows[phase * n_channels..];
-            linear.for_each_output(
-                windows,
-                n_channels,
-                self.shape.length,
-                |m, channel, value| {
-                    rows[(2 * m + phase) * n_channels + channel] = saturate_i16(i64::from(value));
-                },
-            );
+            let windows = Windows {
+                values: slices::from(even.values, phase * n_channels),
+                ..even
+            };
+            let places = slices::from_mut(rows, phase * n_channels);
+            multiply(linear, windows, panel, places, 2 * n_channels, self.tap);
         }
-        double.rows_mut(input).copy_from_slice(rows);
+        slices::copy(rows, double.rows_mut(input));
         self.tap.tensor(rows, n_channels, layer.exponent);
         self.shape = double;
     }
 
     /// The last 1x1 convolution, in I8F24.
     fn write_output(&mut self, linear: &Linear<'_>, output: &mut [[I8F24; ACTION_DIM]]) {
-        let rows = self.shape.rows(self.memory.input);
-        linear.for_each_output(
-            rows,
-            self.shape.n_channels,
-            output.len(),
-            |position, axis, value| {
-                output[position][axis] = I8F24::from_bits(value);
-            },
-        );
-    }
-}
-
-/// All positions of a convolution: `output` is `[L][C_out]`, windows start `step` values apart.
-fn convolve(linear: &Linear<'_>, windows: &[i16], step: usize, output: &mut [i16]) {
-    let n_channels = linear.n_outputs();
-    let n_positions = output.len() / n_channels;
-    linear.for_each_output(windows, step, n_positions, |position, channel, value| {
-        output[position * n_channels + channel] = saturate_i16(i64::from(value));
-    });
-}
-
-/// FiLM for one block at one pass.
-struct Modulation<'m> {
-    film: Film<'m>,
-    /// The diffusion step's share of this pass.
-    step: &'m [u8],
-    /// The observation's share.
-    observation: &'m [i16],
-    n_channels: usize,
-    has_scale: bool,
-    hidden_exponent: u32,
-}
-
-/// FiLM for one channel: `scale y + bias`.
-struct ChannelModulation {
-    scale: i32,
-    /// Sixteen more binary places than `scale`.
-    bias: i64,
-    /// From the sum's binary places to the result's.
-    shift: u32,
-}
-
-impl<'m> Modulation<'m> {
-    fn new(settings: &Settings, block: &Block<'m>, pass: usize, observation: &'m [i16]) -> Self {
-        let size = 2 * observation.len();
-        Self {
-            film: block.film,
-            step: &block.film.steps[pass * size..][..size],
-            observation,
-            n_channels: block.n_channels,
-            has_scale: settings.film_has_scale,
-            hidden_exponent: block.hidden_exponent,
-        }
-    }
-
-    fn projection(&self, output: usize) -> i32 {
-        i32::from(read::i16_of(self.step, output)) + i32::from(self.observation[output])
-    }
-
-    fn of_channel(&self, channel: usize) -> ChannelModulation {
-        let (scale, bias) = if self.has_scale {
-            (
-                self.projection(channel),
-                self.projection(self.n_channels + channel),
-            )
-        } else {
-            (1 << self.film.exponent, self.projection(channel))
+        let windows = Windows {
+            values: self.shape.rows(self.memory.input),
+            step: self.shape.n_channels,
+            n_positions: self.shape.length,
         };
-        ChannelModulation {
-            scale,
-            bias: i64::from(bias) << 16,
-            shift: 16 + self.film.exponent - self.hidden_exponent,
-        }
+        self.tap.product_begins();
+        linear.for_each_output(windows, |position, axis, value| {
+            let row = output.get_mut(position);
+            if let Some(place) = row.and_then(|row| row.get_mut(axis)) {
+                *place = I8F24::from_bits(value);
+            }
+        });
+        self.tap
+            .product_ends(linear.n_multiplications(windows.n_positions));
     }
 }
 
-impl ChannelModulation {
+/// Stores the activation, rounded to fewer places.
+struct Store {
+    down: u32,
+}
+
+impl Finish for Store {
     #[inline(always)]
-    fn apply(&self, y_q16: i32) -> i16 {
-        let value = i64::from(self.scale) * i64::from(y_q16) + self.bias;
-        saturate_i16(rounding_shift_right(value, self.shift))
+    fn apply(&self, y_q16: i32, _: i16) -> i16 {
+        round_to_i16(y_q16, self.down)
     }
+}
+
+/// Adds the activation to what is there (`up` places short of Q16), rounded to fewer places.
+struct AddTo {
+    up: u32,
+    down: u32,
+}
+
+impl Finish for AddTo {
+    #[inline(always)]
+    fn apply(&self, y_q16: i32, old: i16) -> i16 {
+        round_to_i16(y_q16.saturating_add(i32::from(old) << self.up), self.down)
+    }
+}
+
+/// `linear` at every window; output `c` of position `p` goes to `outputs[p * step + c]`.
+fn multiply(
+    linear: &Linear<'_>,
+    windows: Windows<'_>,
+    panel: &mut Panel,
+    outputs: &mut [i16],
+    step: usize,
+    tap: &mut impl Tap,
+) {
+    let outputs = Outputs {
+        values: outputs,
+        step,
+    };
+    tap.product_begins();
+    linear.apply(windows, panel, outputs);
+    tap.product_ends(linear.n_multiplications(windows.n_positions));
 }

@@ -2,13 +2,19 @@
 //!
 //! Activations lie channels-last, `[L][C]`, with zero rows before and after, so the receptive field of a
 //! convolution of `k` taps is `k * C` numbers in a row: a convolution is this product with one window a
-//! position, a linear layer is it with a single window, and nothing is gathered or copied.
+//! position, a linear layer is it with a single window.
+//!
+//! A tuned kernel first lays the windows of four positions (two, one) side by side in a [`Panel`], once for all rows: then one
+//! instruction loads what four multiplications take, and one pointer walks through it.
 
 #[cfg(armv6m)]
 mod armv6m;
 #[cfg(mla)]
 mod mla;
-#[cfg(any(test, not(any(mla, target_arch = "x86_64"))))]
+#[cfg(mve)]
+mod mve;
+#[cfg(any(armv6m, mla, mve, smlad))]
+mod panel_kernel;
 mod reference;
 #[cfg(smlad)]
 mod smlad;
@@ -19,15 +25,18 @@ mod x86_64;
 use armv6m as kernel;
 #[cfg(mla)]
 use mla as kernel;
-#[cfg(not(any(armv6m, mla, smlad, target_arch = "x86_64")))]
+#[cfg(mve)]
+use mve as kernel;
+#[cfg(not(any(armv6m, mla, mve, smlad, target_arch = "x86_64")))]
 use reference as kernel;
 #[cfg(smlad)]
 use smlad as kernel;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as kernel;
 
-use super::read;
-use super::rounding::Factor;
+use super::rounding::{Factor, saturate_i16};
+use super::slices::from;
+use super::{read, slices};
 
 /// Windows and channels are whole multiples of this; the model file pads with zeros.
 pub const LANES: usize = 8;
@@ -36,21 +45,59 @@ pub const LANES: usize = 8;
 /// the pairs (0, 1) and (2, 3) that `SMLAD` multiplies.
 pub const PACKING: [usize; 4] = [0, 2, 1, 3];
 
-/// A kernel: `n_chunks` of eight weights at `weights` times the windows at `input`, `input + step_bytes`, ..: their sums.
-#[cfg(any(mla, smlad))]
-type Kernel = unsafe extern "C" fn(
-    weights: *const u8,
-    n_chunks: usize,
-    input: *const i16,
-    step_bytes: usize,
-    sums: *mut i32,
-);
+/// Bytes of a [`Panel`]: in 16 bits, four windows of a convolution of 3 taps over 128 channels, or two over 256.
+const PANEL_SIZE: usize = 3072;
+/// Inputs that it holds.
+const PANEL_LEN: usize = match size_of::<kernel::Input>() {
+    0 => 0,
+    size => PANEL_SIZE / size,
+};
+
+/// Where a tuned kernel puts the windows that it works on.
+#[derive(Debug)]
+#[repr(C, align(8))]
+pub(super) struct Panel([kernel::Input; PANEL_LEN]);
+
+impl Panel {
+    pub(super) const fn new() -> Self {
+        Self([kernel::ZERO; PANEL_LEN])
+    }
+}
+
+/// Windows of a tensor, `step` values apart; the convolution's positions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Windows<'a> {
+    pub(super) values: &'a [i16],
+    pub(super) step: usize,
+    pub(super) n_positions: usize,
+}
+
+impl<'a> Windows<'a> {
+    /// The same from a later position on.
+    #[inline(always)]
+    fn from_position(self, position: usize) -> Self {
+        Self {
+            values: from(self.values, position * self.step),
+            n_positions: self.n_positions - position,
+            ..self
+        }
+    }
+}
+
+/// Where outputs go: number `c` at position `p` to `values[p * step + c]`.
+#[derive(Debug)]
+pub(super) struct Outputs<'a> {
+    pub(super) values: &'a mut [i16],
+    pub(super) step: usize,
+}
 
 /// Output rows in the model file: bias (`i32`, at the accumulator's scale), factor (multiplier, shift), weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<'a> {
     rows: &'a [u8],
     window: usize,
+    /// Whether every factor's shift is above 32, as tuned kernels want it: then the upper word of a product is enough.
+    is_upper_word_enough: bool,
 }
 
 /// One output's share of a [`Linear`].
@@ -68,20 +115,53 @@ impl<'a> Linear<'a> {
         Self::HEADER_SIZE + window
     }
 
-    /// Rows of `window` weights, of which [`first_bad_row`](Self::first_bad_row) must find none.
-    pub(super) fn new(rows: &'a [u8], window: usize) -> Self {
-        Self { rows, window }
+    /// Rows of `window` weights (a multiple of [`LANES`], at least one).
+    ///
+    /// # Errors
+    /// The index of the first row whose sum could leave 32 bits with some input, or whose factor is out of range: every
+    /// partial sum, in whatever order, is bounded by `|bias| + 2^15 * sum |w|`.
+    pub(super) fn checked(rows: &'a [u8], window: usize) -> Result<Self, usize> {
+        let mut linear = Self {
+            rows,
+            window,
+            is_upper_word_enough: true,
+        };
+        for (index, row) in linear.rows().enumerate() {
+            let norm: i64 = row
+                .weights
+                .iter()
+                .map(|w| i64::from((*w as i8).unsigned_abs()))
+                .sum();
+            let bound = i64::from(row.bias).abs() + (norm << 15);
+            if bound > i64::from(i32::MAX) || !row.factor.is_valid() {
+                return Err(index);
+            }
+            linear.is_upper_word_enough &= row.factor.shift > 32;
+        }
+        Ok(linear)
     }
 
-    pub(super) fn n_outputs(self) -> usize {
+    /// Outputs.
+    pub(super) fn n_rows(self) -> usize {
         self.rows.len() / Self::row_size(self.window)
     }
 
+    /// Weights of a row.
+    pub(super) fn window(self) -> usize {
+        self.window
+    }
+
+    /// Multiplications of `n_positions` windows.
+    pub(super) fn n_multiplications(self, n_positions: usize) -> usize {
+        self.n_rows() * self.window * n_positions
+    }
+
+    #[inline(always)]
     fn rows(self) -> impl Iterator<Item = Row<'a>> {
         self.rows
             .chunks_exact(Self::row_size(self.window))
             .map(|row| {
-                let (header, weights) = row.split_at(Self::HEADER_SIZE);
+                let (header, weights) = slices::split(row, Self::HEADER_SIZE);
                 Row {
                     bias: read::i32_at(header, 0),
                     factor: Factor::read(header, 4),
@@ -90,55 +170,28 @@ impl<'a> Linear<'a> {
             })
     }
 
-    /// Index of the first row whose sum could leave 32 bits with some input, or whose factor is out of range.
-    ///
-    /// Every partial sum, in whatever order, is bounded by `|bias| + 2^15 * sum |w|`.
-    pub(super) fn first_bad_row(self) -> Option<usize> {
-        self.rows().position(|row| {
-            let norm: i64 = row
-                .weights
-                .iter()
-                .map(|w| i64::from((*w as i8).unsigned_abs()))
-                .sum();
-            let bound = i64::from(row.bias).abs() + (norm << 15);
-            bound > i64::from(i32::MAX) || !row.factor.is_valid()
-        })
+    /// `output[p][c] = saturate(round(factor[c] * (bias[c] + sum_i w[c][i] * window[p][i])))` for every output `c` and position `p`.
+    pub(super) fn apply(self, windows: Windows<'_>, panel: &mut Panel, outputs: Outputs<'_>) {
+        kernel::apply(self, windows, panel, outputs);
     }
 
-    /// `store(p, c, y)` with `y = round(factor[c] * (bias[c] + sum_i w[c][i] * input[p * step + i]))`
-    /// for every output `c` and position `p < n_positions`.
+    /// The same by the definition.
+    pub(super) fn apply_reference(self, windows: Windows<'_>, outputs: Outputs<'_>) {
+        reference::multiply(self, windows, outputs);
+    }
+
+    /// The same without saturation to 16 bits: `store(p, c, value)`.
     #[inline(always)]
     pub(super) fn for_each_output(
         self,
-        input: &[i16],
-        step: usize,
-        n_positions: usize,
+        windows: Windows<'_>,
         mut store: impl FnMut(usize, usize, i32),
     ) {
         for (channel, row) in self.rows().enumerate() {
-            let mut position = 0;
-            // As many positions as are left, up to four, share the load of a row.
-            while position < n_positions {
-                let windows = &input[position * step..];
-                let mut sums = [0; 4];
-                let n_sums = match n_positions - position {
-                    4.. => {
-                        sums = kernel::dots(row.weights, windows, step);
-                        4
-                    }
-                    2.. => {
-                        [sums[0], sums[1]] = kernel::dots(row.weights, windows, step);
-                        2
-                    }
-                    _ => {
-                        [sums[0]] = kernel::dots(row.weights, windows, step);
-                        1
-                    }
-                };
-                for sum in &sums[..n_sums] {
-                    store(position, channel, row.factor.apply(row.bias + sum));
-                    position += 1;
-                }
+            for position in 0..windows.n_positions {
+                let window = windows.from_position(position).values;
+                let sum = row.bias.wrapping_add(reference::dot(row.weights, window));
+                store(position, channel, row.factor.apply(sum));
             }
         }
     }

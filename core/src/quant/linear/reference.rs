@@ -1,22 +1,38 @@
 //! The product as it is defined, for every machine.
 
-use super::PACKING;
+#[cfg(not(any(armv6m, mla, mve, smlad, target_arch = "x86_64")))]
+use super::Panel;
+use super::{Linear, Outputs, PACKING, Windows, saturate_i16};
 
-/// Dot products of one packed row with the windows of its length at `input`, `input + step`, ..
-#[inline(always)]
-pub(super) fn dots<const P: usize>(weights: &[u8], input: &[i16], step: usize) -> [i32; P] {
-    core::array::from_fn(|position| dot(weights, &input[position * step..][..weights.len()]))
+/// This kernel needs no panel.
+#[cfg(not(any(armv6m, mla, mve, smlad, target_arch = "x86_64")))]
+pub(super) type Input = ();
+#[cfg(not(any(armv6m, mla, mve, smlad, target_arch = "x86_64")))]
+pub(super) const ZERO: Input = ();
+
+/// As [`Linear::apply`].
+#[cfg(not(any(armv6m, mla, mve, smlad, target_arch = "x86_64")))]
+pub(super) fn apply(linear: Linear<'_>, windows: Windows<'_>, _: &mut Panel, outputs: Outputs<'_>) {
+    multiply(linear, windows, outputs);
 }
 
-/// Dot product of one packed row with a window of its length.
+/// Every row at every window.
+pub(super) fn multiply(linear: Linear<'_>, windows: Windows<'_>, outputs: Outputs<'_>) {
+    linear.for_each_output(windows, |position, channel, value| {
+        if let Some(place) = outputs.values.get_mut(position * outputs.step + channel) {
+            *place = saturate_i16(i64::from(value));
+        }
+    });
+}
+
+/// Dot product of one packed row with as many inputs.
 #[inline(always)]
 pub(super) fn dot(weights: &[u8], window: &[i16]) -> i32 {
     let (quads, inputs) = (weights.as_chunks::<4>().0, window.as_chunks::<4>().0);
     quads
         .iter()
         .zip(inputs)
-        .map(|(w, x)| dot_quad(*w, *x))
-        .sum()
+        .fold(0, |sum: i32, (w, x)| sum.wrapping_add(dot_quad(*w, *x)))
 }
 
 #[inline(always)]

@@ -17,33 +17,6 @@ impl Lcg {
 }
 
 #[test]
-fn the_tuned_kernel_equals_the_reference_on_random_and_extreme_values() {
-    let mut random = Lcg(1);
-    for window in (LANES..400).step_by(LANES) {
-        for extreme in [false, true] {
-            let weights: Vec<u8> = (0..window)
-                .map(|_| if extreme { 0x80 } else { random.next() as u8 })
-                .collect();
-            let inputs: Vec<i16> = (0..4 * window)
-                .map(|_| {
-                    if extreme {
-                        i16::MIN
-                    } else {
-                        random.next() as i16
-                    }
-                })
-                .collect();
-            for step in [0, LANES.min(window), window] {
-                let expected: [i32; 4] = reference::dots(&weights, &inputs, step);
-                assert_eq!(kernel::dots::<4>(&weights, &inputs, step), expected);
-                assert_eq!(kernel::dots::<2>(&weights, &inputs, step), expected[..2]);
-                assert_eq!(kernel::dots::<1>(&weights, &inputs, step), expected[..1]);
-            }
-        }
-    }
-}
-
-#[test]
 fn the_reference_is_the_dot_product_of_unpacked_weights() {
     let mut random = Lcg(2);
     let weights: Vec<i8> = (0..24).map(|_| random.next() as i8).collect();
@@ -57,7 +30,7 @@ fn the_reference_is_the_dot_product_of_unpacked_weights() {
         .zip(&inputs)
         .map(|(w, x)| i32::from(*w) * i32::from(*x))
         .sum();
-    assert_eq!(reference::dots(&packed, &inputs, 0), [expected]);
+    assert_eq!(reference::dot(&packed, &inputs), expected);
 }
 
 /// One row of equal weights.
@@ -73,14 +46,22 @@ fn row(bias: i32, shift: i32, weight: i8, window: usize) -> Vec<u8> {
 #[test]
 fn windows_step_and_the_rest_of_the_positions_is_not_forgotten() {
     let rows = [row(4, 30, 1, 8), row(-100, 31, 2, 8)].concat();
-    let linear = Linear::new(&rows, 8);
-    assert_eq!(linear.first_bad_row(), None);
-    let input: Vec<i16> = (0..64).collect();
+    let linear = Linear::checked(&rows, 8).unwrap();
+    let values: Vec<i16> = (0..64).collect();
     for n_positions in 0..8 {
-        let mut out = [[0; 2]; 8];
-        linear.for_each_output(&input, 8, n_positions, |p, c, y| out[p][c] = y);
+        let mut out = [[0_i16; 2]; 8];
+        let windows = Windows {
+            values: &values,
+            step: 8,
+            n_positions,
+        };
+        let outputs = Outputs {
+            values: out.as_flattened_mut(),
+            step: 2,
+        };
+        linear.apply(windows, &mut Panel::new(), outputs);
         for (p, values) in out.iter().enumerate() {
-            let sum = 64 * p as i32 + 28;
+            let sum = 64 * p as i16 + 28;
             let expected = if p < n_positions {
                 [sum + 4, sum - 50]
             } else {
@@ -93,19 +74,11 @@ fn windows_step_and_the_rest_of_the_positions_is_not_forgotten() {
 
 #[test]
 fn a_row_that_could_overflow_is_found() {
+    let bad_row = |row: Vec<u8>, window| Linear::checked(&row, window).err();
     // 512 * 128 * 2^15 = 2^31: one too many.
-    assert_eq!(
-        Linear::new(&row(0, 30, -128, 512), 512).first_bad_row(),
-        Some(0)
-    );
-    assert_eq!(
-        Linear::new(&row(0, 30, -127, 512), 512).first_bad_row(),
-        None
-    );
-    assert_eq!(
-        Linear::new(&row(i32::MIN, 30, 0, 8), 8).first_bad_row(),
-        Some(0)
-    );
-    assert_eq!(Linear::new(&row(0, 63, 0, 8), 8).first_bad_row(), Some(0));
-    assert_eq!(Linear::new(&row(0, -1, 0, 8), 8).first_bad_row(), Some(0));
+    assert_eq!(bad_row(row(0, 30, -128, 512), 512), Some(0));
+    assert_eq!(bad_row(row(0, 30, -127, 512), 512), None);
+    assert_eq!(bad_row(row(i32::MIN, 30, 0, 8), 8), Some(0));
+    assert_eq!(bad_row(row(0, 63, 0, 8), 8), Some(0));
+    assert_eq!(bad_row(row(0, -1, 0, 8), 8), Some(0));
 }

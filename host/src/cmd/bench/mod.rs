@@ -1,6 +1,7 @@
 //! `pusht bench`: what things cost, counted or timed.
 
 pub mod env;
+pub mod plan;
 pub mod sequences;
 pub mod vector;
 
@@ -17,6 +18,7 @@ pub struct Args {
 #[derive(Subcommand)]
 enum What {
     Env(env::Args),
+    Plan(plan::Args),
     Vector(vector::Args),
 }
 
@@ -27,6 +29,7 @@ enum What {
 pub fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Env(args) => env::run(args),
+        What::Plan(args) => plan::run(args),
         What::Vector(args) => vector::run(args),
     }
 }

@@ -1,0 +1,71 @@
+//! Parts of slices without a panic: what the parser has proved to be there is all there; a debug build looks.
+
+/// `values[start..]`.
+#[inline(always)]
+pub(super) fn from<T>(values: &[T], start: usize) -> &[T] {
+    debug_assert!(start <= values.len());
+    values.get(start..).unwrap_or_default()
+}
+
+/// `values[start..start + len]`.
+#[inline(always)]
+pub(super) fn part<T>(values: &[T], start: usize, len: usize) -> &[T] {
+    from(values, start).get(..len).unwrap_or_else(|| {
+        debug_assert!(false, "{len} values from {start}");
+        &[]
+    })
+}
+
+/// `&mut values[start..]`.
+#[inline(always)]
+pub(super) fn from_mut<T>(values: &mut [T], start: usize) -> &mut [T] {
+    debug_assert!(start <= values.len());
+    values.get_mut(start..).unwrap_or_default()
+}
+
+/// `&mut values[start..start + len]`.
+#[inline(always)]
+pub(super) fn part_mut<T>(values: &mut [T], start: usize, len: usize) -> &mut [T] {
+    from_mut(values, start).get_mut(..len).unwrap_or_else(|| {
+        debug_assert!(false, "{len} values from {start}");
+        &mut []
+    })
+}
+
+/// `values.split_at(at)`.
+#[inline(always)]
+pub(super) fn split<T>(values: &[T], at: usize) -> (&[T], &[T]) {
+    debug_assert!(at <= values.len());
+    values.split_at(at.min(values.len()))
+}
+
+/// `values.split_at_mut(at)`.
+#[inline(always)]
+pub(super) fn split_mut<T>(values: &mut [T], at: usize) -> (&mut [T], &mut [T]) {
+    debug_assert!(at <= values.len());
+    let at = at.min(values.len());
+    values.split_at_mut(at)
+}
+
+/// `to.copy_from_slice(values)`.
+#[inline(always)]
+pub(super) fn copy<T: Copy>(values: &[T], to: &mut [T]) {
+    debug_assert!(values.len() == to.len());
+    for (place, value) in to.iter_mut().zip(values) {
+        *place = *value;
+    }
+}
+
+/// `values.chunks_exact(len)`; `len` is not 0.
+#[inline(always)]
+pub(super) fn rows<T>(values: &[T], len: usize) -> core::slice::ChunksExact<'_, T> {
+    debug_assert!(len > 0);
+    values.chunks_exact(len.max(1))
+}
+
+/// `values.chunks_exact_mut(len)`; `len` is not 0.
+#[inline(always)]
+pub(super) fn rows_mut<T>(values: &mut [T], len: usize) -> core::slice::ChunksExactMut<'_, T> {
+    debug_assert!(len > 0);
+    values.chunks_exact_mut(len.max(1))
+}

@@ -1,0 +1,79 @@
+//! What the policy costs here: instructions per multiplication of convolutions, instructions of whole plans with both shipped
+//! models, how many of them lie in matrix products, and the stack. Exit code 0 if the kernel has the reference's bits.
+#![no_std]
+#![no_main]
+
+use cortex_m::singleton;
+use cortex_m_rt::entry;
+use pusht_core::quant::{Model, Scratch};
+use pusht_firmware::counter::InstructionCounter;
+use pusht_firmware::products::{self, Layer};
+use pusht_firmware::{board, exit, expected, stack};
+
+/// Plans of each model.
+const N_PLANS: u32 = 2;
+/// Positions of the layer that `docs/quantisation.md` compares, then those of the deeper levels.
+const POSITIONS: [usize; 3] = [8, 4, 2];
+
+#[entry]
+fn main() -> ! {
+    defmt::info!("board={=str}", board::NAME);
+    let (Some(peripherals), Some(scratch), Some(memory)) = (
+        cortex_m::Peripherals::take(),
+        singleton!(SCRATCH: Scratch = Scratch::new()),
+        singleton!(MEMORY: products::Memory = products::Memory::new()),
+    ) else {
+        defmt::panic!("main runs once");
+    };
+    let counter = InstructionCounter::start(peripherals.SYST);
+    let mut is_right = true;
+    for n_positions in POSITIONS {
+        let layer = Layer {
+            n_channels: 64,
+            n_taps: 3,
+            n_positions,
+        };
+        let Some(cost) = layer.measure(&counter, scratch, memory) else {
+            defmt::error!("the kernel's outputs are not the reference's");
+            is_right = false;
+            continue;
+        };
+        defmt::info!(
+            "layer_{=usize}_instructions={=u64} layer_{=usize}_multiplications={=u64}",
+            n_positions,
+            cost.instructions,
+            n_positions,
+            cost.multiplications
+        );
+    }
+    for (name, file) in expected::MODELS {
+        match Model::parse(file) {
+            Ok(model) => measure_plans(&counter, name, &model, scratch),
+            Err(error) => defmt::panic!("model file: {}", error),
+        }
+    }
+    defmt::info!("stack_bytes={=usize}", stack::high_water_bytes());
+    if is_right {
+        exit::success()
+    }
+    exit::failure()
+}
+
+fn measure_plans(
+    counter: &InstructionCounter,
+    name: &str,
+    model: &Model<'_>,
+    scratch: &mut Scratch,
+) {
+    let plan = products::plan_instructions(counter, model, scratch, N_PLANS);
+    let cost = products::of_a_plan(counter, model, scratch);
+    defmt::info!(
+        "{=str}_plan_instructions={=u64} {=str}_product_instructions={=u64} {=str}_multiplications={=u64}",
+        name,
+        plan,
+        name,
+        cost.instructions,
+        name,
+        cost.multiplications
+    );
+}

@@ -1,0 +1,49 @@
+//! `pusht bench plan`: instructions of convolutions and whole plans on every core that QEMU has.
+
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Counts the instructions of convolutions and of whole plans on every core that QEMU has, beside CMSIS-NN's figures.
+///
+/// Needs this repository, from which it builds the firmware for each board, and `qemu-system-arm`; without QEMU it says so and measures nothing.
+#[derive(clap::Args)]
+#[command(after_help = "Example: pusht bench plan --board mps2-an386 --json plan.json")]
+pub struct Args {
+    /// Only these boards [default: all].
+    #[arg(long = "board", value_name = "NAME")]
+    boards: Vec<String>,
+    /// Writes the table as JSON, too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the repository is not there any more, or a board's firmware cannot be built or fails.
+pub fn run(args: &Args) -> Result<()> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    ensure!(
+        repository.join("tests/Cargo.toml").is_file(),
+        "the repository that this program was built in is not at {} any more",
+        repository.display()
+    );
+    // The firmware's tools have dependencies that the main build does without: they are a program of their own.
+    let mut tool = Command::new("cargo");
+    tool.args(["run", "--quiet", "--package", "pusht-tests"])
+        .args(["--bin", "bench-plan", "--"]);
+    for board in &args.boards {
+        tool.args(["--board", board]);
+    }
+    if let Some(path) = &args.json {
+        let path = std::path::absolute(path).with_context(|| path.display().to_string())?;
+        tool.arg("--json").arg(path);
+    }
+    let status = tool
+        .current_dir(repository)
+        .status()
+        .context("cargo cannot be started")?;
+    ensure!(status.success(), "the measurement failed");
+    Ok(())
+}

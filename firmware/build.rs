@@ -4,6 +4,7 @@ use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState, St
 use pusht_core::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
 use pusht_core::pipeline::Simulated;
 use pusht_core::quant::{self, IntPolicy, Model, Scratch};
+use pusht_core::selftest;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -12,6 +13,8 @@ use std::{env, fs};
 const MODEL: &str = "../models/pusht.ptm";
 /// Plans of the self-test.
 const N_PLANS: u32 = 2;
+/// Control steps of its closed loop.
+const N_CLOSED_LOOP_STEPS: usize = 12;
 /// The device plays the first of these legacy seeds that the policy wins.
 const SEEDS: Range<u64> = 0..100;
 /// Control ticks from the begin of a plan until it counts, in real time: a Cortex-M4 at 125 MHz needs 100 to 200 ms for the larger policy.
@@ -58,6 +61,9 @@ fn write_expected(out: &Path) {
     fs::write(out.join("model.ptm"), &bytes).expect("OUT_DIR can be written to");
     let mut scratch = Scratch::new();
     let plans_digest = quant::selftest(&model, &mut scratch, N_PLANS);
+    let closed_loop_digest =
+        selftest::closed_loop_digest(&model, &mut scratch, N_CLOSED_LOOP_STEPS)
+            .expect("a legal start");
     let mut policy = IntPolicy::new(&model, &mut scratch);
     let (seed, episode) = SEEDS
         .map(|seed| (seed, play(&mut policy, seed).expect("a legal start")))
@@ -89,6 +95,10 @@ fn write_expected(out: &Path) {
 pub const N_PLANS: u32 = {N_PLANS};
 /// [`pusht_core::quant::selftest`] of that many plans.
 pub const PLANS_DIGEST: u64 = {plans_digest:#x};
+/// Control steps of the self-test's closed loop.
+pub const N_CLOSED_LOOP_STEPS: usize = {N_CLOSED_LOOP_STEPS};
+/// [`pusht_core::selftest::closed_loop_digest`] of that many steps.
+pub const CLOSED_LOOP_DIGEST: u64 = {closed_loop_digest:#x};
 /// The start of the episode, by legacy seeding, and the policy's noise.
 pub const EPISODE_SEED: u64 = {seed};
 /// How the episode goes.

@@ -32,3 +32,61 @@ pub const MPS2_AN386: Budget = Budget {
 pub const REALTIME_TURN_US: u64 = 1500;
 /// Longest time from the timer to the interrupt's first instruction of its task: what critical sections and the log mask.
 pub const REALTIME_LATENCY_US: u64 = 10;
+
+/// Upper bounds of the policy alone on one board: binary `plans` (memory) and binary `bench` (instructions).
+pub struct PlanBudget {
+    /// The board.
+    pub board: &'static str,
+    /// Thousandths of an instruction for each multiplication of a convolution (64 channels to 64, 3 taps, 8 positions), everything
+    /// in the layer included.
+    pub conv_milli_instructions: u64,
+    /// Instructions of a plan with `pusht.ptm`.
+    pub best_plan_instructions: u64,
+    /// Instructions of a plan with `pusht-small.ptm`.
+    pub small_plan_instructions: u64,
+}
+
+/// Flash of the policy alone, the model file not counted: code, constants, start-up, log.
+pub const CODE_BYTES: u64 = 48 * 1024;
+/// RAM of the policy alone: activations, skips, tables, and the stack as deep as it has been, the check of the file included.
+pub const PLAN_RAM_BYTES: u64 = 24 * 1024;
+
+/// Every board.
+pub const PLANS: [PlanBudget; 6] = [
+    PlanBudget {
+        board: "mps2-an386",
+        conv_milli_instructions: 900,
+        best_plan_instructions: 8_200_000,
+        small_plan_instructions: 1_550_000,
+    },
+    PlanBudget {
+        board: "mps2-an500",
+        conv_milli_instructions: 900,
+        best_plan_instructions: 8_200_000,
+        small_plan_instructions: 1_550_000,
+    },
+    PlanBudget {
+        board: "mps2-an505",
+        conv_milli_instructions: 900,
+        best_plan_instructions: 8_300_000,
+        small_plan_instructions: 1_550_000,
+    },
+    PlanBudget {
+        board: "mps3-an547",
+        conv_milli_instructions: 300,
+        best_plan_instructions: 4_400_000,
+        small_plan_instructions: 1_000_000,
+    },
+    PlanBudget {
+        board: "mps2-an385",
+        conv_milli_instructions: 1_700,
+        best_plan_instructions: 13_400_000,
+        small_plan_instructions: 2_200_000,
+    },
+    PlanBudget {
+        board: "mps2-an385-v6m",
+        conv_milli_instructions: 3_100,
+        best_plan_instructions: 27_500_000,
+        small_plan_instructions: 4_800_000,
+    },
+];

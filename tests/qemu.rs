@@ -6,18 +6,23 @@ mod budgets;
 mod faults;
 mod link_qemu;
 mod no_float;
+mod no_panic;
 
-use budgets::{Budget, MPS2_AN386, REALTIME_LATENCY_US, REALTIME_TURN_US};
+use budgets::{
+    Budget, CODE_BYTES, MPS2_AN386, PLAN_RAM_BYTES, PLANS, REALTIME_LATENCY_US, REALTIME_TURN_US,
+};
 use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_core::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
 use pusht_core::quant::{self, IntPolicy, Model, Scratch};
-use pusht_core::selftest::physics_digest;
+use pusht_core::selftest::{closed_loop_digest, physics_digest};
 use pusht_device::{BOARDS, Board, Footprint, Log, Setup, build, footprint, run_with};
 use std::time::Duration;
 
 const MODEL: &[u8] = include_bytes!("../models/pusht.ptm");
 /// As many as the firmware's self-test makes.
 const N_PLANS: u32 = 2;
+/// As many as its closed loop has.
+const N_CLOSED_LOOP_STEPS: usize = 12;
 /// The firmware's delay of a plan, in control ticks.
 const DELAY_TICKS: u64 = 2;
 /// An episode takes about ten seconds of one core.
@@ -27,12 +32,15 @@ const LIMIT: Duration = Duration::from_secs(300);
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
 fn a_board_computes_something_else_than_the_host() {
     let model = Model::parse(MODEL).unwrap();
-    let plans_digest = quant::selftest(&model, &mut Scratch::new(), N_PLANS);
+    let mut scratch = Scratch::new();
+    let plans_digest = quant::selftest(&model, &mut scratch, N_PLANS);
+    let closed_loop_digest = closed_loop_digest(&model, &mut scratch, N_CLOSED_LOOP_STEPS).unwrap();
     for board in BOARDS {
         let (_, log) = run_to_success("selftest", &board);
         assert_eq!(log.value("board").unwrap(), board.name);
         assert_bits(&log, "physics_digest", physics_digest().unwrap());
         assert_bits(&log, "plans_digest", plans_digest);
+        assert_bits(&log, "closed_loop_digest", closed_loop_digest);
     }
 }
 
@@ -67,6 +75,57 @@ fn real_time_misses_a_deadline_or_goes_another_way_than_the_hosts_simulation_of_
     }
 }
 
+#[test]
+#[ignore = "needs QEMU and the boards' targets: cargo verify"]
+fn a_plan_costs_more_than_a_boards_budget() {
+    let of_all = PLANS.map(|budget| budget.board);
+    assert!(
+        BOARDS.iter().all(|board| of_all.contains(&board.name)),
+        "a board without a budget"
+    );
+    for budget in &PLANS {
+        let board = Board::named(budget.board).unwrap();
+        let (size, plans) = run_to_success("plans", &board);
+        let (_, bench) = run_to_success("bench", &board);
+        let conv = |what| number(&bench, &format!("layer_8_{what}"));
+        assert_all_within(&[
+            (
+                "code_bytes",
+                size.flash_bytes - MODEL.len() as u64,
+                CODE_BYTES,
+            ),
+            (
+                "plan_ram_bytes",
+                size.ram_bytes + number(&plans, "stack_bytes"),
+                PLAN_RAM_BYTES,
+            ),
+            (
+                "conv_milli_instructions",
+                1000 * conv("instructions") / conv("multiplications"),
+                budget.conv_milli_instructions,
+            ),
+            (
+                "best_plan_instructions",
+                number(&bench, "best_plan_instructions"),
+                budget.best_plan_instructions,
+            ),
+            (
+                "small_plan_instructions",
+                number(&bench, "small_plan_instructions"),
+                budget.small_plan_instructions,
+            ),
+        ]);
+    }
+}
+
+#[test]
+#[ignore = "needs QEMU and the boards' targets: cargo verify"]
+fn a_boards_kernel_has_other_bits_than_the_reference() {
+    for board in BOARDS {
+        run_to_success("kernels", &board);
+    }
+}
+
 fn run_to_success(binary: &str, board: &Board) -> (Footprint, Log) {
     let elf = build(binary, board, None).unwrap();
     let setup = Setup::of(binary, 0);
@@ -97,7 +156,7 @@ fn assert_bits(log: &Log, name: &str, expected: u64) {
 }
 
 fn assert_within(budget: &Budget, size: Footprint, log: &Log) {
-    let figures = [
+    assert_all_within(&[
         ("flash_bytes", size.flash_bytes, budget.flash_bytes),
         ("ram_bytes", size.ram_bytes, budget.ram_bytes),
         (
@@ -115,7 +174,11 @@ fn assert_within(budget: &Budget, size: Footprint, log: &Log) {
             number(log, "step_instructions"),
             budget.step_instructions,
         ),
-    ];
+    ]);
+}
+
+/// Names, figures and their upper bounds.
+fn assert_all_within(figures: &[(&str, u64, u64)]) {
     for (name, figure, bound) in figures {
         println!("{name} {figure} of {bound}");
         assert!(figure <= bound, "{name}: {figure} is more than {bound}");

@@ -1,20 +1,30 @@
 //! WebAssembly against this machine: the same digests, from a debug and from a release build.
 
-use pusht_core::selftest::{PHYSICS_DIGEST, physics_digest};
+use pusht_core::quant::{self, Model, Scratch};
+use pusht_core::selftest::{PHYSICS_DIGEST, closed_loop_digest, physics_digest};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use wasmi::{Engine, Instance, Linker, Module, Store};
 
 const TARGET: &str = "wasm32-unknown-unknown";
+const MODEL: &[u8] = include_bytes!("../models/pusht-small.ptm");
+/// As many as `wasm/digests.rs` makes.
+const N_PLANS: u32 = 4;
+const N_STEPS: usize = 12;
 const PROFILES: [&str; 2] = ["debug", "release"];
 
 #[test]
 #[ignore = "needs the target wasm32-unknown-unknown: cargo verify"]
 fn webassembly_computes_something_else() {
     assert_eq!(physics_digest().unwrap(), PHYSICS_DIGEST);
+    let (model, mut scratch) = (Model::parse(MODEL).unwrap(), Scratch::new());
+    let plans = quant::selftest(&model, &mut scratch, N_PLANS);
+    let closed_loop = closed_loop_digest(&model, &mut scratch, N_STEPS).unwrap();
     for profile in PROFILES {
         let mut digests = Digests::load(&build(profile));
         assert_eq!(digests.call("physics_digest"), PHYSICS_DIGEST, "{profile}");
+        assert_eq!(digests.call("plans_digest"), plans, "{profile}");
+        assert_eq!(digests.call("closed_loop_digest"), closed_loop, "{profile}");
     }
 }
 

@@ -3,6 +3,8 @@
 use crate::Error;
 use crate::digest::Digest;
 use crate::env::{PushTEnv, PushTParams, StartOrder, StartState, Vec2};
+use crate::episode;
+use crate::quant::{IntPolicy, Model, Scratch};
 
 /// [`physics_digest`] with `libm`, on every target, debug and release.
 pub const PHYSICS_DIGEST: u64 = 0xd765_b6b8_73bf_4daa;
@@ -56,6 +58,26 @@ pub fn physics_digest() -> Result<u64, Error> {
             digest.f64s(&[info.agent_vel.x, info.agent_vel.y, step.coverage]);
             digest.i32s(&[info.n_contact_points as i32]);
         }
+    }
+    Ok(digest.finish())
+}
+
+/// Lets the integer policy drive a fixed start, and digests the bits of all actions and states: the closed loop of simulator and policy.
+///
+/// # Errors
+/// None that a working machine gives.
+pub fn closed_loop_digest(
+    model: &Model<'_>,
+    scratch: &mut Scratch,
+    n_steps: usize,
+) -> Result<u64, Error> {
+    let start = StartState::from_state(&SCENES[0].start);
+    let mut env = PushTEnv::new(PushTParams::default(), start, SCENES[0].order)?;
+    let mut policy = IntPolicy::new(model, scratch);
+    let result = episode::run(&mut env, &mut policy, 0, n_steps, |_| ())?;
+    let mut digest = Digest::new();
+    for part in [result.action_digest, result.state_digest] {
+        digest.i32s(&[part as i32, (part >> 32) as i32]);
     }
     Ok(digest.finish())
 }

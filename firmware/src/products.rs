@@ -67,16 +67,16 @@ impl Layer {
         for row in rows.chunks_exact_mut(row_size) {
             // Sums of about 2^22, to 16 bits.
             let factor = Factor {
-                multiplier: (1 << 29) + (random.next() >> 4) as i32,
+                multiplier: (1 << 29) + (random.word() >> 4) as i32,
                 shift: 38,
             };
-            let bias = random.next() as i32 >> 12;
+            let bias = random.word() as i32 >> 12;
             Convolution::write_row(row, bias, factor, random.bytes());
         }
         let input = memory
             .input
             .get_mut(..(self.n_positions - 1) * self.n_channels + window)?;
-        input.fill_with(|| random.next() as i16);
+        input.fill_with(|| random.word() as i16);
         let (input, len) = (&*input, self.n_channels * self.n_positions);
         let output = memory.output.get_mut(..len)?;
         let expected = memory.expected.get_mut(..len)?;
@@ -170,7 +170,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// The next number.
-    pub fn next(&mut self) -> u32 {
+    pub fn word(&mut self) -> u32 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -180,11 +180,11 @@ impl Random {
 
     /// A number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
-        self.next() as usize % end
+        self.word() as usize % end
     }
 
     /// Bytes without end.
     pub fn bytes(&mut self) -> impl Iterator<Item = u8> + '_ {
-        core::iter::repeat_with(|| (self.next() >> 8) as u8)
+        core::iter::repeat_with(|| (self.word() >> 8) as u8)
     }
 }

@@ -27,6 +27,19 @@ static BUILDING: Mutex<()> = Mutex::new(());
 /// # Errors
 /// A model that isn't there, or whatever cargo says; its output goes to standard error.
 pub fn build(binary: &str, board: &Board, model: Option<&Path>) -> Result<PathBuf> {
+    build_with(binary, board, &[], model)
+}
+
+/// As [`build`], with more of the firmware's features.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with(
+    binary: &str,
+    board: &Board,
+    features: &[&str],
+    model: Option<&Path>,
+) -> Result<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
     if let Some(model) = model {
         let path = model.canonicalize();
@@ -37,7 +50,10 @@ pub fn build(binary: &str, board: &Board, model: Option<&Path>) -> Result<PathBu
     let status = cargo
         .args(["build", "--quiet", "--release", "--no-default-features"])
         .args(["--bin", binary])
-        .args(["--features", &format!("board-{}", board.name)])
+        .args([
+            "--features",
+            &format!("board-{},{}", board.name, features.join(",")),
+        ])
         .args(["--target", board.target])
         .current_dir(firmware_dir())
         .status()

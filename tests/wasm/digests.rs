@@ -1,6 +1,12 @@
 //! The digests of [`pusht_core`] as functions of a WebAssembly module: `tests/wasm.rs` calls every export and compares.
 
+use pusht_core::quant::{self, Model, Scratch};
 use pusht_core::selftest;
+
+const MODEL: &[u8] = include_bytes!("../../models/pusht-small.ptm");
+/// As many as `tests/wasm.rs` compares.
+const N_PLANS: u32 = 4;
+const N_STEPS: usize = 12;
 
 /// Digest of the simulator's motion.
 #[expect(
@@ -10,4 +16,29 @@ use pusht_core::selftest;
 #[unsafe(no_mangle)]
 pub extern "C" fn physics_digest() -> u64 {
     selftest::physics_digest().unwrap_or_default()
+}
+
+/// Digest of plans of the small integer policy.
+#[expect(
+    unsafe_code,
+    reason = "only an unmangled name can be called from outside"
+)]
+#[unsafe(no_mangle)]
+pub extern "C" fn plans_digest() -> u64 {
+    Model::parse(MODEL).map_or(0, |model| {
+        quant::selftest(&model, &mut Scratch::new(), N_PLANS)
+    })
+}
+
+/// Digest of the small policy's closed loop with the simulator.
+#[expect(
+    unsafe_code,
+    reason = "only an unmangled name can be called from outside"
+)]
+#[unsafe(no_mangle)]
+pub extern "C" fn closed_loop_digest() -> u64 {
+    Model::parse(MODEL).map_or(0, |model| {
+        let digest = selftest::closed_loop_digest(&model, &mut Scratch::new(), N_STEPS);
+        digest.unwrap_or_default()
+    })
 }

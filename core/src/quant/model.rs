@@ -180,7 +180,7 @@ impl Sizes {
 }
 
 /// diffusion_policy's `ConditionalUnet1D` (arXiv 2303.04137).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Unet<'a> {
     /// Two a level down, two in the middle, two a level up.
     pub(super) blocks: Vec<Block<'a>, MAX_BLOCKS>,
@@ -194,7 +194,7 @@ pub(super) struct Unet<'a> {
 }
 
 /// Convolution, GroupNorm, Mish.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ConvBlock<'a> {
     pub(super) conv: Linear<'a>,
     /// Binary places of the convolution's output.

@@ -22,7 +22,7 @@ pub const MAX_GAMMA: i32 = 0x7fff;
 const _: () = assert!(MAX_GROUP_LEN * (1 << 16) == 1 << 28);
 
 /// A normalisation's parameters in the model file: `gamma` and `beta` (`i32`) of each channel.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Norm<'a> {
     /// `gamma` as mantissa, at most [`MAX_GAMMA`]; `beta` in Q16.
     pub(super) parameters: &'a [u8],

@@ -29,7 +29,8 @@ const MAX_KERNEL_SIZE: usize = 9;
 
 static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
-/// A whole model file.
+/// A whole model file. Not inlined: the caller's place for the result is then the only one.
+#[inline(never)]
 pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
     let contents = checked_contents(bytes)?;
     let mut reader = Reader {
@@ -47,24 +48,36 @@ pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
     )?;
     let action_scales = affines(&mut section, "action scale", ACTION_DIM)?;
     section.end("NORM")?;
-    let mut section = reader.section("UNET")?;
-    let mut walk = Walk::new(&mut section, &settings);
-    let unet = walk.unet()?;
-    let sizes = walk.sizes;
-    section.end("UNET")?;
-    let section = reader.section("TEXT")?;
-    let provenance = core::str::from_utf8(&section.bytes[section.at..])
-        .map_err(|_| section.out_of_range("provenance"))?;
-    reader.end("end of file")?;
-    Ok(Model {
+    // Filled in place: it is large, and a copy of it on the stack would be most of what a device needs there.
+    let mut parsed = Ok(Model {
         settings,
         passes,
         observation_scales,
         action_scales,
-        unet,
-        provenance,
-        sizes,
-    })
+        unet: Unet::default(),
+        provenance: "",
+        sizes: Sizes::default(),
+    });
+    if let Ok(model) = &mut parsed
+        && let Err(error) = network(&mut reader, model)
+    {
+        parsed = Err(error);
+    }
+    parsed
+}
+
+/// The sections behind those that settings and tables come from.
+#[inline(never)]
+fn network<'a>(reader: &mut Reader<'a>, model: &mut Model<'a>) -> Result<(), ModelError> {
+    let mut section = reader.section("UNET")?;
+    let mut walk = Walk::new(&mut section, &model.settings);
+    walk.unet(&mut model.unet)?;
+    model.sizes = walk.sizes;
+    section.end("UNET")?;
+    let section = reader.section("TEXT")?;
+    model.provenance = core::str::from_utf8(&section.bytes[section.at..])
+        .map_err(|_| section.out_of_range("provenance"))?;
+    reader.end("end of file")
 }
 
 /// The file without its checksum, if magic, version, length and checksum are right.
@@ -289,9 +302,8 @@ impl<'r, 'a> Walk<'r, 'a> {
         }
     }
 
-    fn unet(&mut self) -> Result<Unet<'a>, ModelError> {
+    fn unet(&mut self, unet: &mut Unet<'a>) -> Result<(), ModelError> {
         let dims = &self.settings.down_dims[..self.settings.n_levels];
-        let mut unet = UnetParts::default();
         let mut skip_exponents = [0; MAX_LEVELS];
         for (level, dim) in dims.iter().enumerate() {
             self.two_blocks(*dim, &mut unet.blocks)?;
@@ -320,26 +332,19 @@ impl<'r, 'a> Walk<'r, 'a> {
     }
 
     /// The final convolution block and the 1x1 convolution to actions.
-    fn finish(&mut self, parts: UnetParts<'a>) -> Result<Unet<'a>, ModelError> {
-        let final_exponent = self.exponent_word("final exponent")?;
-        let final_block = self.conv_block(
+    fn finish(&mut self, unet: &mut Unet<'a>) -> Result<(), ModelError> {
+        unet.final_exponent = self.exponent_word("final exponent")?;
+        unet.final_block = self.conv_block(
             self.n_channels,
             self.n_channels,
             self.settings.final_n_groups,
         )?;
-        let final_conv = self.linear("final convolution", ACTION_DIM, 1, self.n_channels)?;
+        unet.final_conv = self.linear("final convolution", ACTION_DIM, 1, self.n_channels)?;
         let (needed, available) = (self.sizes.total(), ARENA_LEN);
         if needed > available {
             return Err(ModelError::TooLarge { needed, available });
         }
-        Ok(Unet {
-            blocks: parts.blocks,
-            downsamples: parts.downsamples,
-            upsamples: parts.upsamples,
-            final_block,
-            final_exponent,
-            final_conv,
-        })
+        Ok(())
     }
 
     fn two_blocks<const N: usize>(
@@ -476,14 +481,6 @@ impl<'r, 'a> Walk<'r, 'a> {
         self.sizes.input = self.sizes.input.max(n_rows * n_in.max(n_out));
         self.sizes.hidden = self.sizes.hidden.max(n_rows * n_out);
     }
-}
-
-/// A [`Unet`] in the making.
-#[derive(Default)]
-struct UnetParts<'a> {
-    blocks: Vec<Block<'a>, { super::model::MAX_BLOCKS }>,
-    downsamples: Vec<Resample<'a>, MAX_LEVELS>,
-    upsamples: Vec<Resample<'a>, MAX_LEVELS>,
 }
 
 /// Room is there by the limits on the number of levels.

@@ -5,6 +5,7 @@ use super::model::Model;
 use super::rounding::{rounding_shift_right, saturate_i16};
 use super::sampler;
 use super::scratch::{ACTION_DIM, MAX_CONDITION_LEN, MAX_HORIZON, Parts, Scratch};
+use super::slices;
 use super::unet::{NoTap, Tap};
 use crate::Error;
 use crate::noise::Noise;
@@ -158,10 +159,11 @@ fn read_actions(
     let mut origin = [I16F16::ZERO; ACTION_DIM];
     if model.settings.actions_from_agent {
         let kind = model.settings.observation;
-        let newest = observations.len() - kind.dim();
-        origin.copy_from_slice(&observations[newest + kind.agent_at()..][..ACTION_DIM]);
+        let newest = observations.len().saturating_sub(kind.dim());
+        let agent = slices::part(observations, newest + kind.agent_at(), ACTION_DIM);
+        slices::copy(agent, &mut origin);
     }
-    let predictions = &parts.sample[model.settings.n_obs_steps - 1..];
+    let predictions = slices::from(parts.sample, model.settings.n_obs_steps.saturating_sub(1));
     for (action, prediction) in chunk.iter_mut().zip(predictions) {
         for (axis, value) in action.iter_mut().enumerate() {
             let counted = model.unnormalize_action(axis, prediction[axis]);

@@ -59,7 +59,7 @@ impl Pass {
         let product = |mantissa: i32, value: i32| i64::from(mantissa) * i64::from(value);
         let clean = product(self.clean[0], x) + product(self.clean[1], out);
         let clean = saturate_i32(rounding_shift_right(clean, self.clean_shift));
-        let clean = clean.clamp(-self.clip, self.clip);
+        let clean = clean.min(self.clip).max(-self.clip);
         let [from_clean, from_x, from_out, from_z] = self.next;
         let next = product(from_clean, clean)
             + product(from_x, x)

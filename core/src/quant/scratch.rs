@@ -11,12 +11,12 @@ pub const MAX_HORIZON: usize = 32;
 pub const MAX_CONDITION_LEN: usize = 80;
 /// Most `i16` values of activations, skips and FiLM together. The default network (32/64/128 channels, horizon 16)
 /// needs 5,888.
-pub const ARENA_LEN: usize = 7_424;
+pub const ARENA_LEN: usize = 6_144;
 
 /// Values of an action.
 pub(super) const ACTION_DIM: usize = 2;
 
-/// Memory that a plan works in; the caller owns it, for example as a `static`. 19 KiB at most.
+/// Memory that a plan works in; the caller owns it, for example as a `static`. 16 KiB at most.
 ///
 /// Aligned for kernels that load two activations at once: every tensor starts at a multiple of eight of them.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct Scratch {
     output: [[I8F24; ACTION_DIM]; MAX_HORIZON],
 }
 
-const _: () = assert!(size_of::<Scratch>() <= 19 * 1024);
+const _: () = assert!(size_of::<Scratch>() <= 16 * 1024);
 
 impl Scratch {
     /// Zeros; usable in a `static`.

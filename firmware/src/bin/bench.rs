@@ -47,8 +47,8 @@ fn main() -> ! {
         );
     }
     for (name, file) in expected::MODELS {
-        match Model::parse(file) {
-            Ok(model) => measure_plans(&counter, name, &model, scratch),
+        match &Model::parse(file) {
+            Ok(model) => measure_plans(&counter, name, model, scratch),
             Err(error) => defmt::panic!("model file: {}", error),
         }
     }

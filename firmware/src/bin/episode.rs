@@ -32,11 +32,12 @@ fn main() -> ! {
         defmt::panic!("main runs once");
     };
     let counter = InstructionCounter::start(peripherals.SYST);
-    let model = match Model::parse(MODEL) {
+    let parsed = Model::parse(MODEL);
+    let model = match &parsed {
         Ok(model) => model,
         Err(error) => defmt::panic!("model file: {}", error),
     };
-    let mut planner = Timed::new(IntPolicy::new(&model, scratch), &counter);
+    let mut planner = Timed::new(IntPolicy::new(model, scratch), &counter);
     let result = match play(&mut planner) {
         Ok(result) => result,
         Err(error) => defmt::panic!("episode: {}", error),

@@ -41,7 +41,11 @@ fn main() -> ! {
     for index in 0..N_PRODUCTS {
         let shape = Shape::of(&mut random);
         if compare(&shape, &mut random, scratch, memory) != Some(true) {
-            defmt::error!("product {=u32} differs from the reference: {}", index, shape);
+            defmt::error!(
+                "product {=u32} differs from the reference: {}",
+                index,
+                shape
+            );
             exit::failure()
         }
     }
@@ -88,9 +92,9 @@ fn compare(
     // 2^15 times the sum of magnitudes must leave room for the bias.
     let largest = (65_000 / window as i32).min(128);
     for row in rows.chunks_exact_mut(row_size) {
-        let bias = random.next() as i32 >> 11;
+        let bias = random.word() as i32 >> 11;
         let factor = Factor {
-            multiplier: (random.next() >> 1) as i32,
+            multiplier: (random.word() >> 1) as i32,
             shift: shape.least_shift + random.below(30) as u32,
         };
         let weights = random.bytes().map(|byte| {
@@ -103,10 +107,10 @@ fn compare(
         .input
         .get_mut(..window + (n_positions - 1) * shape.step)?;
     for value in &mut *input {
-        *value = match (shape.is_extreme, random.next() >> 30) {
+        *value = match (shape.is_extreme, random.word() >> 30) {
             (true, 0) => i16::MIN,
             (true, 1) => i16::MAX,
-            _ => random.next() as i16,
+            _ => random.word() as i16,
         };
     }
     let output = memory.output.get_mut(..shape.n_rows * n_positions)?;

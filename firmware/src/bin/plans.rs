@@ -20,12 +20,13 @@ fn main() -> ! {
         defmt::panic!("main runs once");
     };
     let counter = InstructionCounter::start(peripherals.SYST);
-    let model = match Model::parse(expected::MODEL) {
+    let parsed = Model::parse(expected::MODEL);
+    let model = match &parsed {
         Ok(model) => model,
         Err(error) => defmt::panic!("model file: {}", error),
     };
     let start = counter.now();
-    let plans = quant::selftest(&model, scratch, expected::N_PLANS);
+    let plans = quant::selftest(model, scratch, expected::N_PLANS);
     defmt::info!(
         "plans_digest={=u64:#018x} plan_instructions={=u64} stack_bytes={=usize}",
         plans,

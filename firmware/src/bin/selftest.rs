@@ -1,11 +1,11 @@
-//! Digests of the simulator and of the policy's plans against the host's: exit code 0 if all are equal.
+//! Digests of the simulator, of the policy's plans and of both in a closed loop against the host's: exit code 0 if all are equal.
 #![no_std]
 #![no_main]
 
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use pusht_core::quant::{self, Model, Scratch};
-use pusht_core::selftest::{PHYSICS_DIGEST, physics_digest};
+use pusht_core::selftest::{PHYSICS_DIGEST, closed_loop_digest, physics_digest};
 use pusht_firmware::counter::InstructionCounter;
 use pusht_firmware::{board, exit, expected, stack};
 
@@ -32,14 +32,15 @@ fn main() -> ! {
     );
 
     let start = counter.now();
-    let model = match Model::parse(expected::MODEL) {
+    let parsed = Model::parse(expected::MODEL);
+    let model = match &parsed {
         Ok(model) => model,
         Err(error) => defmt::panic!("model file: {}", error),
     };
     defmt::info!("model_check_instructions={=u64}", counter.now() - start);
 
     let start = counter.now();
-    let plans = quant::selftest(&model, scratch, expected::N_PLANS);
+    let plans = quant::selftest(model, scratch, expected::N_PLANS);
     let plans_are_right = plans == expected::PLANS_DIGEST;
     defmt::info!(
         "plans_digest={=u64:#018x} right={=bool} plan_instructions={=u64}",
@@ -48,8 +49,16 @@ fn main() -> ! {
         (counter.now() - start) / u64::from(expected::N_PLANS)
     );
 
+    let closed_loop = closed_loop_digest(model, scratch, expected::N_CLOSED_LOOP_STEPS);
+    let closed_loop_is_right = closed_loop == Ok(expected::CLOSED_LOOP_DIGEST);
+    defmt::info!(
+        "closed_loop_digest={=u64:#018x} right={=bool}",
+        closed_loop.unwrap_or_default(),
+        closed_loop_is_right
+    );
+
     defmt::info!("stack_bytes={=usize}", stack::high_water_bytes());
-    if physics_is_right && plans_are_right {
+    if physics_is_right && plans_are_right && closed_loop_is_right {
         exit::success()
     }
     exit::failure()

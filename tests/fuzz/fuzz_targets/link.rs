@@ -70,7 +70,11 @@ fuzz_target!(|steps: Vec<(u32, u32, Step)>| {
         let (session, sequence) = (*session, *sequence);
         device.receive(0, |_| ());
         let mut answers = Vec::new();
-        for byte in encode(&Request { session, sequence, body }) {
+        for byte in encode(&Request {
+            session,
+            sequence,
+            body,
+        }) {
             device.receive(byte, |frame| {
                 answers.extend(frame.iter().filter_map(|b| decoder.push::<Answer>(*b)));
             });

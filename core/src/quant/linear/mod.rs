@@ -75,7 +75,7 @@ pub(super) struct Windows<'a> {
 impl<'a> Windows<'a> {
     /// The same from a later position on.
     #[inline(always)]
-    fn from_position(self, position: usize) -> Self {
+    fn skip_positions(self, position: usize) -> Self {
         Self {
             values: from(self.values, position * self.step),
             n_positions: self.n_positions - position,
@@ -92,7 +92,7 @@ pub(super) struct Outputs<'a> {
 }
 
 /// Output rows in the model file: bias (`i32`, at the accumulator's scale), factor (multiplier, shift), weights.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Linear<'a> {
     rows: &'a [u8],
     window: usize,
@@ -143,7 +143,7 @@ impl<'a> Linear<'a> {
 
     /// Outputs.
     pub(super) fn n_rows(self) -> usize {
-        self.rows.len() / Self::row_size(self.window)
+        self.rows.len() / Self::row_size(self.window).max(1)
     }
 
     /// Weights of a row.
@@ -158,16 +158,14 @@ impl<'a> Linear<'a> {
 
     #[inline(always)]
     fn rows(self) -> impl Iterator<Item = Row<'a>> {
-        self.rows
-            .chunks_exact(Self::row_size(self.window))
-            .map(|row| {
-                let (header, weights) = slices::split(row, Self::HEADER_SIZE);
-                Row {
-                    bias: read::i32_at(header, 0),
-                    factor: Factor::read(header, 4),
-                    weights,
-                }
-            })
+        slices::rows(self.rows, Self::row_size(self.window)).map(|row| {
+            let (header, weights) = slices::split(row, Self::HEADER_SIZE);
+            Row {
+                bias: read::i32_at(header, 0),
+                factor: Factor::read(header, 4),
+                weights,
+            }
+        })
     }
 
     /// `output[p][c] = saturate(round(factor[c] * (bias[c] + sum_i w[c][i] * window[p][i])))` for every output `c` and position `p`.
@@ -189,7 +187,7 @@ impl<'a> Linear<'a> {
     ) {
         for (channel, row) in self.rows().enumerate() {
             for position in 0..windows.n_positions {
-                let window = windows.from_position(position).values;
+                let window = windows.skip_positions(position).values;
                 let sum = row.bias.wrapping_add(reference::dot(row.weights, window));
                 store(position, channel, row.factor.apply(sum));
             }

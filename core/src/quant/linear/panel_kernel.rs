@@ -37,7 +37,7 @@ pub(super) fn apply(
     }
     let mut position = 0;
     while position < windows.n_positions {
-        let rest = windows.from_position(position);
+        let rest = windows.skip_positions(position);
         let places = outputs.values.get_mut(position * outputs.step..);
         let places = Outputs {
             values: places.unwrap_or_default(),

@@ -22,7 +22,7 @@ pub(super) fn apply(linear: Linear<'_>, windows: Windows<'_>, _: &mut Panel, out
         let mut position = 0;
         // As many positions as are left, up to four, share the load of a row.
         while position < windows.n_positions {
-            let rest = windows.from_position(position);
+            let rest = windows.skip_positions(position);
             let mut sums = [0; 4];
             let n_sums = match rest.n_positions {
                 4.. => {

@@ -1,0 +1,18 @@
+//! After a model file is parsed, nothing can panic: `firmware/src/bin/no_panic.rs` links only if the optimiser has proved it.
+
+use pusht_device::{BOARDS, build, build_with};
+
+#[test]
+#[ignore = "needs the boards' targets: cargo verify"]
+fn a_plan_can_panic() {
+    for board in BOARDS {
+        build("no_panic", &board, None).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "needs the boards' targets: cargo verify"]
+fn the_search_for_panics_misses_one() {
+    let built = build_with("no_panic", &BOARDS[0], &["panic-control"], None);
+    assert!(built.is_err(), "it links with a panic in it");
+}

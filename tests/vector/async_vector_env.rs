@@ -221,9 +221,9 @@ fn test_step_timeout_async_vector_env() {
             .make_async(&vec![spec("Slow"); 4], defaults())
             .unwrap();
         envs.reset(Seed::None, &Dict::new()).unwrap();
-        envs.step_async(&[0.0_f32, 0.0, 0.9, 0.0].into()).unwrap();
+        envs.step_async(&[0.0_f32, 0.0, 5.0, 0.0].into()).unwrap();
         let error = envs
-            .step_wait(Some(Duration::from_millis(200)))
+            .step_wait(Some(Duration::from_millis(500)))
             .unwrap_err();
         let VectorError::Timeout {
             called, pending, ..

@@ -147,12 +147,12 @@ fn a_worker_that_is_killed_is_named_and_leaves_no_zombie() {
 fn a_worker_that_hangs_is_named_and_can_be_restarted() {
     for vectoriser in ASYNC {
         let mut envs = make_faulty(vectoriser);
-        let timeout = Duration::from_millis(200);
+        let timeout = Duration::from_millis(500);
         envs.step_async(&actions(faulty::HANG)).unwrap();
         let error = envs.step_wait(Some(timeout)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`step_wait`: no answer within 0.2 s from environment 1"
+            "`step_wait`: no answer within 0.5 s from environment 1"
         );
         // It stays the only one that is late.
         envs.step_async(&actions(faulty::STEP)).unwrap();
@@ -198,9 +198,9 @@ fn after_a_timeout_replies_are_not_one_behind() {
             .make_async(&vec![spec("Slow"); 2], defaults())
             .unwrap();
         envs.reset(Seed::None, &Dict::new()).unwrap();
-        envs.step_async(&[0.0_f32, 0.4].into()).unwrap();
+        envs.step_async(&[0.0_f32, 1.5].into()).unwrap();
         let error = envs
-            .step_wait(Some(Duration::from_millis(100)))
+            .step_wait(Some(Duration::from_millis(500)))
             .unwrap_err();
         assert!(matches!(error, VectorError::Timeout { pending, .. } if pending == [1]));
         for count in 2..5 {

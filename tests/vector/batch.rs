@@ -7,8 +7,10 @@ use pusht_core::observation::{ObservationKind, observe};
 use pusht_host::gym::batch::{BatchOptions, PushTBatch};
 use pusht_host::gym::pusht::PUSHT_ID;
 use pusht_host::gym::space::{Space, seeded};
-use pusht_host::gym::value::{Array, Dict};
-use pusht_host::gym::vector::{AutoresetMode, Cause, Seed, VectorError, VectorOptions};
+use pusht_host::gym::value::{Array, Dict, Value, dict};
+use pusht_host::gym::vector::{
+    AutoresetMode, Cause, PushTVectorEnv, Seed, VectorEnv, VectorError, VectorOptions,
+};
 use std::num::NonZero;
 
 /// Two chunks and a part of one.
@@ -246,4 +248,65 @@ fn an_environment_that_can_not_be_stepped_is_named_and_the_others_are() {
     assert_ne!(after[..5], before[..5]);
     assert_eq!(after[5..10], before[5..10]);
     assert_ne!(after[10..], before[10..]);
+}
+
+#[test]
+fn as_a_vector_environment_it_is_the_one_in_turn() {
+    for autoreset_mode in [
+        AutoresetMode::NextStep,
+        AutoresetMode::SameStep,
+        AutoresetMode::Disabled,
+    ] {
+        let mut batch = PushTVectorEnv::new(NUM_ENVS, options(autoreset_mode, 2)).unwrap();
+        let specs = vec![spec(PUSHT_ID).with("max_episode_steps", 7_i64); NUM_ENVS];
+        let vector = VectorOptions {
+            autoreset_mode,
+            ..VectorOptions::default()
+        };
+        let mut envs = Vectoriser::Sync.make(&specs, vector).unwrap();
+        assert_eq!(batch.spaces(), envs.spaces());
+        assert_eq!(
+            batch.metadata()["autoreset_mode"],
+            autoreset_mode.name().into()
+        );
+        let seed = || Seed::List((0..NUM_ENVS as u64).map(Some).collect());
+        let (ours, _) = batch.reset(seed(), &Dict::new()).unwrap();
+        assert_eq!(ours, envs.reset(seed(), &Dict::new()).unwrap().0);
+        assert_eq!(batch.get_attr("coverage"), envs.get_attr("coverage"));
+        for actions in actions() {
+            let actions = Value::Array(actions);
+            let (ours, theirs) = (batch.step(&actions).unwrap(), envs.step(&actions).unwrap());
+            assert_eq!(
+                (&ours.observations, &ours.rewards),
+                (&theirs.observations, &theirs.rewards)
+            );
+            assert_eq!(
+                (&ours.terminations, &ours.truncations),
+                (&theirs.terminations, &theirs.truncations)
+            );
+            for name in ["final_obs", "_final_obs"] {
+                assert_eq!(ours.infos.get(name), theirs.infos.get(name));
+            }
+            if autoreset_mode == AutoresetMode::Disabled && ours.truncations.contains(&true) {
+                let mask = dict([("reset_mask", ours.truncations.into())]);
+                let (ours, _) = batch.reset(Seed::None, &mask).unwrap();
+                assert_eq!(ours, envs.reset(Seed::None, &mask).unwrap().0);
+            }
+        }
+        let nan = Array::filled(&[NUM_ENVS, 2], f64::NAN).into();
+        assert_eq!(batch.step(&nan), envs.step(&nan));
+        let few = Array::filled(&[3, 2], 1.0).into();
+        assert_eq!(batch.step(&few), envs.step(&few));
+        assert_eq!(batch.step(&Value::Int(1)), envs.step(&Value::Int(1)));
+        assert!(
+            batch
+                .get_attr("coverage")
+                .unwrap()
+                .iter()
+                .all(|value| value.as_float().is_some())
+        );
+        assert!(batch.render().is_err() && batch.set_attr("coverage", &Value::None).is_err());
+        batch.close();
+        assert_eq!(batch.step(&nan), Err(VectorError::ClosedEnvironment));
+    }
 }

@@ -78,6 +78,10 @@ impl Chunk {
         self.see(at)
     }
 
+    pub(super) fn covered(&self, at: usize) -> f64 {
+        self.envs[at].coverage()
+    }
+
     pub(super) fn observation(&self, at: usize) -> &[f64] {
         let dim = self.observation.dim();
         &self.observations[at * dim..(at + 1) * dim]
@@ -116,7 +120,7 @@ impl Chunk {
     fn unchanged(&self, at: usize) -> Step {
         Step {
             reward: 0.0,
-            coverage: self.envs[at].coverage(),
+            coverage: self.covered(at),
             terminated: false,
             truncated: false,
         }

@@ -192,6 +192,7 @@ impl PushTBatch {
                 .map_err(|error| fault(index, error.into()))?;
             let row = index * self.dim..(index + 1) * self.dim;
             self.observations[row].copy_from_slice(chunk.observation(index % CHUNK));
+            self.coverage[index] = chunk.covered(index % CHUNK);
         }
         Ok(&self.observations)
     }

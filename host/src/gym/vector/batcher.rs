@@ -20,8 +20,8 @@ const RESERVED: [&str; 5] = ["reset", "step", "close", "get_attr", "set_attr"];
 pub(super) struct Description {
     pub(super) observation_space: Space,
     pub(super) action_space: Space,
-    metadata: Dict,
-    render_mode: Option<String>,
+    pub(super) metadata: Dict,
+    pub(super) render_mode: Option<String>,
 }
 
 impl Description {

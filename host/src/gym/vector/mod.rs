@@ -11,6 +11,7 @@ mod autoreset;
 mod batcher;
 mod error;
 mod infos;
+mod pusht_batch;
 mod sync;
 
 pub use asynchronous::{
@@ -20,6 +21,7 @@ pub use asynchronous::{
 pub use error::{Cause, Fault, VectorError};
 pub use infos::batch_infos;
 pub(crate) use infos::stack_values;
+pub use pusht_batch::PushTVectorEnv;
 pub use sync::SyncVectorEnv;
 
 use super::env::{EnvSpec, Registry};

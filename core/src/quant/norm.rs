@@ -42,7 +42,7 @@ impl Norm<'_> {
 
     /// `out = finish(c).apply(y, out)` with `y = mish(gamma[c] * (x - mean) / sqrt(variance + eps) + beta[c])` in
     /// Q16, for all of `x` and `out` (`[L][C]`).
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn activate<F: Finish>(
         self,
         x: &[i16],
@@ -62,8 +62,10 @@ impl Norm<'_> {
                     Normalize::UpperWord(normalize) => {
                         activate_channel(&normalize, &finish, x, out, n_channels);
                     }
+                    // Rare: one function for every way to finish.
                     Normalize::Whole(normalize) => {
-                        activate_channel(&normalize, &finish, x, out, n_channels);
+                        let finish: &dyn Finish = &finish;
+                        activate_channel(&normalize, finish, x, out, n_channels);
                     }
                 }
                 channel += 1;
@@ -98,7 +100,7 @@ pub(super) trait Finish {
 #[inline(never)]
 fn activate_channel(
     normalize: &impl ToQ16,
-    finish: &impl Finish,
+    finish: &(impl Finish + ?Sized),
     x: &[i16],
     out: &mut [i16],
     n_channels: usize,

@@ -10,7 +10,10 @@ use fixed::types::I16F16;
 
 /// [`Digest`] of the actions (I16F16 bits, little-endian) of `n_plans` plans: equal on every machine.
 ///
+/// Not inlined, so that its buffers lie on the stack only while it plans.
+///
 /// Plan `i` takes its noise from seed `i` and sees fixed observations that sweep the window of 512 px.
+#[inline(never)]
 pub fn selftest(model: &Model<'_>, scratch: &mut Scratch, n_plans: u32) -> u64 {
     let mut digest = Digest::new();
     let mut policy = IntPolicy::new(model, scratch);

@@ -20,10 +20,10 @@ pub struct Budget {
 /// The default board.
 pub const MPS2_AN386: Budget = Budget {
     board: "mps2-an386",
-    flash_bytes: 870 * 1024,
-    ram_bytes: 25 * 1024,
+    flash_bytes: 860 * 1024,
+    ram_bytes: 17 * 1024,
     stack_bytes: 17 * 1024,
-    plan_instructions: 12_400_000,
+    plan_instructions: 8_200_000,
     step_instructions: 370_000,
 };
 

@@ -75,6 +75,8 @@ impl RecedingHorizon {
     ///
     /// # Errors
     /// Those of [`Planner::plan`]; the episode is then as before the call.
+    // Not inlined, so that its copy is not on the stack while the simulator runs.
+    #[inline(never)]
     pub fn act(
         &mut self,
         planner: &mut (impl Planner + ?Sized),

@@ -73,6 +73,8 @@ impl Planner for IntPolicy<'_> {
     }
 
     /// The border: rounds the observations to I16F16, plans, and widens the actions.
+    // Not inlined, so that its buffers are not on the stack while the simulator runs.
+    #[inline(never)]
     fn plan(
         &mut self,
         states: &[[f64; STATE_DIM]],

@@ -1,12 +1,12 @@
 //! After a model file is parsed, nothing can panic: `firmware/src/bin/no_panic.rs` links only if the optimiser has proved it.
 
-use pusht_device::{BOARDS, build, build_with};
+use pusht_device::{BOARDS, build_with};
 
 #[test]
 #[ignore = "needs the boards' targets: cargo verify"]
 fn a_plan_can_panic() {
     for board in BOARDS {
-        build("no_panic", &board, None).unwrap();
+        build_with("no_panic", &board, &["no-panic"], None).unwrap();
     }
 }
 

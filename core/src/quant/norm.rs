@@ -96,8 +96,8 @@ pub(super) trait Finish {
     fn apply(&self, y_q16: i32, old: i16) -> i16;
 }
 
-/// Every `n_channels`th value from the first on. A function of its own: then the loop's constants have the registers for themselves.
-#[inline(never)]
+/// Every `n_channels`th value from the first on.
+#[inline(always)]
 fn activate_channel(
     normalize: &impl ToQ16,
     finish: &(impl Finish + ?Sized),

@@ -3,6 +3,8 @@
 
 mod tolerances;
 
+use proptest::array::uniform2;
+use proptest::prelude::*;
 use pusht_core::Error;
 use pusht_core::digest::Digest;
 use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
@@ -209,4 +211,49 @@ fn the_corrected_parameters_are_not_those_of_the_shape() {
         "{}",
         params.block_moment
     );
+}
+
+/// Any bits of a float; or, more often, a place in or about the window, or an angle.
+fn number() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        1 => proptest::num::f64::ANY,
+        8 => -100.0..620.0,
+        4 => (-8i32..520).prop_map(f64::from),
+        2 => -7.0..7.0,
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    #[test]
+    fn any_start_and_actions_panic_or_leave_a_trace_or_lead_to_a_nan(
+        state in [number(), number(), number(), number(), number()],
+        angle_first: bool,
+        actions in proptest::collection::vec(uniform2(number()), 0..20),
+    ) {
+        let order = [StartOrder::Legacy, StartOrder::AngleFirst][usize::from(angle_first)];
+        let made = env(StartState::from_state(&state), order);
+        let all_finite = state.iter().all(|value| value.is_finite());
+        prop_assert_eq!(all_finite, made.as_ref().err() != Some(&Error::NonFiniteState));
+        if let Ok(mut env) = made {
+            for action in actions {
+                let (before, mut copy) = (bits(&env), env);
+                match env.step(action) {
+                    Ok(step) => {
+                        prop_assert!((0.0..=1.0).contains(&step.reward));
+                        prop_assert_eq!(copy.step(action), Ok(step));
+                        prop_assert_eq!(bits(&copy), bits(&env));
+                    }
+                    Err(error) => {
+                        let finite = action.iter().all(|value| value.is_finite());
+                        let expected = if finite { Error::OutOfRange } else { Error::NonFiniteAction };
+                        prop_assert_eq!(error, expected);
+                        prop_assert_eq!(bits(&env), before);
+                    }
+                }
+                prop_assert!(env.state().iter().all(|value| value.is_finite()));
+            }
+        }
+    }
 }

@@ -65,7 +65,7 @@ pub fn all() -> Vec<Step> {
             purpose: "the simulator with the platform's sine, bit for bit pymunk's",
             commands: || {
                 Ok(vec![cargo(
-                    "test --package pusht-tests --features platform-math --test physics -- --show-output",
+                    "test --package pusht-tests --features platform-math --test physics --test demonstrations -- --show-output",
                 )])
             },
         },

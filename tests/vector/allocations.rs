@@ -1,7 +1,7 @@
-//! A step of `PushTBatch` allocates nothing, in the caller and in its threads. A program without the test harness, whose
+//! A step allocates nothing: of `PushTEnv`, and of `PushTBatch` in the caller and in its threads. A program without the test harness, whose
 //! own thread allocates when it likes.
 
-use pusht_core::env::PushTParams;
+use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_host::gym::batch::{BatchOptions, PushTBatch};
 use pusht_host::gym::vector::{AutoresetMode, Seed};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -30,8 +30,26 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+fn an_environment_does_not_allocate() {
+    let start = StartState::from_seed(0, Seeding::Legacy).unwrap();
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy).unwrap();
+    for t in 0..500 {
+        let snapshot = env;
+        let [_, _, x, y, _] = env.state();
+        let push = [[0.0, 60.0], [90.0, 20.0], [-70.0, -40.0]][t / 7 % 3];
+        env.step([x + push[0], y + push[1]]).unwrap();
+        if t % 50 == 0 {
+            env = snapshot;
+            env.reset(start, StartOrder::AngleFirst).unwrap();
+        }
+    }
+    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), before);
+}
+
 fn main() {
     const NUM_ENVS: usize = 100;
+    an_environment_does_not_allocate();
     for threads in [1, 3] {
         for autoreset_mode in [AutoresetMode::NextStep, AutoresetMode::SameStep] {
             let options = BatchOptions {

@@ -1,0 +1,200 @@
+//! What decides agreement with pymunk, left out one at a time in a copy of `core`: the golden trajectories have to notice.
+//!
+//!     cargo test -p pusht-tests --test leave_one_out -- --ignored --show-output
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A change of one place of the source that leaves something out.
+struct Mutant {
+    what: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+}
+
+const MUTANTS: [Mutant; 9] = [
+    Mutant {
+        what: "order of contacts as the tree reports them",
+        file: "physics/broad_phase.rs",
+        from: "[Other; N_WALLS] = [3, 2, 1, 0]",
+        to: "[Other; N_WALLS] = [0, 1, 2, 3]",
+    },
+    Mutant {
+        what: "warm starting",
+        file: "physics/solver.rs",
+        from: "Lanes([memory.impulse(pair, point.number), 0.0])",
+        to: "Lanes([0.0, 0.0])",
+    },
+    Mutant {
+        what: "persistence over three missed steps",
+        file: "physics/memory.rs",
+        from: "PERSISTENCE_STEPS: u8 = 3",
+        to: "PERSISTENCE_STEPS: u8 = 1",
+    },
+    Mutant {
+        what: "an impulse kept, but not applied, when the pair touches again",
+        file: "physics/solver.rs",
+        from: "lasting: memory.is_lasting(pair)",
+        to: "lasting: true",
+    },
+    Mutant {
+        what: "contacts matched by id",
+        file: "physics/manifold.rs",
+        from: "number: (wall.numbers[wall_end] * 4 + block.numbers[block_end]) as u8",
+        to: "number: wall_end as u8",
+    },
+    Mutant {
+        what: "slop and bias in single precision",
+        file: "physics/solver.rs",
+        from: "SLOP_PX: f64 = 0.1f32 as f64",
+        to: "SLOP_PX: f64 = 0.1",
+    },
+    Mutant {
+        what: "the general method's normal (that of the closest points instead)",
+        file: "physics/disc.rs",
+        from: "        normal: closest.normal,",
+        to: "        normal: crate::geometry::normalize(closest.on_b - closest.on_a),",
+    },
+    Mutant {
+        what: "the platform's sine",
+        file: "math.rs",
+        from: "(x.sin(), x.cos())",
+        to: "libm::sincos(x)",
+    },
+    Mutant {
+        what: "double precision",
+        file: "physics/body.rs",
+        from: "self.cog += linear * PHYSICS_DT_S;",
+        to: "self.cog = (self.cog + linear * PHYSICS_DT_S).map(|v| f64::from(v as f32));",
+    },
+];
+
+#[test]
+#[ignore = "builds core ten times, some minutes: by hand"]
+fn something_that_decides_is_left_out_and_no_golden_trajectory_notices() {
+    let copy = Copy::new();
+    assert!(copy.passes(), "the copy fails as it is");
+    let mut unnoticed = Vec::new();
+    for mutant in MUTANTS {
+        copy.change(&mutant);
+        let noticed = !copy.passes();
+        println!(
+            "{}: {}",
+            mutant.what,
+            if noticed { "noticed" } else { "NOT NOTICED" }
+        );
+        if !noticed {
+            unnoticed.push(mutant.what);
+        }
+        copy.restore(&mutant);
+    }
+    assert!(unnoticed.is_empty(), "{unnoticed:#?}");
+}
+
+/// A workspace of `core` and the test `physics`.
+struct Copy {
+    folder: PathBuf,
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+impl Copy {
+    fn new() -> Self {
+        let folder = repository().join("target/leave_one_out");
+        let copy = Self { folder };
+        let root = fs::read_to_string(repository().join("Cargo.toml")).unwrap();
+        let members = "members = [\"core\", \"host\", \"tests\"]";
+        assert!(root.contains(members));
+        let root = root.replace(members, "members = [\"core\", \"golden\"]");
+        let root = root.replace("default-members = [\"host\"]", "");
+        copy.write("Cargo.toml", &root);
+        let manifest = "[package]\nname = \"golden\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
+            autotests = false\n[features]\nplatform-math = [\"pusht-core/platform-math\"]\n\
+            [dependencies]\npusht-core.workspace = true\n[lib]\npath = \"../lib.rs\"\n\
+            [[test]]\nname = \"physics\"\npath = \"PHYSICS\"\n";
+        let physics = repository()
+            .join("tests/physics.rs")
+            .canonicalize()
+            .unwrap();
+        let manifest = manifest.replace("PHYSICS", physics.to_str().unwrap());
+        copy.write("golden/Cargo.toml", &manifest);
+        copy.write("lib.rs", "");
+        fs::copy(
+            repository().join("Cargo.lock"),
+            copy.folder.join("Cargo.lock"),
+        )
+        .unwrap();
+        let core = repository().join("core");
+        let manifest = fs::read_to_string(core.join("Cargo.toml")).unwrap();
+        // The example is elsewhere.
+        let without_example = manifest
+            .split_once("[[example]]")
+            .map_or(&*manifest, |(head, _)| head);
+        copy.write("core/Cargo.toml", without_example);
+        if let Ok(build) = fs::read_to_string(core.join("build.rs")) {
+            copy.write("core/build.rs", &build);
+        }
+        copy_folder(&core.join("src"), &copy.folder.join("core/src"));
+        copy
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.folder.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn change(&self, mutant: &Mutant) {
+        let original = repository().join("core/src").join(mutant.file);
+        let text = fs::read_to_string(original).unwrap();
+        assert_eq!(text.matches(mutant.from).count(), 1, "{}", mutant.what);
+        let path = format!("core/src/{}", mutant.file);
+        self.write(&path, &text.replace(mutant.from, mutant.to));
+        // A change that does not build would be taken for one that is noticed.
+        let built = self.cargo(&["build", "--tests"]);
+        assert!(built, "{} does not build", mutant.what);
+    }
+
+    fn restore(&self, mutant: &Mutant) {
+        let text = fs::read_to_string(repository().join("core/src").join(mutant.file)).unwrap();
+        self.write(&format!("core/src/{}", mutant.file), &text);
+    }
+
+    fn passes(&self) -> bool {
+        self.cargo(&["test", "--test", "physics", "every_bit_is_pymunks"])
+    }
+
+    fn cargo(&self, words: &[&str]) -> bool {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo
+            .args(words)
+            .args([
+                "--quiet",
+                "--package",
+                "golden",
+                "--features",
+                "platform-math",
+            ])
+            .env("CARGO_TARGET_DIR", self.folder.join("target"))
+            .current_dir(&self.folder);
+        cargo.output().unwrap().status.success()
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (from, name) = entry
+            .map(|entry| (entry.path(), entry.file_name()))
+            .unwrap();
+        if from.is_dir() {
+            copy_folder(&from, &to.join(name));
+        } else {
+            fs::copy(&from, to.join(name)).unwrap();
+        }
+    }
+}

@@ -1,20 +1,45 @@
 //! What differs between boards; memory maps are in `boards/`.
 
+#[cfg(feature = "qemu")]
 mod mps2;
+#[cfg(feature = "board-nrf52840-dk")]
+#[path = "board/nrf52840_dk.rs"]
+mod part;
+#[cfg(feature = "board-nucleo-h743zi2")]
+#[path = "board/nucleo_h743zi2.rs"]
+mod part;
+#[cfg(feature = "board-pico2")]
+#[path = "board/pico2.rs"]
+mod part;
+#[cfg(feature = "silicon")]
+mod silicon;
 
-pub use mps2::{Uart, Watchdog};
+#[cfg(feature = "qemu")]
+pub use mps2::{SYSTICK_MHZ, Uart, Watchdog};
+#[cfg(feature = "silicon")]
+pub use {
+    part::{SYSTICK_MHZ, Watchdog},
+    silicon::Uart,
+};
 
 /// The board's name, as in the feature.
 pub const NAME: &str = env!("PUSHT_BOARD");
 
-/// Clock of SysTick, MHz (QEMU, `hw/arm/mps2.c` and `hw/arm/mps2-tz.c`).
-pub const SYSTICK_MHZ: u64 = if cfg!(feature = "board-mps2-an505") {
-    20
-} else if cfg!(feature = "board-mps3-an547") {
-    32
-} else {
-    25
-};
+/// What every binary begins with: the stack is guarded, the clocks run.
+pub fn start() {
+    crate::stack::guard();
+    #[cfg(feature = "silicon")]
+    part::start();
+}
+
+/// Whether the hardware says that the watchdog has reset it.
+pub fn was_reset_by_watchdog() -> bool {
+    #[cfg(feature = "silicon")]
+    return part::was_reset_by_watchdog();
+    // QEMU's raises an interrupt first, and that one remembers.
+    #[cfg(feature = "qemu")]
+    false
+}
 
 /// Sleeps until an interrupt, unless `is_needed` says that there is something to do.
 pub fn sleep_unless(is_needed: impl FnOnce() -> bool) {

@@ -1,7 +1,7 @@
 //! How a fault ends: the agent is no longer driven, a line of the log says what happened and where, and the run ends with exit
 //! code 1, or, where [`restart_after_faults`] was called, the device starts anew and knows why.
 
-use crate::{exit, stack};
+use crate::{board, exit, stack};
 use core::arch::naked_asm;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -28,7 +28,10 @@ pub fn restart_after_faults() {
 pub fn restart() -> Restart {
     let [mark, kind, address] = &RESTART;
     if mark.load(Ordering::Relaxed) != MARK {
-        return Restart::PowerOrPin;
+        return match board::was_reset_by_watchdog() {
+            true => Restart::Watchdog,
+            false => Restart::PowerOrPin,
+        };
     }
     mark.store(0, Ordering::Relaxed);
     let address = address.load(Ordering::Relaxed);

@@ -4,6 +4,9 @@
 //! that the shell sees when QEMU runs it.
 #![no_std]
 
+#[cfg(feature = "silicon")]
+use defmt_rtt as _;
+#[cfg(feature = "qemu")]
 use defmt_semihosting as _;
 
 pub mod board;

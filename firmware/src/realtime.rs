@@ -127,7 +127,7 @@ impl Control {
 
 /// Plays the episode, and ends the run: with exit code 0 if it went as `expected`. With `late`, some plans are made late on purpose.
 pub fn run(late: bool, expected: &(EpisodeResult, PipelineCounts)) -> ! {
-    stack::guard();
+    board::start();
     defmt::info!(
         "board={=str} episode_seed={=u64} delay_ticks={=usize}",
         board::NAME,

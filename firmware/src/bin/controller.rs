@@ -9,7 +9,7 @@ use pusht_core::quant::{IntPolicy, Model, Scratch};
 use pusht_firmware::board::{self, Uart, Watchdog};
 use pusht_firmware::counter::InstructionCounter;
 use pusht_firmware::expected::MODEL;
-use pusht_firmware::{fault, stack};
+use pusht_firmware::fault;
 
 const BAUD: u32 = 115_200;
 /// Longer than any plan, shorter than the patience of a host.
@@ -19,7 +19,7 @@ const BYTES_A_ROUND: usize = 128;
 
 #[entry]
 fn main() -> ! {
-    stack::guard();
+    board::start();
     let restart = fault::restart();
     fault::restart_after_faults();
     defmt::info!("board={=str} start={}", board::NAME, restart);

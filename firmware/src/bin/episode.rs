@@ -19,7 +19,7 @@ const TICKS_PER_LINE: usize = 10;
 
 #[entry]
 fn main() -> ! {
-    stack::guard();
+    board::start();
     defmt::info!(
         "board={=str} episode_seed={=u64}",
         board::NAME,

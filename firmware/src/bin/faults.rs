@@ -8,7 +8,7 @@ use core::hint::black_box;
 use cortex_m_rt::entry;
 use pusht_core::link::Restart;
 use pusht_firmware::board::{self, Watchdog};
-use pusht_firmware::{exit, fault, stack};
+use pusht_firmware::{exit, fault};
 
 const WATCHDOG_PERIOD_MS: u32 = 100;
 /// No memory there, on any board.
@@ -16,7 +16,7 @@ const NOWHERE: *const u32 = 0xe000_0000_usize.wrapping_sub(16) as *const u32;
 
 #[entry]
 fn main() -> ! {
-    stack::guard();
+    board::start();
     let restart = fault::restart();
     fault::restart_after_faults();
     defmt::info!("board={=str} start={}", board::NAME, restart);

@@ -11,7 +11,7 @@ use pusht_firmware::{board, exit, expected, stack};
 
 #[entry]
 fn main() -> ! {
-    stack::guard();
+    board::start();
     defmt::info!("board={=str}", board::NAME);
     let (Some(peripherals), Some(scratch)) = (
         cortex_m::Peripherals::take(),

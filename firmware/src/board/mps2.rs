@@ -3,7 +3,6 @@
 // word, and `take` gives out one owner.
 #![allow(unsafe_code)]
 
-use super::SYSTICK_MHZ;
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use cortex_m::interrupt::{InterruptNumber, Mutex};
@@ -11,6 +10,15 @@ use cortex_m::peripheral::NVIC;
 use cortex_m::singleton;
 use cortex_m_rt::exception;
 use heapless::spsc::{Consumer, Producer, Queue};
+
+/// Clock of SysTick, MHz (QEMU, `hw/arm/mps2.c` and `hw/arm/mps2-tz.c`).
+pub const SYSTICK_MHZ: u64 = if cfg!(feature = "board-mps2-an505") {
+    20
+} else if cfg!(feature = "board-mps3-an547") {
+    32
+} else {
+    25
+};
 
 /// Addresses and interrupt numbers (QEMU, `hw/arm/mps2.c`, `hw/arm/mps2-tz.c` and `hw/arm/armsse.c`).
 struct Map {

@@ -1,0 +1,86 @@
+//! ST's NUCLEO-H743ZI2: a Cortex-M7 at 400 MHz; the debugger's USB serial port is at PD8 (out) and PD9 (in).
+// SAFETY of the whole file: `start` drops the chip's peripherals, and each is stolen in one place, once.
+#![allow(unsafe_code)]
+
+use embassy_stm32::peripherals::{IWDG1, PD8, PD9, USART3};
+use embassy_stm32::rcc::{
+    AHBPrescaler, APBPrescaler, HSIPrescaler, Pll, PllDiv, PllMul, PllPreDiv, PllSource, Sysclk,
+    VoltageScale,
+};
+use embassy_stm32::usart::{BufferedInterruptHandler, BufferedUart, Config};
+use embassy_stm32::wdg::IndependentWatchdog;
+use embassy_stm32::{bind_interrupts, usart};
+
+bind_interrupts!(struct Irqs {
+    USART3 => usart::BufferedInterruptHandler<USART3>;
+});
+
+/// Clock of SysTick, MHz: the core's.
+pub const SYSTICK_MHZ: u64 = 400;
+
+/// 64 MHz (HSI) / 4 x 50 / 2 = 400 MHz for the core, 200 MHz for the buses, 100 MHz for the peripherals (RM0433, 8.5; VOS1).
+pub fn start() {
+    let mut config = embassy_stm32::Config::default();
+    config.rcc.hsi = Some(HSIPrescaler::DIV1);
+    config.rcc.pll1 = Some(Pll {
+        source: PllSource::HSI,
+        prediv: PllPreDiv::DIV4,
+        mul: PllMul::MUL50,
+        divp: Some(PllDiv::DIV2),
+        divq: Some(PllDiv::DIV8),
+        divr: None,
+        fracn: None,
+    });
+    config.rcc.sys = Sysclk::PLL1_P;
+    config.rcc.ahb_pre = AHBPrescaler::DIV2;
+    config.rcc.apb1_pre = APBPrescaler::DIV2;
+    config.rcc.apb2_pre = APBPrescaler::DIV2;
+    config.rcc.apb3_pre = APBPrescaler::DIV2;
+    config.rcc.apb4_pre = APBPrescaler::DIV2;
+    config.rcc.voltage_scale = VoltageScale::Scale1;
+    drop(embassy_stm32::init(config));
+}
+
+/// Whether the hardware says that the watchdog has reset it: the HAL does not ask it.
+pub fn was_reset_by_watchdog() -> bool {
+    false
+}
+
+pub type Port = BufferedUart<'static>;
+
+/// The UART.
+pub fn port(baud: u32, tx: &'static mut [u8], rx: &'static mut [u8]) -> Option<Port> {
+    let mut config = Config::default();
+    config.baudrate = baud;
+    // SAFETY: see the top of the file.
+    unsafe {
+        BufferedUart::new(
+            USART3::steal(),
+            PD9::steal(),
+            PD8::steal(),
+            tx,
+            rx,
+            Irqs,
+            config,
+        )
+    }
+    .ok()
+}
+
+/// The watchdog. Fed too late, it resets the chip.
+pub struct Watchdog(IndependentWatchdog<'static, IWDG1>);
+
+impl Watchdog {
+    /// Arms it; once, and for good.
+    pub fn arm(period_ms: u32) -> Option<Self> {
+        // SAFETY: see the top of the file.
+        let mut watchdog = IndependentWatchdog::new(unsafe { IWDG1::steal() }, period_ms * 1000);
+        watchdog.unleash();
+        Some(Self(watchdog))
+    }
+
+    /// All is well for another period.
+    pub fn feed(&mut self) {
+        self.0.pet();
+    }
+}

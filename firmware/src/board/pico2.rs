@@ -1,0 +1,70 @@
+//! Raspberry Pi Pico 2: an RP2350, a Cortex-M33 at 150 MHz; UART 0 is at GPIO 0 (out) and 1 (in), as on the debug probe.
+// SAFETY of the whole file: `start` drops the chip's peripherals, and each is stolen in one place, once.
+#![allow(unsafe_code)]
+
+use embassy_rp::bind_interrupts;
+use embassy_rp::peripherals::{PIN_0, PIN_1, UART0, WATCHDOG};
+use embassy_rp::uart::{BufferedInterruptHandler, BufferedUart, Config};
+use embassy_rp::watchdog::{self, ResetReason};
+use embassy_time::Duration;
+
+bind_interrupts!(struct Irqs {
+    UART0_IRQ => BufferedInterruptHandler<UART0>;
+});
+
+/// Clock of SysTick, MHz: the core's.
+pub const SYSTICK_MHZ: u64 = 150;
+
+/// The HAL's default: 150 MHz from the crystal.
+pub fn start() {
+    drop(embassy_rp::init(embassy_rp::config::Config::default()));
+}
+
+/// Whether the hardware says that the watchdog has reset it.
+pub fn was_reset_by_watchdog() -> bool {
+    // SAFETY: see the top of the file; nothing but a look.
+    let watchdog = watchdog::Watchdog::new(unsafe { WATCHDOG::steal() });
+    matches!(watchdog.reset_reason(), Some(ResetReason::TimedOut))
+}
+
+pub type Port = BufferedUart;
+
+/// The UART.
+pub fn port(baud: u32, tx: &'static mut [u8], rx: &'static mut [u8]) -> Option<Port> {
+    let mut config = Config::default();
+    config.baudrate = baud;
+    // SAFETY: see the top of the file.
+    Some(unsafe {
+        BufferedUart::new(
+            UART0::steal(),
+            PIN_0::steal(),
+            PIN_1::steal(),
+            Irqs,
+            tx,
+            rx,
+            config,
+        )
+    })
+}
+
+/// The watchdog. Fed too late, it resets the chip.
+pub struct Watchdog {
+    watchdog: watchdog::Watchdog,
+    period: Duration,
+}
+
+impl Watchdog {
+    /// Arms it; once, and for good.
+    pub fn arm(period_ms: u32) -> Option<Self> {
+        // SAFETY: see the top of the file.
+        let mut watchdog = watchdog::Watchdog::new(unsafe { WATCHDOG::steal() });
+        let period = Duration::from_millis(period_ms.into());
+        watchdog.start(period);
+        Some(Self { watchdog, period })
+    }
+
+    /// All is well for another period.
+    pub fn feed(&mut self) {
+        self.watchdog.feed(self.period);
+    }
+}

@@ -95,3 +95,33 @@ pub const PLANS: [PlanBudget; 6] = [
         small_plan_instructions: 4_600_000,
     },
 ];
+
+/// What an image may take of a board on a desk.
+pub struct SiliconBudget {
+    /// The board.
+    pub board: &'static str,
+    /// Code, constants and the model file.
+    pub flash_bytes: u64,
+    /// Variables, without the stack's 32 KiB.
+    pub ram_bytes: u64,
+}
+
+/// The larger model in each: of 1 MiB of flash and 256 KiB of RAM on the nRF52840, 2 MiB and 128 KiB (beside the core) on the
+/// STM32H743, 4 MiB and 520 KiB on the Pico 2.
+pub const SILICON_BUDGETS: [SiliconBudget; 3] = [
+    SiliconBudget {
+        board: "nrf52840-dk",
+        flash_bytes: 890 * 1024,
+        ram_bytes: 40 * 1024,
+    },
+    SiliconBudget {
+        board: "nucleo-h743zi2",
+        flash_bytes: 890 * 1024,
+        ram_bytes: 40 * 1024,
+    },
+    SiliconBudget {
+        board: "pico2",
+        flash_bytes: 890 * 1024,
+        ram_bytes: 40 * 1024,
+    },
+];

@@ -7,6 +7,7 @@ mod faults;
 mod link_qemu;
 mod no_float;
 mod no_panic;
+mod silicon;
 
 use budgets::{
     Budget, CODE_BYTES, MPS2_AN386, PLAN_RAM_BYTES, PLANS, REALTIME_LATENCY_US, REALTIME_TURN_US,

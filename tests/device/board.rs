@@ -11,47 +11,78 @@ pub struct Board {
     pub core: &'static str,
     /// The compiler's target.
     pub target: &'static str,
-    /// QEMU's `-machine`.
-    pub qemu_machine: &'static str,
+    /// What runs it.
+    pub runner: Runner,
 }
 
-/// Every board; the first is the default.
+/// What runs a board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runner {
+    /// QEMU, as this `-machine`.
+    Qemu(&'static str),
+    /// probe-rs, which flashes this chip on the desk and shows its log.
+    ProbeRs(&'static str),
+}
+
+/// Every board that QEMU has; the first is the default.
 pub const BOARDS: [Board; 6] = [
     Board {
         name: "mps2-an386",
         core: "Cortex-M4F",
         target: "thumbv7em-none-eabihf",
-        qemu_machine: "mps2-an386",
+        runner: Runner::Qemu("mps2-an386"),
     },
     Board {
         name: "mps2-an385",
         core: "Cortex-M3",
         target: "thumbv7m-none-eabi",
-        qemu_machine: "mps2-an385",
+        runner: Runner::Qemu("mps2-an385"),
     },
     Board {
         name: "mps2-an385-v6m",
         core: "Cortex-M3 with a Cortex-M0+'s instructions",
         target: "thumbv6m-none-eabi",
-        qemu_machine: "mps2-an385",
+        runner: Runner::Qemu("mps2-an385"),
     },
     Board {
         name: "mps2-an500",
         core: "Cortex-M7",
         target: "thumbv7em-none-eabihf",
-        qemu_machine: "mps2-an500",
+        runner: Runner::Qemu("mps2-an500"),
     },
     Board {
         name: "mps2-an505",
         core: "Cortex-M33",
         target: "thumbv8m.main-none-eabihf",
-        qemu_machine: "mps2-an505",
+        runner: Runner::Qemu("mps2-an505"),
     },
     Board {
         name: "mps3-an547",
         core: "Cortex-M55",
         target: "thumbv8m.main-none-eabihf",
-        qemu_machine: "mps3-an547",
+        runner: Runner::Qemu("mps3-an547"),
+    },
+];
+
+/// Boards on a desk. None was there when the firmware was written: their images are built, linked and measured, and have not run.
+pub const SILICON: [Board; 3] = [
+    Board {
+        name: "nrf52840-dk",
+        core: "Cortex-M4F",
+        target: "thumbv7em-none-eabihf",
+        runner: Runner::ProbeRs("nRF52840_xxAA"),
+    },
+    Board {
+        name: "nucleo-h743zi2",
+        core: "Cortex-M7",
+        target: "thumbv7em-none-eabihf",
+        runner: Runner::ProbeRs("STM32H743ZITx"),
+    },
+    Board {
+        name: "pico2",
+        core: "Cortex-M33",
+        target: "thumbv8m.main-none-eabihf",
+        runner: Runner::ProbeRs("RP235x"),
     },
 ];
 
@@ -61,9 +92,9 @@ impl Board {
     /// # Errors
     /// An unknown name; the message lists the known ones.
     pub fn named(name: &str) -> Result<Self> {
-        let known: Vec<&str> = BOARDS.iter().map(|board| board.name).collect();
-        BOARDS
-            .into_iter()
+        let all = || BOARDS.into_iter().chain(SILICON);
+        let known: Vec<&str> = all().map(|board| board.name).collect();
+        all()
             .find(|board| board.name == name)
             .with_context(|| format!("no board {name:?}; there are {}", known.join(", ")))
     }

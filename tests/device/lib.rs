@@ -4,7 +4,7 @@ mod board;
 mod elf;
 mod qemu;
 
-pub use board::{BOARDS, Board};
+pub use board::{BOARDS, Board, Runner, SILICON};
 pub use elf::{Footprint, Symbols, footprint};
 pub use qemu::{Log, Setup, is_qemu_there, run, run_beside, run_with};
 

@@ -1,10 +1,10 @@
 //! Builds a binary of the firmware, runs it on a board and shows its log: `cargo firmware --help`.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use pusht_device::{BOARDS, Board, Setup, build, footprint, run_with};
-use std::path::PathBuf;
-use std::process::ExitCode;
+use pusht_device::{BOARDS, Board, Runner, Setup, build, footprint, run_with};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 const YEAR_S: u64 = 365 * 24 * 3600;
@@ -60,6 +60,9 @@ fn firmware(args: &Args) -> Result<()> {
         size.flash_bytes.div_ceil(1024),
         size.ram_bytes.div_ceil(1024),
     );
+    if let Runner::ProbeRs(chip) = board.runner {
+        return flash_and_show(chip, &elf);
+    }
     let name = elf.file_stem().unwrap_or_default().to_string_lossy();
     let setup = Setup::of(&name, args.tcp);
     let mut limit_s = args.limit_s;
@@ -71,5 +74,16 @@ fn firmware(args: &Args) -> Result<()> {
     let limit = Duration::from_secs(limit_s);
     let log = run_with(&setup, &board, &elf, limit, |line| println!("{line}"))?;
     ensure!(log.exit_code == Some(0), "the firmware ended with failure");
+    Ok(())
+}
+
+/// `probe-rs run`: flashes the chip, shows the log, and ends as the firmware does.
+fn flash_and_show(chip: &str, elf: &Path) -> Result<()> {
+    let status = Command::new("probe-rs")
+        .args(["run", "--chip", chip])
+        .arg(elf)
+        .status()
+        .context("probe-rs cannot be started; https://probe.rs says how to install it")?;
+    ensure!(status.success(), "probe-rs: {status}");
     Ok(())
 }

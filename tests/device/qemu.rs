@@ -1,6 +1,6 @@
 //! Runs an ELF file in QEMU and decodes the `defmt` log that it writes by semihosting.
 
-use crate::{Board, Symbols};
+use crate::{Board, Runner, Symbols};
 use anyhow::{Context, Result, bail};
 use defmt_decoder::{DecodeError, Frame, Table};
 use std::io::Read;
@@ -196,7 +196,7 @@ impl Qemu {
     fn start(setup: &Setup, board: &Board, elf: &Path) -> Result<Self> {
         let mut command = Command::new(QEMU);
         command
-            .args(["-machine", board.qemu_machine])
+            .args(["-machine", machine])
             .args(["-nographic", "-monitor", "none"])
             .args(["-semihosting-config", "enable=on,target=native"]);
         if let Some(icount) = setup.icount {

@@ -17,6 +17,7 @@ const POSITIONS: [usize; 3] = [8, 4, 2];
 
 #[entry]
 fn main() -> ! {
+    board::start();
     defmt::info!("board={=str}", board::NAME);
     let (Some(peripherals), Some(scratch), Some(memory)) = (
         cortex_m::Peripherals::take(),

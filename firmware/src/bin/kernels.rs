@@ -25,6 +25,7 @@ struct Memory {
 
 #[entry]
 fn main() -> ! {
+    board::start();
     let memory = Memory {
         rows: [0; _],
         input: [0; _],

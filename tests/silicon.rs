@@ -1,0 +1,19 @@
+//! Images for boards on a desk: none is attached here, so they are built, linked and measured.
+
+use crate::budgets::SILICON_BUDGETS;
+use pusht_device::{SILICON, build, footprint};
+
+#[test]
+#[ignore = "needs the boards' targets: cargo verify"]
+fn an_image_for_silicon_does_not_link_or_needs_more_than_its_budget() {
+    for board in SILICON {
+        let budget = SILICON_BUDGETS.iter().find(|b| b.board == board.name);
+        let budget = budget.expect("a budget for every board");
+        for binary in ["selftest", "episode", "realtime", "controller", "faults"] {
+            let size = footprint(&build(binary, &board, None).unwrap()).unwrap();
+            println!("{} {binary}: {size:?}", board.name);
+            assert!(size.flash_bytes <= budget.flash_bytes, "{binary}");
+            assert!(size.ram_bytes <= budget.ram_bytes, "{binary}");
+        }
+    }
+}

@@ -194,6 +194,9 @@ struct Qemu(Child);
 
 impl Qemu {
     fn start(setup: &Setup, board: &Board, elf: &Path) -> Result<Self> {
+        let Runner::Qemu(machine) = board.runner else {
+            bail!("QEMU has no {}", board.name);
+        };
         let mut command = Command::new(QEMU);
         command
             .args(["-machine", machine])

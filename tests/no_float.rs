@@ -2,7 +2,7 @@
 //! such operation is a call, and a call leaves a symbol.
 
 use object::{Object, ObjectSymbol};
-use pusht_device::{Board, build};
+use pusht_device::{Board, build, demangled};
 use std::path::Path;
 
 /// A Cortex-M3: nothing but calls.
@@ -28,13 +28,13 @@ fn the_search_for_float_arithmetic_misses_that_of_the_simulator() {
 }
 
 /// Symbols of the run-time ABI for the Arm architecture (AAELF, 4.1.2: `__aeabi_d*`, `__aeabi_f*`, conversions to
-/// either), of libgcc's names for the same, and of `libm`.
+/// either), of libgcc's names for the same (`__adddf3`), and of `libm`.
 fn float_symbols(elf: &Path) -> Vec<String> {
     let bytes = std::fs::read(elf).unwrap();
     let file = object::File::parse(bytes.as_slice()).unwrap();
     let names = file
         .symbols()
-        .filter_map(|symbol| symbol.name().ok().map(str::to_owned));
+        .filter_map(|symbol| symbol.name().ok().map(demangled));
     names.filter(|name| is_float(name)).collect()
 }
 
@@ -46,8 +46,20 @@ fn is_float(name: &str) -> bool {
             || operation.starts_with("cf")
             || converts_to_float
     });
-    aeabi
-        || ["df2", "sf2", "df3", "sf3", "4libm4math"]
-            .iter()
-            .any(|part| name.contains(part))
+    let libgcc = ["df2", "sf2", "df3", "sf3"]
+        .iter()
+        .any(|end| name.ends_with(end));
+    aeabi || libgcc || name.starts_with("libm::")
+}
+
+#[test]
+fn a_hash_in_a_symbol_passes_for_float_arithmetic() {
+    let parser = "_ZN10pusht_core5quant5parse6Reader7section17h4059a65fd3f0df25E";
+    assert!(!is_float(&demangled(parser)));
+    let float = "_ZN17compiler_builtins5float3add8__adddf317h0123456789abcdefE";
+    assert!(is_float(&demangled(float)));
+    assert!(is_float(&demangled("__aeabi_dadd")));
+    assert!(is_float(&demangled(
+        "_ZN4libm4math3sin3sin17h0123456789abcdefE"
+    )));
 }

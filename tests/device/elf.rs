@@ -86,6 +86,7 @@ impl Symbols {
     }
 }
 
-fn demangled(name: &str) -> String {
+/// A symbol's name as it is in the source, without the hash.
+pub fn demangled(name: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(name))
 }

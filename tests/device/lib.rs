@@ -5,7 +5,7 @@ mod elf;
 mod qemu;
 
 pub use board::{BOARDS, Board, Runner, SILICON};
-pub use elf::{Footprint, Symbols, footprint};
+pub use elf::{Footprint, Symbols, demangled, footprint};
 pub use qemu::{Log, Setup, is_qemu_there, run, run_beside, run_with};
 
 use anyhow::{Context, Result, ensure};

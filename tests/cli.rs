@@ -225,20 +225,36 @@ fn bad_arguments_are_refused_in_one_line() {
 }
 
 #[test]
-fn render_writes_a_gif_of_an_episode() {
+fn render_writes_an_episode_as_gif_or_a_moment_as_png() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("episode.gif");
-    let args = [
-        "render",
-        "--seed",
-        "3",
-        "--size",
-        "96",
-        "--out",
-        path.to_str().unwrap(),
-    ];
-    assert!(pusht(&args, "").status.success());
-    assert_eq!(&std::fs::read(&path).unwrap()[..6], b"GIF89a");
+    let render = |file: &str, more: &[&str]| {
+        let path = folder.path().join(file);
+        let args = ["render", "--seed", "3", "--size", "96", "--out"];
+        let out = [path.to_str().unwrap()];
+        let output = pusht(&[&args[..], &out, more].concat(), "");
+        (output, std::fs::read(&path))
+    };
+    let (output, file) = render("episode.gif", &[]);
+    assert!(output.status.success());
+    assert_eq!(&file.unwrap()[..6], b"GIF89a");
+    let moments = [&[], ["--tick", "0"].as_slice(), &["--tick", "9"]];
+    let moments = moments.map(|tick| render("moment.png", tick).1.unwrap());
+    for (index, moment) in moments.iter().enumerate() {
+        assert_eq!(&moment[1..4], b"PNG");
+        assert!(!moments[..index].contains(moment), "one is like another");
+    }
+    for (file, more, words) in [
+        (
+            "episode.jpeg",
+            [].as_slice(),
+            ["episode.jpeg", ".gif or .png"],
+        ),
+        ("moment.png", &["--tick", "300"], ["--tick 300", "seed 3"]),
+        ("episode.gif", &["--tick", "3"], ["--tick", "GIF"]),
+    ] {
+        assert_refused(&render(file, more).0, &words);
+    }
+    assert!(!folder.path().join("episode.jpeg").exists());
 }
 
 #[test]

@@ -5,20 +5,25 @@ use crate::engine::{Engine, PolicyArgs};
 use crate::evaluate::start;
 use crate::policy_file::write_whole;
 use crate::render::{Animation, FRAME_DELAY_CS, Scene, draw};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use pusht_core::env::{PushTEnv, Seeding};
 use pusht_core::episode::{self, MAX_EPISODE_STEPS};
 use pusht_core::receding_horizon::Action;
 use std::path::{Path, PathBuf};
+use tiny_skia::Pixmap;
 
 /// How long the last frame stays, hundredths of a second.
 const LAST_FRAME_CS: u16 = 150;
 
-/// Play one episode and write it as an animated GIF.
+/// Play one episode and write it as an animated GIF, or one moment of it as a PNG.
 ///
-/// Green: the goal. Grey: the block. Blue: the agent. Red cross: where the agent is told to go. Orange: the actions planned next.
+/// In gym-pusht's colours. Green: the goal. Grey: the block. Blue: the agent. Red cross: where the agent is told to go. Orange: the actions
+/// planned next.
 #[derive(clap::Args)]
-#[command(after_help = "Example: pusht render --seed 100003 --size 680 --out episode.gif")]
+#[command(
+    after_help = "Examples: pusht render --seed 100003 --size 680 --out episode.gif\n          \
+                  pusht render --seed 100003 --tick 20 --out moment.png"
+)]
 pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
@@ -31,7 +36,10 @@ pub struct Args {
     /// Width and height, pixels
     #[arg(long, default_value_t = 340, value_parser = clap::value_parser!(u16).range(16..=2048))]
     size: u16,
-    /// File to write
+    /// Control tick that a PNG shows, the first being 0 [default: how the episode ends]
+    #[arg(long, value_name = "N")]
+    tick: Option<usize>,
+    /// File to write: a .gif or a .png
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -39,16 +47,25 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// If the policy can't be loaded or the file can't be written.
+/// If the policy can't be loaded, the file can't be written or has neither ending, or the episode has no such tick.
 pub fn run(args: &Args) -> Result<()> {
-    let engine = Engine::load(&args.policy)?;
-    episode_gif(
-        &engine,
-        args.seed,
-        args.seeding.into(),
-        args.size,
-        &args.out,
-    )
+    let seeding = args.seeding.into();
+    let ending = args
+        .out
+        .extension()
+        .map(|ending| ending.to_ascii_lowercase());
+    match ending.as_deref().and_then(|ending| ending.to_str()) {
+        Some("gif") if args.tick.is_some() => bail!("--tick: a GIF shows all of them"),
+        Some("gif") => {
+            let engine = Engine::load(&args.policy)?;
+            episode_gif(&engine, args.seed, seeding, args.size, &args.out)
+        }
+        Some("png") => {
+            let engine = Engine::load(&args.policy)?;
+            moment_png(&engine, args.seed, seeding, args.tick, args.size, &args.out)
+        }
+        _ => bail!("{}: .gif or .png needed", args.out.display()),
+    }
 }
 
 /// Plays the episode of `seed` and writes it to `path`.
@@ -62,34 +79,74 @@ pub fn episode_gif(
     size_px: u16,
     path: &Path,
 ) -> Result<()> {
-    let mut env = start(seed, seeding)?;
     let mut animation = Animation::new(size_px)?;
+    let mut add = |scene: &Scene<'_>, delay_cs| animation.push(&picture(scene, size_px)?, delay_cs);
     let mut drawn = Ok(());
+    let end = play(engine, seed, seeding, |_, scene| {
+        if drawn.is_ok() {
+            drawn = add(scene, FRAME_DELAY_CS);
+        }
+    })?;
+    drawn?;
+    add(&end, LAST_FRAME_CS)?;
+    write_whole(path, &animation.finish()?)
+}
+
+/// Plays the episode of `seed` and writes how it stands at `tick` (at the end, if none is named) to `path`.
+///
+/// # Errors
+/// If the episode can't be started, has no such tick, or the file can't be written.
+fn moment_png(
+    engine: &Engine,
+    seed: u64,
+    seeding: Seeding,
+    tick: Option<usize>,
+    size_px: u16,
+    path: &Path,
+) -> Result<()> {
+    let (mut shown, mut n_ticks) = (None, 0);
+    let end = play(engine, seed, seeding, |index, scene| {
+        n_ticks += 1;
+        if tick == Some(index) {
+            shown = Some(picture(scene, size_px));
+        }
+    })?;
+    let shown = match (tick, shown) {
+        (None, _) => picture(&end, size_px)?,
+        (Some(_), Some(shown)) => shown?,
+        (Some(tick), None) => bail!("--tick {tick}: the episode of seed {seed} has {n_ticks}"),
+    };
+    write_whole(path, &shown.encode_png()?)
+}
+
+/// Plays the episode of `seed`, shows every tick's number and scene, and returns the scene at its end.
+fn play(
+    engine: &Engine,
+    seed: u64,
+    seeding: Seeding,
+    mut show: impl FnMut(usize, &Scene<'_>),
+) -> Result<Scene<'static>> {
+    let mut env = start(seed, seeding)?;
     let goal = goal_of(&env);
     let played = engine.with_planner(|planner| {
         episode::run(&mut env, planner, seed, MAX_EPISODE_STEPS, |tick| {
-            if drawn.is_ok() {
-                let plan: Vec<Action> = tick.controller.planned().collect();
-                let scene = Scene {
-                    state: tick.state,
-                    goal,
-                    target: Some(tick.action),
-                    plan: &plan,
-                };
-                drawn = add_frame(&mut animation, &scene, size_px, FRAME_DELAY_CS);
-            }
+            let plan: Vec<Action> = tick.controller.planned().collect();
+            let scene = Scene {
+                state: tick.state,
+                goal,
+                target: Some(tick.action),
+                plan: &plan,
+            };
+            show(tick.index, &scene);
         })
     });
     played.with_context(|| format!("seed {seed}"))?;
-    drawn?;
-    let last = Scene {
+    Ok(Scene {
         state: env.state(),
         goal,
         target: None,
         plan: &[],
-    };
-    add_frame(&mut animation, &last, size_px, LAST_FRAME_CS)?;
-    write_whole(path, &animation.finish()?)
+    })
 }
 
 fn goal_of(env: &PushTEnv) -> [f64; 3] {
@@ -97,12 +154,6 @@ fn goal_of(env: &PushTEnv) -> [f64; 3] {
     [info.goal_pos_px.x, info.goal_pos_px.y, info.goal_angle_rad]
 }
 
-fn add_frame(
-    animation: &mut Animation,
-    scene: &Scene<'_>,
-    size_px: u16,
-    delay_cs: u16,
-) -> Result<()> {
-    let picture = draw(scene, u32::from(size_px)).context("a picture needs at least one pixel")?;
-    animation.push(&picture, delay_cs)
+fn picture(scene: &Scene<'_>, size_px: u16) -> Result<Pixmap> {
+    draw(scene, u32::from(size_px)).context("a picture needs at least one pixel")
 }

@@ -1,6 +1,9 @@
 //! An episode as a GIF: a fixed palette, and of each frame only what changed.
 
-use super::scene::{LIGHT_GRAY, LIGHT_GREEN, LIGHT_SLATE_GRAY, ORANGE, RED, ROYAL_BLUE, WHITE};
+use super::scene::{
+    AGENT_INSIDE, BLOCK_INSIDE, LIGHT_GRAY, LIGHT_GREEN, LIGHT_SLATE_GRAY, ORANGE, RED, ROYAL_BLUE,
+    WHITE,
+};
 use anyhow::{Context, Result, ensure};
 use std::collections::HashMap;
 use tiny_skia::Pixmap;
@@ -9,17 +12,19 @@ use tiny_skia::Pixmap;
 pub const FRAME_DELAY_CS: u16 = 10;
 
 /// The colours of the scene, the background first.
-const BASE: [[u8; 3]; 7] = [
+const BASE: [[u8; 3]; 9] = [
     WHITE,
     LIGHT_GREEN,
     LIGHT_GRAY,
     LIGHT_SLATE_GRAY,
     ROYAL_BLUE,
+    AGENT_INSIDE,
+    BLOCK_INSIDE,
     RED,
     ORANGE,
 ];
 /// Steps between two base colours, for the edges that anti-aliasing blends.
-const BLENDS: usize = 8;
+const BLENDS: usize = 7;
 
 /// A GIF in the making, held in memory.
 pub struct Animation {

@@ -1,7 +1,9 @@
-//! One frame: goal, walls, block, agent, target and planned path.
+//! One frame: goal, walls, block, agent, target and planned path, as gym-pusht draws them, but at any size and anti-aliased.
 
 use pusht_core::observation::BLOCK_VERTICES_PX;
-use tiny_skia::{Color, FillRule, Paint, Path, PathBuilder, Pixmap, Stroke, Transform};
+use tiny_skia::{
+    Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, Transform,
+};
 
 /// Edge of the scene, px of the environment.
 const WINDOW_PX: f32 = 512.0;
@@ -12,12 +14,27 @@ const WALL_MIN_PX: f32 = 5.0;
 const WALL_MAX_PX: f32 = 506.0;
 const WALL_RADIUS_PX: f32 = 2.0;
 
-/// Colours as gym-pusht names them (CSS names), then ours.
+/// Half the breadth of the block's outline, px of the environment (`gym_pusht/envs/pymunk_override.py`, `draw_polygon`).
+const OUTLINE_RADIUS_PX: f32 = 2.0;
+/// Breadth of the agent's rim, px of the environment (the same, `draw_circle`).
+const RIM_PX: f32 = 4.0;
+/// The target's cross: a twelfth of the picture long, a 96th thick (`gym_pusht/envs/pusht.py`, `_get_img`).
+const CROSS_ARM_PX: f32 = WINDOW_PX / 24.0;
+const CROSS_WIDTH_PX: f32 = WINDOW_PX / 96.0;
+/// Thickness of the planned path and radius of its points, px of the environment.
+const PLAN_WIDTH_PX: f32 = 2.0;
+const PLAN_RADIUS_PX: f32 = 4.0;
+/// What is thinner than this, in pixels, is drawn so thick, so that a small picture still shows it.
+const THINNEST: f32 = 1.0;
+
+/// Colours as gym-pusht names them (CSS names), what it makes of two for the inside (a fifth more of each component), then ours.
 pub(super) const WHITE: [u8; 3] = [255, 255, 255];
 pub(super) const LIGHT_GREEN: [u8; 3] = [144, 238, 144];
 pub(super) const LIGHT_GRAY: [u8; 3] = [211, 211, 211];
 pub(super) const LIGHT_SLATE_GRAY: [u8; 3] = [119, 136, 153];
 pub(super) const ROYAL_BLUE: [u8; 3] = [65, 105, 225];
+pub(super) const AGENT_INSIDE: [u8; 3] = [78, 126, 255];
+pub(super) const BLOCK_INSIDE: [u8; 3] = [143, 163, 184];
 pub(super) const RED: [u8; 3] = [255, 0, 0];
 pub(super) const ORANGE: [u8; 3] = [255, 140, 0];
 
@@ -40,40 +57,60 @@ pub fn draw(scene: &Scene<'_>, size_px: u32) -> Option<Pixmap> {
     picture.fill(color(WHITE));
     let scale = size_px as f32 / WINDOW_PX;
     let window = Transform::from_scale(scale, scale);
+    let mut canvas = Canvas { picture, scale };
     let [agent_x, agent_y, block_x, block_y, block_angle] = scene.state.map(|v| v as f32);
     let [goal_x, goal_y, goal_angle] = scene.goal.map(|v| v as f32);
-    let mut fill = |path: Option<Path>, rgb, at: Transform| {
+    let goal = pose(window, goal_x, goal_y, goal_angle);
+    canvas.fill(tee(), LIGHT_GREEN, goal);
+    for (radius, rgb) in [(0.0, ROYAL_BLUE), (RIM_PX, AGENT_INSIDE)] {
+        let disc = circle(agent_x, agent_y, AGENT_RADIUS_PX - radius);
+        canvas.fill(disc, rgb, window);
+    }
+    let block = pose(window, block_x, block_y, block_angle);
+    for polygon in polygons() {
+        canvas.fill(polygon.clone(), BLOCK_INSIDE, block);
+        canvas.stroke(polygon, LIGHT_SLATE_GRAY, 2.0 * OUTLINE_RADIUS_PX, block);
+    }
+    canvas.fill(walls(), LIGHT_GRAY, window);
+    if let Some([x, y]) = scene.target {
+        let cross = cross(x as f32, y as f32, CROSS_ARM_PX);
+        canvas.stroke(cross, RED, CROSS_WIDTH_PX, window);
+    }
+    canvas.stroke(path_through(scene.plan), ORANGE, PLAN_WIDTH_PX, window);
+    for [x, y] in scene.plan {
+        canvas.fill(circle(*x as f32, *y as f32, PLAN_RADIUS_PX), ORANGE, window);
+    }
+    Some(canvas.picture)
+}
+
+/// A picture that is being drawn.
+struct Canvas {
+    picture: Pixmap,
+    /// Pixels for each px of the environment.
+    scale: f32,
+}
+
+impl Canvas {
+    fn fill(&mut self, path: Option<Path>, rgb: [u8; 3], at: Transform) {
         if let Some(path) = path {
+            let picture = &mut self.picture;
             picture.fill_path(&path, &paint(rgb), FillRule::Winding, at, None);
         }
-    };
-    fill(tee(), LIGHT_GREEN, pose(window, goal_x, goal_y, goal_angle));
-    fill(walls(), LIGHT_GRAY, window);
-    fill(
-        circle(agent_x, agent_y, AGENT_RADIUS_PX),
-        ROYAL_BLUE,
-        window,
-    );
-    fill(
-        tee(),
-        LIGHT_SLATE_GRAY,
-        pose(window, block_x, block_y, block_angle),
-    );
-    for [x, y] in scene.plan {
-        fill(circle(*x as f32, *y as f32, 3.0), ORANGE, window);
     }
-    if let Some([x, y]) = scene.target {
-        // At least 1.5 pixels wide, so that a small picture still shows it.
-        let width = (3.0 * scale).max(1.5) / scale;
+
+    /// A line `width_px` thick, px of the environment, with round ends and corners.
+    fn stroke(&mut self, path: Option<Path>, rgb: [u8; 3], width_px: f32, at: Transform) {
         let stroke = Stroke {
-            width,
+            width: width_px.max(THINNEST / self.scale),
+            line_cap: LineCap::Round,
+            line_join: LineJoin::Round,
             ..Stroke::default()
         };
-        if let Some(path) = cross(x as f32, y as f32, 8.0) {
-            picture.stroke_path(&path, &paint(RED), &stroke, window, None);
+        if let Some(path) = path {
+            let picture = &mut self.picture;
+            picture.stroke_path(&path, &paint(rgb), &stroke, at, None);
         }
     }
-    Some(picture)
 }
 
 fn color([r, g, b]: [u8; 3]) -> Color {
@@ -93,20 +130,38 @@ fn pose(window: Transform, x: f32, y: f32, angle_rad: f32) -> Transform {
         .pre_rotate(angle_rad.to_degrees())
 }
 
-/// The two boxes of the T in body coordinates.
+/// The T, both boxes as one, in body coordinates.
 fn tee() -> Option<Path> {
     let mut path = PathBuilder::new();
-    for polygon in BLOCK_VERTICES_PX.chunks_exact(4) {
-        for (index, [x, y]) in polygon.iter().enumerate() {
-            let (x, y) = (*x as f32, *y as f32);
-            match index {
-                0 => path.move_to(x, y),
-                _ => path.line_to(x, y),
-            }
-        }
-        path.close();
+    for polygon in polygons().flatten() {
+        path.push_path(&polygon);
     }
     path.finish()
+}
+
+/// The two boxes of the T in body coordinates.
+fn polygons() -> impl Iterator<Item = Option<Path>> {
+    BLOCK_VERTICES_PX.chunks_exact(4).map(|polygon| {
+        let mut path = path_builder_through(polygon);
+        path.close();
+        path.finish()
+    })
+}
+
+fn path_through(points: &[[f64; 2]]) -> Option<Path> {
+    path_builder_through(points).finish()
+}
+
+fn path_builder_through(points: &[[f64; 2]]) -> PathBuilder {
+    let mut path = PathBuilder::new();
+    for (index, [x, y]) in points.iter().enumerate() {
+        let (x, y) = (*x as f32, *y as f32);
+        match index {
+            0 => path.move_to(x, y),
+            _ => path.line_to(x, y),
+        }
+    }
+    path
 }
 
 fn walls() -> Option<Path> {
@@ -163,10 +218,10 @@ mod tests {
     fn each_thing_is_where_the_state_says_at_small_and_large_size() {
         for size_px in [96, 512, 680] {
             let picture = draw(&SCENE, size_px).unwrap();
-            assert_eq!(pixel(&picture, 100.0, 400.0), ROYAL_BLUE);
+            assert_eq!(pixel(&picture, 100.0, 400.0), AGENT_INSIDE);
             // The block's bar lies below its origin, its stem further down: y points down.
-            assert_eq!(pixel(&picture, 350.0, 115.0), LIGHT_SLATE_GRAY);
-            assert_eq!(pixel(&picture, 400.0, 200.0), LIGHT_SLATE_GRAY);
+            assert_eq!(pixel(&picture, 350.0, 115.0), BLOCK_INSIDE);
+            assert_eq!(pixel(&picture, 400.0, 200.0), BLOCK_INSIDE);
             assert_eq!(pixel(&picture, 400.0, 80.0), WHITE);
             // The goal is turned by +45 degrees: its stem points down and to the left.
             assert_eq!(pixel(&picture, 256.0 - 60.0, 256.0 + 60.0), LIGHT_GREEN);
@@ -175,11 +230,68 @@ mod tests {
     }
 
     #[test]
-    fn the_target_is_marked() {
+    fn target_and_plan_are_marked() {
         let scene = Scene {
             target: Some([300.0, 450.0]),
+            plan: &[[200.0, 450.0], [200.0, 350.0]],
             ..SCENE
         };
-        assert_eq!(pixel(&draw(&scene, 512).unwrap(), 300.0, 450.0), RED);
+        for size_px in [96, 680] {
+            let picture = draw(&scene, size_px).unwrap();
+            // A line one pixel thick lies between two.
+            let [red, green, _] = pixel(&picture, 300.0, 450.0);
+            assert!(red == 255 && green < 64, "{green}");
+            assert_eq!(pixel(&picture, 200.0, 350.0), ORANGE);
+            assert_eq!(pixel(&picture, 400.0, 400.0), WHITE);
+        }
+    }
+
+    /// A picture of gym-pusht's, made by `tests/golden/render/generate.py`, and the same scene drawn here.
+    fn both(png: &[u8]) -> (Pixmap, Pixmap) {
+        let theirs = Pixmap::decode_png(png).unwrap();
+        let scene = Scene {
+            state: [100.0, 400.0, 330.0, 140.0, 0.3],
+            target: Some([200.0, 440.0]),
+            ..SCENE
+        };
+        let ours = draw(&scene, theirs.width()).unwrap();
+        (theirs, ours)
+    }
+
+    /// Pixels (their share) whose surroundings of `reach` pixels have one colour in `theirs`, and those of them that differ in
+    /// `ours`. Elsewhere there are edges, which gym-pusht rounds to pixels.
+    fn inside_areas(theirs: &Pixmap, ours: &Pixmap, reach: u32) -> (f64, usize) {
+        let (side, mut seen, mut wrong) = (theirs.width(), 0, 0);
+        for (x, y) in (reach..side - reach).flat_map(|x| (reach..side - reach).map(move |y| (x, y)))
+        {
+            let around = (x - reach..=x + reach)
+                .flat_map(|x| (y - reach..=y + reach).map(move |y| theirs.pixel(x, y)));
+            if around.clone().all(|pixel| pixel == theirs.pixel(x, y)) {
+                seen += 1;
+                wrong += usize::from(ours.pixel(x, y) != theirs.pixel(x, y));
+            }
+        }
+        (f64::from(seen) / f64::from(side * side), wrong)
+    }
+
+    #[test]
+    fn an_area_has_another_place_or_colour_than_gym_pushts() {
+        for (png, reach, least) in [
+            (
+                include_bytes!("../../../tests/golden/render/96.png").as_slice(),
+                1,
+                0.7,
+            ),
+            (
+                include_bytes!("../../../tests/golden/render/680.png"),
+                2,
+                0.85,
+            ),
+        ] {
+            let (theirs, ours) = both(png);
+            let (share, wrong) = inside_areas(&theirs, &ours, reach);
+            assert!(share > least, "{share} of the picture is compared");
+            assert_eq!(wrong, 0, "of {} pixels a side", theirs.width());
+        }
     }
 }

@@ -10,25 +10,14 @@
 #[allow(dead_code, reason = "the firmware's budgets")]
 #[path = "../budgets.rs"]
 mod budgets;
+mod work;
 
 use budgets::STEP_INSTRUCTIONS;
 use gungraun::{
     Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
-use pusht_core::env::PushTEnv;
-use pusht_host::cmd::bench::sequences::{Sequence, chase, squeeze, walls};
-use std::hint::black_box;
-
-/// Sequences of a kind, of 200 control steps each.
-const COUNT: usize = 12;
-const CONTROL_STEPS: u64 = 200 * COUNT as u64;
-
-type Work = Vec<(PushTEnv, Sequence)>;
-
-fn begun(sequences: anyhow::Result<Vec<Sequence>>) -> Work {
-    let begin = |sequence: Sequence| (sequence.begin().unwrap(), sequence);
-    sequences.unwrap().into_iter().map(begin).collect()
-}
+use pusht_host::cmd::bench::sequences::{chase, squeeze, walls};
+use work::{CONTROL_STEPS, COUNT, Work, begun, step_through};
 
 /// Fails beyond the committed number of instructions.
 fn limit(kind: usize) -> LibraryBenchmarkConfig {
@@ -46,11 +35,7 @@ fn limit(kind: usize) -> LibraryBenchmarkConfig {
 #[bench::squeeze(args = (begun(squeeze(COUNT))), config = limit(2))]
 fn control_steps(work: Work) -> Work {
     let mut work = work;
-    for (env, sequence) in &mut work {
-        for action in &sequence.actions {
-            let _ = black_box(env.step(*action));
-        }
-    }
+    step_through(&mut work);
     work
 }
 

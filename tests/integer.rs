@@ -8,8 +8,8 @@ mod tolerances;
 
 use indicatif::ProgressBar;
 use pusht_core::noise::NoiseSource;
-use pusht_core::quant::{IntPolicy, Model, Scratch, selftest};
-use pusht_core::receding_horizon::Planner;
+use pusht_core::quant::{BATCH, IntPolicy, IntPolicyBatch, Model, Scratch, selftest};
+use pusht_core::receding_horizon::{PlanJob, Planner};
 use pusht_host::float_engine::FloatPolicy;
 use pusht_host::policy_file::{ActionFrame, Observation, PolicyConfig, SchedulerKind};
 use pusht_host::quantize::{calibrate, compare, quantize};
@@ -169,6 +169,38 @@ fn a_plan_does_not_depend_on_what_the_memory_held_before() {
     let mut used = Scratch::new();
     selftest(&other, &mut used, 1);
     assert_eq!(selftest(&model, &mut used, 2), expected);
+}
+
+/// With every way to split jobs into batches, and with a sampler that draws noise in every pass.
+#[test]
+fn a_plan_depends_on_those_beside_it() {
+    for (passes, n_jobs) in [(1, 1), (3, 7), (2, BATCH), (3, 2 * BATCH + 5)] {
+        let bytes = random_model(tiny_settings(), passes, n_jobs as u64).to_bytes();
+        let model = Model::parse(&bytes).unwrap();
+        let states = |job: usize| [[50.0 * job as f64, 100.0, 300.0, 250.0, 0.5 * job as f64]; 2];
+        let states: Vec<_> = (0..n_jobs).map(states).collect();
+        let noises = || (0..n_jobs as u64).map(NoiseSource::new);
+        let mut expected = vec![[[0.0; 2]; 4]; n_jobs];
+        let mut scratch = Scratch::new();
+        let mut policy = IntPolicy::new(&model, &mut scratch);
+        for ((states, mut noise), chunk) in states.iter().zip(noises()).zip(&mut expected) {
+            policy.plan(states, &mut noise, chunk).unwrap();
+        }
+        let mut got = vec![[[0.0; 2]; 4]; n_jobs];
+        let mut noises: Vec<_> = noises().collect();
+        let inputs = states.iter().zip(&mut noises).zip(&mut got);
+        let mut jobs: Vec<_> = inputs
+            .map(|((states, noise), chunk)| PlanJob {
+                states,
+                noise,
+                chunk,
+            })
+            .collect();
+        let mut scratch = Box::new([const { Scratch::new() }; BATCH]);
+        let mut batch = IntPolicyBatch::new(&model, &mut scratch);
+        batch.plan(&mut jobs).unwrap();
+        assert_eq!(got, expected, "{n_jobs} plans");
+    }
 }
 
 #[test]

@@ -111,7 +111,7 @@ pub fn drive<C: Controller>(
     mut on_tick: impl FnMut(usize, [f64; STATE_DIM], Action, Step, &C),
 ) -> Result<EpisodeResult, C::Error> {
     let mut record = Record::new();
-    while record.result.steps < max_steps && !record.result.success {
+    while !record.is_over(max_steps) {
         let state = env.state();
         let action = controller.act(&state)?;
         let outcome = env.step(action)?;
@@ -155,6 +155,11 @@ impl Record {
         result.max_coverage = result.max_coverage.max(outcome.coverage);
         result.success = outcome.terminated;
         result.steps += 1;
+    }
+
+    /// Whether the goal is reached or `max_steps` are taken.
+    pub fn is_over(&self, max_steps: usize) -> bool {
+        self.result.steps >= max_steps || self.result.success
     }
 
     /// The episode, which ended in `state`.

@@ -34,6 +34,16 @@ pub trait Planner {
     ) -> Result<(), Error>;
 }
 
+/// One plan of several that are computed together: the arguments of [`Planner::plan`].
+pub struct PlanJob<'p> {
+    /// `To` states, oldest first; px and rad.
+    pub states: &'p [[f64; STATE_DIM]],
+    /// Where the initial sample comes from, and whatever the scheduler draws after it.
+    pub noise: &'p mut dyn Noise,
+    /// `Ta` actions, px.
+    pub chunk: &'p mut [Action],
+}
+
 /// Drives a [`Planner`] through one episode, an action a control tick.
 ///
 /// - **Start**: the window of past states holds the first state `To` times, as diffusion_policy's `MultiStepWrapper` does.
@@ -120,7 +130,12 @@ impl RecedingHorizon {
         Ok(())
     }
 
-    pub(crate) fn observe(&mut self, state: &[f64; STATE_DIM]) -> Result<(), Error> {
+    /// Takes the state of this control tick and answers nothing yet: the first half of [`tick`](Self::tick), for a plan that is
+    /// to see it.
+    ///
+    /// # Errors
+    /// [`Error::NonFiniteObservation`]; the episode is then as before the call.
+    pub fn observe(&mut self, state: &[f64; STATE_DIM]) -> Result<(), Error> {
         if state.iter().any(|v| !v.is_finite()) {
             return Err(Error::NonFiniteObservation);
         }
@@ -128,7 +143,8 @@ impl RecedingHorizon {
         Ok(())
     }
 
-    pub(crate) fn next_action(&mut self, state: &[f64; STATE_DIM]) -> Action {
+    /// The action of this control tick, whose state was taken: the second half of [`tick`](Self::tick).
+    pub fn next_action(&mut self, state: &[f64; STATE_DIM]) -> Action {
         let held = self.last.unwrap_or([state[0], state[1]]);
         let action = self.queue.pop_front().unwrap_or(held);
         self.last = Some(action);
@@ -153,16 +169,20 @@ impl RecedingHorizon {
         states
     }
 
+    /// What a plan that begins now is made from: the last `n_obs_steps` states, oldest first, and the episode's noise.
+    pub fn plan_inputs(
+        &mut self,
+        n_obs_steps: usize,
+    ) -> ([[f64; STATE_DIM]; MAX_OBS_STEPS], &mut NoiseSource) {
+        (self.window(n_obs_steps), &mut self.noise)
+    }
+
     fn plan_chunk(&mut self, planner: &mut (impl Planner + ?Sized)) -> Result<(), Error> {
         let n_obs_steps = planner.n_obs_steps().clamp(1, MAX_OBS_STEPS);
         let n_action_steps = planner.n_action_steps().clamp(1, MAX_HORIZON);
-        let states = self.window(n_obs_steps);
+        let (states, noise) = self.plan_inputs(n_obs_steps);
         let mut chunk = [[0.0; 2]; MAX_HORIZON];
-        planner.plan(
-            &states[..n_obs_steps],
-            &mut self.noise,
-            &mut chunk[..n_action_steps],
-        )?;
+        planner.plan(&states[..n_obs_steps], noise, &mut chunk[..n_action_steps])?;
         self.queue.extend(chunk[..n_action_steps].iter().copied());
         Ok(())
     }

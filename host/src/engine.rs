@@ -3,8 +3,9 @@
 use crate::float_engine::FloatPolicy;
 use crate::{console, policy_file, quantize, shipped};
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use pusht_core::quant::{IntPolicy, MAGIC, Model, Scratch};
-use pusht_core::receding_horizon::Planner;
+use pusht_core::Error;
+use pusht_core::quant::{BATCH, IntPolicy, IntPolicyBatch, MAGIC, Model, Scratch};
+use pusht_core::receding_horizon::{PlanJob, Planner};
 use std::path::PathBuf;
 
 /// Which arithmetic runs a policy.
@@ -182,7 +183,44 @@ impl Engine {
             Self::Float(policy) => f(&mut FloatPolicy::clone(policy)),
         }
     }
+
+    /// How many past states a plan looks at.
+    pub fn n_obs_steps(&self) -> usize {
+        match self {
+            Self::Int(model) => model.n_obs_steps(),
+            Self::Float(policy) => policy.n_obs_steps(),
+        }
+    }
+
+    /// Actions of a plan that are executed before the next.
+    pub fn n_action_steps(&self) -> usize {
+        match self {
+            Self::Int(model) => model.n_action_steps(),
+            Self::Float(policy) => policy.n_action_steps(),
+        }
+    }
+
+    /// As [`with_planner`](Self::with_planner), for many environments at once; the integer engine plans for [`BATCH`] together.
+    pub fn with_batch_planner<R>(&self, f: impl FnOnce(BatchPlanner<'_>) -> R) -> R {
+        match self {
+            Self::Int(model) => {
+                let mut scratch = Box::new([const { Scratch::new() }; BATCH]);
+                let mut policy = IntPolicyBatch::new(model, &mut scratch);
+                f(&mut |jobs| policy.plan(jobs))
+            }
+            Self::Float(policy) => {
+                let mut policy = FloatPolicy::clone(policy);
+                f(&mut |jobs| {
+                    jobs.iter_mut()
+                        .try_for_each(|job| policy.plan(job.states, job.noise, job.chunk))
+                })
+            }
+        }
+    }
 }
+
+/// Computes plans together, each as if it were alone.
+pub type BatchPlanner<'p> = &'p mut dyn FnMut(&mut [PlanJob<'_>]) -> Result<(), Error>;
 
 /// What a policy file is for, by its first bytes: our magic, or a safetensors header (its length, then JSON).
 fn kind_of(bytes: &[u8]) -> Option<EngineKind> {

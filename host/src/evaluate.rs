@@ -1,18 +1,15 @@
 //! Many episodes of a policy, and what they say about it.
 
+pub mod side_by_side;
+
 use crate::engine::Engine;
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
-use pusht_core::Error;
 use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_core::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
-use pusht_core::noise::Noise;
-use pusht_core::observation::STATE_DIM;
-use pusht_core::receding_horizon::{Action, Planner};
-use rayon::prelude::*;
 use serde::Serialize;
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// One episode's score.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -75,7 +72,8 @@ pub fn episode(engine: &Engine, mut env: PushTEnv, seed: u64) -> Result<EpisodeR
         .with_context(|| format!("seed {seed}"))
 }
 
-/// Plays one episode a seed, spread over all cores. The result does not depend on their number.
+/// Plays one episode a seed, spread over all cores; those of a core have their plans computed together. The result does not depend
+/// on which.
 ///
 /// # Errors
 /// If an episode can't be started or the policy refuses a state.
@@ -86,23 +84,16 @@ pub fn evaluate(
     progress: &ProgressBar,
 ) -> Result<TimedEvaluation> {
     progress.set_length(seeds.end.saturating_sub(seeds.start));
-    let played = seeds
-        .into_par_iter()
-        .map(|seed| {
-            let mut env = start(seed, seeding)?;
-            let played = engine.with_planner(|planner| {
-                let mut planner = Stopwatch::new(planner);
-                episode::run(&mut env, &mut planner, seed, MAX_EPISODE_STEPS, |_| ())
-                    .map(|result| (score(seed, &result), planner.plans, planner.planning))
-            });
-            progress.inc(1);
-            played.with_context(|| format!("seed {seed}"))
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let played = side_by_side::play(engine, seeds, seeding, progress)?;
+    let episodes = played.episodes.into_iter();
     Ok(TimedEvaluation {
-        plans: played.iter().map(|(_, plans, _)| plans).sum(),
-        planning: played.iter().map(|(_, _, planning)| planning).sum(),
-        evaluation: summarize(played.into_iter().map(|(score, _, _)| score).collect()),
+        plans: played.plans,
+        planning: played.planning,
+        evaluation: summarize(
+            episodes
+                .map(|(seed, result)| score(seed, &result))
+                .collect(),
+        ),
     })
 }
 
@@ -150,46 +141,6 @@ pub fn wilson_ci95(successes: usize, n: usize) -> [f64; 2] {
         ((center - half) / scale).max(0.0),
         ((center + half) / scale).min(1.0),
     ]
-}
-
-/// A planner that knows how long its plans took.
-struct Stopwatch<'p> {
-    planner: &'p mut dyn Planner,
-    plans: u32,
-    planning: Duration,
-}
-
-impl<'p> Stopwatch<'p> {
-    fn new(planner: &'p mut dyn Planner) -> Self {
-        Self {
-            planner,
-            plans: 0,
-            planning: Duration::ZERO,
-        }
-    }
-}
-
-impl Planner for Stopwatch<'_> {
-    fn n_obs_steps(&self) -> usize {
-        self.planner.n_obs_steps()
-    }
-
-    fn n_action_steps(&self) -> usize {
-        self.planner.n_action_steps()
-    }
-
-    fn plan(
-        &mut self,
-        states: &[[f64; STATE_DIM]],
-        noise: &mut dyn Noise,
-        chunk: &mut [Action],
-    ) -> Result<(), Error> {
-        let begin = Instant::now();
-        let result = self.planner.plan(states, noise, chunk);
-        self.planning += begin.elapsed();
-        self.plans += 1;
-        result
-    }
 }
 
 #[cfg(test)]

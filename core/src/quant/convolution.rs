@@ -1,6 +1,6 @@
 //! One matrix product alone, for measuring a kernel and for comparing it with the reference.
 
-use super::linear::{LANES, Linear, Outputs, Windows};
+use super::linear::{LANES, Linear, Outputs, Product, Windows};
 use super::scratch::Scratch;
 use super::{Factor, ModelError};
 use crate::Error;
@@ -57,7 +57,11 @@ impl<'a> Convolution<'a> {
         output: &mut [i16],
     ) -> Result<(), Error> {
         let (windows, outputs) = self.operands(input, step, n_positions, output)?;
-        self.0.apply(windows, &mut scratch.panel, outputs);
+        self.0.apply([Product {
+            windows,
+            panel: &mut scratch.panel,
+            outputs,
+        }]);
         Ok(())
     }
 

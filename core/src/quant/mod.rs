@@ -11,6 +11,7 @@
 //! No float, no allocation, and after [`Model::parse`] no failure: the same bits on every machine.
 //! `docs/model-format.md` specifies the file, `docs/quantisation.md` the arithmetic.
 
+mod batch;
 mod convolution;
 mod error;
 mod linear;
@@ -29,6 +30,7 @@ mod selftest;
 mod slices;
 mod unet;
 
+pub use batch::{BATCH, IntPolicyBatch};
 pub use convolution::Convolution;
 pub use error::ModelError;
 pub use linear::{LANES, PACKING};

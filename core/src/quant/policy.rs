@@ -11,6 +11,7 @@ use crate::Error;
 use crate::noise::Noise;
 use crate::observation::{MAX_OBSERVATION_DIM, STATE_DIM, observe};
 use crate::receding_horizon::{Action, Planner};
+use core::{array, slice};
 use fixed::types::I16F16;
 
 /// A [`Model`] and the memory to run it in.
@@ -52,14 +53,53 @@ impl<'m> IntPolicy<'m> {
         chunk: &mut [[I16F16; ACTION_DIM]],
         tap: &mut impl Tap,
     ) -> Result<(), Error> {
-        let settings = &self.model.settings;
-        check_len("observations", settings.n_observed(), observations.len())?;
-        check_len("chunk", settings.n_action_steps, chunk.len())?;
-        let mut parts = self.scratch.parts(&self.model.sizes);
-        write_condition(self.model, observations, parts.condition);
-        sampler::sample(self.model, noise, &mut parts, tap);
-        read_actions(self.model, observations, &parts, chunk);
+        let plan = &mut FixedPlan {
+            observations,
+            noise,
+            chunk,
+        };
+        plan.check(self.model)?;
+        let (scratch, plan) = (array::from_mut(&mut *self.scratch), slice::from_mut(plan));
+        plan_all(self.model, scratch, plan, tap);
         Ok(())
+    }
+}
+
+/// What a plan is made from, and where its actions go.
+pub(super) struct FixedPlan<'p> {
+    pub(super) observations: &'p [I16F16],
+    pub(super) noise: &'p mut dyn Noise,
+    pub(super) chunk: &'p mut [[I16F16; ACTION_DIM]],
+}
+
+impl FixedPlan<'_> {
+    fn check(&self, model: &Model<'_>) -> Result<(), Error> {
+        let settings = &model.settings;
+        check_len(
+            "observations",
+            settings.n_observed(),
+            self.observations.len(),
+        )?;
+        check_len("chunk", settings.n_action_steps, self.chunk.len())
+    }
+}
+
+/// `B` plans, checked, together: each as if it were alone.
+#[inline(always)]
+pub(super) fn plan_all<const B: usize>(
+    model: &Model<'_>,
+    scratch: &mut [Scratch; B],
+    plans: &mut [FixedPlan<'_>],
+    tap: &mut impl Tap,
+) {
+    debug_assert!(plans.len() == B);
+    let mut parts = (scratch.each_mut()).map(|scratch| scratch.parts(&model.sizes));
+    for (plan, part) in plans.iter().zip(&mut parts) {
+        write_condition(model, plan.observations, part.condition);
+    }
+    sampler::sample(model, plans, &mut parts, tap);
+    for (plan, part) in plans.iter_mut().zip(&parts) {
+        read_actions(model, plan.observations, part, plan.chunk);
     }
 }
 
@@ -101,6 +141,11 @@ pub struct ObservationWindow {
 }
 
 impl ObservationWindow {
+    pub(super) const EMPTY: Self = Self {
+        values: [I16F16::ZERO; MAX_CONDITION_LEN],
+        len: 0,
+    };
+
     /// The observations that `states` (`To` of them, oldest first) give, derived in `f64` and rounded to nearest.
     ///
     /// # Errors
@@ -127,7 +172,7 @@ impl ObservationWindow {
     }
 }
 
-fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), Error> {
+pub(super) fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), Error> {
     if expected == got {
         Ok(())
     } else {

@@ -1,34 +1,31 @@
 //! The reverse diffusion process: noise in, a trajectory of normalised actions out.
 
 use super::model::{Model, Pass};
+use super::policy::FixedPlan;
 use super::rounding::{rounding_shift_right, saturate_i32};
 use super::scratch::{ACTION_DIM, Parts};
 use super::unet::{self, Tap};
 use crate::noise::Noise;
 use fixed::types::I8F24;
 
-/// Fills `parts.sample` with noise and lets every pass of the network take some of it away.
-pub(super) fn sample(
+/// Fills every `sample` with its environment's noise and lets every pass of the network take some of it away.
+pub(super) fn sample<const B: usize>(
     model: &Model<'_>,
-    noise: &mut dyn Noise,
-    parts: &mut Parts<'_>,
+    plans: &mut [FixedPlan<'_>],
+    parts: &mut [Parts<'_>; B],
     tap: &mut impl Tap,
 ) {
-    let panel = &mut *parts.activations.panel;
-    unet::project_condition(model, parts.condition, parts.film, panel, tap);
-    for value in parts.sample.as_flattened_mut() {
-        *value = noise.next_gaussian();
+    unet::project_condition(model, parts, tap);
+    for (plan, part) in plans.iter_mut().zip(parts.iter_mut()) {
+        for value in part.sample.as_flattened_mut() {
+            *value = plan.noise.next_gaussian();
+        }
     }
     for index in 0..model.n_passes() {
-        let Parts {
-            activations,
-            film,
-            sample,
-            output,
-            ..
-        } = parts;
-        unet::forward(model, index, sample, film, activations, output, tap);
-        step(&model.pass(index), noise, sample, output);
+        unet::forward(model, index, parts, tap);
+        for (plan, part) in plans.iter_mut().zip(parts.iter_mut()) {
+            step(&model.pass(index), plan.noise, part.sample, part.output);
+        }
     }
 }
 

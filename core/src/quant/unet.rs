@@ -1,11 +1,11 @@
 //! One pass of the network, in integers.
 
-use super::linear::{LANES, Linear, Outputs, Panel, Windows};
+use super::linear::{LANES, Linear, Outputs, Panel, Product, Windows};
 use super::model::{Block, ConvBlock, Model, Resample, Settings};
 use super::modulation::Modulation;
 use super::norm::Finish;
 use super::rounding::{round_to_i16, rounding_shift_right, saturate_i16};
-use super::scratch::{ACTION_DIM, Activations};
+use super::scratch::{Activations, Parts};
 use super::slices;
 use fixed::types::I8F24;
 
@@ -70,6 +70,23 @@ impl Shape {
         }
     }
 
+    /// The product that fills a tensor of this shape in `buffer`.
+    fn product<'a>(
+        self,
+        windows: Windows<'a>,
+        panel: &'a mut Panel,
+        buffer: &'a mut [i16],
+    ) -> Product<'a> {
+        Product {
+            windows,
+            panel,
+            outputs: Outputs {
+                values: self.rows_mut(buffer),
+                step: self.n_channels,
+            },
+        }
+    }
+
     fn with_channels(self, n_channels: usize) -> Self {
         Self { n_channels, ..self }
     }
@@ -80,44 +97,45 @@ impl Shape {
 }
 
 /// The observation's share of all FiLM projections, from the condition into `film`: once a plan.
-pub(super) fn project_condition(
+pub(super) fn project_condition<const B: usize>(
     model: &Model<'_>,
-    condition: &[i16],
-    film: &mut [i16],
-    panel: &mut Panel,
+    parts: &mut [Parts<'_>; B],
     tap: &mut impl Tap,
 ) {
-    let mut rest = film;
+    let mut film_at = 0;
     for block in &model.unet.blocks {
         let film_len = model.settings.film_len(block.n_channels);
-        let (share, others) = slices::split_mut(rest, film_len);
-        let window = Windows {
-            values: condition,
-            step: 0,
-            n_positions: 1,
-        };
-        multiply(&block.film.condition, window, panel, share, film_len, tap);
-        rest = others;
+        let products = parts.each_mut().map(|part| Product {
+            windows: Windows {
+                values: part.condition,
+                step: 0,
+                n_positions: 1,
+            },
+            panel: part.activations.panel,
+            outputs: Outputs {
+                values: slices::part_mut(part.film, film_at, film_len),
+                step: film_len,
+            },
+        });
+        multiply(&block.film.condition, products, tap);
+        film_at += film_len;
     }
 }
 
-/// The network's output for `sample` (`[Tp][2]`) at pass `pass`.
-pub(super) fn forward(
+/// The network's output for every `sample` (`[Tp][2]`) at pass `pass`.
+pub(super) fn forward<const B: usize>(
     model: &Model<'_>,
     pass: usize,
-    sample: &[[I8F24; ACTION_DIM]],
-    film: &[i16],
-    memory: &mut Activations<'_>,
-    output: &mut [[I8F24; ACTION_DIM]],
+    parts: &mut [Parts<'_>; B],
     tap: &mut impl Tap,
 ) {
     let mut network = Network {
         settings: &model.settings,
         pass,
-        film,
-        memory,
+        film_at: 0,
+        parts,
         shape: Shape {
-            length: sample.len(),
+            length: model.settings.horizon,
             n_channels: LANES,
             padding: model.settings.padding(),
         },
@@ -128,7 +146,7 @@ pub(super) fn forward(
     let (down, rest) = slices::split(&unet.blocks, 2 * n_levels);
     let (middle, up) = slices::split(rest, 2);
 
-    network.load(sample, model.settings.sample_exponent);
+    network.load(model.settings.sample_exponent);
     for (level, blocks) in down.chunks_exact(2).enumerate() {
         network.blocks(blocks);
         // The first level's skip has no reader: the way up ends one level below it.
@@ -146,32 +164,35 @@ pub(super) fn forward(
         network.upsample(upsample);
     }
     network.conv_block(&unet.final_block, unet.final_exponent);
-    network.write_output(&unet.final_conv, output);
+    network.write_output(&unet.final_conv);
 }
 
-/// Where a pass stands: `memory.input` holds a tensor of `shape`.
-struct Network<'n, 's, T> {
+/// Where a pass stands: every environment's `activations.input` holds a tensor of `shape`.
+struct Network<'n, 's, T, const B: usize> {
     settings: &'n Settings,
     pass: usize,
-    /// The projections of the blocks that are still to come.
-    film: &'n [i16],
-    memory: &'n mut Activations<'s>,
+    /// Where the projections of the blocks that are still to come begin.
+    film_at: usize,
+    /// The memory of each environment.
+    parts: &'n mut [Parts<'s>; B],
     shape: Shape,
     tap: &'n mut T,
 }
 
-impl<T: Tap> Network<'_, '_, T> {
+impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
     /// The sample as the network's input, with channels of zeros up to [`LANES`].
-    fn load(&mut self, sample: &[[I8F24; ACTION_DIM]], exponent: u32) {
-        let rows = self.shape.rows_mut(self.memory.input);
-        for (row, values) in slices::rows_mut(rows, LANES).zip(sample) {
-            row.fill(0);
-            for (place, value) in row.iter_mut().zip(values) {
-                let bits = i64::from(value.to_bits());
-                *place = saturate_i16(rounding_shift_right(bits, I8F24::FRAC_NBITS - exponent));
+    fn load(&mut self, exponent: u32) {
+        for part in self.parts.iter_mut() {
+            let rows = self.shape.rows_mut(part.activations.input);
+            for (row, values) in slices::rows_mut(rows, LANES).zip(part.sample.iter()) {
+                row.fill(0);
+                for (place, value) in row.iter_mut().zip(values) {
+                    let bits = i64::from(value.to_bits());
+                    *place = saturate_i16(rounding_shift_right(bits, I8F24::FRAC_NBITS - exponent));
+                }
             }
+            self.tap.tensor(rows, LANES, exponent);
         }
-        self.tap.tensor(rows, LANES, exponent);
     }
 
     fn blocks(&mut self, blocks: &[Block<'_>]) {
@@ -183,92 +204,88 @@ impl<T: Tap> Network<'_, '_, T> {
     /// `mish(norm(conv(film(mish(norm(conv(x))))))) + residual(x)`.
     fn residual_block(&mut self, block: &Block<'_>) {
         let (shape, out_shape) = (self.shape, self.shape.with_channels(block.n_channels));
-        let Activations {
-            input,
-            hidden,
-            output,
-            panel,
-            ..
-        } = &mut *self.memory;
         let taps = self.settings.kernel_size;
 
-        let windows = shape.windows(input, taps, 1);
-        let rows = out_shape.rows_mut(output);
-        multiply(
-            &block.first.conv,
-            windows,
-            panel,
-            rows,
-            block.n_channels,
-            self.tap,
-        );
-        self.tap
-            .tensor(rows, block.n_channels, block.first.conv_exponent);
+        let products = self.parts.each_mut().map(|part| {
+            let of = &mut part.activations;
+            out_shape.product(shape.windows(of.input, taps, 1), of.panel, of.output)
+        });
+        multiply(&block.first.conv, products, self.tap);
 
         let film_len = self.settings.film_len(block.n_channels);
-        let (projection, rest) = slices::split(self.film, film_len);
-        self.film = rest;
-        let modulation = Modulation::new(self.settings, block, self.pass, projection);
-        let convolved = out_shape.rows(output);
-        let rows = out_shape.rows_mut(hidden);
-        modulation.activate(block.first.norm, convolved, rows);
-        self.tap
-            .tensor(rows, block.n_channels, block.hidden_exponent);
-
-        let windows = out_shape.windows(hidden, taps, 1);
-        let rows = out_shape.rows_mut(output);
-        multiply(
-            &block.second.conv,
-            windows,
-            panel,
-            rows,
-            block.n_channels,
-            self.tap,
-        );
-        self.tap
-            .tensor(rows, block.n_channels, block.second.conv_exponent);
-
-        let rows = if let Some(residual) = &block.residual {
-            let rows = out_shape.rows_mut(hidden);
-            let windows = Windows {
-                values: shape.rows(input),
-                step: shape.n_channels,
-                n_positions: shape.length,
-            };
-            multiply(residual, windows, panel, rows, block.n_channels, self.tap);
+        for part in self.parts.iter_mut() {
+            let Activations { hidden, output, .. } = &mut part.activations;
+            let convolved = out_shape.rows(output);
             self.tap
-                .tensor(rows, block.n_channels, block.residual_exponent);
-            slices::copy(rows, out_shape.rows_mut(input));
-            out_shape.rows_mut(input)
-        } else {
-            shape.rows_mut(input)
-        };
+                .tensor(convolved, block.n_channels, block.first.conv_exponent);
+            let projection = slices::part(part.film, self.film_at, film_len);
+            let modulation = Modulation::new(self.settings, block, self.pass, projection);
+            let rows = out_shape.rows_mut(hidden);
+            modulation.activate(block.first.norm, convolved, rows);
+            self.tap
+                .tensor(rows, block.n_channels, block.hidden_exponent);
+        }
+        self.film_at += film_len;
+
+        let products = self.parts.each_mut().map(|part| {
+            let of = &mut part.activations;
+            out_shape.product(out_shape.windows(of.hidden, taps, 1), of.panel, of.output)
+        });
+        multiply(&block.second.conv, products, self.tap);
+        for part in self.parts.iter() {
+            let rows = out_shape.rows(part.activations.output);
+            self.tap
+                .tensor(rows, block.n_channels, block.second.conv_exponent);
+        }
+
+        if let Some(residual) = &block.residual {
+            let products = self.parts.each_mut().map(|part| {
+                let of = &mut part.activations;
+                let windows = Windows {
+                    values: shape.rows(of.input),
+                    step: shape.n_channels,
+                    n_positions: shape.length,
+                };
+                out_shape.product(windows, of.panel, of.hidden)
+            });
+            multiply(residual, products, self.tap);
+            for part in self.parts.iter_mut() {
+                let Activations { input, hidden, .. } = &mut part.activations;
+                let rows = out_shape.rows(hidden);
+                self.tap
+                    .tensor(rows, block.n_channels, block.residual_exponent);
+                slices::copy(rows, out_shape.rows_mut(input));
+            }
+        }
         let (up, down) = (16 - block.residual_exponent, 16 - block.exponent);
-        block
-            .second
-            .norm
-            .activate(out_shape.rows(output), rows, |_| AddTo { up, down });
-        self.tap.tensor(rows, block.n_channels, block.exponent);
+        for part in self.parts.iter_mut() {
+            let Activations { input, output, .. } = &mut part.activations;
+            let rows = out_shape.rows_mut(input);
+            let convolved = out_shape.rows(output);
+            (block.second.norm).activate(convolved, rows, |_| AddTo { up, down });
+            self.tap.tensor(rows, block.n_channels, block.exponent);
+        }
         self.shape = out_shape;
     }
 
     /// Convolution, GroupNorm and Mish in place, without FiLM.
     fn conv_block(&mut self, block: &ConvBlock<'_>, exponent: u32) {
-        let Activations {
-            input,
-            output,
-            panel,
-            ..
-        } = &mut *self.memory;
-        let n_channels = self.shape.n_channels;
-        let windows = self.shape.windows(input, self.settings.kernel_size, 1);
-        let convolved = self.shape.rows_mut(output);
-        multiply(&block.conv, windows, panel, convolved, n_channels, self.tap);
-        self.tap.tensor(convolved, n_channels, block.conv_exponent);
-        let rows = self.shape.rows_mut(input);
+        let (shape, n_channels) = (self.shape, self.shape.n_channels);
+        let taps = self.settings.kernel_size;
+        let products = self.parts.each_mut().map(|part| {
+            let of = &mut part.activations;
+            shape.product(shape.windows(of.input, taps, 1), of.panel, of.output)
+        });
+        multiply(&block.conv, products, self.tap);
         let down = 16 - exponent;
-        block.norm.activate(convolved, rows, |_| Store { down });
-        self.tap.tensor(rows, n_channels, exponent);
+        for part in self.parts.iter_mut() {
+            let Activations { input, output, .. } = &mut part.activations;
+            let convolved = shape.rows(output);
+            self.tap.tensor(convolved, n_channels, block.conv_exponent);
+            let rows = shape.rows_mut(input);
+            block.norm.activate(convolved, rows, |_| Store { down });
+            self.tap.tensor(rows, n_channels, exponent);
+        }
     }
 
     /// The place of a level's skip, start and length: the levels before it have halved the length as often.
@@ -281,95 +298,109 @@ impl<T: Tap> Network<'_, '_, T> {
 
     fn save_skip(&mut self, level: usize) {
         let (start, len) = self.skip_place(level);
-        let skip = slices::part_mut(self.memory.skips, start, len);
-        slices::copy(self.shape.rows(self.memory.input), skip);
+        for part in self.parts.iter_mut() {
+            let skip = slices::part_mut(part.activations.skips, start, len);
+            slices::copy(self.shape.rows(part.activations.input), skip);
+        }
     }
 
     /// Puts a level's skip beside the tensor: `[L][C]` becomes `[L][2 C]`.
     fn join_skip(&mut self, level: usize) {
         let n_channels = self.shape.n_channels;
         let (start, len) = self.skip_place(level);
-        let Activations {
-            input,
-            hidden,
-            skips,
-            ..
-        } = &mut *self.memory;
-        let copy = self.shape.rows_mut(hidden);
-        slices::copy(self.shape.rows(input), copy);
-        self.shape = self.shape.with_channels(2 * n_channels);
-        let joined = slices::rows_mut(self.shape.rows_mut(input), 2 * n_channels);
-        let own = slices::rows(copy, n_channels);
-        let skip = slices::rows(slices::part(skips, start, len), n_channels);
-        for ((row, own), skip) in joined.zip(own).zip(skip) {
-            let (first, second) = slices::split_mut(row, n_channels);
-            slices::copy(own, first);
-            slices::copy(skip, second);
+        let joined_shape = self.shape.with_channels(2 * n_channels);
+        for part in self.parts.iter_mut() {
+            let Activations {
+                input,
+                hidden,
+                skips,
+                ..
+            } = &mut part.activations;
+            let copy = self.shape.rows_mut(hidden);
+            slices::copy(self.shape.rows(input), copy);
+            let joined = slices::rows_mut(joined_shape.rows_mut(input), 2 * n_channels);
+            let own = slices::rows(copy, n_channels);
+            let skip = slices::rows(slices::part(skips, start, len), n_channels);
+            for ((row, own), skip) in joined.zip(own).zip(skip) {
+                let (first, second) = slices::split_mut(row, n_channels);
+                slices::copy(own, first);
+                slices::copy(skip, second);
+            }
         }
+        self.shape = joined_shape;
     }
 
     /// Three taps, stride 2, padding 1: `[L][C]` becomes `[L / 2][C]`.
     fn downsample(&mut self, layer: &Resample<'_>) {
-        let n_channels = self.shape.n_channels;
-        let half = self.shape.with_length(self.shape.length / 2);
-        let Activations {
-            input,
-            hidden,
-            panel,
-            ..
-        } = &mut *self.memory;
-        let rows = half.rows_mut(hidden);
+        let shape = self.shape;
+        let half = shape.with_length(shape.length / 2);
         let [linear, _] = &layer.phases;
-        let windows = self.shape.windows(input, 3, 2);
-        multiply(linear, windows, panel, rows, n_channels, self.tap);
-        slices::copy(rows, half.rows_mut(input));
-        self.tap.tensor(rows, n_channels, layer.exponent);
-        self.shape = half;
+        let products = self.parts.each_mut().map(|part| {
+            let of = &mut part.activations;
+            half.product(shape.windows(of.input, 3, 2), of.panel, of.hidden)
+        });
+        multiply(linear, products, self.tap);
+        self.resampled(half, layer.exponent);
     }
 
     /// A transposed convolution of four taps, stride 2, padding 1: `[L][C]` becomes `[2 L][C]`.
     ///
     /// Output `2 m` sees inputs `m - 1` and `m`, output `2 m + 1` sees `m` and `m + 1`: two convolutions of two taps.
     fn upsample(&mut self, layer: &Resample<'_>) {
-        let n_channels = self.shape.n_channels;
-        let double = self.shape.with_length(2 * self.shape.length);
-        let Activations {
-            input,
-            hidden,
-            panel,
-            ..
-        } = &mut *self.memory;
-        let rows = double.rows_mut(hidden);
-        let even = self.shape.windows(input, 2, 1);
+        let (shape, n_channels) = (self.shape, self.shape.n_channels);
+        let double = shape.with_length(2 * shape.length);
         for (phase, linear) in layer.phases.iter().enumerate() {
-            let windows = Windows {
-                values: slices::from(even.values, phase * n_channels),
-                ..even
-            };
-            let places = slices::from_mut(rows, phase * n_channels);
-            multiply(linear, windows, panel, places, 2 * n_channels, self.tap);
+            let products = self.parts.each_mut().map(|part| {
+                let of = &mut part.activations;
+                let even = shape.windows(of.input, 2, 1);
+                let windows = Windows {
+                    values: slices::from(even.values, phase * n_channels),
+                    ..even
+                };
+                let outputs = Outputs {
+                    values: slices::from_mut(double.rows_mut(of.hidden), phase * n_channels),
+                    step: 2 * n_channels,
+                };
+                Product {
+                    windows,
+                    panel: of.panel,
+                    outputs,
+                }
+            });
+            multiply(linear, products, self.tap);
         }
-        slices::copy(rows, double.rows_mut(input));
-        self.tap.tensor(rows, n_channels, layer.exponent);
-        self.shape = double;
+        self.resampled(double, layer.exponent);
+    }
+
+    /// A tensor of another length in `hidden` becomes the one at hand.
+    fn resampled(&mut self, shape: Shape, exponent: u32) {
+        for part in self.parts.iter_mut() {
+            let Activations { input, hidden, .. } = &mut part.activations;
+            let rows = shape.rows(hidden);
+            slices::copy(rows, shape.rows_mut(input));
+            self.tap.tensor(rows, shape.n_channels, exponent);
+        }
+        self.shape = shape;
     }
 
     /// The last 1x1 convolution, in I8F24.
-    fn write_output(&mut self, linear: &Linear<'_>, output: &mut [[I8F24; ACTION_DIM]]) {
-        let windows = Windows {
-            values: self.shape.rows(self.memory.input),
-            step: self.shape.n_channels,
-            n_positions: self.shape.length,
-        };
-        self.tap.product_begins();
-        linear.for_each_output(windows, |position, axis, value| {
-            let row = output.get_mut(position);
-            if let Some(place) = row.and_then(|row| row.get_mut(axis)) {
-                *place = I8F24::from_bits(value);
-            }
-        });
-        self.tap
-            .product_ends(linear.n_multiplications(windows.n_positions));
+    fn write_output(&mut self, linear: &Linear<'_>) {
+        for part in self.parts.iter_mut() {
+            let windows = Windows {
+                values: self.shape.rows(part.activations.input),
+                step: self.shape.n_channels,
+                n_positions: self.shape.length,
+            };
+            self.tap.product_begins();
+            linear.for_each_output(windows, |position, axis, value| {
+                let row = part.output.get_mut(position);
+                if let Some(place) = row.and_then(|row| row.get_mut(axis)) {
+                    *place = I8F24::from_bits(value);
+                }
+            });
+            self.tap
+                .product_ends(linear.n_multiplications(windows.n_positions));
+        }
     }
 }
 
@@ -398,20 +429,10 @@ impl Finish for AddTo {
     }
 }
 
-/// `linear` at every window; output `c` of position `p` goes to `outputs[p * step + c]`.
-fn multiply(
-    linear: &Linear<'_>,
-    windows: Windows<'_>,
-    panel: &mut Panel,
-    outputs: &mut [i16],
-    step: usize,
-    tap: &mut impl Tap,
-) {
-    let outputs = Outputs {
-        values: outputs,
-        step,
-    };
+/// `linear` at every window of every environment.
+fn multiply<const B: usize>(linear: &Linear<'_>, products: [Product<'_>; B], tap: &mut impl Tap) {
+    let n_positions = products.iter().map(|of| of.windows.n_positions).sum();
     tap.product_begins();
-    linear.apply(windows, panel, outputs);
-    tap.product_ends(linear.n_multiplications(windows.n_positions));
+    linear.apply(products);
+    tap.product_ends(linear.n_multiplications(n_positions));
 }

@@ -4,7 +4,7 @@
 //! convolution of `k` taps is `k * C` numbers in a row: a convolution is this product with one window a
 //! position, a linear layer is it with a single window.
 //!
-//! A tuned kernel first lays the windows of four positions (two, one) side by side in a [`Panel`], once for all rows: then one
+//! A tuned kernel of an Arm core first lays the windows of four positions (two, one) side by side in a [`Panel`], once for all rows: then one
 //! instruction loads what four multiplications take, and one pointer walks through it.
 
 #[cfg(armv6m)]
@@ -91,6 +91,18 @@ pub(super) struct Outputs<'a> {
     pub(super) step: usize,
 }
 
+/// Windows, and where their outputs go: the product of one environment.
+#[derive(Debug)]
+pub(super) struct Product<'a> {
+    pub(super) windows: Windows<'a>,
+    #[cfg_attr(
+        target_arch = "x86_64",
+        expect(dead_code, reason = "that kernel reads windows where they lie")
+    )]
+    pub(super) panel: &'a mut Panel,
+    pub(super) outputs: Outputs<'a>,
+}
+
 /// Output rows in the model file: bias (`i32`, at the accumulator's scale), factor (multiplier, shift), weights.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Linear<'a> {
@@ -168,9 +180,21 @@ impl<'a> Linear<'a> {
         })
     }
 
-    /// `output[p][c] = saturate(round(factor[c] * (bias[c] + sum_i w[c][i] * window[p][i])))` for every output `c` and position `p`.
-    pub(super) fn apply(self, windows: Windows<'_>, panel: &mut Panel, outputs: Outputs<'_>) {
-        kernel::apply(self, windows, panel, outputs);
+    /// `output[p][c] = saturate(round(factor[c] * (bias[c] + sum_i w[c][i] * window[p][i])))` for every output `c` and position `p` of
+    /// every environment.
+    #[inline(always)]
+    pub(super) fn apply<const B: usize>(self, products: [Product<'_>; B]) {
+        #[cfg(target_arch = "x86_64")]
+        x86_64::apply(self, products);
+        #[cfg(not(target_arch = "x86_64"))]
+        for Product {
+            windows,
+            panel,
+            outputs,
+        } in products
+        {
+            kernel::apply(self, windows, panel, outputs);
+        }
     }
 
     /// The same by the definition.

@@ -4,10 +4,10 @@ extern crate std;
 use std::vec::Vec;
 
 /// A generator good enough to fill arrays.
-struct Lcg(u64);
+pub(super) struct Lcg(pub(super) u64);
 
 impl Lcg {
-    fn next(&mut self) -> i64 {
+    pub(super) fn next(&mut self) -> i64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -43,6 +43,27 @@ fn row(bias: i32, shift: i32, weight: i8, window: usize) -> Vec<u8> {
     bytes
 }
 
+/// Rows of random numbers whose sums fit 32 bits.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn random_rows(
+    random: &mut Lcg,
+    n_rows: usize,
+    window: usize,
+    smallest_shift: i32,
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for _ in 0..n_rows {
+        let multiplier = random.next() as i32 & i32::MAX;
+        let shift = smallest_shift + random.next() as i32 % (62 - smallest_shift);
+        let bias = (random.next() as i32 >> 11) - (1 << 19);
+        for word in [bias, multiplier, shift] {
+            bytes.extend(word.to_le_bytes());
+        }
+        bytes.extend((0..window).map(|_| random.next() as u8));
+    }
+    bytes
+}
+
 #[test]
 fn windows_step_and_the_rest_of_the_positions_is_not_forgotten() {
     let rows = [row(4, 30, 1, 8), row(-100, 31, 2, 8)].concat();
@@ -59,7 +80,11 @@ fn windows_step_and_the_rest_of_the_positions_is_not_forgotten() {
             values: out.as_flattened_mut(),
             step: 2,
         };
-        linear.apply(windows, &mut Panel::new(), outputs);
+        linear.apply([Product {
+            windows,
+            panel: &mut Panel::new(),
+            outputs,
+        }]);
         for (p, values) in out.iter().enumerate() {
             let sum = 64 * p as i16 + 28;
             let expected = if p < n_positions {

@@ -1,110 +1,146 @@
-//! The product with `PMADDWD` (SSE2, so on every x86-64): eight multiplications an instruction.
+//! The product with `PMADDWD`: sixteen multiplications an instruction where there is AVX2, eight with SSE2, which every x86-64 has.
+//!
+//! Eight windows, of one environment or of several, share the load of a row. They are read where they lie: no panel.
 #![allow(unsafe_code)]
 
-use super::{LANES, Linear, Outputs, Panel, Windows, reference, saturate_i16};
-use core::arch::x86_64::{
-    __m128i, _mm_add_epi32, _mm_cvtsi64_si128, _mm_cvtsi128_si32, _mm_loadu_si128, _mm_madd_epi16,
-    _mm_setzero_si128, _mm_shuffle_epi32, _mm_shufflehi_epi16, _mm_shufflelo_epi16, _mm_srai_epi16,
-    _mm_unpacklo_epi8,
-};
+mod avx2;
+mod sse2;
+
+use super::{Linear, Outputs, Product, Row, Windows, saturate_i16};
+use heapless::Vec;
 
 /// This kernel needs no panel.
 pub(super) type Input = ();
 pub(super) const ZERO: Input = ();
 
+/// Windows that share the load of a row.
+const GROUP: usize = 8;
+
+cpufeatures::new!(avx2_detection, "avx2");
+
+/// A window, and a place for each row's output.
+type Position<'p> = (&'p [i16], &'p mut [i16]);
+
 /// As [`Linear::apply`].
-pub(super) fn apply(linear: Linear<'_>, windows: Windows<'_>, _: &mut Panel, outputs: Outputs<'_>) {
-    let last = windows.n_positions.saturating_sub(1);
-    if windows.values.len() < last * windows.step + linear.window {
-        return reference::multiply(linear, windows, outputs);
+pub(super) fn apply<const B: usize>(linear: Linear<'_>, products: [Product<'_>; B]) {
+    if avx2_detection::get() {
+        // SAFETY: the processor has AVX2, and the system keeps its registers.
+        in_groups(linear, products, |positions| unsafe {
+            avx2::multiply(linear, positions);
+        });
+    } else {
+        in_groups(linear, products, |positions| {
+            sse2::multiply(linear, positions)
+        });
     }
-    for (channel, row) in linear.rows().enumerate() {
-        let mut position = 0;
-        // As many positions as are left, up to four, share the load of a row.
-        while position < windows.n_positions {
-            let rest = windows.skip_positions(position);
-            let mut sums = [0; 4];
-            let n_sums = match rest.n_positions {
-                4.. => {
-                    sums = dots(row.weights, rest);
-                    4
-                }
-                2.. => {
-                    [sums[0], sums[1]] = dots(row.weights, rest);
-                    2
-                }
-                _ => {
-                    [sums[0]] = dots(row.weights, rest);
-                    1
-                }
-            };
-            for sum in &sums[..n_sums] {
-                let value = row.factor.apply(row.bias.wrapping_add(*sum));
-                let place = position * outputs.step + channel;
-                if let Some(place) = outputs.values.get_mut(place) {
-                    *place = saturate_i16(i64::from(value));
-                }
-                position += 1;
+}
+
+/// All positions of all products, up to [`GROUP`] at a time.
+fn in_groups<const B: usize>(
+    linear: Linear<'_>,
+    products: [Product<'_>; B],
+    mut multiply: impl FnMut(&mut [Position<'_>]),
+) {
+    let mut group = Vec::<Position<'_>, GROUP>::new();
+    for product in products {
+        for position in positions(linear, product) {
+            // There is room: it was full after the push before, if at all.
+            let _ = group.push(position);
+            if group.is_full() {
+                multiply(&mut group);
+                group.clear();
             }
         }
     }
+    multiply(&mut group);
 }
 
-/// Dot products of one packed row with the first `P` windows.
-#[inline(always)]
-fn dots<const P: usize>(weights: &[u8], windows: Windows<'_>) -> [i32; P] {
-    let window = |position: usize| {
-        let start = position * windows.step;
-        let values = windows.values.get(start..start + weights.len());
-        values.unwrap_or_default()
-    };
-    // SAFETY: SSE2 belongs to the x86-64 baseline.
-    unsafe { dots_sse2(weights, core::array::from_fn(window)) }
+/// Each position of a product: `linear.window()` inputs, `linear.n_rows()` outputs.
+fn positions<'p>(linear: Linear<'_>, product: Product<'p>) -> impl Iterator<Item = Position<'p>> {
+    let (window, n_rows) = (linear.window(), linear.n_rows());
+    let Windows {
+        values,
+        step,
+        n_positions,
+    } = product.windows;
+    let Outputs {
+        values: places,
+        step: place_step,
+    } = product.outputs;
+    let places = places.chunks_mut(place_step.max(1)).take(n_positions);
+    places.enumerate().filter_map(move |(position, places)| {
+        let start = position * step;
+        let both = values
+            .get(start..start + window)
+            .zip(places.get_mut(..n_rows));
+        debug_assert!(both.is_some(), "position {position} is not whole");
+        both
+    })
 }
 
-#[inline]
-#[target_feature(enable = "sse2")]
-fn dots_sse2<const P: usize>(weights: &[u8], windows: [&[i16]; P]) -> [i32; P] {
-    let rows = weights.as_chunks::<LANES>().0;
-    let windows = windows.map(|window| window.as_chunks::<LANES>().0);
-    let n = windows
-        .map(<[_]>::len)
-        .into_iter()
-        .fold(rows.len(), usize::min);
-    let windows = windows.map(|window| &window[..n]);
-    let mut sums = [_mm_setzero_si128(); P];
-    for (i, packed) in rows[..n].iter().enumerate() {
-        let row = widen(*packed);
-        for p in 0..P {
-            sums[p] = _mm_add_epi32(sums[p], _mm_madd_epi16(row, load(&windows[p][i])));
+/// `factor * (bias + sum)`, rounded and saturated, for each sum.
+fn finish<const P: usize>(row: &Row<'_>, sums: [i32; P]) -> [i16; P] {
+    sums.map(|sum| {
+        let value = row.factor.apply(row.bias.wrapping_add(sum));
+        saturate_i16(i64::from(value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Lcg, random_rows};
+    use super::*;
+
+    extern crate std;
+    use std::vec::Vec;
+
+    type Kernel = fn(Linear<'_>, &mut [Position<'_>]);
+
+    fn kernels() -> Vec<(&'static str, Kernel)> {
+        let mut kernels: Vec<(&str, Kernel)> = std::vec![("SSE2", sse2::multiply)];
+        if avx2_detection::get() {
+            // SAFETY: as in `apply`.
+            kernels.push(("AVX2", |linear, positions| unsafe {
+                avx2::multiply(linear, positions);
+            }));
+        }
+        kernels
+    }
+
+    /// `tests/kernels.rs` has more shapes, but for the kernel alone that this machine picks.
+    #[test]
+    fn whichever_instructions_there_are_the_bits_are_the_references() {
+        let mut random = Lcg(5);
+        for case in 0..300 {
+            let window = 8 * (1 + random.next() as usize % 40);
+            let n_rows = 1 + random.next() as usize % 9;
+            let n_positions = random.next() as usize % (GROUP + 1);
+            let smallest_shift = if case % 4 == 0 { 25 } else { 33 };
+            let rows = random_rows(&mut random, n_rows, window, smallest_shift);
+            let linear = Linear::checked(&rows, window).unwrap();
+            let input: Vec<i16> = (0..window + 8 * n_positions)
+                .map(|_| random.next() as i16)
+                .collect();
+            let windows = Windows {
+                values: &input,
+                step: 8,
+                n_positions,
+            };
+            let mut expected = std::vec![0; n_rows * n_positions];
+            let outputs = Outputs {
+                values: &mut expected,
+                step: n_rows,
+            };
+            linear.apply_reference(windows, outputs);
+            for (name, kernel) in kernels() {
+                let mut got = std::vec![1; n_rows * n_positions];
+                let places = got.chunks_mut(n_rows).enumerate();
+                let mut positions: Vec<Position<'_>> = places
+                    .map(|(p, places)| (&input[8 * p..8 * p + window], places))
+                    .collect();
+                kernel(linear, &mut positions);
+                assert_eq!(got, expected, "{name}: {n_rows} rows of {window}");
+            }
         }
     }
-    sums.map(|sum| horizontal_sum(sum))
-}
-
-/// Eight packed int8 as int16 in the order of the inputs: see [`super::PACKING`].
-#[inline]
-#[target_feature(enable = "sse2")]
-fn widen(packed: [u8; LANES]) -> __m128i {
-    const INNER_TWO_SWAPPED: i32 = 0b11_01_10_00;
-    let bytes = _mm_cvtsi64_si128(i64::from_le_bytes(packed));
-    let words = _mm_srai_epi16::<8>(_mm_unpacklo_epi8(bytes, bytes));
-    _mm_shufflehi_epi16::<INNER_TWO_SWAPPED>(_mm_shufflelo_epi16::<INNER_TWO_SWAPPED>(words))
-}
-
-#[inline]
-#[target_feature(enable = "sse2")]
-fn load(inputs: &[i16; LANES]) -> __m128i {
-    // SAFETY: the reference covers the 16 bytes that are read; the load needs no alignment.
-    unsafe { _mm_loadu_si128(inputs.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "sse2")]
-fn horizontal_sum(sum: __m128i) -> i32 {
-    let halves = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b01_00_11_10>(sum));
-    _mm_cvtsi128_si32(_mm_add_epi32(
-        halves,
-        _mm_shuffle_epi32::<0b10_11_00_01>(halves),
-    ))
 }

@@ -28,7 +28,8 @@ fn check_parity(what: &str, config: PolicyConfig) {
         .to_bytes();
     let model = Model::parse(&bytes).unwrap();
     let windows: Vec<_> = calibration.windows.iter().collect();
-    let parity = compare::parity(&policy, &model, &windows, &progress).unwrap();
+    let distances_px = compare::distances_px(&policy, &model, &windows, &progress).unwrap();
+    let parity = compare::Parity::of(&distances_px).unwrap();
     assert!(
         parity.median_px < tolerances::INTEGER_MEDIAN_PX,
         "{what}: {parity:?}"

@@ -1,4 +1,4 @@
-"""Time of a pass of the shipped policy's network, here and in PyTorch, in turn on one core.
+"""Time of a pass of the shipped policy's network, here (one thread) and in PyTorch, in turn.
 
     git clone https://github.com/real-stanford/diffusion_policy && git -C diffusion_policy checkout 5ba07ac
     pip install torch einops numpy
@@ -17,11 +17,11 @@ import time
 from pathlib import Path
 
 
-def torch_pass_s(batch: int) -> float:
+def torch_pass_s(batch: int, threads: int) -> float:
     import torch
     from diffusion_policy.model.diffusion.conditional_unet1d import ConditionalUnet1D
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     model = ConditionalUnet1D(
         input_dim=2,
         global_cond_dim=36,
@@ -49,11 +49,12 @@ def main() -> None:
     parser.add_argument("checkout", help="diffusion_policy's")
     parser.add_argument("--program", default=str(root / "target/release/examples/pass_time"))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1, help="PyTorch's")
     args = parser.parse_args()
     sys.path.insert(0, args.checkout)
     for batch in (1, 50):
         own = lambda: float(subprocess.check_output([args.program, str(batch)], text=True))  # noqa: B023, E731
-        rounds = [(torch_pass_s(batch), own()) for _ in range(args.rounds)]
+        rounds = [(torch_pass_s(batch, args.threads), own()) for _ in range(args.rounds)]
         torch_s, own_s = (statistics.median(times) for times in zip(*rounds))
         print(f"batch {batch}: PyTorch {1e3 * torch_s:.3f} ms, here {1e3 * own_s:.3f} ms, ratio {own_s / torch_s:.2f}")
 

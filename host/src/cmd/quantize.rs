@@ -4,7 +4,8 @@ use crate::console::{self, parse_seeds};
 use crate::float_engine::FloatPolicy;
 use crate::policy_file::{self, SchedulerKind};
 use crate::quantize::calibrate::{self, Window};
-use crate::quantize::compare::{self, LayerNoise};
+use crate::quantize::compare::{self, LayerNoise, Parity};
+use crate::quantize::doubt;
 use crate::quantize::{self, CALIBRATION_SEEDS};
 use anyhow::{Context, Result};
 use pusht_core::quant::{Model, Scratch, selftest};
@@ -14,7 +15,8 @@ use std::path::PathBuf;
 /// Turn a float policy into an integer model file.
 ///
 /// Plays some episodes to see how large every tensor gets, quantises, writes the file, and compares both policies:
-/// the noise added to every layer, and how far the actions move.
+/// the noise added to every layer, how far the actions move, and how far the float policy's own would move for a small change of
+/// what it sees.
 ///
 /// Example: pusht quantize --policy models/pusht.safetensors --out models/pusht.ptm
 #[derive(clap::Args)]
@@ -72,12 +74,14 @@ pub fn run(args: &Args) -> Result<()> {
     let compared = spread(&windows, args.compare);
     let progress = console::progress_bar("plans compared");
     progress.set_length(compared.len() as u64);
-    let parity = compare::parity(&policy, &model, &compared, &progress)?;
+    let distances_px = compare::distances_px(&policy, &model, &compared, &progress)?;
     progress.finish();
+    let parity = Parity::of(&distances_px)?;
     println!(
         "actions of {} plans, float against integer: median {:.3} px, 99 % {:.3} px, largest {:.3} px",
         parity.n_plans, parity.median_px, parity.p99_px, parity.max_px
     );
+    print_doubts(&policy, &compared, &distances_px)?;
     println!(
         "{}: {} bytes, {} passes, {} bytes of memory, digest {:016x}",
         args.out.display(),
@@ -92,6 +96,36 @@ pub fn run(args: &Args) -> Result<()> {
 /// `n` windows, evenly spread over all; each as often as needed.
 fn spread(windows: &[Window], n: usize) -> Vec<&Window> {
     (0..n).map(|i| &windows[i * windows.len() / n]).collect()
+}
+
+/// What a small change does to the float policy in the plans where both engines differ most, and in those in the middle.
+fn print_doubts(
+    policy: &FloatPolicy,
+    windows: &[&Window],
+    distances_px: &[Vec<f64>],
+) -> Result<()> {
+    const SHOWN: usize = 20;
+    let [a, b, c] = doubt::STEPS_PX;
+    println!(
+        "float's own actions move by (median, px), if the positions that it sees move by {a}, {b} and {c} px:"
+    );
+    for (what, first) in [("most apart", 0), ("in the middle", windows.len() / 2)] {
+        let doubts = doubt::of_ranks(policy, windows, distances_px, first..first + SHOWN)?;
+        let (Some(most), Some(least)) = (doubts.first(), doubts.last()) else {
+            continue;
+        };
+        let [a, b, c] = doubt::median_moves_px(&doubts);
+        println!(
+            "  {:<42} {a:>8.3} {b:>8.2} {c:>8.1}",
+            format!(
+                "{} plans {what}, {:.2} to {:.2} px",
+                doubts.len(),
+                least.distance_px,
+                most.distance_px
+            )
+        );
+    }
+    Ok(())
 }
 
 fn print_noise(layers: &[LayerNoise]) {

@@ -6,8 +6,9 @@ use anyhow::{Result, ensure};
 use fixed::types::I16F16;
 use indicatif::ProgressBar;
 use pusht_core::noise::NoiseSource;
+use pusht_core::observation::STATE_DIM;
 use pusht_core::quant::{IntPolicy, Model, ObservationWindow, Scratch, Tap};
-use pusht_core::receding_horizon::Planner;
+use pusht_core::receding_horizon::{Action, Planner};
 use rayon::prelude::*;
 
 /// Distance in pixels between the actions of both engines, for the same observations and noise.
@@ -36,48 +37,65 @@ pub struct LayerNoise {
     pub saturated: f64,
 }
 
-/// Plans once per window with both engines; plan `i` takes its noise from seed `i`.
+/// Distances in pixels between the actions of both engines, a row a window; plan `i` takes its noise from seed `i`.
 ///
 /// # Errors
 /// If a window does not suit the policy.
-pub fn parity(
+pub fn distances_px(
     policy: &FloatPolicy,
     model: &Model<'_>,
     windows: &[&Window],
     progress: &ProgressBar,
-) -> Result<Parity> {
-    let mut distances_px: Vec<f64> = windows
+) -> Result<Vec<Vec<f64>>> {
+    windows
         .par_iter()
         .enumerate()
         .map_init(
             || (policy.clone(), Box::new(Scratch::new())),
             |(float, scratch), (seed, window)| {
                 progress.inc(1);
-                let mut expected = vec![[0.0; 2]; model.n_action_steps()];
-                let mut got = expected.clone();
-                float.plan(window, &mut NoiseSource::new(seed as u64), &mut expected)?;
-                IntPolicy::new(model, scratch).plan(
-                    window,
-                    &mut NoiseSource::new(seed as u64),
-                    &mut got,
-                )?;
-                let pairs = expected.into_iter().zip(got);
-                Ok(pairs
-                    .map(|([ax, ay], [bx, by])| (ax - bx).hypot(ay - by))
-                    .collect::<Vec<_>>())
+                let expected = plan(float, window, seed)?;
+                let got = plan(&mut IntPolicy::new(model, scratch), window, seed)?;
+                Ok(between_px(&expected, &got).collect())
             },
         )
-        .collect::<Result<Vec<_>>>()?
-        .concat();
-    ensure!(!distances_px.is_empty(), "no plans to compare");
-    distances_px.sort_by(f64::total_cmp);
-    let quantile = |q: f64| distances_px[(q * (distances_px.len() - 1) as f64).round() as usize];
-    Ok(Parity {
-        n_plans: windows.len(),
-        median_px: quantile(0.5),
-        p99_px: quantile(0.99),
-        max_px: quantile(1.0),
-    })
+        .collect()
+}
+
+/// The actions of one plan.
+pub(super) fn plan(
+    planner: &mut impl Planner,
+    window: &[[f64; STATE_DIM]],
+    seed: usize,
+) -> Result<Vec<Action>> {
+    let mut chunk = vec![[0.0; 2]; planner.n_action_steps()];
+    planner.plan(window, &mut NoiseSource::new(seed as u64), &mut chunk)?;
+    Ok(chunk)
+}
+
+/// The distance of each action from its counterpart.
+pub(super) fn between_px(a: &[Action], b: &[Action]) -> impl Iterator<Item = f64> {
+    let pairs = a.iter().zip(b);
+    pairs.map(|([ax, ay], [bx, by])| (ax - bx).hypot(ay - by))
+}
+
+impl Parity {
+    /// Of the distances of some plans.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub fn of(distances_px: &[Vec<f64>]) -> Result<Self> {
+        let mut sorted_px = distances_px.concat();
+        ensure!(!sorted_px.is_empty(), "no plans to compare");
+        sorted_px.sort_by(f64::total_cmp);
+        let quantile = |q: f64| sorted_px[(q * (sorted_px.len() - 1) as f64).round() as usize];
+        Ok(Self {
+            n_plans: distances_px.len(),
+            median_px: quantile(0.5),
+            p99_px: quantile(0.99),
+            max_px: quantile(1.0),
+        })
+    }
 }
 
 /// The noise of every tensor over one plan a window, first layer first.

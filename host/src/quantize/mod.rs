@@ -6,6 +6,7 @@
 
 pub mod calibrate;
 pub mod compare;
+pub mod doubt;
 pub mod file;
 mod fixed_point;
 mod network;

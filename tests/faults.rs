@@ -1,5 +1,6 @@
 //! Faults on purpose: each ends in a restart that knows why, and in a line of the log that says where.
 
+use crate::expected_log;
 use pusht_device::{BOARDS, build, run};
 use std::time::Duration;
 
@@ -15,20 +16,7 @@ fn a_fault_is_not_logged_or_not_followed_by_a_start_that_knows_it() {
         })
         .unwrap();
         assert_eq!(log.exit_code, Some(0), "{}: {:#?}", board.name, log.lines);
-        let mut lines = log.lines.iter();
-        for parts in [
-            ["start=PowerOrPin", ""],
-            ["panicked at", "src/bin/faults.rs"],
-            ["start=Panic", ""],
-            ["hard fault at pc=0x", "(faults::hard_fault)"],
-            ["start=HardFault", ""],
-            ["stack overflow: sp=0x", "(faults::overflow)"],
-            ["start=StackOverflow", ""],
-            ["watchdog: hanging at pc=0x", "(faults::hang)"],
-            ["start=Watchdog", ""],
-        ] {
-            let found = lines.any(|line| parts.iter().all(|part| line.contains(part)));
-            assert!(found, "{}: no {parts:?} in {:#?}", board.name, log.lines);
-        }
+        // Each fault and where it was, in the order of the starts.
+        expected_log::compare("faults", board.name, &log);
     }
 }

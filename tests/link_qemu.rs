@@ -1,6 +1,7 @@
 //! The binary `controller` in QEMU, at the other end of `pusht link`.
 
-use anyhow::{Context, Result, ensure};
+use crate::expected_log;
+use anyhow::{Result, ensure};
 use pusht_core::env::Seeding;
 use pusht_core::episode::MAX_EPISODE_STEPS;
 use pusht_core::link::HOLD_AFTER_US;
@@ -125,7 +126,5 @@ fn a_device_whose_host_vanished_moves_on_or_forgets_to_say_so() {
         ensure!(client.report()?.holds == 1);
         Ok(())
     });
-    let held = |line: &&String| line.contains("holding at 100.0, 200.0 px");
-    let held = log.lines.iter().find(held);
-    held.context("no such line").unwrap();
+    expected_log::compare("controller", BOARDS[0].name, &log);
 }

@@ -3,6 +3,7 @@
 //! The host's side is computed here, in a debug build; the device runs a release build.
 
 mod budgets;
+mod expected_log;
 mod faults;
 mod link_qemu;
 mod no_float;
@@ -135,6 +136,7 @@ fn run_to_success(binary: &str, board: &Board) -> (Footprint, Log) {
     })
     .unwrap();
     assert_eq!(log.exit_code, Some(0), "{}: {:#?}", board.name, log.lines);
+    expected_log::compare(binary, board.name, &log);
     (footprint(&elf).unwrap(), log)
 }
 

@@ -63,19 +63,20 @@ pub fn observe(
     let [agent_x, agent_y, block_x, block_y, angle_rad] = *state;
     let local: &[[f64; 2]] = match kind {
         ObservationKind::State => {
-            out.copy_from_slice(state);
+            for (place, value) in out.iter_mut().zip(state) {
+                *place = *value;
+            }
             return Ok(());
         }
         ObservationKind::Keypoints => &BLOCK_KEYPOINTS_PX,
         ObservationKind::Vertices => &BLOCK_VERTICES_PX,
     };
     let (sin, cos) = (libm::sin(angle_rad), libm::cos(angle_rad));
-    let (points, agent) = out.split_at_mut(2 * local.len());
-    for (point, [x, y]) in points.chunks_exact_mut(2).zip(local) {
-        point[0] = cos * x - sin * y + block_x;
-        point[1] = sin * x + cos * y + block_y;
+    let in_world = |[x, y]: &[f64; 2]| [cos * x - sin * y + block_x, sin * x + cos * y + block_y];
+    let points = local.iter().map(in_world).chain([[agent_x, agent_y]]);
+    for (place, value) in out.iter_mut().zip(points.flatten()) {
+        *place = value;
     }
-    agent.copy_from_slice(&[agent_x, agent_y]);
     Ok(())
 }
 

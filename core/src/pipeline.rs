@@ -174,7 +174,7 @@ impl<P: Planner> Planning<P> {
         let mut actions = Vec::new();
         // As long as it may be.
         let _ = actions.resize(n_action_steps, [0.0; 2]);
-        let states = &request.states[..n_obs_steps];
+        let states = request.states.get(..n_obs_steps).unwrap_or_default();
         self.planner.plan(states, &mut self.noise, &mut actions)?;
         Ok(Plan {
             began: request.began,

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::noise::{Noise, NoiseSource};
 use crate::observation::STATE_DIM;
-use heapless::{Deque, HistoryBuf};
+use heapless::Deque;
 
 /// Most observation steps (`To`) that a policy may ask for.
 pub const MAX_OBS_STEPS: usize = 4;
@@ -54,7 +54,8 @@ pub struct PlanJob<'p> {
 /// - **Reset** ([`reset`](Self::reset)): nothing of the episode before is left, what was planned for it included.
 #[derive(Clone, Debug)]
 pub struct RecedingHorizon {
-    window: HistoryBuf<[f64; STATE_DIM], MAX_OBS_STEPS>,
+    /// The last states, oldest first; those from before the episode repeat its first one.
+    window: Option<[[f64; STATE_DIM]; MAX_OBS_STEPS]>,
     queue: Deque<Action, MAX_HORIZON>,
     noise: NoiseSource,
     last: Option<Action>,
@@ -64,7 +65,7 @@ impl RecedingHorizon {
     /// An episode at its start; `seed` names its noise.
     pub fn new(seed: u64) -> Self {
         Self {
-            window: HistoryBuf::new(),
+            window: None,
             queue: Deque::new(),
             noise: NoiseSource::new(seed),
             last: None,
@@ -126,7 +127,7 @@ impl RecedingHorizon {
             });
         }
         self.queue.clear();
-        self.queue.extend(chunk.iter().skip(age).copied());
+        self.plan_on(chunk.iter().skip(age));
         Ok(())
     }
 
@@ -139,7 +140,11 @@ impl RecedingHorizon {
         if state.iter().any(|v| !v.is_finite()) {
             return Err(Error::NonFiniteObservation);
         }
-        self.window.write(*state);
+        let window = self.window.get_or_insert([*state; MAX_OBS_STEPS]);
+        let [_, last @ ..] = *window;
+        for (place, value) in window.iter_mut().zip(last.iter().chain([state])) {
+            *place = *value;
+        }
         Ok(())
     }
 
@@ -151,20 +156,20 @@ impl RecedingHorizon {
         action
     }
 
-    /// The last `n` states, oldest first; those from before the episode repeat its first state.
+    /// Actions behind those that are there; as many as there is room for.
+    fn plan_on<'a>(&mut self, actions: impl Iterator<Item = &'a Action>) {
+        for action in actions {
+            let _ = self.queue.push_back(*action);
+        }
+    }
+
+    /// The last `n` states, oldest first, and zeros behind them.
     pub(crate) fn window(&self, n: usize) -> [[f64; STATE_DIM]; MAX_OBS_STEPS] {
         let mut states = [[0.0; STATE_DIM]; MAX_OBS_STEPS];
-        let known = self.window.len();
-        for (slot, out) in states.iter_mut().take(n).enumerate() {
-            // Slot To-1 is the newest.
-            let age = n - 1 - slot;
-            let index = known.saturating_sub(1 + age);
-            *out = self
-                .window
-                .oldest_ordered()
-                .nth(index)
-                .copied()
-                .unwrap_or_default();
+        let known = self.window.iter().flatten();
+        let last = known.skip(MAX_OBS_STEPS.saturating_sub(n));
+        for (place, state) in states.iter_mut().zip(last) {
+            *place = *state;
         }
         states
     }
@@ -182,8 +187,10 @@ impl RecedingHorizon {
         let n_action_steps = planner.n_action_steps().clamp(1, MAX_HORIZON);
         let (states, noise) = self.plan_inputs(n_obs_steps);
         let mut chunk = [[0.0; 2]; MAX_HORIZON];
-        planner.plan(&states[..n_obs_steps], noise, &mut chunk[..n_action_steps])?;
-        self.queue.extend(chunk[..n_action_steps].iter().copied());
+        let states = states.get(..n_obs_steps).unwrap_or_default();
+        let chunk = chunk.get_mut(..n_action_steps).unwrap_or_default();
+        planner.plan(states, noise, chunk)?;
+        self.plan_on(chunk.iter());
         Ok(())
     }
 }

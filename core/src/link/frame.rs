@@ -4,6 +4,8 @@
 //! ends one. CRC-32C finds every error of up to five bits in a frame this short (Koopman, "32-bit cyclic redundancy codes for
 //! Internet applications", DSN 2002), and all others but one in 2^32.
 
+use super::message::varint;
+use cobs::{DecodeResult, DecoderState};
 use crc::{CRC_32_ISCSI, Crc};
 use heapless::Vec;
 use serde::de::DeserializeOwned;
@@ -22,15 +24,15 @@ const _: () = assert!(MAX_PAYLOAD + CRC_LEN < 254);
 ///
 /// Every message of this protocol fits; one that doesn't gives an empty frame.
 pub fn encode(message: &impl Serialize) -> Vec<u8, MAX_FRAME> {
-    let mut payload = [0; MAX_PAYLOAD + CRC_LEN];
-    let mut frame = Vec::new();
-    let len = postcard::to_slice(message, &mut payload[..MAX_PAYLOAD]).map_or(0, |used| used.len());
-    let crc = CRC.checksum(&payload[..len]).to_le_bytes();
-    payload[len..len + CRC_LEN].copy_from_slice(&crc);
-    let mut stuffed = [0; MAX_FRAME - 1];
-    if let Ok(stuffed_len) = cobs::try_encode(&payload[..len + CRC_LEN], &mut stuffed) {
-        // Long enough, by the constants.
-        let _ = frame.extend_from_slice(&stuffed[..stuffed_len]);
+    let mut payload = [0; MAX_PAYLOAD];
+    let payload = postcard::to_slice(message, &mut payload).unwrap_or_default();
+    let mut checked = Vec::<u8, { MAX_PAYLOAD + CRC_LEN }>::new();
+    let (mut stuffed, mut frame) = ([0; MAX_FRAME - 1], Vec::new());
+    // All are long enough, by the constants.
+    let _ = checked.extend_from_slice(payload);
+    let _ = checked.extend_from_slice(&CRC.checksum(payload).to_le_bytes());
+    if let Ok(len) = cobs::try_encode(&checked, &mut stuffed) {
+        let _ = frame.extend_from_slice(stuffed.get(..len).unwrap_or_default());
     }
     let _ = frame.push(0);
     frame
@@ -57,16 +59,22 @@ pub enum Damage {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FrameCounts {
     /// Messages.
+    #[serde(serialize_with = "varint")]
     pub good: u32,
     /// [`Damage::Empty`].
+    #[serde(serialize_with = "varint")]
     pub empty: u32,
     /// [`Damage::TooLong`].
+    #[serde(serialize_with = "varint")]
     pub too_long: u32,
     /// [`Damage::Unstuffing`].
+    #[serde(serialize_with = "varint")]
     pub unstuffing: u32,
     /// [`Damage::Checksum`].
+    #[serde(serialize_with = "varint")]
     pub checksum: u32,
     /// [`Damage::Unknown`].
+    #[serde(serialize_with = "varint")]
     pub unknown: u32,
 }
 
@@ -133,7 +141,7 @@ impl FrameDecoder {
         let result = if self.too_long {
             Err(Damage::TooLong)
         } else {
-            decode(&mut self.frame)
+            decode(&self.frame)
         };
         self.frame.clear();
         self.too_long = false;
@@ -143,12 +151,11 @@ impl FrameDecoder {
 }
 
 /// What is in a frame, its closing zero left out.
-fn decode<M: DeserializeOwned>(frame: &mut [u8]) -> Result<M, Damage> {
+fn decode<M: DeserializeOwned>(frame: &[u8]) -> Result<M, Damage> {
     if frame.is_empty() {
         return Err(Damage::Empty);
     }
-    let len = cobs::decode_in_place(frame).map_err(|_| Damage::Unstuffing)?;
-    let checked = frame.get(..len).ok_or(Damage::Unstuffing)?;
+    let checked = unstuff(frame).ok_or(Damage::Unstuffing)?;
     let (payload, crc) = checked
         .split_last_chunk::<CRC_LEN>()
         .ok_or(Damage::Checksum)?;
@@ -159,4 +166,18 @@ fn decode<M: DeserializeOwned>(frame: &mut [u8]) -> Result<M, Damage> {
         Ok((message, [])) => Ok(message),
         Ok(_) | Err(_) => Err(Damage::Unknown),
     }
+}
+
+/// What COBS has stuffed: byte by byte, since the optimiser cannot prove that `cobs::decode_in_place` stays within the frame.
+fn unstuff(frame: &[u8]) -> Option<Vec<u8, MAX_FRAME>> {
+    let mut bytes = Vec::new();
+    let mut state = DecoderState::Idle;
+    for byte in frame.iter().chain(&[0]) {
+        match state.feed(*byte).ok()? {
+            DecodeResult::NoData => {}
+            DecodeResult::DataContinue(byte) => bytes.push(byte).ok()?,
+            DecodeResult::DataComplete => return Some(bytes),
+        }
+    }
+    None
 }

@@ -12,12 +12,25 @@ use super::shapes::{BoxShape, N_BOXES, N_WALLS, WALLS};
 use crate::geometry::{Aabb, Vec2};
 use crate::math::{max, min};
 
-/// A moving shape: the bar (0), the stem (1) or the agent (2). Their order is that of Chipmunk's hash table of
-/// leaves, in which the trees' leaves are updated.
-pub(crate) type Leaf = usize;
-/// The agent's leaf.
-pub(crate) const AGENT: Leaf = N_BOXES;
+/// A moving shape. Their order is that of Chipmunk's hash table of leaves, in which the trees' leaves are updated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Leaf {
+    Bar,
+    Stem,
+    Agent,
+}
+
+use Leaf::{Agent, Bar, Stem};
+
 const N_LEAVES: usize = N_BOXES + 1;
+const LEAVES: [Leaf; N_LEAVES] = [Bar, Stem, Agent];
+
+impl Leaf {
+    /// Of a box, its index in the block.
+    fn index(self) -> usize {
+        self as usize
+    }
+}
 
 /// What a box can touch: a wall, or the agent. A wall's number is its index.
 pub(crate) type Other = usize;
@@ -58,28 +71,28 @@ impl Partners {
         len: 0,
     };
 
-    fn push(&mut self, shape: usize) {
+    fn push(&mut self, shape: usize, feature: FeatureId) {
         // A leaf has no partner twice, so the list is never full here.
         if let Some(slot) = self.items.get_mut(usize::from(self.len)) {
             *slot = Partner {
                 shape: shape as u8,
-                feature: 0,
+                feature,
             };
             self.len += 1;
         }
     }
 
     fn remove(&mut self, shape: usize) {
-        let len = usize::from(self.len);
-        let mut partners = self.items[..len].iter();
-        if let Some(at) = partners.position(|p| usize::from(p.shape) == shape) {
-            self.items.copy_within(at + 1..len, at);
-            self.len -= 1;
+        let mut kept = Self::NONE;
+        for partner in self.iter_mut().filter(|p| usize::from(p.shape) != shape) {
+            kept.push(usize::from(partner.shape), partner.feature);
         }
+        *self = kept;
     }
 
     fn iter_mut(&mut self) -> core::slice::IterMut<'_, Partner> {
-        self.items[..usize::from(self.len)].iter_mut()
+        let known = self.items.get_mut(..usize::from(self.len));
+        known.unwrap_or_default().iter_mut()
     }
 }
 
@@ -100,10 +113,10 @@ impl BroadPhase {
     /// of the three boxes only those of stem and agent overlap.
     pub(crate) fn set_up(shapes: &[Aabb; N_LEAVES]) -> Self {
         let mut partners = [Partners::NONE; N_LEAVES];
-        partners[AGENT].push(1);
+        partners[Agent.index()].push(Stem.index(), 0);
         Self {
             fat: shapes.map(|bounds| fatten(bounds, Vec2::zeros())),
-            order: [0, 1, AGENT],
+            order: LEAVES,
             siblings_first: false,
             partners,
         }
@@ -111,7 +124,7 @@ impl BroadPhase {
 
     /// Whether a shape is still within its leaf's box, so that its leaf stays where it is.
     pub(crate) fn keeps(&self, leaf: Leaf, bounds: &Aabb) -> bool {
-        self.fat[leaf].contains(bounds)
+        self.fat[leaf.index()].contains(bounds)
     }
 
     /// The boxes that may touch the agent, each with the feature to remember, as they are while no leaf is put in again.
@@ -120,8 +133,9 @@ impl BroadPhase {
         lists.flat_map(|(leaf, partners)| {
             partners.iter_mut().filter_map(move |partner| {
                 let shape = usize::from(partner.shape);
-                let index = if leaf == AGENT { shape } else { leaf };
-                (leaf == AGENT || shape == OTHER_AGENT).then_some((index, &mut partner.feature))
+                let is_agent = leaf == Agent.index();
+                let index = if is_agent { shape } else { leaf };
+                (is_agent || shape == OTHER_AGENT).then_some((index, &mut partner.feature))
             })
         })
     }
@@ -136,15 +150,15 @@ impl BroadPhase {
     ) {
         let mut moved = [false; N_LEAVES];
         if block_moved {
-            for (leaf, shape) in boxes.iter().enumerate() {
-                moved[leaf] = self.follow(leaf, &shape.bounds, block_vel);
+            for (leaf, shape) in [Bar, Stem].into_iter().zip(boxes) {
+                moved[leaf.index()] = self.follow(leaf, &shape.bounds, block_vel);
             }
         }
-        moved[AGENT] = self.follow(AGENT, &agent.0, agent.1);
+        moved[Agent.index()] = self.follow(Agent, &agent.0, agent.1);
         for place in 0..N_LEAVES {
             let leaf = self.order[place];
-            if moved[leaf] {
-                self.find_partners(place, &moved, &mut collide);
+            if moved[leaf.index()] {
+                self.find_partners((place, leaf), &moved, &mut collide);
             } else {
                 self.report_partners(leaf, &mut collide);
             }
@@ -155,7 +169,7 @@ impl BroadPhase {
     fn follow(&mut self, leaf: Leaf, bounds: &Aabb, vel: Vec2) -> bool {
         let left = !self.keeps(leaf, bounds);
         if left {
-            self.fat[leaf] = fatten(*bounds, vel);
+            self.fat[leaf.index()] = fatten(*bounds, vel);
             self.reinsert(leaf);
             self.forget_partners(leaf);
         }
@@ -168,7 +182,7 @@ impl BroadPhase {
         let (Some(a), Some(b)) = (rest.next(), rest.next()) else {
             return;
         };
-        let [box_a, box_b, new] = [a, b, leaf].map(|l| self.fat[l]);
+        let [box_a, box_b, new] = [a, b, leaf].map(|l| self.fat[l.index()]);
         let mut cost_a = box_b.area() + box_a.merge(&new).area();
         let mut cost_b = box_a.area() + box_b.merge(&new).area();
         if cost_a == cost_b {
@@ -181,13 +195,13 @@ impl BroadPhase {
     }
 
     fn forget_partners(&mut self, leaf: Leaf) {
-        self.partners[leaf].len = 0;
-        if leaf == AGENT {
-            for index in 0..N_BOXES {
+        self.partners[leaf.index()].len = 0;
+        if leaf == Agent {
+            for index in [Bar, Stem].map(Leaf::index) {
                 self.partners[index].remove(OTHER_AGENT);
             }
         } else {
-            self.partners[AGENT].remove(leaf);
+            self.partners[Agent.index()].remove(leaf.index());
         }
     }
 
@@ -195,33 +209,35 @@ impl BroadPhase {
     /// the right one reports.
     fn find_partners(
         &mut self,
-        place: usize,
+        (place, leaf): (usize, Leaf),
         moved: &[bool; N_LEAVES],
         collide: &mut impl FnMut(usize, Other, FeatureId) -> FeatureId,
     ) {
-        let leaf = self.order[place];
-        if leaf != AGENT {
+        let fat = self.fat[leaf.index()];
+        if leaf != Agent {
             for wall in WALLS_IN_TREE_ORDER {
-                if self.fat[leaf].intersects(&WALLS[wall].bounds) {
-                    self.partners[leaf].push(wall);
-                    collide(leaf, wall, 0);
+                if WALLS.get(wall).is_some_and(|w| fat.intersects(&w.bounds)) {
+                    self.partners[leaf.index()].push(wall, 0);
+                    collide(leaf.index(), wall, 0);
                 }
             }
         }
         for other_place in self.others_from_sibling_up(place) {
-            let other = self.order[other_place];
-            let of_one_body = leaf != AGENT && other != AGENT;
-            if of_one_body || !self.fat[leaf].intersects(&self.fat[other]) {
+            let Some(&other) = self.order.get(other_place) else {
+                continue;
+            };
+            let of_one_body = leaf != Agent && other != Agent;
+            if of_one_body || !fat.intersects(&self.fat[other.index()]) {
                 continue;
             }
-            let (index, other_is_right) = (leaf.min(other), other_place > place);
+            let (box_leaf, other_is_right) = (leaf.min(other), other_place > place);
             if other_is_right {
-                self.partners[other].push(partner_of(other, leaf));
+                self.partners[other.index()].push(partner_of(other, leaf), 0);
             } else {
-                if !moved[other] {
-                    self.partners[leaf].push(partner_of(leaf, other));
+                if !moved[other.index()] {
+                    self.partners[leaf.index()].push(partner_of(leaf, other), 0);
                 }
-                collide(index, OTHER_AGENT, 0);
+                collide(box_leaf.index(), OTHER_AGENT, 0);
             }
         }
     }
@@ -241,12 +257,11 @@ impl BroadPhase {
         leaf: Leaf,
         collide: &mut impl FnMut(usize, Other, FeatureId) -> FeatureId,
     ) {
-        for partner in self.partners[leaf].iter_mut().rev() {
+        for partner in self.partners[leaf.index()].iter_mut().rev() {
             let shape = usize::from(partner.shape);
-            let (index, other) = if leaf == AGENT {
-                (shape, OTHER_AGENT)
-            } else {
-                (leaf, shape)
+            let (index, other) = match leaf {
+                Agent => (shape, OTHER_AGENT),
+                Bar | Stem => (leaf.index(), shape),
             };
             partner.feature = collide(index, other, partner.feature);
         }
@@ -255,7 +270,10 @@ impl BroadPhase {
 
 /// How the partner list of `leaf` names the leaf `other`.
 fn partner_of(leaf: Leaf, other: Leaf) -> usize {
-    if leaf == AGENT { other } else { OTHER_AGENT }
+    match leaf {
+        Agent => other.index(),
+        Bar | Stem => OTHER_AGENT,
+    }
 }
 
 fn fatten(bounds: Aabb, vel: Vec2) -> Aabb {

@@ -164,27 +164,31 @@ fn penetration<A: Convex, B: Convex>(
     let mut hull: Vec<Vertex, MAX_HULL> = triangle.into_iter().collect();
     let mut iteration = 1;
     loop {
-        let nearest = nearest_edge(&hull);
-        let (v0, v1) = (hull[nearest], hull[(nearest + 1) % hull.len()]);
+        let (edge, [v0, v1]) = nearest_edge(&hull, triangle);
         let p = minkowski.support(perp(v1.difference - v0.difference));
         let known = p.id == v0.id || p.id == v1.id;
         let beyond = turns_clockwise(v0.difference, v1.difference, p.difference);
         if known || !beyond || iteration >= MAX_EPA_ITERATIONS {
             return on_edge(minkowski, Nearest::on(v0, v1));
         }
-        hull = insert(&hull, nearest, p);
+        hull = insert(&hull, edge, p);
         iteration += 1;
     }
 }
 
-/// The index of the edge nearest to the origin.
-fn nearest_edge(hull: &[Vertex]) -> usize {
-    let (mut nearest, mut least) = (0, f64::INFINITY);
-    let mut from = hull.len() - 1;
-    for to in 0..hull.len() {
-        let d = distance_squared(hull[from].difference, hull[to].difference);
+/// The edge nearest to the origin: the index of its first vertex, and both. A hull has at least the three vertices of the `triangle`
+/// that it began with.
+fn nearest_edge(hull: &[Vertex], [first, second, _]: [Vertex; 3]) -> (usize, [Vertex; 2]) {
+    let (mut nearest, mut least) = ((0, [first, second]), f64::INFINITY);
+    let Some(last) = hull.last() else {
+        return nearest;
+    };
+    let mut from = (hull.len() - 1, *last);
+    for to in hull.iter().copied().enumerate() {
+        let ends = [from.1, to.1];
+        let d = distance_squared(ends[0].difference, ends[1].difference);
         if d < least {
-            (nearest, least) = (from, d);
+            (nearest, least) = ((from.0, ends), d);
         }
         from = to;
     }
@@ -193,19 +197,16 @@ fn nearest_edge(hull: &[Vertex]) -> usize {
 
 /// The convex polygon with `p` put in after vertex `edge`.
 fn insert(hull: &[Vertex], edge: usize, p: Vertex) -> Vec<Vertex, MAX_HULL> {
-    let count = hull.len();
     let mut grown: Vec<Vertex, MAX_HULL> = [p].into_iter().collect();
-    for i in 0..count {
-        let index = (edge + 1 + i) % count;
-        let before = grown[grown.len() - 1].difference;
-        let after = if i + 1 < count {
-            hull[(index + 1) % count]
-        } else {
-            p
-        };
-        if turns_clockwise(before, after.difference, hull[index].difference) {
+    let mut before = p;
+    let (up_to_edge, behind) = hull.split_at_checked(edge + 1).unwrap_or_default();
+    let mut others = behind.iter().chain(up_to_edge).copied().peekable();
+    while let Some(vertex) = others.next() {
+        let after = others.peek().copied().unwrap_or(p);
+        if turns_clockwise(before.difference, after.difference, vertex.difference) {
             // One more vertex an iteration at most, so there is room.
-            let _ = grown.push(hull[index]);
+            let _ = grown.push(vertex);
+            before = vertex;
         }
     }
     grown

@@ -124,14 +124,15 @@ fn wall_edge(wall: &Wall, normal: Vec2) -> Edge {
 fn box_edge(index: usize, shape: &BoxShape, pose: &Pose, normal: Vec2) -> Edge {
     let vertex = shape.support(normal);
     let next = (vertex + 1) % 4;
-    let facing = |edge| dot(normal, pose.rotate(BOX_NORMALS[index][edge]));
+    let normals = BOX_NORMALS.get(index).copied().unwrap_or_default();
+    let facing = |edge: usize| dot(normal, pose.rotate(normals[edge % 4]));
     let numbers = if facing(vertex) > facing(next) {
         [(vertex + 3) % 4, vertex]
     } else {
         [vertex, next]
     };
     Edge {
-        ends: numbers.map(|vertex| shape.vertices[vertex]),
+        ends: numbers.map(|vertex| shape.vertex(vertex)),
         numbers,
     }
 }

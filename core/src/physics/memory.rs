@@ -49,13 +49,17 @@ impl ContactMemory {
     /// Whether the pair touched in the last step: only then are its impulses applied again. After a step or two
     /// without contact they are still what the solver accumulates onto.
     pub(crate) fn is_lasting(&self, pair: usize) -> bool {
-        self.remembered & (1 << pair) != 0 && self.pairs[pair].missed_steps == 0
+        let impulses = self.pairs.get(pair);
+        self.remembered & (1 << pair) != 0 && impulses.is_some_and(|pair| pair.missed_steps == 0)
     }
 
     /// The impulse of contact `number` of a pair.
     pub(crate) fn impulse(&self, pair: usize, number: u8) -> f64 {
-        let pair = &self.pairs[pair];
-        let known = (0..usize::from(pair.len)).find(|&slot| pair.numbers[slot] == number);
+        let Some(pair) = self.pairs.get(pair) else {
+            return 0.0;
+        };
+        let mut slots = 0..usize::from(pair.len).min(MAX_POINTS);
+        let known = slots.find(|&slot| pair.numbers[slot] == number);
         known.map_or(0.0, |slot| pair.values[slot])
     }
 
@@ -63,7 +67,9 @@ impl ContactMemory {
     pub(crate) fn end_step(&mut self, touching: u16) {
         self.age_all_but(touching);
         for index in bits(self.remembered & touching) {
-            self.pairs[index] = Impulses::NONE;
+            if let Some(pair) = self.pairs.get_mut(index) {
+                *pair = Impulses::NONE;
+            }
         }
         self.remembered &= !touching;
     }
@@ -72,7 +78,9 @@ impl ContactMemory {
     /// have not touched for too long are forgotten.
     pub(crate) fn age_all_but(&mut self, touching: u16) {
         for index in bits(self.remembered & !touching) {
-            let pair = &mut self.pairs[index];
+            let Some(pair) = self.pairs.get_mut(index) else {
+                continue;
+            };
             pair.missed_steps += 1;
             if pair.missed_steps == PERSISTENCE_STEPS {
                 *pair = Impulses::NONE;
@@ -84,7 +92,9 @@ impl ContactMemory {
     /// Remembers the impulse of a contact.
     pub(crate) fn store(&mut self, pair: usize, number: u8, impulse: f64) {
         self.remembered |= 1 << pair;
-        let pair = &mut self.pairs[pair];
+        let Some(pair) = self.pairs.get_mut(pair) else {
+            return;
+        };
         let slot = usize::from(pair.len);
         if slot < MAX_POINTS {
             pair.numbers[slot] = number;

@@ -16,7 +16,7 @@ mod solver;
 
 use crate::geometry::{Aabb, Vec2};
 use body::Agent;
-use broad_phase::{AGENT, BroadPhase, N_OTHERS};
+use broad_phase::{BroadPhase, Leaf, N_OTHERS};
 use disc::disc_and_box;
 use manifold::wall_and_box;
 use memory::ContactMemory;
@@ -134,12 +134,14 @@ impl World {
         let rest = self.rest?;
         watch(Phase::Contacts);
         let bounds = Aabb::of_disc(self.agent.pos, AGENT_RADIUS_PX);
-        if !self.broad_phase.keeps(AGENT, &bounds) {
+        if !self.broad_phase.keeps(Leaf::Agent, &bounds) {
             return None;
         }
         let mut features = [None; N_BOXES];
         for (index, feature) in self.broad_phase.partners_of_agent() {
-            let shape = &self.boxes[index];
+            let Some(shape) = self.boxes.get(index) else {
+                continue;
+            };
             if shape.bounds.intersects(&bounds) {
                 let (manifold, found) = disc_and_box(self.agent.pos, shape, *feature);
                 if manifold.is_some() {
@@ -149,7 +151,9 @@ impl World {
             }
         }
         for (index, feature) in self.broad_phase.partners_of_agent() {
-            *feature = features[index].unwrap_or(*feature);
+            if let Some(Some(found)) = features.get(index) {
+                *feature = *found;
+            }
         }
         self.memory.age_all_but(rest.touching);
         Some(usize::from(rest.n_contacts))
@@ -161,7 +165,9 @@ impl World {
         let agent_bounds = Aabb::of_disc(agent.pos, AGENT_RADIUS_PX);
         let mut features_last = true;
         let collide = |index: usize, other: usize, remembered| {
-            let shape = &boxes[index];
+            let Some(shape) = boxes.get(index) else {
+                return remembered;
+            };
             let wall = WALLS.get(other);
             if !shape
                 .bounds

@@ -124,7 +124,7 @@ impl Planner for IntPolicy<'_> {
         check_len("chunk", self.model.n_action_steps(), chunk.len())?;
         let window = ObservationWindow::of(self.model, states)?;
         let mut actions = [[I16F16::ZERO; ACTION_DIM]; MAX_HORIZON];
-        let actions = &mut actions[..chunk.len()];
+        let actions = slices::part_mut(&mut actions, 0, chunk.len());
         self.plan_fixed(window.values(), noise, actions)?;
         for (action, planned) in chunk.iter_mut().zip(actions) {
             *action = planned.map(I16F16::to_num);
@@ -155,12 +155,12 @@ impl ObservationWindow {
         let kind = model.observation();
         let len = model.settings.n_observed();
         let mut values = [I16F16::ZERO; MAX_CONDITION_LEN];
-        for (state, values) in states.iter().zip(values.chunks_exact_mut(kind.dim())) {
+        for (state, values) in states.iter().zip(slices::rows_mut(&mut values, kind.dim())) {
             let mut observation = [0.0; MAX_OBSERVATION_DIM];
-            let observation = &mut observation[..kind.dim()];
+            let observation = slices::part_mut(&mut observation, 0, kind.dim());
             observe(kind, state, observation)?;
             for (value, observed) in values.iter_mut().zip(observation) {
-                *value = I16F16::saturating_from_num(*observed);
+                *value = saturating_fixed(*observed);
             }
         }
         Ok(Self { values, len })
@@ -168,8 +168,18 @@ impl ObservationWindow {
 
     /// `To` observations, oldest first; px and rad.
     pub fn values(&self) -> &[I16F16] {
-        &self.values[..self.len]
+        slices::part(&self.values, 0, self.len)
     }
+}
+
+/// `I16F16::saturating_from_num`, which panics at NaN: no observation is one, but the optimiser cannot know.
+fn saturating_fixed(value: f64) -> I16F16 {
+    let end = if value < 0.0 {
+        I16F16::MIN
+    } else {
+        I16F16::MAX
+    };
+    I16F16::checked_from_num(value).unwrap_or(end)
 }
 
 pub(super) fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), Error> {

@@ -1,5 +1,9 @@
-//! Links only if a plan with a parsed model cannot panic: the panic handler calls a function that does not exist, and the linker
+//! Links only if nothing that runs after start-up can panic: the panic handler calls a function that does not exist, and the linker
 //! asks for it unless the optimiser has proved every way to the handler dead. Nothing to run: `tests/no_panic.rs` builds it.
+//!
+//! It has what the other binaries call once they run: a plan (`plan`), a turn of the interrupt at 100 Hz (`turn`) and the device's end
+//! of the link (`link`). Where a panic is, the feature `panic-list` shows: it links all the same, and `objdump -d` names who calls
+//! `core::panicking`.
 #![no_std]
 #![no_main]
 // SAFETY of the whole file: it is linked and never run; the declared function is never there to be called.
@@ -10,43 +14,128 @@ use core::panic::PanicInfo;
 use core::ptr::null_mut;
 use cortex_m_rt::entry;
 use fixed::types::I16F16;
+use pusht_core::Error;
+use pusht_core::env::{ControlStep, PushTEnv};
+use pusht_core::episode::{EpisodeResult, Record};
+use pusht_core::link::Device;
 use pusht_core::noise::NoiseSource;
+use pusht_core::pipeline::{Pipeline, Plan, PlanRequest, Planning};
 use pusht_core::quant::{IntPolicy, MAX_CONDITION_LEN, MAX_HORIZON, Model, Scratch};
 
+#[cfg(not(feature = "panic-list"))]
 unsafe extern "C" {
-    safe fn a_plan_can_panic() -> !;
+    safe fn the_control_loop_can_panic() -> !;
+}
+
+#[cfg(feature = "panic-list")]
+fn the_control_loop_can_panic() -> ! {
+    loop {
+        cortex_m::asm::nop();
+    }
 }
 
 #[panic_handler]
 fn panic(_: &PanicInfo) -> ! {
-    a_plan_can_panic()
+    the_control_loop_can_panic()
 }
 
+/// A part's HAL would bring the table of its interrupts, which the linker script asks for.
+#[cfg(feature = "silicon")]
+#[unsafe(link_section = ".vector_table.interrupts")]
+#[unsafe(no_mangle)]
+static __INTERRUPTS: [usize; 1] = [0];
+
 /// A model and memory from somewhere, observations of any length.
-struct Inputs {
+struct PlanInputs {
     model: &'static Model<'static>,
     scratch: &'static mut Scratch,
     observations: [I16F16; MAX_CONDITION_LEN],
     n_observations: usize,
     n_actions: usize,
     seed: u64,
+    planning: Planning<IntPolicy<'static>>,
+    request: PlanRequest,
+}
+
+#[inline(never)]
+fn plan(inputs: &mut PlanInputs) {
+    let mut chunk = [[I16F16::ZERO; 2]; MAX_HORIZON];
+    if let (Some(observations), Some(chunk)) = (
+        inputs.observations.get(..inputs.n_observations),
+        chunk.get_mut(..inputs.n_actions),
+    ) {
+        let mut noise = NoiseSource::new(inputs.seed);
+        let mut policy = IntPolicy::new(inputs.model, inputs.scratch);
+        let planned = policy.plan_fixed(observations, &mut noise, chunk);
+        black_box((planned.is_ok(), chunk));
+    }
+    black_box(inputs.planning.plan(&inputs.request).is_ok());
+}
+
+/// What `realtime.rs` has in the interrupt, but for its queues: they take a remainder by their length, which is a constant that the optimiser does
+/// not see.
+struct TurnInputs {
+    env: PushTEnv,
+    pipeline: Pipeline,
+    record: Record,
+    present: Option<ControlStep>,
+    plan: Option<Plan>,
+}
+
+#[inline(never)]
+fn turn(inputs: &mut TurnInputs) -> Result<Option<EpisodeResult>, Error> {
+    let env = &mut inputs.env;
+    if let Some(mut step) = inputs.present.take() {
+        step.physics_step(env);
+        inputs.present = Some(step);
+        return Ok(None);
+    }
+    let state = env.state();
+    let (action, request) = inputs.pipeline.tick(&state, inputs.plan.take())?;
+    black_box(request);
+    let outcome = ControlStep::new(action)?.finish(env)?;
+    inputs.record.tick(&state, &action, &outcome);
+    black_box(inputs.pipeline.counts());
+    let stepped = env.step(action)?;
+    Ok(stepped
+        .terminated
+        .then(|| inputs.record.clone().finish(&state)))
+}
+
+struct LinkInputs {
+    device: Device<IntPolicy<'static>, fn() -> u64>,
+    byte: u8,
+    lost: u32,
+}
+
+#[inline(never)]
+fn link(inputs: &mut LinkInputs) {
+    let device = &mut inputs.device;
+    device.receive(inputs.byte, |frame| {
+        black_box(frame);
+    });
+    device.overrun(inputs.lost);
+    device.poll();
+    black_box((device.state(), device.counts()));
+}
+
+/// A value that nothing is known of.
+fn anything<T>() -> Option<&'static mut T> {
+    let pointer: *mut T = black_box(null_mut());
+    // SAFETY: never run.
+    unsafe { pointer.as_mut() }
 }
 
 #[entry]
 fn main() -> ! {
-    let inputs: *mut Inputs = black_box(null_mut());
-    // SAFETY: never run.
-    if let Some(inputs) = unsafe { inputs.as_mut() } {
-        let mut chunk = [[I16F16::ZERO; 2]; MAX_HORIZON];
-        if let (Some(observations), Some(chunk)) = (
-            inputs.observations.get(..inputs.n_observations),
-            chunk.get_mut(..inputs.n_actions),
-        ) {
-            let mut noise = NoiseSource::new(inputs.seed);
-            let mut policy = IntPolicy::new(inputs.model, inputs.scratch);
-            let planned = policy.plan_fixed(observations, &mut noise, chunk);
-            black_box((planned.is_ok(), chunk));
-        }
+    if let Some(inputs) = anything() {
+        plan(inputs);
+    }
+    if let Some(inputs) = anything() {
+        black_box(turn(inputs).is_ok());
+    }
+    if let Some(inputs) = anything() {
+        link(inputs);
     }
     #[cfg(feature = "panic-control")]
     black_box([0_u8; 4][black_box(0_usize)]);

@@ -1,5 +1,7 @@
 //! `mish(x) = x tanh(ln(1 + e^x))` (Misra 2019, arXiv 1908.08681) by table, linear between its knots.
 
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx2;
 mod table;
 
 use super::rounding::rounding_shift_right_i32;

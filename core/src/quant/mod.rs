@@ -29,6 +29,8 @@ mod scratch;
 mod selftest;
 mod slices;
 mod unet;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
 pub use batch::{BATCH, IntPolicyBatch};
 pub use convolution::Convolution;

@@ -4,6 +4,9 @@
 //! value is `d / sqrt(V)`: the mean and the variance are never divided, and the scale of `x` cancels except in
 //! `eps' = eps (n / scale)^2`, which the model file gives.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
 use super::mish::mish_q16;
 use super::rounding::{multiply_shift, rounding_shift_right};
 use super::rsqrt::{Rsqrt, rsqrt};
@@ -52,6 +55,12 @@ impl Norm<'_> {
         let parameters = self.parameters.as_chunks::<{ Norm::PARAMETERS_SIZE }>().0;
         let n_channels = parameters.len();
         let group_size = n_channels / self.n_groups.max(1);
+        #[cfg(target_arch = "x86_64")]
+        if super::x86_64::has_avx2() && avx2::can_take(n_channels, group_size) {
+            // SAFETY: there is AVX2.
+            #[allow(unsafe_code, reason = "instructions that not every x86-64 has")]
+            return unsafe { avx2::activate(self, x, out, &finish) };
+        }
         let mut channel = 0;
         for parameters in slices::rows(parameters, group_size) {
             let group = Group::of(x, n_channels, channel, group_size, self.eps);

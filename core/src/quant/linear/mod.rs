@@ -220,4 +220,4 @@ impl<'a> Linear<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

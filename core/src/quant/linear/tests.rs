@@ -4,10 +4,10 @@ extern crate std;
 use std::vec::Vec;
 
 /// A generator good enough to fill arrays.
-pub(super) struct Lcg(pub(super) u64);
+pub(in super::super) struct Lcg(pub(in super::super) u64);
 
 impl Lcg {
-    pub(super) fn next(&mut self) -> i64 {
+    pub(in super::super) fn next(&mut self) -> i64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)

@@ -6,6 +6,7 @@
 mod avx2;
 mod sse2;
 
+use super::super::x86_64::has_avx2;
 use super::{Linear, Outputs, Product, Row, Windows, saturate_i16};
 use heapless::Vec;
 
@@ -16,14 +17,12 @@ pub(super) const ZERO: Input = ();
 /// Windows that share the load of a row.
 const GROUP: usize = 8;
 
-cpufeatures::new!(avx2_detection, "avx2");
-
 /// A window, and a place for each row's output.
 type Position<'p> = (&'p [i16], &'p mut [i16]);
 
 /// As [`Linear::apply`].
 pub(super) fn apply<const B: usize>(linear: Linear<'_>, products: [Product<'_>; B]) {
-    if avx2_detection::get() {
+    if has_avx2() {
         // SAFETY: the processor has AVX2, and the system keeps its registers.
         in_groups(linear, products, |positions| unsafe {
             avx2::multiply(linear, positions);
@@ -98,7 +97,7 @@ mod tests {
 
     fn kernels() -> Vec<(&'static str, Kernel)> {
         let mut kernels: Vec<(&str, Kernel)> = std::vec![("SSE2", sse2::multiply)];
-        if avx2_detection::get() {
+        if has_avx2() {
             // SAFETY: as in `apply`.
             kernels.push(("AVX2", |linear, positions| unsafe {
                 avx2::multiply(linear, positions);

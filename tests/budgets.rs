@@ -106,6 +106,9 @@ pub struct SiliconBudget {
     pub ram_bytes: u64,
 }
 
+/// Flash of the binary `bench`, which has both models: all that the nRF52840 has.
+pub const SILICON_BENCH_FLASH_BYTES: u64 = 1024 * 1024;
+
 /// The larger model in each: of 1 MiB of flash and 256 KiB of RAM on the nRF52840, 2 MiB and 128 KiB (beside the core) on the
 /// STM32H743, 4 MiB and 520 KiB on the Pico 2.
 pub const SILICON_BUDGETS: [SiliconBudget; 3] = [

@@ -88,7 +88,11 @@ fn a_plan_costs_more_than_a_boards_budget() {
     for budget in &PLANS {
         let board = Board::named(budget.board).unwrap();
         let (size, plans) = run_to_success("plans", &board);
-        let (_, bench) = run_to_success("bench", &board);
+        let (image, bench) = run_to_success("bench", &board);
+        // What the image says of itself is what the ELF file says, but for gaps between sections.
+        let gaps = |whole: &str, parts: u64| number(&bench, whole).abs_diff(parts);
+        assert!(gaps("flash_bytes", image.flash_bytes) < 64);
+        assert!(gaps("ram_bytes", image.ram_bytes) < 64);
         let conv = |what| number(&bench, &format!("layer_8_{what}"));
         assert_all_within(&[
             (

@@ -1,4 +1,7 @@
-//! Instructions executed, by the SysTick timer.
+//! What work costs, and the time.
+//!
+//! On silicon [`Counter::now`] counts the core's cycles (DWT, Armv7-M ARM C1.8 and Armv8-M ARM B14). QEMU has no such counter and no cycles:
+//! there it counts instructions, by the SysTick timer. The time is SysTick's on both.
 
 use crate::board::SYSTICK_MHZ;
 
@@ -6,9 +9,15 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m::interrupt::Mutex;
 use cortex_m::peripheral::syst::SystClkSource;
-use cortex_m::peripheral::{SCB, SYST};
+use cortex_m::peripheral::{Peripherals, SCB, SYST};
 use cortex_m_rt::exception;
 
+/// What [`Counter::now`] counts.
+pub const UNIT: &str = if cfg!(feature = "qemu") {
+    "instructions"
+} else {
+    "cycles"
+};
 /// Time that an instruction takes in QEMU with `-icount shift=6`: 2^6 ns.
 pub const INSTRUCTION_NS: u64 = 64;
 /// SysTick counts down from here to 0, then starts again, unless a task needs it oftener.
@@ -42,6 +51,8 @@ impl Timer {
 #[exception]
 fn SysTick() {
     static mut TASK: Option<&'static mut dyn Task> = None;
+    #[cfg(feature = "silicon")]
+    cycles::carry();
     // Nothing else writes it, and a Cortex-M0 has no atomic addition.
     WRAPS.store(WRAPS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     if TASK.is_none() {
@@ -52,22 +63,29 @@ fn SysTick() {
     }
 }
 
-/// Counts the instructions that QEMU executes; without `-icount`, it counts time in the same unit.
-pub struct InstructionCounter(());
+/// Counts what [`UNIT`] says.
+pub struct Counter(());
 
-impl InstructionCounter {
-    /// Starts the timer behind the counter.
-    pub fn start(timer: SYST) -> Self {
-        Self::start_with_period(timer, LONGEST)
+impl Counter {
+    /// Starts it.
+    pub fn start(peripherals: Peripherals) -> Self {
+        Self::start_with_period(peripherals, LONGEST)
     }
 
-    /// Starts the timer behind the counter, and the task in its interrupt, `rate_hz` times a second.
-    pub fn start_with_task(timer: SYST, rate_hz: u32, task: &'static mut dyn Task) -> Self {
+    /// Starts it, and the task in the timer's interrupt, `rate_hz` times a second.
+    pub fn start_with_task(
+        peripherals: Peripherals,
+        rate_hz: u32,
+        task: &'static mut dyn Task,
+    ) -> Self {
         cortex_m::interrupt::free(|cs| NEW_TASK.borrow(cs).set(Some(task)));
-        Self::start_with_period(timer, SYSTICK_MHZ as u32 * 1_000_000 / rate_hz - 1)
+        Self::start_with_period(peripherals, SYSTICK_MHZ as u32 * 1_000_000 / rate_hz - 1)
     }
 
-    fn start_with_period(mut timer: SYST, reload: u32) -> Self {
+    fn start_with_period(peripherals: Peripherals, reload: u32) -> Self {
+        #[cfg(feature = "silicon")]
+        cycles::start(peripherals.DCB, peripherals.DWT);
+        let mut timer = peripherals.SYST;
         RELOAD.store(reload, Ordering::Relaxed);
         timer.set_clock_source(SystClkSource::Core);
         timer.set_reload(reload);
@@ -77,9 +95,26 @@ impl InstructionCounter {
         Self(())
     }
 
-    /// Instructions since the start, to within about a dozen and 64 for each 2^24 ticks.
+    /// Cycles or instructions since the start; instructions to within about a dozen and 64 for each 2^24 ticks.
     pub fn now(&self) -> u64 {
-        self.instructions(self.ticks())
+        self.in_units(self.raw())
+    }
+
+    /// What is counted in the hardware's own unit, for differences that are rounded once, by [`in_units`](Self::in_units).
+    pub fn raw(&self) -> u64 {
+        #[cfg(feature = "silicon")]
+        return cycles::now();
+        #[cfg(feature = "qemu")]
+        self.ticks()
+    }
+
+    /// As much of [`raw`](Self::raw) in cycles or instructions.
+    pub fn in_units(&self, raw: u64) -> u64 {
+        if cfg!(feature = "silicon") {
+            raw
+        } else {
+            raw * 1000 / (SYSTICK_MHZ * INSTRUCTION_NS)
+        }
     }
 
     /// Time since the start, us.
@@ -88,7 +123,7 @@ impl InstructionCounter {
     }
 
     /// Ticks of the timer since the start.
-    pub fn ticks(&self) -> u64 {
+    fn ticks(&self) -> u64 {
         loop {
             let wraps = WRAPS.load(Ordering::Relaxed);
             let reload = RELOAD.load(Ordering::Relaxed);
@@ -99,9 +134,44 @@ impl InstructionCounter {
             }
         }
     }
+}
 
-    /// As many ticks in instructions.
-    pub fn instructions(&self, ticks: u64) -> u64 {
-        ticks * 1000 / (SYSTICK_MHZ * INSTRUCTION_NS)
+/// The cycle counter's 32 bits, which some cores wrap every ten seconds, and 32 more: the timer's interrupt comes oftener.
+#[cfg(feature = "silicon")]
+mod cycles {
+    use core::sync::atomic::{AtomicU32, Ordering};
+    use cortex_m::peripheral::{DCB, DWT};
+
+    static HIGH: AtomicU32 = AtomicU32::new(0);
+    /// The counter when `HIGH` was last looked after.
+    static LAST: AtomicU32 = AtomicU32::new(0);
+
+    pub fn start(mut debug: DCB, mut counters: DWT) {
+        debug.enable_trace();
+        // The M7's registers are locked after a reset.
+        DWT::unlock();
+        counters.set_cycle_count(0);
+        counters.enable_cycle_counter();
+    }
+
+    /// From the timer's interrupt.
+    pub fn carry() {
+        let count = DWT::cycle_count();
+        if count < LAST.load(Ordering::Relaxed) {
+            HIGH.store(HIGH.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+        LAST.store(count, Ordering::Relaxed);
+    }
+
+    pub fn now() -> u64 {
+        loop {
+            let (high, last) = (HIGH.load(Ordering::Relaxed), LAST.load(Ordering::Relaxed));
+            let count = DWT::cycle_count();
+            // The interrupt between these reads changes `LAST`.
+            if last == LAST.load(Ordering::Relaxed) {
+                let carry = u32::from(count < last);
+                return u64::from(high + carry) << 32 | u64::from(count);
+            }
+        }
     }
 }

@@ -14,6 +14,7 @@ pub mod counter;
 pub mod exit;
 pub mod expected;
 pub mod fault;
+pub mod image;
 pub mod products;
 pub mod realtime;
 pub mod stack;

@@ -1,10 +1,11 @@
-//! Instructions that go into matrix products, of one layer and of a whole plan.
+//! What matrix products cost, of one layer and of a whole plan.
 
-use crate::counter::InstructionCounter;
+use crate::counter::{Counter, UNIT};
 use fixed::types::I16F16;
 use pusht_core::noise::NoiseSource;
 use pusht_core::quant::{
-    self, Convolution, Factor, IntPolicy, MAX_CONDITION_LEN, MAX_HORIZON, Model, Scratch, Tap,
+    self, Convolution, Factor, IntPolicy, Layer, LayerKind, MAX_CONDITION_LEN, MAX_HORIZON, Model,
+    Scratch, Tap,
 };
 
 /// What products cost.
@@ -12,12 +13,12 @@ use pusht_core::quant::{
 pub struct Cost {
     /// Multiplications of a weight with an activation, those with rows of zeros included.
     pub multiplications: u64,
-    /// Instructions, those behind the sum (bias, factor, rounding, saturation, store) included.
-    pub instructions: u64,
+    /// In [`UNIT`]s, what is behind the sum (bias, factor, rounding, saturation, store) included.
+    pub spent: u64,
 }
 
 /// A convolution of stride 1 with as many channels out as in.
-pub struct Layer {
+pub struct Convolved {
     /// Channels.
     pub n_channels: usize,
     /// Taps.
@@ -52,11 +53,11 @@ impl Memory {
     }
 }
 
-impl Layer {
+impl Convolved {
     /// Fills the layer with random numbers and runs it once; nothing if an output is not the reference's.
     pub fn measure(
         &self,
-        counter: &InstructionCounter,
+        counter: &Counter,
         scratch: &mut Scratch,
         memory: &mut Memory,
     ) -> Option<Cost> {
@@ -89,37 +90,52 @@ impl Layer {
         convolution
             .run(scratch, input, step, n_positions, output)
             .ok()?;
-        let instructions = counter.now() - start;
+        let spent = counter.now() - start;
         let is_saturated = |v: &&i16| **v == i16::MAX || **v == i16::MIN;
         let n_saturated = output.iter().filter(is_saturated).count();
         (output == expected && 2 * n_saturated < len).then_some(Cost {
             multiplications: (len * window) as u64,
-            instructions,
+            spent,
         })
     }
 }
 
-/// Mean instructions of a plan.
-pub fn plan_instructions(
-    counter: &InstructionCounter,
-    model: &Model<'_>,
-    scratch: &mut Scratch,
-    n_plans: u32,
-) -> u64 {
+/// Mean cost of a plan, in [`UNIT`]s.
+pub fn plan_cost(counter: &Counter, model: &Model<'_>, scratch: &mut Scratch, n_plans: u32) -> u64 {
     let start = counter.now();
     quant::selftest(model, scratch, n_plans);
     (counter.now() - start) / u64::from(n_plans)
 }
 
 /// What the products of one plan cost.
-pub fn of_a_plan(counter: &InstructionCounter, model: &Model<'_>, scratch: &mut Scratch) -> Cost {
+pub fn of_a_plan(counter: &Counter, model: &Model<'_>, scratch: &mut Scratch) -> Cost {
     let mut watch = Watch {
         counter,
         begun: 0,
-        ticks: 0,
+        raw: 0,
         n_products: 0,
         multiplications: 0,
     };
+    plan_watched(model, scratch, &mut watch);
+    // What looking at the clock costs by itself.
+    let (raw, n_products) = (watch.raw, watch.n_products);
+    let nothing = Layer {
+        kind: LayerKind::Output,
+        n_outputs: 0,
+        n_inputs: 0,
+        n_positions: 0,
+    };
+    for _ in 0..n_products {
+        watch.product_begins();
+        watch.product_ends(nothing);
+    }
+    Cost {
+        multiplications: watch.multiplications,
+        spent: counter.in_units(2 * raw - watch.raw),
+    }
+}
+
+fn plan_watched(model: &Model<'_>, scratch: &mut Scratch, tap: &mut impl Tap) {
     let observations = [I16F16::ZERO; MAX_CONDITION_LEN];
     let mut chunk = [[I16F16::ZERO; 2]; MAX_HORIZON];
     let n_observed = model.n_obs_steps() * model.observation().dim();
@@ -127,26 +143,16 @@ pub fn of_a_plan(counter: &InstructionCounter, model: &Model<'_>, scratch: &mut 
         &observations[..n_observed],
         &mut NoiseSource::new(0),
         &mut chunk[..model.n_action_steps()],
-        &mut watch,
+        tap,
     );
     defmt::assert!(planned.is_ok(), "the lengths are the model's");
-    // What looking at the clock costs by itself.
-    let (ticks, n_products) = (watch.ticks, watch.n_products);
-    for _ in 0..n_products {
-        watch.product_begins();
-        watch.product_ends(0);
-    }
-    Cost {
-        multiplications: watch.multiplications,
-        instructions: counter.instructions(2 * ticks - watch.ticks),
-    }
 }
 
 /// Stops the time of products.
 struct Watch<'c> {
-    counter: &'c InstructionCounter,
+    counter: &'c Counter,
     begun: u64,
-    ticks: u64,
+    raw: u64,
     n_products: u64,
     multiplications: u64,
 }
@@ -155,13 +161,89 @@ impl Tap for Watch<'_> {
     fn tensor(&mut self, _: &[i16], _: usize, _: u32) {}
 
     fn product_begins(&mut self) {
-        self.begun = self.counter.ticks();
+        self.begun = self.counter.raw();
     }
 
-    fn product_ends(&mut self, n_multiplications: usize) {
-        self.ticks += self.counter.ticks() - self.begun;
+    fn product_ends(&mut self, layer: Layer) {
+        self.raw += self.counter.raw() - self.begun;
         self.n_products += 1;
-        self.multiplications += n_multiplications as u64;
+        self.multiplications += layer.n_multiplications() as u64;
+    }
+}
+
+/// Logs what each layer of a plan's first pass costs: a line for each matrix product, and one for what is done to its result (normalisation,
+/// FiLM, mish, addition) where that is more than storing it. The model is called `name`.
+pub fn log_layers(counter: &Counter, name: &str, model: &Model<'_>, scratch: &mut Scratch) {
+    let mut log = LayerLog {
+        counter,
+        name,
+        since: 0,
+        n_layers: 0,
+        is_result_stored: false,
+        is_over: false,
+    };
+    plan_watched(model, scratch, &mut log);
+}
+
+struct LayerLog<'c> {
+    counter: &'c Counter,
+    name: &'c str,
+    /// When the last of what is seen here was over.
+    since: u64,
+    n_layers: u32,
+    /// Whether the next tensor is a product as it came.
+    is_result_stored: bool,
+    is_over: bool,
+}
+
+impl LayerLog<'_> {
+    fn spent(&self) -> u64 {
+        self.counter.in_units(self.counter.raw() - self.since)
+    }
+}
+
+impl Tap for LayerLog<'_> {
+    fn tensor(&mut self, values: &[i16], n_channels: usize, _: u32) {
+        let spent = self.spent();
+        if !self.is_result_stored && !self.is_over {
+            defmt::info!(
+                "{=str} layer {=u32}: activation, {=usize} channels x {=usize} positions, {=str}={=u64}",
+                self.name,
+                self.n_layers,
+                n_channels,
+                values.len() / n_channels.max(1),
+                UNIT,
+                spent
+            );
+        }
+        self.is_result_stored = false;
+        self.since = self.counter.raw();
+    }
+
+    fn product_begins(&mut self) {
+        self.since = self.counter.raw();
+    }
+
+    fn product_ends(&mut self, layer: Layer) {
+        let spent = self.spent();
+        if !self.is_over {
+            self.n_layers += 1;
+            defmt::info!(
+                "{=str} layer {=u32}: {}, {=usize} outputs x {=usize} inputs x {=usize} positions, multiplications={=usize} {=str}={=u64}",
+                self.name,
+                self.n_layers,
+                layer.kind,
+                layer.n_outputs,
+                layer.n_inputs,
+                layer.n_positions,
+                layer.n_multiplications(),
+                UNIT,
+                spent
+            );
+        }
+        self.is_result_stored = true;
+        self.is_over |= layer.kind == LayerKind::Output;
+        self.since = self.counter.raw();
     }
 }
 

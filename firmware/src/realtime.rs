@@ -1,7 +1,7 @@
 //! An episode in real time: PD control and physics in the timer's interrupt at 100 Hz, an action every tenth time, and beneath it, whenever
 //! the interrupt leaves time, the next plan. The two sides share two queues without locks: nothing masks the interrupt.
 
-use crate::counter::{InstructionCounter, Task, Timer};
+use crate::counter::{Counter, Task, Timer};
 use crate::expected::{DELAY, EPISODE_SEED, LATE_EVERY, LATE_TICKS, MODEL};
 use crate::{board, exit, stack};
 
@@ -159,7 +159,7 @@ pub fn run(late: bool, expected: &(EpisodeResult, PipelineCounts)) -> ! {
         mut outcomes,
     } = sides;
     let mut planning = Planning::new(policy, EPISODE_SEED);
-    let clock = InstructionCounter::start_with_task(peripherals.SYST, RATE_HZ, control);
+    let clock = Counter::start_with_task(peripherals, RATE_HZ, control);
 
     let (mut n_plans, mut longest_plan_us) = (0, 0);
     while !IS_OVER.load(Ordering::Acquire) {

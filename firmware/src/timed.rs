@@ -1,32 +1,32 @@
 //! A planner whose plans are counted and timed.
 
-use crate::counter::InstructionCounter;
+use crate::counter::Counter;
 use pusht_core::Error;
 use pusht_core::noise::Noise;
 use pusht_core::observation::STATE_DIM;
 use pusht_core::receding_horizon::{Action, Planner};
 
-/// Does what `P` does, and counts the instructions of it.
+/// Does what `P` does, and counts what it costs, in [`UNIT`](crate::counter::UNIT)s.
 pub struct Timed<'c, P> {
     planner: P,
-    counter: &'c InstructionCounter,
+    counter: &'c Counter,
     /// Plans made.
     pub n_plans: u64,
-    /// Instructions of all plans.
-    pub total_instructions: u64,
-    /// Instructions of the longest plan.
-    pub max_instructions: u64,
+    /// Of all plans.
+    pub total: u64,
+    /// Of the longest plan.
+    pub longest: u64,
 }
 
 impl<'c, P> Timed<'c, P> {
     /// No plan yet.
-    pub fn new(planner: P, counter: &'c InstructionCounter) -> Self {
+    pub fn new(planner: P, counter: &'c Counter) -> Self {
         Self {
             planner,
             counter,
             n_plans: 0,
-            total_instructions: 0,
-            max_instructions: 0,
+            total: 0,
+            longest: 0,
         }
     }
 }
@@ -48,10 +48,10 @@ impl<P: Planner> Planner for Timed<'_, P> {
     ) -> Result<(), Error> {
         let start = self.counter.now();
         let result = self.planner.plan(states, noise, chunk);
-        let instructions = self.counter.now() - start;
+        let spent = self.counter.now() - start;
         self.n_plans += 1;
-        self.total_instructions += instructions;
-        self.max_instructions = self.max_instructions.max(instructions);
+        self.total += spent;
+        self.longest = self.longest.max(spent);
         result
     }
 }

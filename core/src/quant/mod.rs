@@ -45,4 +45,4 @@ pub use rounding::{
 };
 pub use scratch::{ARENA_LEN, MAX_CONDITION_LEN, MAX_HORIZON, Scratch};
 pub use selftest::selftest;
-pub use unet::{NoTap, Tap};
+pub use unet::{Layer, LayerKind, NoTap, Tap};

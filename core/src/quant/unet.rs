@@ -19,9 +19,56 @@ pub trait Tap {
     /// A matrix product (a convolution, a projection) begins.
     fn product_begins(&mut self) {}
 
-    /// It has ended; `n_multiplications` is its size, taps on rows of zeros included.
-    fn product_ends(&mut self, n_multiplications: usize) {
-        let _ = n_multiplications;
+    /// It has ended.
+    fn product_ends(&mut self, layer: Layer) {
+        let _ = layer;
+    }
+}
+
+/// A matrix product of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// What it is.
+    pub kind: LayerKind,
+    /// Outputs of a position.
+    pub n_outputs: usize,
+    /// Inputs of an output, taps on rows of zeros included.
+    pub n_inputs: usize,
+    /// Positions, of all plans together.
+    pub n_positions: usize,
+}
+
+/// What a [`Layer`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum LayerKind {
+    /// The observation's share of a block's FiLM projection.
+    Film,
+    /// A convolution.
+    Convolution,
+    /// A block's residual connection, a convolution of one tap.
+    Residual,
+    /// A convolution of stride 2.
+    Downsample,
+    /// A phase of a transposed convolution of stride 2.
+    Upsample,
+    /// The last convolution, of one tap.
+    Output,
+}
+
+impl Layer {
+    fn new(kind: LayerKind, linear: &Linear<'_>, n_positions: usize) -> Self {
+        Self {
+            kind,
+            n_outputs: linear.n_rows(),
+            n_inputs: linear.window(),
+            n_positions,
+        }
+    }
+
+    /// Multiplications of a weight with an activation.
+    pub fn n_multiplications(&self) -> usize {
+        self.n_outputs * self.n_inputs * self.n_positions
     }
 }
 
@@ -117,7 +164,7 @@ pub(super) fn project_condition<const B: usize>(
                 step: film_len,
             },
         });
-        multiply(&block.film.condition, products, tap);
+        multiply(LayerKind::Film, &block.film.condition, products, tap);
         film_at += film_len;
     }
 }
@@ -210,7 +257,12 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
             let of = &mut part.activations;
             out_shape.product(shape.windows(of.input, taps, 1), of.panel, of.output)
         });
-        multiply(&block.first.conv, products, self.tap);
+        multiply(
+            LayerKind::Convolution,
+            &block.first.conv,
+            products,
+            self.tap,
+        );
 
         let film_len = self.settings.film_len(block.n_channels);
         for part in self.parts.iter_mut() {
@@ -231,7 +283,12 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
             let of = &mut part.activations;
             out_shape.product(out_shape.windows(of.hidden, taps, 1), of.panel, of.output)
         });
-        multiply(&block.second.conv, products, self.tap);
+        multiply(
+            LayerKind::Convolution,
+            &block.second.conv,
+            products,
+            self.tap,
+        );
         for part in self.parts.iter() {
             let rows = out_shape.rows(part.activations.output);
             self.tap
@@ -248,7 +305,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                 };
                 out_shape.product(windows, of.panel, of.hidden)
             });
-            multiply(residual, products, self.tap);
+            multiply(LayerKind::Residual, residual, products, self.tap);
             for part in self.parts.iter_mut() {
                 let Activations { input, hidden, .. } = &mut part.activations;
                 let rows = out_shape.rows(hidden);
@@ -276,7 +333,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
             let of = &mut part.activations;
             shape.product(shape.windows(of.input, taps, 1), of.panel, of.output)
         });
-        multiply(&block.conv, products, self.tap);
+        multiply(LayerKind::Convolution, &block.conv, products, self.tap);
         let down = 16 - exponent;
         for part in self.parts.iter_mut() {
             let Activations { input, output, .. } = &mut part.activations;
@@ -339,7 +396,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
             let of = &mut part.activations;
             half.product(shape.windows(of.input, 3, 2), of.panel, of.hidden)
         });
-        multiply(linear, products, self.tap);
+        multiply(LayerKind::Downsample, linear, products, self.tap);
         self.resampled(half, layer.exponent);
     }
 
@@ -367,7 +424,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                     outputs,
                 }
             });
-            multiply(linear, products, self.tap);
+            multiply(LayerKind::Upsample, linear, products, self.tap);
         }
         self.resampled(double, layer.exponent);
     }
@@ -398,8 +455,8 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                     *place = I8F24::from_bits(value);
                 }
             });
-            self.tap
-                .product_ends(linear.n_multiplications(windows.n_positions));
+            let layer = Layer::new(LayerKind::Output, linear, windows.n_positions);
+            self.tap.product_ends(layer);
         }
     }
 }
@@ -430,9 +487,14 @@ impl Finish for AddTo {
 }
 
 /// `linear` at every window of every environment.
-fn multiply<const B: usize>(linear: &Linear<'_>, products: [Product<'_>; B], tap: &mut impl Tap) {
+fn multiply<const B: usize>(
+    kind: LayerKind,
+    linear: &Linear<'_>,
+    products: [Product<'_>; B],
+    tap: &mut impl Tap,
+) {
     let n_positions = products.iter().map(|of| of.windows.n_positions).sum();
     tap.product_begins();
     linear.apply(products);
-    tap.product_ends(linear.n_multiplications(n_positions));
+    tap.product_ends(Layer::new(kind, linear, n_positions));
 }

@@ -1,14 +1,14 @@
-//! What the policy costs here: instructions per multiplication of convolutions, instructions of whole plans with both shipped
-//! models, how many of them lie in matrix products, and the stack. Exit code 0 if the kernel has the reference's bits.
+//! What the policy costs here, in cycles (in QEMU: instructions): convolutions, each layer of a pass, whole plans with both shipped models and
+//! how much of them lies in matrix products; flash, RAM and the stack. Exit code 0 if the kernel has the reference's bits.
 #![no_std]
 #![no_main]
 
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use pusht_core::quant::{Model, Scratch};
-use pusht_firmware::counter::InstructionCounter;
-use pusht_firmware::products::{self, Layer};
-use pusht_firmware::{board, exit, expected, stack};
+use pusht_firmware::counter::{Counter, UNIT};
+use pusht_firmware::products::{self, Convolved};
+use pusht_firmware::{board, exit, expected, image, stack};
 
 /// Plans of each model.
 const N_PLANS: u32 = 2;
@@ -26,10 +26,10 @@ fn main() -> ! {
     ) else {
         defmt::panic!("main runs once");
     };
-    let counter = InstructionCounter::start(peripherals.SYST);
+    let counter = Counter::start(peripherals);
     let mut is_right = true;
     for n_positions in POSITIONS {
-        let layer = Layer {
+        let layer = Convolved {
             n_channels: 64,
             n_taps: 3,
             n_positions,
@@ -40,9 +40,10 @@ fn main() -> ! {
             continue;
         };
         defmt::info!(
-            "layer_{=usize}_instructions={=u64} layer_{=usize}_multiplications={=u64}",
+            "layer_{=usize}_{=str}={=u64} layer_{=usize}_multiplications={=u64}",
             n_positions,
-            cost.instructions,
+            UNIT,
+            cost.spent,
             n_positions,
             cost.multiplications
         );
@@ -53,27 +54,30 @@ fn main() -> ! {
             Err(error) => defmt::panic!("model file: {}", error),
         }
     }
-    defmt::info!("stack_bytes={=usize}", stack::high_water_bytes());
+    defmt::info!(
+        "flash_bytes={=usize} ram_bytes={=usize} stack_bytes={=usize}",
+        image::flash_bytes(),
+        image::ram_bytes(),
+        stack::high_water_bytes()
+    );
     if is_right {
         exit::success()
     }
     exit::failure()
 }
 
-fn measure_plans(
-    counter: &InstructionCounter,
-    name: &str,
-    model: &Model<'_>,
-    scratch: &mut Scratch,
-) {
-    let plan = products::plan_instructions(counter, model, scratch, N_PLANS);
+fn measure_plans(counter: &Counter, name: &str, model: &Model<'_>, scratch: &mut Scratch) {
+    products::log_layers(counter, name, model, scratch);
+    let plan = products::plan_cost(counter, model, scratch, N_PLANS);
     let cost = products::of_a_plan(counter, model, scratch);
     defmt::info!(
-        "{=str}_plan_instructions={=u64} {=str}_product_instructions={=u64} {=str}_multiplications={=u64}",
+        "{=str}_plan_{=str}={=u64} {=str}_product_{=str}={=u64} {=str}_multiplications={=u64}",
         name,
+        UNIT,
         plan,
         name,
-        cost.instructions,
+        UNIT,
+        cost.spent,
         name,
         cost.multiplications
     );

@@ -7,7 +7,7 @@ use cortex_m_rt::entry;
 use pusht_core::link::{Device, Identity, State};
 use pusht_core::quant::{IntPolicy, Model, Scratch};
 use pusht_firmware::board::{self, Uart, Watchdog};
-use pusht_firmware::counter::InstructionCounter;
+use pusht_firmware::counter::Counter;
 use pusht_firmware::expected::MODEL;
 use pusht_firmware::fault;
 
@@ -30,7 +30,7 @@ fn main() -> ! {
     ) else {
         defmt::panic!("main runs once");
     };
-    let clock = InstructionCounter::start(peripherals.SYST);
+    let clock = Counter::start(peripherals);
     let model = match Model::parse(MODEL) {
         Ok(model) => model,
         Err(error) => defmt::panic!("model file: {}", error),

@@ -9,7 +9,7 @@ use pusht_core::Error;
 use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_core::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
 use pusht_core::quant::{IntPolicy, Model, Scratch};
-use pusht_firmware::counter::InstructionCounter;
+use pusht_firmware::counter::{Counter, UNIT};
 use pusht_firmware::expected::{EPISODE, EPISODE_SEED, MODEL};
 use pusht_firmware::timed::Timed;
 use pusht_firmware::{board, exit, stack, telemetry};
@@ -31,7 +31,7 @@ fn main() -> ! {
     ) else {
         defmt::panic!("main runs once");
     };
-    let counter = InstructionCounter::start(peripherals.SYST);
+    let counter = Counter::start(peripherals);
     let parsed = Model::parse(MODEL);
     let model = match &parsed {
         Ok(model) => model,
@@ -42,13 +42,16 @@ fn main() -> ! {
         Ok(result) => result,
         Err(error) => defmt::panic!("episode: {}", error),
     };
-    let rest = counter.now() - planner.total_instructions;
+    let rest = counter.now() - planner.total;
     report(&result);
     defmt::info!(
-        "plans={=u64} plan_instructions={=u64} plan_instructions_max={=u64} step_instructions={=u64}",
+        "plans={=u64} plan_{=str}={=u64} plan_{=str}_max={=u64} step_{=str}={=u64}",
         planner.n_plans,
-        planner.total_instructions / planner.n_plans.max(1),
-        planner.max_instructions,
+        UNIT,
+        planner.total / planner.n_plans.max(1),
+        UNIT,
+        planner.longest,
+        UNIT,
         rest / result.steps.max(1) as u64
     );
     defmt::info!("stack_bytes={=usize}", stack::high_water_bytes());

@@ -6,7 +6,7 @@
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use pusht_core::quant::{self, Model, Scratch};
-use pusht_firmware::counter::InstructionCounter;
+use pusht_firmware::counter::{Counter, UNIT};
 use pusht_firmware::{board, exit, expected, stack};
 
 #[entry]
@@ -19,7 +19,7 @@ fn main() -> ! {
     ) else {
         defmt::panic!("main runs once");
     };
-    let counter = InstructionCounter::start(peripherals.SYST);
+    let counter = Counter::start(peripherals);
     let parsed = Model::parse(expected::MODEL);
     let model = match &parsed {
         Ok(model) => model,
@@ -28,8 +28,9 @@ fn main() -> ! {
     let start = counter.now();
     let plans = quant::selftest(model, scratch, expected::N_PLANS);
     defmt::info!(
-        "plans_digest={=u64:#018x} plan_instructions={=u64} stack_bytes={=usize}",
+        "plans_digest={=u64:#018x} plan_{=str}={=u64} stack_bytes={=usize}",
         plans,
+        UNIT,
         (counter.now() - start) / u64::from(expected::N_PLANS),
         stack::high_water_bytes()
     );

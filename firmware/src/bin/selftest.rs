@@ -6,7 +6,7 @@ use cortex_m::singleton;
 use cortex_m_rt::entry;
 use pusht_core::quant::{self, Model, Scratch};
 use pusht_core::selftest::{PHYSICS_DIGEST, closed_loop_digest, physics_digest};
-use pusht_firmware::counter::InstructionCounter;
+use pusht_firmware::counter::{Counter, UNIT};
 use pusht_firmware::{board, exit, expected, stack};
 
 #[entry]
@@ -19,15 +19,16 @@ fn main() -> ! {
     ) else {
         defmt::panic!("main runs once");
     };
-    let counter = InstructionCounter::start(peripherals.SYST);
+    let counter = Counter::start(peripherals);
 
     let start = counter.now();
     let physics = physics_digest();
     let physics_is_right = physics == Ok(PHYSICS_DIGEST);
     defmt::info!(
-        "physics_digest={=u64:#018x} right={=bool} physics_instructions={=u64}",
+        "physics_digest={=u64:#018x} right={=bool} physics_{=str}={=u64}",
         physics.unwrap_or_default(),
         physics_is_right,
+        UNIT,
         counter.now() - start
     );
 
@@ -37,15 +38,16 @@ fn main() -> ! {
         Ok(model) => model,
         Err(error) => defmt::panic!("model file: {}", error),
     };
-    defmt::info!("model_check_instructions={=u64}", counter.now() - start);
+    defmt::info!("model_check_{=str}={=u64}", UNIT, counter.now() - start);
 
     let start = counter.now();
     let plans = quant::selftest(model, scratch, expected::N_PLANS);
     let plans_are_right = plans == expected::PLANS_DIGEST;
     defmt::info!(
-        "plans_digest={=u64:#018x} right={=bool} plan_instructions={=u64}",
+        "plans_digest={=u64:#018x} right={=bool} plan_{=str}={=u64}",
         plans,
         plans_are_right,
+        UNIT,
         (counter.now() - start) / u64::from(expected::N_PLANS)
     );
 

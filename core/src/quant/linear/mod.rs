@@ -163,11 +163,6 @@ impl<'a> Linear<'a> {
         self.window
     }
 
-    /// Multiplications of `n_positions` windows.
-    pub(super) fn n_multiplications(self, n_positions: usize) -> usize {
-        self.n_rows() * self.window * n_positions
-    }
-
     #[inline(always)]
     fn rows(self) -> impl Iterator<Item = Row<'a>> {
         slices::rows(self.rows, Self::row_size(self.window)).map(|row| {

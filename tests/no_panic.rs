@@ -1,6 +1,8 @@
 //! Once a binary's loop runs, nothing in it can panic: `firmware/src/bin/no_panic.rs` links only if the optimiser has proved it.
 
-use pusht_device::{BOARDS, SILICON, build_with};
+use crate::microbit;
+use pusht_device::{BOARDS, MICROBIT, SILICON, build_with};
+use std::path::Path;
 
 #[test]
 #[ignore = "needs the boards' targets: cargo verify"]
@@ -8,6 +10,8 @@ fn the_control_loop_can_panic() {
     for board in BOARDS.into_iter().chain(SILICON) {
         build_with("no_panic", &board, &["no-panic"], None).unwrap();
     }
+    let small = Some(Path::new(microbit::MODEL));
+    build_with("no_panic", &MICROBIT, &["no-panic"], small).unwrap();
 }
 
 #[test]

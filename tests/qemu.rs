@@ -6,6 +6,7 @@ mod budgets;
 mod expected_log;
 mod faults;
 mod link_qemu;
+mod microbit;
 mod no_float;
 mod no_panic;
 mod silicon;

@@ -1,6 +1,8 @@
 //! What differs between boards; memory maps are in `boards/`.
 
-#[cfg(feature = "qemu")]
+#[cfg(feature = "board-microbit")]
+mod microbit;
+#[cfg(all(feature = "qemu", not(feature = "board-microbit")))]
 mod mps2;
 #[cfg(feature = "board-nrf52840-dk")]
 #[path = "board/nrf52840_dk.rs"]
@@ -14,7 +16,9 @@ mod part;
 #[cfg(feature = "silicon")]
 mod silicon;
 
-#[cfg(feature = "qemu")]
+#[cfg(feature = "board-microbit")]
+pub use microbit::SYSTICK_MHZ;
+#[cfg(all(feature = "qemu", not(feature = "board-microbit")))]
 pub use mps2::{SYSTICK_MHZ, Uart, Watchdog};
 #[cfg(feature = "silicon")]
 pub use {

@@ -26,8 +26,8 @@ pub fn guard() {
 
 /// Makes a full stack fault at once, whatever lies below its memory. From the start of every binary on.
 ///
-/// The memory protection unit forbids the 256 MiB below RAM, which starts at 0x2000_0000 (Armv7-M ARM, B3.5; a core without one
-/// ignores it, and has nothing there).
+/// The memory protection unit forbids the 256 MiB below RAM, which starts at 0x2000_0000 (Armv7-M ARM, B3.5). A core without one has nothing
+/// there.
 #[cfg(not(pusht_armv8m))]
 pub fn guard() {
     const BASE_VALID_REGION_0: u32 = 0x1000_0000 | 1 << 4;
@@ -39,6 +39,10 @@ pub fn guard() {
     // SAFETY: nothing uses that memory.
     unsafe {
         let mpu = &*cortex_m::peripheral::MPU::PTR;
+        let n_regions = mpu._type.read() >> 8 & 0xff;
+        if n_regions == 0 {
+            return;
+        }
         mpu.rbar.write(BASE_VALID_REGION_0);
         mpu.rasr.write(ATTRIBUTES);
         mpu.ctrl.write(CTRL);

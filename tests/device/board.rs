@@ -64,6 +64,14 @@ pub const BOARDS: [Board; 6] = [
     },
 ];
 
+/// A Cortex-M0 in QEMU, with room for parts of the firmware: `simulator`, `kernels`, and `plans` of a small network.
+pub const MICROBIT: Board = Board {
+    name: "microbit",
+    core: "Cortex-M0",
+    target: "thumbv6m-none-eabi",
+    runner: Runner::Qemu("microbit"),
+};
+
 /// Boards on a desk. None was there when the firmware was written: their images are built, linked and measured, and have not run.
 pub const SILICON: [Board; 3] = [
     Board {
@@ -92,7 +100,7 @@ impl Board {
     /// # Errors
     /// An unknown name; the message lists the known ones.
     pub fn named(name: &str) -> Result<Self> {
-        let all = || BOARDS.into_iter().chain(SILICON);
+        let all = || BOARDS.into_iter().chain([MICROBIT]).chain(SILICON);
         let known: Vec<&str> = all().map(|board| board.name).collect();
         all()
             .find(|board| board.name == name)

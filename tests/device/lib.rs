@@ -4,7 +4,7 @@ mod board;
 mod elf;
 mod qemu;
 
-pub use board::{BOARDS, Board, Runner, SILICON};
+pub use board::{BOARDS, Board, MICROBIT, Runner, SILICON};
 pub use elf::{Footprint, Symbols, demangled, footprint};
 pub use qemu::{Log, Setup, is_qemu_there, run, run_beside, run_with};
 

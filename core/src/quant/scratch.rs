@@ -11,7 +11,11 @@ pub const MAX_HORIZON: usize = 32;
 pub const MAX_CONDITION_LEN: usize = 80;
 /// Most `i16` values of activations, skips and FiLM together. The default network (32/64/128 channels, horizon 16)
 /// needs 5,888.
-pub const ARENA_LEN: usize = 6_144;
+pub const ARENA_LEN: usize = if cfg!(feature = "small-scratch") {
+    1_024
+} else {
+    6_144
+};
 
 /// Values of an action.
 pub(super) const ACTION_DIM: usize = 2;

@@ -9,10 +9,14 @@ use pusht_firmware::products::Random;
 use pusht_firmware::{board, exit};
 
 const N_PRODUCTS: u32 = 300;
-const MAX_ROWS: usize = 10;
-const MAX_WINDOW: usize = 210 * LANES;
-const MAX_POSITIONS: usize = 9;
-const MAX_STEP: usize = 12 * LANES;
+/// A micro:bit has no room for more.
+const IS_SMALL: bool = cfg!(feature = "board-microbit");
+const MAX_ROWS: usize = if IS_SMALL { 2 } else { 10 };
+const MAX_CHUNKS: usize = if IS_SMALL { 25 } else { 210 };
+const MAX_WINDOW: usize = MAX_CHUNKS * LANES;
+const MAX_POSITIONS: usize = if IS_SMALL { 5 } else { 9 };
+const MAX_STEP_CHUNKS: usize = if IS_SMALL { 6 } else { 12 };
+const MAX_STEP: usize = MAX_STEP_CHUNKS * LANES;
 
 /// Room for a product.
 #[repr(align(4))]
@@ -67,13 +71,16 @@ struct Shape {
 }
 
 impl Shape {
-    /// One in eight has a window that no panel holds, one in eight factors that no kernel takes.
+    /// Where there is room, one in eight has a window that no panel holds; one in eight factors that no kernel takes.
     fn of(random: &mut Random) -> Self {
-        let most_chunks = if random.below(8) == 0 { 210 } else { 50 };
+        let most_chunks = match random.below(8) {
+            0 => MAX_CHUNKS,
+            _ => MAX_CHUNKS.min(50),
+        };
         Self {
             n_rows: 1 + random.below(MAX_ROWS),
             window: LANES * (1 + random.below(most_chunks)),
-            step: LANES * random.below(12),
+            step: LANES * random.below(MAX_STEP_CHUNKS),
             n_positions: 1 + random.below(MAX_POSITIONS),
             is_extreme: random.below(2) == 0,
             least_shift: if random.below(8) == 0 { 25 } else { 33 },

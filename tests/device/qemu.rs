@@ -178,6 +178,12 @@ fn read_log(
                     lines.push(line);
                 }
                 Err(DecodeError::UnexpectedEof) => break,
+                // A fault within a message cuts it off; the next one is found again.
+                Err(DecodeError::Malformed) if table.encoding().can_recover() => {
+                    let line = "error a message was cut off".to_owned();
+                    on_line(&line);
+                    lines.push(line);
+                }
                 Err(DecodeError::Malformed) => bail!("the log of {} is malformed", elf.display()),
             }
         }

@@ -1,0 +1,37 @@
+//! Hangs within a message of the log, so that the watchdog comes while the log is taken. Exit code 0 if the restart knows that it was the watchdog.
+#![no_std]
+#![no_main]
+
+use core::hint::black_box;
+use cortex_m_rt::entry;
+use pusht_core::link::Restart;
+use pusht_firmware::board::{self, Watchdog};
+use pusht_firmware::{exit, fault};
+
+const WATCHDOG_PERIOD_MS: u32 = 100;
+
+/// Cannot be written.
+struct Hanging;
+
+impl defmt::Format for Hanging {
+    fn format(&self, _: defmt::Formatter<'_>) {
+        while black_box(true) {}
+    }
+}
+
+#[entry]
+fn main() -> ! {
+    board::start();
+    let restart = fault::restart();
+    fault::restart_after_faults();
+    defmt::info!("board={=str} start={}", board::NAME, restart);
+    match restart {
+        Restart::PowerOrPin => {
+            let _unfed = Watchdog::arm(WATCHDOG_PERIOD_MS);
+            defmt::info!("{}", Hanging);
+        }
+        Restart::Watchdog => exit::success(),
+        _ => defmt::error!("not the watchdog"),
+    }
+    exit::failure()
+}

@@ -169,7 +169,7 @@ fn decode<M: DeserializeOwned>(frame: &[u8]) -> Result<M, Damage> {
 }
 
 /// What COBS has stuffed: byte by byte, since the optimiser cannot prove that `cobs::decode_in_place` stays within the frame.
-fn unstuff(frame: &[u8]) -> Option<Vec<u8, MAX_FRAME>> {
+pub(super) fn unstuff(frame: &[u8]) -> Option<Vec<u8, MAX_FRAME>> {
     let mut bytes = Vec::new();
     let mut state = DecoderState::Idle;
     for byte in frame.iter().chain(&[0]) {

@@ -197,6 +197,44 @@ fn the_bytes_on_the_wire_are_not_the_documents() {
 }
 
 #[test]
+fn a_frame_is_taken_apart_otherwise_than_by_the_library_at_once() {
+    let mut random = Pcg32::seed_from_u64(2);
+    let (mut whole, mut broken) = (0, 0);
+    for _ in 0..20_000 {
+        // Codes that lead to the end, and others.
+        let len = 1 + random.next_u32() as usize % (MAX_FRAME - 1);
+        let frame: Vec<u8> = (0..len)
+            .map(|_| 1 + (random.next_u32() >> 16) as u8 % if len % 2 == 0 { 3 } else { 254 })
+            .collect();
+        let mut copy = frame.clone();
+        let expected = cobs::decode_in_place(&mut copy).ok();
+        let expected = expected.map(|len| &copy[..len]);
+        assert_eq!(frame::unstuff(&frame).as_deref(), expected, "{frame:?}");
+        whole += u32::from(expected.is_some());
+        broken += u32::from(expected.is_none());
+    }
+    assert!(whole > 2_000 && broken > 2_000, "{whole} {broken}");
+}
+
+#[test]
+fn an_integer_has_other_bytes_than_postcards() {
+    #[derive(Serialize)]
+    struct Ours<T: Copy + Into<u64>>(#[serde(serialize_with = "message::varint")] T);
+    fn same<T: Copy + Into<u64> + Serialize>(value: T) {
+        let (mut ours, mut theirs) = ([0; 16], [0; 16]);
+        let ours = postcard::to_slice(&Ours(value), &mut ours).unwrap();
+        assert_eq!(ours, postcard::to_slice(&value, &mut theirs).unwrap());
+    }
+    for shift in 0..64 {
+        for value in [1_u64 << shift, (1 << shift) - 1, u64::MAX >> shift] {
+            same(value);
+            same(value as u32);
+            same(value as u16);
+        }
+    }
+}
+
+#[test]
 fn a_decoder_is_out_of_step_after_a_zero_or_miscounts_what_it_drops() {
     let mut random = Pcg32::seed_from_u64(5);
     let good = encode(&request(7, 8, observe(1.5)));

@@ -204,7 +204,9 @@ fn a_frame_is_taken_apart_otherwise_than_by_the_library_at_once() {
         // Codes that lead to the end, and others.
         let len = 1 + random.next_u32() as usize % (MAX_FRAME - 1);
         let frame: Vec<u8> = (0..len)
-            .map(|_| 1 + (random.next_u32() >> 16) as u8 % if len % 2 == 0 { 3 } else { 254 })
+            .map(|_| {
+                1 + (random.next_u32() >> 16) as u8 % if len.is_multiple_of(2) { 3 } else { 254 }
+            })
             .collect();
         let mut copy = frame.clone();
         let expected = cobs::decode_in_place(&mut copy).ok();

@@ -1,4 +1,5 @@
-//! Instructions of a control step under Callgrind, against what is committed in `budgets.rs`.
+//! Instructions of a control step and of a plan under Callgrind, against what is committed in `budgets.rs`; those of a plan are for
+//! processors with AVX2.
 //!
 //!     cargo install gungraun-runner --version 0.20.0     # and valgrind
 //!     cargo bench -p pusht-tests --bench instructions
@@ -10,18 +11,20 @@
 #[allow(dead_code, reason = "the firmware's budgets")]
 #[path = "../budgets.rs"]
 mod budgets;
+mod plans;
 mod work;
 
-use budgets::STEP_INSTRUCTIONS;
+use budgets::{PLAN_INSTRUCTIONS, STEP_INSTRUCTIONS};
 use gungraun::{
     Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
+use plans::Plans;
+use pusht_core::quant::BATCH;
 use pusht_host::cmd::bench::sequences::{chase, squeeze, walls};
 use work::{CONTROL_STEPS, COUNT, Work, begun, step_through};
 
 /// Fails beyond the committed number of instructions.
-fn limit(kind: usize) -> LibraryBenchmarkConfig {
-    let limit = STEP_INSTRUCTIONS[kind] * CONTROL_STEPS;
+fn limit(limit: u64) -> LibraryBenchmarkConfig {
     let mut callgrind = Callgrind::default();
     callgrind.hard_limits([(EventKind::Ir, limit)]);
     let mut config = LibraryBenchmarkConfig::default();
@@ -30,14 +33,38 @@ fn limit(kind: usize) -> LibraryBenchmarkConfig {
 }
 
 #[library_benchmark]
-#[bench::chase(args = (begun(chase(COUNT))), config = limit(0))]
-#[bench::walls(args = (begun(walls(COUNT))), config = limit(1))]
-#[bench::squeeze(args = (begun(squeeze(COUNT))), config = limit(2))]
+#[bench::chase(args = (begun(chase(COUNT))), config = limit(STEP_INSTRUCTIONS[0] * CONTROL_STEPS))]
+#[bench::walls(args = (begun(walls(COUNT))), config = limit(STEP_INSTRUCTIONS[1] * CONTROL_STEPS))]
+#[bench::squeeze(args = (begun(squeeze(COUNT))), config = limit(STEP_INSTRUCTIONS[2] * CONTROL_STEPS))]
 fn control_steps(work: Work) -> Work {
     let mut work = work;
     step_through(&mut work);
     work
 }
 
+/// Of one of the models.
+fn plan_limit(model: usize, is_together: usize) -> LibraryBenchmarkConfig {
+    limit(PLAN_INSTRUCTIONS[model][is_together] * BATCH as u64)
+}
+
+#[library_benchmark]
+#[bench::pusht(args = (Plans::of(0)), config = plan_limit(0, 0))]
+#[bench::pusht_small(args = (Plans::of(1)), config = plan_limit(1, 0))]
+fn plans_alone(plans: Plans) -> Plans {
+    let mut plans = plans;
+    plans.alone();
+    plans
+}
+
+#[library_benchmark]
+#[bench::pusht(args = (Plans::of(0)), config = plan_limit(0, 1))]
+#[bench::pusht_small(args = (Plans::of(1)), config = plan_limit(1, 1))]
+fn plans_together(plans: Plans) -> Plans {
+    let mut plans = plans;
+    plans.together();
+    plans
+}
+
 library_benchmark_group!(name = environment; benchmarks = control_steps);
-main!(library_benchmark_groups = environment);
+library_benchmark_group!(name = policy; benchmarks = plans_alone, plans_together);
+main!(library_benchmark_groups = environment, policy);

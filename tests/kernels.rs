@@ -1,7 +1,7 @@
 //! The host's kernel against the reference, over random shapes and values; the device's kernels do the same in `firmware/src/bin/kernels.rs`.
 
 use proptest::prelude::*;
-use pusht_core::quant::{Convolution, Factor, LANES, Scratch};
+use pusht_core::quant::{Activation, Convolution, Factor, LANES, Normalization, Scratch};
 
 /// A product: rows in the file's format, and what they are multiplied with.
 #[derive(Debug)]
@@ -69,5 +69,83 @@ proptest! {
         convolution.run_reference(&input, step, n_positions, &mut expected).unwrap();
         convolution.run(&mut Scratch::new(), &input, step, n_positions, &mut got).unwrap();
         prop_assert_eq!(got, expected);
+    }
+}
+
+/// A normalisation with what follows it, and what it is applied to.
+#[derive(Debug)]
+struct Activated {
+    parameters: Vec<u8>,
+    n_groups: usize,
+    n_positions: usize,
+    gamma_exponent: u32,
+    eps: u64,
+    /// FiLM's shares.
+    step: Vec<[u8; 2]>,
+    observation: Vec<i16>,
+    exponent: u32,
+    down: u32,
+    x: Vec<i16>,
+    old: Vec<i16>,
+}
+
+prop_compose! {
+    /// As networks have them, and in some cases as none has: then there is no room for a kernel.
+    fn activated()(
+        n_groups in 1..9_usize,
+        group_size in 1..20_usize,
+        n_positions in 1..17_usize,
+        gamma_exponent in 8..16_u32,
+        largest_beta in prop_oneof![4 => Just(1 << 17), 1 => Just(i32::MAX)],
+        eps in prop_oneof![Just(1), 1..=1_u64 << 40],
+        amplitude in prop_oneof![3 => Just(15), 1 => 0..16_u32],
+    )(
+        gammas in prop::collection::vec(-0x7fff..=0x7fff_i32, n_groups * group_size),
+        betas in prop::collection::vec(-largest_beta..largest_beta, n_groups * group_size),
+        step in prop::collection::vec(any::<i16>(), 2 * n_groups * group_size),
+        observation in inputs(2 * n_groups * group_size),
+        exponent in 8..16_u32,
+        down in 0..4_u32,
+        x in inputs(n_groups * group_size * n_positions),
+        old in inputs(n_groups * group_size * n_positions),
+        (n_groups, n_positions, gamma_exponent, eps, amplitude) in Just((n_groups, n_positions, gamma_exponent, eps, amplitude)),
+    ) -> Activated {
+        let parameters = gammas.iter().zip(&betas);
+        let parameters = parameters.flat_map(|(gamma, beta)| [*gamma, *beta]).flat_map(i32::to_le_bytes);
+        Activated {
+            parameters: parameters.collect(),
+            n_groups,
+            n_positions,
+            gamma_exponent,
+            eps,
+            step: step.into_iter().map(i16::to_le_bytes).collect(),
+            observation,
+            exponent,
+            down,
+            x: x.into_iter().map(|x| x >> (15 - amplitude)).collect(),
+            old,
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #[test]
+    fn an_activation_by_the_kernel_is_that_of_the_definition(case in activated()) {
+        let norm = Normalization {
+            parameters: &case.parameters,
+            n_groups: case.n_groups,
+            gamma_exponent: case.gamma_exponent,
+            eps: case.eps,
+            n_positions: case.n_positions,
+        };
+        let film = Activation::with_film(norm, &case.step, &case.observation, case.exponent, case.down);
+        let sum = Activation::with_sum(norm, case.exponent, case.exponent - case.down);
+        for activation in [film.unwrap(), sum.unwrap()] {
+            let (mut out, mut expected) = (case.old.clone(), case.old.clone());
+            activation.run(&case.x, &mut out).unwrap();
+            activation.run_reference(&case.x, &mut expected).unwrap();
+            prop_assert_eq!(out, expected);
+        }
     }
 }

@@ -11,13 +11,15 @@
 //! No float, no allocation, and after [`Model::parse`] no failure: the same bits on every machine.
 //! `docs/model-format.md` specifies the file, `docs/quantisation.md` the arithmetic.
 
+mod activation;
+#[cfg(any(armv6m, mla, mve, smlad))]
+mod assembler;
 mod batch;
 mod convolution;
 mod error;
 mod linear;
 mod mish;
 mod model;
-mod modulation;
 mod norm;
 mod parse;
 mod policy;
@@ -32,6 +34,7 @@ mod unet;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+pub use activation::{Activation, Normalization};
 pub use batch::{BATCH, IntPolicyBatch};
 pub use convolution::Convolution;
 pub use error::ModelError;

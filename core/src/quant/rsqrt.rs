@@ -17,7 +17,7 @@ static START_Q31: [u32; STEPS] = {
 };
 
 /// `1 / sqrt(value)` as `mantissa / 2^exponent`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rsqrt {
     /// About 2^30 to 2^31, never more.
     pub(super) mantissa: u32,

@@ -2,9 +2,8 @@
 
 use super::linear::{LANES, Linear, Outputs, Panel, Product, Windows};
 use super::model::{Block, ConvBlock, Model, Resample, Settings};
-use super::modulation::Modulation;
-use super::norm::Finish;
-use super::rounding::{round_to_i16, rounding_shift_right, saturate_i16};
+use super::norm::{Finish, Modulation};
+use super::rounding::{rounding_shift_right, saturate_i16};
 use super::scratch::{Activations, Parts};
 use super::slices;
 use fixed::types::I8F24;
@@ -108,6 +107,15 @@ impl Shape {
         rows
     }
 
+    /// The `L` rows; those around them are not for [`windows`](Self::windows).
+    fn inner_mut(self, buffer: &mut [i16]) -> &mut [i16] {
+        slices::part_mut(
+            buffer,
+            self.padding * self.n_channels,
+            self.length * self.n_channels,
+        )
+    }
+
     /// What a kernel of `taps` sees, its first position being `taps / 2` rows early.
     fn windows(self, buffer: &[i16], taps: usize, stride: usize) -> Windows<'_> {
         Windows {
@@ -128,7 +136,7 @@ impl Shape {
             windows,
             panel,
             outputs: Outputs {
-                values: self.rows_mut(buffer),
+                values: self.inner_mut(buffer),
                 step: self.n_channels,
             },
         }
@@ -271,9 +279,9 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
             self.tap
                 .tensor(convolved, block.n_channels, block.first.conv_exponent);
             let projection = slices::part(part.film, self.film_at, film_len);
-            let modulation = Modulation::new(self.settings, block, self.pass, projection);
+            let film = modulation(self.settings, block, self.pass, projection);
             let rows = out_shape.rows_mut(hidden);
-            modulation.activate(block.first.norm, convolved, rows);
+            (block.first.norm).activate(convolved, rows, &Finish::Modulate(film));
             self.tap
                 .tensor(rows, block.n_channels, block.hidden_exponent);
         }
@@ -314,12 +322,16 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                 slices::copy(rows, out_shape.rows_mut(input));
             }
         }
-        let (up, down) = (16 - block.residual_exponent, 16 - block.exponent);
+        let finish = Finish::Add {
+            up: 16 - block.residual_exponent,
+            down: 16 - block.exponent,
+        };
         for part in self.parts.iter_mut() {
             let Activations { input, output, .. } = &mut part.activations;
-            let rows = out_shape.rows_mut(input);
+            // The rows around them are zero already.
+            let rows = out_shape.inner_mut(input);
             let convolved = out_shape.rows(output);
-            (block.second.norm).activate(convolved, rows, |_| AddTo { up, down });
+            (block.second.norm).activate(convolved, rows, &finish);
             self.tap.tensor(rows, block.n_channels, block.exponent);
         }
         self.shape = out_shape;
@@ -334,13 +346,17 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
             shape.product(shape.windows(of.input, taps, 1), of.panel, of.output)
         });
         multiply(LayerKind::Convolution, &block.conv, products, self.tap);
-        let down = 16 - exponent;
+        let finish = Finish::Add {
+            up: 0,
+            down: 16 - exponent,
+        };
         for part in self.parts.iter_mut() {
             let Activations { input, output, .. } = &mut part.activations;
             let convolved = shape.rows(output);
             self.tap.tensor(convolved, n_channels, block.conv_exponent);
             let rows = shape.rows_mut(input);
-            block.norm.activate(convolved, rows, |_| Store { down });
+            rows.fill(0);
+            block.norm.activate(convolved, rows, &finish);
             self.tap.tensor(rows, n_channels, exponent);
         }
     }
@@ -373,7 +389,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                 skips,
                 ..
             } = &mut part.activations;
-            let copy = self.shape.rows_mut(hidden);
+            let copy = self.shape.inner_mut(hidden);
             slices::copy(self.shape.rows(input), copy);
             let joined = slices::rows_mut(joined_shape.rows_mut(input), 2 * n_channels);
             let own = slices::rows(copy, n_channels);
@@ -415,7 +431,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                     ..even
                 };
                 let outputs = Outputs {
-                    values: slices::from_mut(double.rows_mut(of.hidden), phase * n_channels),
+                    values: slices::from_mut(double.inner_mut(of.hidden), phase * n_channels),
                     step: 2 * n_channels,
                 };
                 Product {
@@ -461,28 +477,21 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
     }
 }
 
-/// Stores the activation, rounded to fewer places.
-struct Store {
-    down: u32,
-}
-
-impl Finish for Store {
-    #[inline(always)]
-    fn apply(&self, y_q16: i32, _: i16) -> i16 {
-        round_to_i16(y_q16, self.down)
-    }
-}
-
-/// Adds the activation to what is there (`up` places short of Q16), rounded to fewer places.
-struct AddTo {
-    up: u32,
-    down: u32,
-}
-
-impl Finish for AddTo {
-    #[inline(always)]
-    fn apply(&self, y_q16: i32, old: i16) -> i16 {
-        round_to_i16(y_q16.saturating_add(i32::from(old) << self.up), self.down)
+/// FiLM of `block` at pass `pass`, with the observation's share of its projection.
+fn modulation<'m>(
+    settings: &Settings,
+    block: &Block<'m>,
+    pass: usize,
+    observation: &'m [i16],
+) -> Modulation<'m> {
+    let size = 2 * observation.len();
+    let step = slices::part(block.film.steps, pass * size, size);
+    Modulation {
+        step: step.as_chunks().0,
+        observation,
+        n_scales: settings.film_len(block.n_channels) - block.n_channels,
+        exponent: block.film.exponent,
+        shift: 16 + block.film.exponent - block.hidden_exponent,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The product on ARMv6-M (Cortex-M0, M0+): eight low registers, `MULS`, no `SMULL`.
 #![allow(unsafe_code)]
 
+use super::super::assembler::lines;
 use super::Linear;
 use super::panel_kernel::{Job, Routine};
 pub(super) use super::panel_kernel::{apply, fill_words as fill};
@@ -16,13 +17,6 @@ pub(super) const ROUTINE_1: Routine = rows_times_1;
 /// Every product.
 pub(super) fn can_take(_: Linear<'_>) -> bool {
     true
-}
-
-/// Lines of assembler.
-macro_rules! lines {
-    ($($line:expr),+ $(,)?) => {
-        concat!($($line, "\n"),+)
-    };
 }
 
 /// The job to the stack, the rows to r0: from here on `[sp]` has panel and number of chunks, `[sp, 8]` the outputs' address and

@@ -1,6 +1,7 @@
 //! The product with `VMLADAVA` of the vector extension (Cortex-M55): eight multiplications an instruction.
 #![allow(unsafe_code)]
 
+use super::super::assembler::lines;
 pub(super) use super::panel_kernel::apply;
 use super::panel_kernel::{Job, Routine};
 use super::{LANES, Linear, Windows, from};
@@ -39,13 +40,6 @@ pub(super) fn fill<const P: usize>(panel: &mut [Input], windows: Windows<'_>, wi
             }
         }
     }
-}
-
-/// Lines of assembler.
-macro_rules! lines {
-    ($($line:expr),+ $(,)?) => {
-        concat!($($line, "\n"),+)
-    };
 }
 
 /// `n_chunks` (one at least) of eight values in the order of [`super::PACKING`], to places `stride_bytes` apart.

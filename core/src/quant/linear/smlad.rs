@@ -1,6 +1,7 @@
 //! The product with `SMLAD` (Cortex-M4, M7, and M33 with the DSP extension): two multiplications an instruction.
 #![allow(unsafe_code)]
 
+use super::super::assembler::{assembler_cpu, lines};
 pub(super) use super::panel_kernel::apply;
 use super::panel_kernel::{Job, Routine};
 use super::{LANES, Linear, Windows, from};
@@ -55,29 +56,6 @@ fn is_for_copy(panel: &[Input], windows: Windows<'_>, window: usize) -> bool {
         && windows.values.len() >= 3 * windows.step + window
         && windows.values.as_ptr().cast::<u32>().is_aligned()
         && windows.step.is_multiple_of(2)
-}
-
-/// Tells the assembler of instructions that the target does not always have.
-#[cfg(smlad = "optional")]
-macro_rules! assembler_cpu {
-    () => {
-        ".cpu cortex-m33"
-    };
-}
-
-/// The target always has them.
-#[cfg(not(smlad = "optional"))]
-macro_rules! assembler_cpu {
-    () => {
-        ""
-    };
-}
-
-/// Lines of assembler.
-macro_rules! lines {
-    ($($line:expr),+ $(,)?) => {
-        concat!($($line, "\n"),+)
-    };
 }
 
 /// Two pairs of inputs of each of four windows (r1, r4, r3, r5): 6 instructions for 16 inputs.

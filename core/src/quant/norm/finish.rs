@@ -1,0 +1,153 @@
+//! What follows an activation: FiLM (Perez et al. 2018, arXiv 1709.07871), `scale y + bias` for each channel, or the sum with a
+//! block's residual.
+
+use super::super::rounding::{round_to_i16, rounding_shift_right, saturate_i16};
+use super::super::slices;
+use super::kernel::{Channel, Last, half};
+use core::slice::ChunksExact;
+
+/// What is done with an activation `y` in Q16.
+pub(in super::super) enum Finish<'m> {
+    /// `scale y + bias`.
+    Modulate(Modulation<'m>),
+    /// `y` and what is there, which is `up` places short of Q16, rounded to `down` places fewer.
+    Add {
+        /// Places.
+        up: u32,
+        /// Places.
+        down: u32,
+    },
+}
+
+/// FiLM of one block at one pass: each channel's scale and bias is a sum of two shares, in one binary point.
+pub(in super::super) struct Modulation<'m> {
+    /// The diffusion step's share: all scales (if there are any), then all biases.
+    pub(in super::super) step: &'m [[u8; 2]],
+    /// The observation's share, the same.
+    pub(in super::super) observation: &'m [i16],
+    /// Number of scales; if there are none, all are 1.
+    pub(in super::super) n_scales: usize,
+    /// Binary places of both.
+    pub(in super::super) exponent: u32,
+    /// From the places of `scale y` to the result's.
+    pub(in super::super) shift: u32,
+}
+
+/// Least and largest shift of [`Modulation`] for a kernel: as many as `y` has places, and what the upper word has room for.
+const KERNEL_SHIFTS: core::ops::RangeInclusive<u32> = 16..=30;
+/// Largest shift of what is there: `2^15 << 13` and `y` within the table of Mish are less than 2^30 together.
+const MAX_KERNEL_UP: u32 = 13;
+
+impl Finish<'_> {
+    /// By the definition.
+    pub(super) fn apply(&self, channel: usize, y_q16: i32, old: i16) -> i16 {
+        match self {
+            Self::Modulate(film) => {
+                let (scale, bias) = film.scale_and_bias(channel);
+                let value = i64::from(scale) * i64::from(y_q16) + (i64::from(bias) << 16);
+                saturate_i16(rounding_shift_right(value, film.shift))
+            }
+            Self::Add { up, down } => {
+                let sum = y_q16.saturating_add(i32::from(old) << up);
+                round_to_i16(sum, *down)
+            }
+        }
+    }
+
+    /// The same for a kernel, if it has room for it; what it needs to know of each channel are the [`shares`](Self::shares).
+    #[inline(always)]
+    pub(super) fn last(&self) -> Option<Last> {
+        match self {
+            Self::Modulate(film) => KERNEL_SHIFTS.contains(&film.shift).then(|| Last::Modulate {
+                shift: film.shift - *KERNEL_SHIFTS.start(),
+            }),
+            Self::Add { up, down } => (*up <= MAX_KERNEL_UP).then_some(Last::Add {
+                up: *up,
+                down: *down,
+            }),
+        }
+    }
+
+    /// FiLM's, `n_at_once` channels a time.
+    #[inline(always)]
+    pub(super) fn shares(&self, n_at_once: usize) -> Option<Shares<'_>> {
+        match self {
+            Self::Modulate(film) => Some(film.shares(n_at_once)),
+            Self::Add { .. } => None,
+        }
+    }
+}
+
+impl Modulation<'_> {
+    fn scale_and_bias(&self, channel: usize) -> (i32, i32) {
+        let scale = match self.n_scales {
+            0 => 1 << self.exponent,
+            _ => self.sum(channel),
+        };
+        (scale, self.sum(self.n_scales + channel))
+    }
+
+    fn sum(&self, index: usize) -> i32 {
+        let step = self.step.get(index).copied().unwrap_or_default();
+        let observation = self.observation.get(index).copied().unwrap_or_default();
+        i32::from(i16::from_le_bytes(step)) + i32::from(observation)
+    }
+
+    #[inline(always)]
+    fn shares(&self, n_at_once: usize) -> Shares<'_> {
+        let (scales, biases) = slices::split(self.step, self.n_scales);
+        let step = [scales, biases].map(|shares| slices::rows(shares, n_at_once));
+        let (scales, biases) = slices::split(self.observation, self.n_scales);
+        let observation = [scales, biases].map(|shares| slices::rows(shares, n_at_once));
+        Shares {
+            step,
+            observation,
+            one: 1 << self.exponent,
+            half: half(self.shift - *KERNEL_SHIFTS.start()),
+        }
+    }
+}
+
+/// Both shares of the scales and of the biases that are still to come, some channels a time.
+pub(super) struct Shares<'m> {
+    step: [ChunksExact<'m, [u8; 2]>; 2],
+    observation: [ChunksExact<'m, i16>; 2],
+    /// The scale where there is none.
+    one: i32,
+    /// What the kernel wants in a bias.
+    half: i32,
+}
+
+impl Shares<'_> {
+    /// The next channels' FiLM.
+    #[inline(always)]
+    pub(super) fn write_next(&mut self, channels: &mut [Channel]) {
+        let [scales, biases] = &mut self.step;
+        let step = [scales.next(), biases.next()];
+        let [scales, biases] = &mut self.observation;
+        let observation = [scales.next(), biases.next()];
+        let ([step_scales, Some(step_biases)], [scales, Some(biases)]) = (step, observation) else {
+            return;
+        };
+        let biases = sums(step_biases, biases);
+        let (Some(step_scales), Some(scales)) = (step_scales, scales) else {
+            for (channel, bias) in channels.iter_mut().zip(biases) {
+                channel.scale_q15 = self.one << 15;
+                channel.bias = bias + self.half;
+            }
+            return;
+        };
+        let scales = sums(step_scales, scales);
+        for (channel, (scale, bias)) in channels.iter_mut().zip(scales.zip(biases)) {
+            // A sum of two 16-bit numbers has 17.
+            channel.scale_q15 = scale << 15;
+            channel.bias = bias + self.half;
+        }
+    }
+}
+
+#[inline(always)]
+fn sums(step: &[[u8; 2]], observation: &[i16]) -> impl Iterator<Item = i32> {
+    let both = step.iter().zip(observation);
+    both.map(|(step, observation)| i32::from(i16::from_le_bytes(*step)) + i32::from(*observation))
+}

@@ -1,14 +1,16 @@
-//! The kernel of this core against the reference, over random shapes and values. Exit code 0 if all bits are equal.
+//! The kernels of this core (products, activations) against the reference, over random shapes and values. Exit code 0 if all bits are
+//! equal.
 #![no_std]
 #![no_main]
 
 use cortex_m::singleton;
 use cortex_m_rt::entry;
-use pusht_core::quant::{Convolution, Factor, LANES, Scratch};
+use pusht_core::quant::{Activation, Convolution, Factor, LANES, Normalization, Scratch};
 use pusht_firmware::products::Random;
 use pusht_firmware::{board, exit};
 
 const N_PRODUCTS: u32 = 300;
+const N_ACTIVATIONS: u32 = 300;
 /// A micro:bit has no room for more.
 const IS_SMALL: bool = cfg!(feature = "board-microbit");
 const MAX_ROWS: usize = if IS_SMALL { 2 } else { 10 };
@@ -17,6 +19,7 @@ const MAX_WINDOW: usize = MAX_CHUNKS * LANES;
 const MAX_POSITIONS: usize = if IS_SMALL { 5 } else { 9 };
 const MAX_STEP_CHUNKS: usize = if IS_SMALL { 6 } else { 12 };
 const MAX_STEP: usize = MAX_STEP_CHUNKS * LANES;
+const MAX_CHANNELS: usize = if IS_SMALL { 16 } else { 128 };
 
 /// Room for a product.
 #[repr(align(4))]
@@ -27,18 +30,49 @@ struct Memory {
     expected: [i16; MAX_ROWS * MAX_POSITIONS],
 }
 
+impl Memory {
+    const fn new() -> Self {
+        Self {
+            rows: [0; _],
+            input: [0; _],
+            output: [0; _],
+            expected: [0; _],
+        }
+    }
+}
+
+/// Room for an activation.
+struct Tensors {
+    parameters: [[u8; 8]; MAX_CHANNELS],
+    step: [[u8; 2]; 2 * MAX_CHANNELS],
+    observation: [i16; 2 * MAX_CHANNELS],
+    x: [i16; MAX_CHANNELS * MAX_POSITIONS],
+    old: [i16; MAX_CHANNELS * MAX_POSITIONS],
+    output: [i16; MAX_CHANNELS * MAX_POSITIONS],
+    expected: [i16; MAX_CHANNELS * MAX_POSITIONS],
+}
+
+impl Tensors {
+    const fn new() -> Self {
+        Self {
+            parameters: [[0; _]; _],
+            step: [[0; _]; _],
+            observation: [0; _],
+            x: [0; _],
+            old: [0; _],
+            output: [0; _],
+            expected: [0; _],
+        }
+    }
+}
+
 #[entry]
 fn main() -> ! {
     board::start();
-    let memory = Memory {
-        rows: [0; _],
-        input: [0; _],
-        output: [0; _],
-        expected: [0; _],
-    };
-    let (Some(scratch), Some(memory)) = (
+    let (Some(scratch), Some(memory), Some(tensors)) = (
         singleton!(SCRATCH: Scratch = Scratch::new()),
-        singleton!(MEMORY: Memory = memory),
+        singleton!(MEMORY: Memory = Memory::new()),
+        singleton!(TENSORS: Tensors = Tensors::new()),
     ) else {
         defmt::panic!("main runs once");
     };
@@ -54,7 +88,23 @@ fn main() -> ! {
             exit::failure()
         }
     }
-    defmt::info!("board={=str} products={=u32}", board::NAME, N_PRODUCTS);
+    for index in 0..N_ACTIVATIONS {
+        let groups = Groups::of(&mut random);
+        if compare_activations(&groups, &mut random, tensors) != Some(true) {
+            defmt::error!(
+                "activation {=u32} differs from the reference: {}",
+                index,
+                groups
+            );
+            exit::failure()
+        }
+    }
+    defmt::info!(
+        "board={=str} products={=u32} activations={=u32}",
+        board::NAME,
+        N_PRODUCTS,
+        N_ACTIVATIONS
+    );
     exit::success()
 }
 
@@ -131,4 +181,82 @@ fn compare(
         .run(scratch, input, shape.step, n_positions, output)
         .ok()?;
     Some(output == expected)
+}
+
+#[derive(defmt::Format)]
+struct Groups {
+    n_groups: usize,
+    group_size: usize,
+    n_positions: usize,
+    gamma_exponent: u32,
+    exponent: u32,
+    /// Places that FiLM loses.
+    down: u32,
+    /// Bits of an input.
+    n_bits: u32,
+}
+
+impl Groups {
+    /// One in eight has an odd number of positions, one in eight factors that no kernel takes.
+    fn of(random: &mut Random) -> Self {
+        let n_groups = 1 + random.below(8);
+        let n_positions = 2 + 2 * random.below(MAX_POSITIONS / 2);
+        Self {
+            n_groups,
+            group_size: 1 + random.below(MAX_CHANNELS / n_groups),
+            n_positions: n_positions - usize::from(random.below(8) == 0),
+            gamma_exponent: if random.below(8) == 0 { 8 } else { 14 },
+            exponent: 12 + random.below(4) as u32,
+            down: random.below(4) as u32,
+            n_bits: 1 + random.below(16) as u32,
+        }
+    }
+}
+
+fn compare_activations(
+    groups: &Groups,
+    random: &mut Random,
+    tensors: &mut Tensors,
+) -> Option<bool> {
+    let n_channels = groups.n_groups * groups.group_size;
+    let len = n_channels * groups.n_positions;
+    let parameters = tensors.parameters.get_mut(..n_channels)?;
+    for place in &mut *parameters {
+        let gamma = (random.word() as i32 >> 16)
+            .clamp(-0x7fff, 0x7fff)
+            .to_le_bytes();
+        let beta = (random.word() as i32 >> 15).to_le_bytes();
+        place[..4].copy_from_slice(&gamma);
+        place[4..].copy_from_slice(&beta);
+    }
+    let step = tensors.step.get_mut(..2 * n_channels)?;
+    step.fill_with(|| (random.word() as i16).to_le_bytes());
+    let observation = tensors.observation.get_mut(..2 * n_channels)?;
+    observation.fill_with(|| random.word() as i16);
+    let x = tensors.x.get_mut(..len)?;
+    x.fill_with(|| (random.word() as i32 >> (32 - groups.n_bits)) as i16);
+    let old = tensors.old.get_mut(..len)?;
+    old.fill_with(|| random.word() as i16);
+    let norm = Normalization {
+        parameters: parameters.as_flattened(),
+        n_groups: groups.n_groups,
+        gamma_exponent: groups.gamma_exponent,
+        eps: 1 + u64::from(random.word() >> 8),
+        n_positions: groups.n_positions,
+    };
+    let (exponent, down) = (groups.exponent, groups.down);
+    let film = Activation::with_film(norm, step, observation, exponent, down);
+    let sum = Activation::with_sum(norm, exponent, exponent - down);
+    let output = tensors.output.get_mut(..len)?;
+    let expected = tensors.expected.get_mut(..len)?;
+    for activation in [film.ok()?, sum.ok()?] {
+        output.copy_from_slice(old);
+        expected.copy_from_slice(old);
+        activation.run(x, output).ok()?;
+        activation.run_reference(x, expected).ok()?;
+        if output != expected {
+            return Some(false);
+        }
+    }
+    Some(true)
 }

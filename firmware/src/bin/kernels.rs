@@ -19,7 +19,7 @@ const MAX_WINDOW: usize = MAX_CHUNKS * LANES;
 const MAX_POSITIONS: usize = if IS_SMALL { 5 } else { 9 };
 const MAX_STEP_CHUNKS: usize = if IS_SMALL { 6 } else { 12 };
 const MAX_STEP: usize = MAX_STEP_CHUNKS * LANES;
-const MAX_CHANNELS: usize = if IS_SMALL { 16 } else { 128 };
+const MAX_CHANNELS: usize = if IS_SMALL { 8 } else { 128 };
 
 /// Room for a product.
 #[repr(align(4))]

@@ -39,9 +39,9 @@ pub(super) struct Kernel<'v> {
     pub(super) x: &'v [i16],
     /// The same.
     out: &'v mut [i16],
-    n_channels: usize,
+    pub(super) n_channels: usize,
     n_positions: usize,
-    last: Last,
+    pub(super) last: Last,
 }
 
 impl<'v> Kernel<'v> {

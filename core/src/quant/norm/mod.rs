@@ -7,6 +7,8 @@
 //! A group is looked at once for its sums; then its channels' factors are worked out, and its values go through a kernel.
 //! [`whole`] is the definition; what a kernel has no room for goes through it.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod finish;
 mod kernel;
 #[cfg(mve)]
@@ -17,7 +19,9 @@ mod routines;
 mod smlad;
 mod whole;
 
-#[cfg(not(any(mve, smlad)))]
+#[cfg(target_arch = "x86_64")]
+use avx2 as tuned;
+#[cfg(not(any(mve, smlad, target_arch = "x86_64")))]
 use kernel as tuned;
 #[cfg(mve)]
 use mve as assembled;

@@ -4,7 +4,7 @@
 //! ends one. CRC-32C finds every error of up to five bits in a frame this short (Koopman, "32-bit cyclic redundancy codes for
 //! Internet applications", DSN 2002), and all others but one in 2^32.
 
-use super::message::varint;
+use super::varint::varint;
 use cobs::{DecodeResult, DecoderState};
 use crc::{CRC_32_ISCSI, Crc};
 use heapless::Vec;

@@ -1,9 +1,9 @@
 //! What the two ends say to each other. The order of the variants and of the fields is the wire format.
 
 use super::frame::FrameCounts;
+use super::varint::varint;
 use crate::observation::STATE_DIM;
 use crate::receding_horizon::Action;
-use serde::ser::{SerializeTuple, Serializer};
 use serde::{Deserialize, Serialize};
 
 /// Version of everything here but [`RequestBody::Hello`] and [`Refusal::WrongVersion`], which never change.
@@ -190,21 +190,4 @@ pub struct Counts {
     /// Sessions closed because the host fell silent.
     #[serde(serialize_with = "varint")]
     pub holds: u32,
-}
-
-/// Writes an integer as postcard does, seven bits a byte, the lowest first: the optimiser cannot prove that postcard's own loop stays
-/// within its five or ten bytes.
-pub(super) fn varint<T: Copy + Into<u64>, S: Serializer>(
-    value: &T,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    const MAX_LEN: usize = 10;
-    let mut bytes = serializer.serialize_tuple(MAX_LEN)?;
-    let mut rest: u64 = (*value).into();
-    while rest > 0x7f {
-        bytes.serialize_element(&(rest as u8 | 0x80))?;
-        rest >>= 7;
-    }
-    bytes.serialize_element(&(rest as u8))?;
-    bytes.end()
 }

@@ -14,6 +14,7 @@ mod frame;
 mod message;
 #[cfg(test)]
 mod tests;
+mod varint;
 
 pub use device::{Device, HOLD_AFTER_US, Identity, State};
 pub use frame::{Damage, FrameCounts, FrameDecoder, MAX_FRAME, encode};

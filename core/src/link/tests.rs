@@ -221,7 +221,7 @@ fn a_frame_is_taken_apart_otherwise_than_by_the_library_at_once() {
 #[test]
 fn an_integer_has_other_bytes_than_postcards() {
     #[derive(Serialize)]
-    struct Ours<T: Copy + Into<u64>>(#[serde(serialize_with = "message::varint")] T);
+    struct Ours<T: Copy + Into<u64>>(#[serde(serialize_with = "super::varint::varint")] T);
     fn same<T: Copy + Into<u64> + Serialize>(value: T) {
         let (mut ours, mut theirs) = ([0; 16], [0; 16]);
         let ours = postcard::to_slice(&Ours(value), &mut ours).unwrap();

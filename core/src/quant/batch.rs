@@ -1,7 +1,8 @@
 //! Plans for many environments at once: each weight is read once for [`BATCH`] of them.
 
 use super::model::Model;
-use super::policy::{FixedPlan, ObservationWindow, check_len, plan_all};
+use super::policy::{ObservationWindow, check_len, plan_all};
+use super::sampler::FixedPlan;
 use super::scratch::{ACTION_DIM, MAX_HORIZON, Scratch};
 use super::unet::NoTap;
 use crate::Error;

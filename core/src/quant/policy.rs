@@ -3,7 +3,7 @@
 use super::mish::mish_q16;
 use super::model::Model;
 use super::rounding::{rounding_shift_right, saturate_i16};
-use super::sampler;
+use super::sampler::{self, FixedPlan};
 use super::scratch::{ACTION_DIM, MAX_CONDITION_LEN, MAX_HORIZON, Parts, Scratch};
 use super::slices;
 use super::unet::{NoTap, Tap};
@@ -63,13 +63,6 @@ impl<'m> IntPolicy<'m> {
         plan_all(self.model, scratch, plan, tap);
         Ok(())
     }
-}
-
-/// What a plan is made from, and where its actions go.
-pub(super) struct FixedPlan<'p> {
-    pub(super) observations: &'p [I16F16],
-    pub(super) noise: &'p mut dyn Noise,
-    pub(super) chunk: &'p mut [[I16F16; ACTION_DIM]],
 }
 
 impl FixedPlan<'_> {

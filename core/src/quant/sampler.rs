@@ -1,12 +1,18 @@
 //! The reverse diffusion process: noise in, a trajectory of normalised actions out.
 
 use super::model::{Model, Pass};
-use super::policy::FixedPlan;
 use super::rounding::{rounding_shift_right, saturate_i32};
 use super::scratch::{ACTION_DIM, Parts};
 use super::unet::{self, Tap};
 use crate::noise::Noise;
-use fixed::types::I8F24;
+use fixed::types::{I8F24, I16F16};
+
+/// What a plan is made from, and where its actions go.
+pub(super) struct FixedPlan<'p> {
+    pub(super) observations: &'p [I16F16],
+    pub(super) noise: &'p mut dyn Noise,
+    pub(super) chunk: &'p mut [[I16F16; ACTION_DIM]],
+}
 
 /// Fills every `sample` with its environment's noise and lets every pass of the network take some of it away.
 pub(super) fn sample<const B: usize>(

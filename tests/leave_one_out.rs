@@ -61,7 +61,7 @@ const MUTANTS: [Mutant; 12] = [
         what: "the pose in which the tree is set up",
         file: "physics/mod.rs",
         from: "[Vec2::new(256.0, 300.0), Vec2::new(256.0, 400.0)]",
-        to: "[Vec2::new(256.0, 400.0), Vec2::new(256.0, 300.0)]",
+        to: "[Vec2::new(60.0, 60.0), Vec2::new(450.0, 450.0)]",
     },
     Mutant {
         what: "the pseudo-velocity of the last step",

@@ -47,9 +47,11 @@ fn build(profile: &str) -> PathBuf {
         .args(["build", "--quiet", "--package", "pusht-core"])
         .args(["--example", "digests", "--target", TARGET])
         .current_dir(&repository);
-    if profile == "release" {
-        cargo.arg("--release");
-    }
+    match profile {
+        "release" => cargo.arg("--release"),
+        // The other tests have an optimised `core`; this one is as it is written.
+        _ => cargo.args(["--config", "profile.dev.package.pusht-core.opt-level=0"]),
+    };
     assert!(cargo.status().unwrap().success());
     let target = std::env::var_os("CARGO_TARGET_DIR");
     target

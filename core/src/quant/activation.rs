@@ -1,9 +1,7 @@
 //! One normalisation with what follows it, alone, for measuring a kernel and for comparing it with the reference.
 
-use super::norm::{
-    Finish, MAX_EPS, MAX_GAMMA, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN, Modulation, Norm,
-};
-use super::{MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT, ModelError, read};
+use super::norm::{Finish, MAX_EPS, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN, Modulation, Norm};
+use super::{MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT, ModelError};
 use crate::Error;
 
 /// GroupNorm, Mish, and FiLM or a sum, as between two convolutions.
@@ -87,31 +85,22 @@ impl<'a> Activation<'a> {
         } = norm;
         let n_channels = parameters.len() / Norm::PARAMETERS_SIZE;
         let group_len = n_positions * n_channels / n_groups.max(1);
-        let mut gammas = parameters
-            .chunks_exact(Norm::PARAMETERS_SIZE)
-            .map(|p| read::i32_at(p, 0));
         let is_norm_right = parameters.len().is_multiple_of(Norm::PARAMETERS_SIZE)
             && n_groups > 0
             && n_channels > 0
             && n_channels.is_multiple_of(n_groups)
             && gamma_exponent <= MAX_GAMMA_EXPONENT
             && (1..=MAX_EPS).contains(&eps)
-            && (1..=MAX_GROUP_LEN).contains(&group_len)
-            && gammas.all(|gamma| gamma.unsigned_abs() <= MAX_GAMMA as u32);
-        if !is_right || !is_norm_right {
-            return Err(ModelError::OutOfRange {
-                what: "normalisation",
-                at: 0,
-            });
-        }
+            && (1..=MAX_GROUP_LEN).contains(&group_len);
+        let norm = (is_right && is_norm_right)
+            .then(|| Norm::new(parameters, n_groups, gamma_exponent, eps, group_len))
+            .flatten();
+        let norm = norm.ok_or(ModelError::OutOfRange {
+            what: "normalisation",
+            at: 0,
+        })?;
         Ok(Self {
-            norm: Norm {
-                parameters,
-                n_groups,
-                gamma_exponent,
-                eps,
-                headroom: Norm::headroom_of(parameters, gamma_exponent, group_len),
-            },
+            norm,
             n_positions,
             finish,
         })

@@ -6,7 +6,7 @@ use super::model::{
     Affine, Block, ConvBlock, Film, MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT, MAX_LEVELS, Model,
     Pass, Resample, Settings, Sizes, Unet,
 };
-use super::norm::{MAX_EPS, MAX_GAMMA, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN, Norm};
+use super::norm::{MAX_EPS, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN, Norm};
 use super::read;
 use super::rounding::MAX_SHIFT;
 use super::scratch::{ACTION_DIM, ARENA_LEN, MAX_CONDITION_LEN, MAX_HORIZON};
@@ -417,22 +417,11 @@ impl<'r, 'a> Walk<'r, 'a> {
         let parameters = self
             .reader
             .take("normalisation", n_out * Norm::PARAMETERS_SIZE)?;
-        let mut gammas = parameters
-            .chunks_exact(Norm::PARAMETERS_SIZE)
-            .map(|p| read::i32_at(p, 0));
-        if gammas.any(|gamma| gamma.unsigned_abs() > MAX_GAMMA as u32) {
-            return Err(error);
-        }
+        let norm = Norm::new(parameters, n_groups, gamma_exponent, eps, group_len);
         Ok(ConvBlock {
             conv,
             conv_exponent,
-            norm: Norm {
-                parameters,
-                n_groups,
-                gamma_exponent,
-                eps,
-                headroom: Norm::headroom_of(parameters, gamma_exponent, group_len),
-            },
+            norm: norm.ok_or(error)?,
         })
     }
 

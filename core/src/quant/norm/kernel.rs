@@ -45,7 +45,7 @@ pub(super) struct Kernel<'v> {
 }
 
 impl<'v> Kernel<'v> {
-    /// From `x` to `out`, both `[L][C]`; nothing if they are not.
+    /// From `x` to `out`, both `[L][C]`.
     #[inline(always)]
     pub(super) fn new(x: &'v [i16], out: &'v mut [i16], n_channels: usize, last: Last) -> Self {
         let n_positions = x.len() / n_channels.max(1);

@@ -82,9 +82,30 @@ fn at_once(group_size: usize) -> usize {
 /// `gamma` and `beta` of a channel in the model file.
 type Parameters = [u8; Norm::PARAMETERS_SIZE];
 
-impl Norm<'_> {
+impl<'a> Norm<'a> {
     /// Bytes of a channel's parameters in the model file.
     pub(super) const PARAMETERS_SIZE: usize = 8;
+
+    /// For groups of `group_len` values; nothing if a `gamma` is larger than [`MAX_GAMMA`].
+    pub(super) fn new(
+        parameters: &'a [u8],
+        n_groups: usize,
+        gamma_exponent: u32,
+        eps: u64,
+        group_len: usize,
+    ) -> Option<Self> {
+        let mut gammas = parameters
+            .chunks_exact(Self::PARAMETERS_SIZE)
+            .map(|p| read::i32_at(p, 0));
+        let fit = gammas.all(|gamma| gamma.unsigned_abs() <= MAX_GAMMA as u32);
+        fit.then(|| Self {
+            parameters,
+            n_groups,
+            gamma_exponent,
+            eps,
+            headroom: Self::headroom_of(parameters, gamma_exponent, group_len),
+        })
+    }
 
     /// `out = finish(mish(gamma[c] * (x - mean) / sqrt(variance + eps) + beta[c]), out)` for all of `x` and `out` (`[L][C]`).
     #[inline(never)]
@@ -146,7 +167,7 @@ impl Norm<'_> {
 
     /// How far a normalised value in Q16 may be shifted to the left in 32 bits: as `|x - mean| <= sqrt((n - 1) variance)`, it is
     /// at most `|gamma| sqrt(n) + |beta|`; and `mish` is never below -0.31.
-    pub(super) fn headroom_of(parameters: &[u8], gamma_exponent: u32, group_len: usize) -> u32 {
+    fn headroom_of(parameters: &[u8], gamma_exponent: u32, group_len: usize) -> u32 {
         const MISH_LEAST_Q16: u64 = 1 << 15;
         let root = (group_len as u64).isqrt() + 1;
         let bounds = parameters.chunks_exact(Self::PARAMETERS_SIZE).map(|p| {
@@ -256,13 +277,8 @@ mod tests {
             .flat_map(|_| [(gamma * 4096.0) as i32, (beta * 65536.0) as i32])
             .flat_map(i32::to_le_bytes)
             .collect();
-        let norm = Norm {
-            parameters: &parameters,
-            n_groups: 2,
-            gamma_exponent: 12,
-            eps: (EPS * libm::exp2(2.0 * f64::from(exponent)) * (n * n) as f64) as u64,
-            headroom: Norm::headroom_of(&parameters, 12, n),
-        };
+        let eps = (EPS * libm::exp2(2.0 * f64::from(exponent)) * (n * n) as f64) as u64;
+        let norm = Norm::new(&parameters, 2, 12, eps, n).unwrap();
         let got = activations_q16(norm, x);
         let mut largest = 0.0_f64;
         for group in 0..2 {

@@ -1,5 +1,5 @@
 //! How a fault ends: the agent is no longer driven, a line of the log says what happened and where, and the run ends with exit
-//! code 1, or, where [`restart_after_faults`] was called, the device starts anew and knows why.
+//! code 1, or, where it began with [`start`], the device starts anew and knows why.
 
 use crate::{board, exit, stack};
 use core::arch::naked_asm;
@@ -19,13 +19,17 @@ static RESTART: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
 /// "Memory holds what a fault wrote", and no likely content of memory after power was off.
 const MARK: u32 = 0xfa17_a11e;
 
-/// From here on, faults end in a restart.
-pub fn restart_after_faults() {
+/// Starts the board; from here on, faults end in a restart. Returns why the device has started, and logs it.
+pub fn start() -> Restart {
+    board::start();
+    let restart = restart();
     RESTARTS.store(true, Ordering::Relaxed);
+    defmt::info!("board={=str} start={}", board::NAME, restart);
+    restart
 }
 
 /// Why the device has started; forgotten by the asking.
-pub fn restart() -> Restart {
+fn restart() -> Restart {
     let [mark, kind, address] = &RESTART;
     if mark.load(Ordering::Relaxed) != MARK {
         return match board::was_reset_by_watchdog() {

@@ -19,10 +19,7 @@ const BYTES_A_ROUND: usize = 128;
 
 #[entry]
 fn main() -> ! {
-    board::start();
-    let restart = fault::restart();
-    fault::restart_after_faults();
-    defmt::info!("board={=str} start={}", board::NAME, restart);
+    let restart = fault::start();
     let (Some(peripherals), Some(scratch), Some(mut uart)) = (
         cortex_m::Peripherals::take(),
         singleton!(SCRATCH: Scratch = Scratch::new()),

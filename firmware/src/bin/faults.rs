@@ -5,17 +5,14 @@
 use core::hint::black_box;
 use cortex_m_rt::entry;
 use pusht_core::link::Restart;
-use pusht_firmware::board::{self, Watchdog};
+use pusht_firmware::board::Watchdog;
 use pusht_firmware::{exit, fault};
 
 const WATCHDOG_PERIOD_MS: u32 = 100;
 
 #[entry]
 fn main() -> ! {
-    board::start();
-    let restart = fault::restart();
-    fault::restart_after_faults();
-    defmt::info!("board={=str} start={}", board::NAME, restart);
+    let restart = fault::start();
     match restart {
         Restart::PowerOrPin => defmt::panic!("on purpose"),
         Restart::Panic => hard_fault(),

@@ -157,6 +157,11 @@ impl Record {
         result.steps += 1;
     }
 
+    /// Ticks taken down.
+    pub fn steps(&self) -> usize {
+        self.result.steps
+    }
+
     /// Whether the goal is reached or `max_steps` are taken.
     pub fn is_over(&self, max_steps: usize) -> bool {
         self.result.steps >= max_steps || self.result.success

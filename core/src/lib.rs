@@ -26,6 +26,7 @@ pub mod physics;
 pub mod pipeline;
 pub mod policy;
 pub mod quant;
+pub mod real_time;
 pub mod receding_horizon;
 pub mod scheduler;
 pub mod seeding;

@@ -9,14 +9,12 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use cortex_m::singleton;
 use heapless::spsc::{Consumer, Producer, Queue};
 use pusht_core::Error;
-use pusht_core::env::{
-    ControlStep, PHYSICS_STEPS, PushTEnv, PushTParams, Seeding, StartOrder, StartState,
-};
-use pusht_core::episode::{EpisodeResult, MAX_EPISODE_STEPS, Record};
-use pusht_core::observation::STATE_DIM;
+use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::episode::EpisodeResult;
 use pusht_core::pipeline::{Pipeline, PipelineCounts, Plan, PlanRequest, Planning};
 use pusht_core::quant::{IntPolicy, Model, Scratch};
-use pusht_core::receding_horizon::{Action, Planner};
+use pusht_core::real_time::RealTimeEpisode;
+use pusht_core::receding_horizon::Planner;
 
 /// Physics steps a second.
 const RATE_HZ: u32 = 100;
@@ -41,12 +39,7 @@ struct Timing {
 
 /// What runs in the interrupt.
 struct Control {
-    env: PushTEnv,
-    pipeline: Pipeline,
-    record: Record,
-    n_ticks: usize,
-    phase: usize,
-    present: Option<(ControlStep, [f64; STATE_DIM], Action)>,
+    episode: RealTimeEpisode,
     requests: Producer<'static, PlanRequest>,
     plans: Consumer<'static, Plan>,
     timing: Timing,
@@ -75,48 +68,30 @@ impl Task for Control {
         self.timing.total += u64::from(elapsed);
         self.timing.turns += 1;
         match turn {
-            Ok(false) => {}
-            Ok(true) => self.hand_over(Ok(self.record.clone().finish(&self.env.state()))),
+            Ok(None) => {}
+            Ok(Some(result)) => self.hand_over(Ok(result)),
             Err(error) => self.hand_over(Err(error)),
         }
     }
 }
 
 impl Control {
-    /// A physics step, and what begins or ends with it; whether the episode is over.
-    fn turn(&mut self) -> Result<bool, Error> {
-        let (mut step, state, action) = match self.present.take() {
-            Some(present) => present,
-            None => self.begin_tick()?,
-        };
-        step.physics_step(&mut self.env);
-        self.phase += 1;
-        if self.phase < PHYSICS_STEPS {
-            self.present = Some((step, state, action));
-            return Ok(false);
-        }
-        self.phase = 0;
-        let outcome = step.finish(&mut self.env)?;
-        self.record.tick(&state, &action, &outcome);
-        self.n_ticks += 1;
-        Ok(outcome.terminated || self.n_ticks == MAX_EPISODE_STEPS)
-    }
-
-    fn begin_tick(&mut self) -> Result<(ControlStep, [f64; STATE_DIM], Action), Error> {
-        TICK.store(self.n_ticks as u32, Ordering::Release);
-        let state = self.env.state();
-        let (action, request) = self.pipeline.tick(&state, self.plans.dequeue())?;
-        if let Some(request) = request {
-            // One plan is under way at a time: there is room.
-            let _ = self.requests.enqueue(request);
-        }
-        Ok((ControlStep::new(action)?, state, action))
+    fn turn(&mut self) -> Result<Option<EpisodeResult>, Error> {
+        TICK.store(self.episode.n_ticks() as u32, Ordering::Release);
+        let (plans, requests) = (&mut self.plans, &mut self.requests);
+        self.episode.turn(
+            || plans.dequeue(),
+            |request| {
+                // One plan is under way at a time: there is room.
+                let _ = requests.enqueue(request);
+            },
+        )
     }
 
     fn hand_over(&mut self, result: Result<EpisodeResult, Error>) {
         let outcome = Outcome {
             result,
-            counts: self.pipeline.counts(),
+            counts: self.episode.counts(),
             timing: self.timing,
         };
         // There is one.
@@ -212,13 +187,9 @@ fn sides(planner: &impl Planner, n_action_steps: usize) -> Option<Sides> {
     let (for_report, outcomes) = singleton!(: Queue<Outcome, 2> = Queue::new())?.split();
     let start = StartState::from_seed(EPISODE_SEED, Seeding::Legacy).ok()?;
     let env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy).ok()?;
+    let pipeline = Pipeline::new(planner, n_action_steps, DELAY);
     let control = Control {
-        env,
-        pipeline: Pipeline::new(planner, n_action_steps, DELAY),
-        record: Record::new(),
-        n_ticks: 0,
-        phase: 0,
-        present: None,
+        episode: RealTimeEpisode::new(env, pipeline),
         requests: for_planner,
         plans: for_control,
         timing: Timing::default(),

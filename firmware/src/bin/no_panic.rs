@@ -1,7 +1,7 @@
 //! Links only if nothing that runs after start-up can panic: the panic handler calls a function that does not exist, and the linker
 //! asks for it unless the optimiser has proved every way to the handler dead. Nothing to run: `tests/no_panic.rs` builds it.
 //!
-//! It has what the other binaries call once they run: a plan (`plan`), a turn of the interrupt at 100 Hz (`turn`) and the device's end
+//! It has what the other binaries call once they run: a plan (`plan`), a turn of the interrupt at 100 Hz (`turn`), a control step (`step`) and the device's end
 //! of the link (`link`). Where a panic is, the feature `panic-list` shows: it links all the same, and `objdump -d` names who calls
 //! `core::panicking`.
 #![no_std]
@@ -14,13 +14,13 @@ use core::panic::PanicInfo;
 use core::ptr::null_mut;
 use cortex_m_rt::entry;
 use fixed::types::I16F16;
-use pusht_core::Error;
-use pusht_core::env::{ControlStep, PushTEnv};
-use pusht_core::episode::{EpisodeResult, Record};
+use pusht_core::env::PushTEnv;
+use pusht_core::episode::Record;
 use pusht_core::link::Device;
 use pusht_core::noise::NoiseSource;
-use pusht_core::pipeline::{Pipeline, Plan, PlanRequest, Planning};
+use pusht_core::pipeline::{Plan, PlanRequest, Planning};
 use pusht_core::quant::{IntPolicy, MAX_CONDITION_LEN, MAX_HORIZON, Model, Scratch};
+use pusht_core::real_time::RealTimeEpisode;
 
 #[cfg(not(feature = "panic-list"))]
 unsafe extern "C" {
@@ -75,31 +75,39 @@ fn plan(inputs: &mut PlanInputs) {
 /// What `realtime.rs` has in the interrupt, but for its queues: they take a remainder by their length, which is a constant that the optimiser does
 /// not see.
 struct TurnInputs {
-    env: PushTEnv,
-    pipeline: Pipeline,
-    record: Record,
-    present: Option<ControlStep>,
+    episode: RealTimeEpisode,
     plan: Option<Plan>,
 }
 
 #[inline(never)]
-fn turn(inputs: &mut TurnInputs) -> Result<Option<EpisodeResult>, Error> {
-    let env = &mut inputs.env;
-    if let Some(mut step) = inputs.present.take() {
-        step.physics_step(env);
-        inputs.present = Some(step);
-        return Ok(None);
-    }
+fn turn(inputs: &mut TurnInputs) {
+    let TurnInputs { episode, plan } = inputs;
+    let begin = |request| {
+        black_box(request);
+    };
+    black_box(episode.turn(|| plan.take(), begin).is_ok());
+    black_box((episode.n_ticks(), episode.counts()));
+}
+
+/// What `episode.rs` does in between plans.
+struct StepInputs {
+    env: PushTEnv,
+    record: Record,
+    action: [f64; 2],
+}
+
+#[inline(never)]
+fn step(inputs: &mut StepInputs) {
+    let StepInputs {
+        env,
+        record,
+        action,
+    } = inputs;
     let state = env.state();
-    let (action, request) = inputs.pipeline.tick(&state, inputs.plan.take())?;
-    black_box(request);
-    let outcome = ControlStep::new(action)?.finish(env)?;
-    inputs.record.tick(&state, &action, &outcome);
-    black_box(inputs.pipeline.counts());
-    let stepped = env.step(action)?;
-    Ok(stepped
-        .terminated
-        .then(|| inputs.record.clone().finish(&state)))
+    if let Ok(outcome) = env.step(*action) {
+        record.tick(&state, action, &outcome);
+    }
+    black_box(record.clone().finish(&env.state()));
 }
 
 struct LinkInputs {
@@ -132,7 +140,10 @@ fn main() -> ! {
         plan(inputs);
     }
     if let Some(inputs) = anything() {
-        black_box(turn(inputs).is_ok());
+        turn(inputs);
+    }
+    if let Some(inputs) = anything() {
+        step(inputs);
     }
     if let Some(inputs) = anything() {
         link(inputs);

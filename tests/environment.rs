@@ -7,7 +7,8 @@ use proptest::array::uniform2;
 use proptest::prelude::*;
 use pusht_core::Error;
 use pusht_core::digest::Digest;
-use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState, step_side_by_side};
+use pusht_host::cmd::bench::sequences::{chase, squeeze, walls};
 
 /// Values that have broken simulators: zeros, edges of the window, huge, tiny.
 const NASTY: [f64; 14] = [
@@ -85,6 +86,39 @@ fn a_snapshot_forgets_something() {
             std::mem::swap(&mut original, &mut copy);
         }
     }
+}
+
+/// Pushed about, into walls and corners and against walls, some now and then left out, one that leaves the range, one with an
+/// action that is none.
+#[test]
+fn an_environment_goes_another_way_beside_others() {
+    let sequences = [chase(11), walls(17), squeeze(13)].map(Result::unwrap);
+    let sequences = sequences.concat();
+    let begin = || -> Vec<_> { sequences.iter().map(|s| s.begin().unwrap()).collect() };
+    let (mut alone, mut beside) = (begin(), begin());
+    let left_out = Err(Error::LegacySeedTooLarge);
+    let (mut n_contact_points, mut n_refused) = (0, 0);
+    for t in 0..200 {
+        let action = |index: usize| match (index, t % 50) {
+            (3, 7) => Some([f64::NAN, 0.0]),
+            (20, 9) => Some([f64::MAX, 0.0]),
+            (index, _) if index % 5 == 4 && t % 3 == 0 => None,
+            _ => Some(sequences[index].actions[t]),
+        };
+        let actions: Vec<_> = (0..sequences.len()).map(action).collect();
+        let mut outcomes = vec![left_out; sequences.len()];
+        step_side_by_side(&mut beside, &actions, &mut outcomes);
+        for (index, action) in actions.into_iter().enumerate() {
+            let env = &mut alone[index];
+            let expected = action.map_or(left_out, |action| env.step(action));
+            assert_eq!(outcomes[index], expected, "{index}, step {t}");
+            assert_eq!(bits(&beside[index]), bits(env), "{index}, step {t}");
+            n_contact_points += env.info().n_contact_points;
+            n_refused += usize::from(expected.is_err() && expected != left_out);
+        }
+    }
+    assert!(n_contact_points > 20_000, "{n_contact_points}");
+    assert_eq!(n_refused, 8);
 }
 
 #[test]

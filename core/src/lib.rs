@@ -32,5 +32,7 @@ pub mod scheduler;
 pub mod seeding;
 pub mod selftest;
 pub mod unet;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
 pub use error::Error;

@@ -4,11 +4,13 @@
 
 mod coverage;
 mod params;
+mod side_by_side;
 mod start;
 
 pub use crate::geometry::Vec2;
 pub use crate::physics::Phase;
 pub use params::PushTParams;
+pub use side_by_side::step_side_by_side;
 pub use start::{Seeding, StartOrder, StartSequence, StartState};
 
 use crate::Error;

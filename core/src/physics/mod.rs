@@ -9,9 +9,11 @@ mod body;
 mod broad_phase;
 mod closest_points;
 mod disc;
+mod lanes;
 mod manifold;
 mod memory;
 mod shapes;
+mod side_by_side;
 mod solver;
 
 use crate::geometry::{Aabb, Vec2};
@@ -26,6 +28,7 @@ use solver::{Other, Rest};
 pub(crate) use body::Block;
 pub(crate) use shapes::BOXES;
 pub use shapes::{AGENT_RADIUS_PX, N_WALLS, WALL_ENDS_PX, WALL_RADIUS_PX};
+pub(crate) use side_by_side::solve_side_by_side;
 pub(crate) use solver::Contacts;
 
 /// Length of a step, s.
@@ -99,10 +102,23 @@ impl World {
     /// Advances by [`PHYSICS_DT_S`]; returns the number of contact points. `contacts` is working memory; `watch` is told what
     /// begins.
     pub(crate) fn step(&mut self, contacts: &mut Contacts, watch: &mut impl FnMut(Phase)) -> usize {
+        if let Some(n_contacts) = self.begin_step(contacts, watch) {
+            return n_contacts;
+        }
+        contacts.solve(&mut self.block);
+        self.end_step(contacts)
+    }
+
+    /// What comes before the contacts are solved; the number of contact points, if the step is over by it.
+    pub(crate) fn begin_step(
+        &mut self,
+        contacts: &mut Contacts,
+        watch: &mut impl FnMut(Phase),
+    ) -> Option<usize> {
         watch(Phase::Physics);
         self.agent.integrate_position();
         if let Some(n_contacts) = self.rest_on(watch) {
-            return n_contacts;
+            return Some(n_contacts);
         }
         self.integrate_block();
         watch(Phase::Contacts);
@@ -110,7 +126,11 @@ impl World {
         watch(Phase::Physics);
         self.damp();
         contacts.warm_start(&mut self.block);
-        contacts.solve(&mut self.block);
+        None
+    }
+
+    /// What comes after; the number of contact points.
+    pub(crate) fn end_step(&mut self, contacts: &Contacts) -> usize {
         contacts.store(&mut self.memory);
         self.rest = contacts.rest(&self.block).filter(|_| self.features_last);
         contacts.len()

@@ -25,20 +25,17 @@ use super::memory::ContactMemory;
 use super::shapes::N_BOXES;
 use crate::geometry::{Vec2, cross, dot};
 use crate::math::{max, min};
-use core::ops::{Add, Mul, Sub};
 use heapless::Vec;
 
 /// Sweeps over all contacts (`cpSpace.iterations`).
-const SWEEPS: usize = 10;
+pub(super) const SWEEPS: usize = 10;
 /// Overlap that is left alone, px. Chipmunk writes it as a single-precision literal.
 const SLOP_PX: f64 = 0.1f32 as f64;
 /// Share of the overlap that a step removes: `1 - ((1 - 0.1)^60)^0.01` with a single-precision 0.1.
 const PUSH_OUT_SHARE: f64 = f64::from_bits(0x3faf_5d6b_ce57_a130);
 
-/// A value for the velocity and one for the pseudo-velocity, side by side, so that one instruction does for both.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[repr(align(16))]
-struct Lanes([f64; 2]);
+/// A value for the velocity and one for the pseudo-velocity.
+type Lanes = super::lanes::Lanes<2>;
 const VELOCITY: usize = 0;
 const PSEUDO: usize = 1;
 
@@ -51,61 +48,22 @@ struct Motion {
 }
 
 /// Most contacts of a step: a box reaches two walls at most, with two points each, and the agent with one.
-const MAX_CONTACTS: usize = N_BOXES * (2 * MAX_POINTS + 1);
+pub(super) const MAX_CONTACTS: usize = N_BOXES * (2 * MAX_POINTS + 1);
 
 /// A contact of this step.
-struct Contact {
-    /// Normal and arm, in both lanes.
-    normal: [Lanes; 2],
-    arm: [Lanes; 2],
-    mass: Lanes,
+pub(super) struct Contact {
+    pub(super) normal: Vec2,
+    pub(super) arm: Vec2,
+    pub(super) mass: f64,
     /// Of what the block touches.
-    other_vel: [Lanes; 2],
-    wanted_speed: Lanes,
-    impulse: Lanes,
+    pub(super) other_vel: Vec2,
+    pub(super) push_out_speed: f64,
+    pub(super) impulse: f64,
+    pub(super) pseudo_impulse: f64,
     pair: u8,
     number: u8,
     /// Whether the pair touched in the last step too.
     lasting: bool,
-}
-
-impl Lanes {
-    const ZERO: Self = Self([0.0; 2]);
-
-    #[inline]
-    fn both(value: f64) -> Self {
-        Self([value; 2])
-    }
-
-    #[inline]
-    fn map2(self, other: Self, operation: impl Fn(f64, f64) -> f64) -> Self {
-        let ([a, b], [c, d]) = (self.0, other.0);
-        Self([operation(a, c), operation(b, d)])
-    }
-}
-
-impl Add for Lanes {
-    type Output = Self;
-    #[inline]
-    fn add(self, other: Self) -> Self {
-        self.map2(other, |a, b| a + b)
-    }
-}
-
-impl Sub for Lanes {
-    type Output = Self;
-    #[inline]
-    fn sub(self, other: Self) -> Self {
-        self.map2(other, |a, b| a - b)
-    }
-}
-
-impl Mul for Lanes {
-    type Output = Self;
-    #[inline]
-    fn mul(self, other: Self) -> Self {
-        self.map2(other, |a, b| a * b)
-    }
 }
 
 /// Where what the block touches is, and how it moves.
@@ -125,13 +83,13 @@ impl Other {
 
 /// The contacts of a step, in the order in which they are solved.
 pub(crate) struct Contacts {
-    list: Vec<Contact, MAX_CONTACTS>,
+    pub(super) list: Vec<Contact, MAX_CONTACTS>,
     /// The pairs that touch, a bit each.
     touching: u16,
 }
 
 impl Contacts {
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             list: Vec::new(),
             touching: 0,
@@ -166,12 +124,13 @@ impl Contacts {
             let inverse_mass = 1.0 + block.inverse_moment * arm_cross_normal * arm_cross_normal;
             let push_out_speed = -PUSH_OUT_SHARE * min(0.0, separation + SLOP_PX) / PHYSICS_DT_S;
             let contact = Contact {
-                normal: [Lanes::both(normal.x), Lanes::both(normal.y)],
-                arm: [Lanes::both(arm.x), Lanes::both(arm.y)],
-                mass: Lanes::both(1.0 / inverse_mass),
-                other_vel: [Lanes([other.vel.x, 0.0]), Lanes([other.vel.y, 0.0])],
-                wanted_speed: Lanes([0.0, push_out_speed]),
-                impulse: Lanes([memory.impulse(pair, point.number), 0.0]),
+                normal,
+                arm,
+                mass: 1.0 / inverse_mass,
+                other_vel: other.vel,
+                push_out_speed,
+                impulse: memory.impulse(pair, point.number),
+                pseudo_impulse: 0.0,
                 pair: pair as u8,
                 number: point.number,
                 lasting: memory.is_lasting(pair),
@@ -184,9 +143,7 @@ impl Contacts {
     /// What the next step repeats, if it is so, and as long as the agent keeps away: a block without velocity, on contacts
     /// without impulse that push nothing out.
     pub(super) fn rest(&self, block: &Block) -> Option<Rest> {
-        let idle = |contact: &Contact| {
-            contact.impulse.0[VELOCITY] == 0.0 && contact.wanted_speed.0[PSEUDO] == 0.0
-        };
+        let idle = |contact: &Contact| contact.impulse == 0.0 && contact.push_out_speed == 0.0;
         let still = block.velocity == Twist::ZERO && block.pseudo_velocity == Twist::ZERO;
         (still && self.list.iter().all(idle)).then(|| {
             let on_walls = self.list.iter().filter(|contact| contact.is_on_wall());
@@ -205,11 +162,9 @@ impl Contacts {
     /// Applies the impulses of the last step.
     pub(super) fn warm_start(&self, block: &mut Block) {
         for contact in self.list.iter().filter(|contact| contact.lasting) {
-            let [normal, arm] =
-                [contact.normal, contact.arm].map(|[x, y]| Vec2::new(x.0[VELOCITY], y.0[VELOCITY]));
-            let impulse = normal * contact.impulse.0[VELOCITY];
+            let impulse = contact.normal * contact.impulse;
             block.velocity.linear += impulse;
-            block.velocity.angular += block.inverse_moment * cross(arm, impulse);
+            block.velocity.angular += block.inverse_moment * cross(contact.arm, impulse);
         }
     }
 
@@ -218,10 +173,10 @@ impl Contacts {
     pub(super) fn solve(&mut self, block: &mut Block) {
         let (velocity, pseudo) = (block.velocity, block.pseudo_velocity);
         let mut motion = Motion {
-            x: Lanes([velocity.linear.x, pseudo.linear.x]),
-            y: Lanes([velocity.linear.y, pseudo.linear.y]),
-            angular: Lanes([velocity.angular, pseudo.angular]),
-            inverse_moment: Lanes::both(block.inverse_moment),
+            x: Lanes::of([velocity.linear.x, pseudo.linear.x]),
+            y: Lanes::of([velocity.linear.y, pseudo.linear.y]),
+            angular: Lanes::of([velocity.angular, pseudo.angular]),
+            inverse_moment: Lanes::all(block.inverse_moment),
         };
         let (n_contacts, mut unchanged) = (self.list.len(), 0);
         'sweeps: for _ in 0..SWEEPS {
@@ -244,11 +199,7 @@ impl Contacts {
     pub(super) fn store(&self, memory: &mut ContactMemory) {
         memory.end_step(self.touching);
         for contact in &self.list {
-            memory.store(
-                usize::from(contact.pair),
-                contact.number,
-                contact.impulse.0[VELOCITY],
-            );
+            memory.store(usize::from(contact.pair), contact.number, contact.impulse);
         }
     }
 }
@@ -269,13 +220,18 @@ impl Contact {
     /// One pass over the contact; says whether it changed anything.
     #[inline]
     fn solve(&mut self, motion: &mut Motion) -> bool {
-        let ([n_x, n_y], [arm_x, arm_y]) = (self.normal, self.arm);
-        let velocity_x = motion.x - arm_y * motion.angular - self.other_vel[0];
-        let velocity_y = motion.y + arm_x * motion.angular - self.other_vel[1];
-        let missing_speed = self.wanted_speed - (velocity_x * n_x + velocity_y * n_y);
-        let impulse = (self.impulse + missing_speed * self.mass).map2(Lanes::ZERO, max);
-        let change = impulse - self.impulse;
-        self.impulse = impulse;
+        let [n_x, n_y] = [self.normal.x, self.normal.y].map(Lanes::all);
+        let [arm_x, arm_y] = [self.arm.x, self.arm.y].map(Lanes::all);
+        let [other_x, other_y] =
+            [self.other_vel.x, self.other_vel.y].map(|vel| Lanes::of([vel, 0.0]));
+        let wanted_speed = Lanes::of([0.0, self.push_out_speed]);
+        let before = Lanes::of([self.impulse, self.pseudo_impulse]);
+        let velocity_x = motion.x - arm_y * motion.angular - other_x;
+        let velocity_y = motion.y + arm_x * motion.angular - other_y;
+        let missing_speed = wanted_speed - (velocity_x * n_x + velocity_y * n_y);
+        let impulse = (before + missing_speed * Lanes::all(self.mass)).map2(Lanes::ZERO, max);
+        let change = impulse - before;
+        [self.impulse, self.pseudo_impulse] = impulse.0;
         let (change_x, change_y) = (n_x * change, n_y * change);
         motion.x = motion.x + change_x;
         motion.y = motion.y + change_y;

@@ -31,8 +31,6 @@ mod scratch;
 mod selftest;
 mod slices;
 mod unet;
-#[cfg(target_arch = "x86_64")]
-mod x86_64;
 
 pub use activation::{Activation, Normalization};
 pub use batch::{BATCH, IntPolicyBatch};

@@ -6,8 +6,8 @@
 mod avx2;
 mod sse2;
 
-use super::super::x86_64::has_avx2;
 use super::{Linear, Outputs, Product, Row, Windows, saturate_i16};
+use crate::x86_64::has_avx2;
 use heapless::Vec;
 
 /// This kernel needs no panel.

@@ -3,9 +3,9 @@
 
 use super::super::mish::{self, FRACTION_BITS, INDEX_BITS, SEGMENTS};
 use super::super::slices;
-use super::super::x86_64::has_avx2;
 use super::Scaled;
 use super::kernel::{self, Channel, Last, half};
+use crate::x86_64::has_avx2;
 use core::arch::x86_64::{
     __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadl_epi64, _mm_loadu_si128, _mm_packs_epi32,
     _mm_storel_epi64, _mm_storeu_si128, _mm_unpackhi_epi64, _mm_unpacklo_epi64, _mm256_add_epi32,

@@ -4,7 +4,7 @@ use super::sequences::{self, Sequence};
 use crate::data::Demonstrations;
 use crate::policy_file::write_whole;
 use anyhow::{Context, Result, ensure};
-use pusht_core::env::{Phase, PushTEnv, StartOrder};
+use pusht_core::env::{Phase, PushTEnv, StartOrder, step_side_by_side};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::hint::black_box;
@@ -15,19 +15,19 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 /// Generated sequences of a kind.
-const GENERATED: usize = 48;
-/// Sequences that are timed in turn with gym-pusht's in a round.
-const SLICE: usize = 12;
+const GENERATED: usize = 64;
+/// Sequences of a round: timed one after the other, side by side, and in gym-pusht.
+const SLICE: usize = 32;
 /// How often it is asked what the simulator is at.
 const SAMPLE: Duration = Duration::from_micros(50);
 /// The same sequences in gym-pusht.
 const GYM_PUSHT: &str = include_str!("gym_pusht.py");
 
-/// Control steps a second of one environment on one core, and what they are spent on.
+/// Control steps a second on one core, of one environment and of several side by side, and what they are spent on.
 ///
 /// A control step is ten physics steps with contacts, then coverage and reward. Three kinds of sequences: the recorded
 /// demonstrations (without their archive, generated ones that chase the block), pushes into walls and corners, and
-/// squeezes against a wall. With --gym-pusht, gym-pusht makes the same steps in turn with this simulator, and
+/// squeezes against a wall. Side by side are as many sequences as a round has (the shares are those of one). With --gym-pusht, gym-pusht makes the same steps in turn with this simulator, and
 /// the ratio is printed. Times are processor time, the best of the rounds.
 #[derive(clap::Args)]
 #[command(
@@ -57,9 +57,10 @@ struct Figure {
     sequences: &'static str,
     control_steps: usize,
     steps_per_s: f64,
-    ns_per_step: f64,
+    side_by_side_steps_per_s: f64,
     gym_pusht_steps_per_s: Option<f64>,
     ratio: Option<f64>,
+    side_by_side_ratio: Option<f64>,
     /// The farthest that the block ends from where it does in gym-pusht, px.
     farthest_px: Option<f64>,
     /// Of the time.
@@ -104,20 +105,26 @@ pub fn run(args: &Args) -> Result<()> {
             None
         }
     };
+    println!("control steps/s, and times gym-pusht's; what the time of one goes into");
     println!(
-        "sequences  control steps/s   ns/step  gym-pusht steps/s  ratio  physics  contacts  coverage"
+        "{:<9} {:>15} {:>15} {:>9} {:>8} {:>9} {:>9}",
+        "sequences", "one", "side by side", "gym-pusht", "physics", "contacts", "coverage"
     );
     let mut figures = Vec::new();
     for (name, sequences) in &kinds {
         let figure = measure(name, sequences, upstream.as_mut(), args)?;
-        let or_dash = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.0}"));
+        let with_ratio = |rate: f64, ratio: Option<f64>| match ratio {
+            Some(ratio) => format!("{rate:.0} ({ratio:.0})"),
+            None => format!("{rate:.0}"),
+        };
         println!(
-            "{:<9} {:>16.0} {:>9.0} {:>18} {:>6} {:>7.0}% {:>8.0}% {:>8.0}%",
+            "{:<9} {:>15} {:>15} {:>9} {:>7.0}% {:>8.0}% {:>8.0}%",
             figure.sequences,
-            figure.steps_per_s,
-            figure.ns_per_step,
-            or_dash(figure.gym_pusht_steps_per_s),
-            or_dash(figure.ratio),
+            with_ratio(figure.steps_per_s, figure.ratio),
+            with_ratio(figure.side_by_side_steps_per_s, figure.side_by_side_ratio),
+            figure
+                .gym_pusht_steps_per_s
+                .map_or("-".into(), |rate| format!("{rate:.0}")),
             100.0 * figure.shares.physics,
             100.0 * figure.shares.contacts,
             100.0 * figure.shares.coverage,
@@ -137,13 +144,19 @@ fn measure(
     mut upstream: Option<&mut GymPushT>,
     args: &Args,
 ) -> Result<Figure> {
-    let mut steps_per_s = 0.0_f64;
+    let (mut steps_per_s, mut side_by_side) = (0.0_f64, 0.0_f64);
     let (mut theirs, mut farthest_px) = (None::<f64>, None::<f64>);
     for round in 0..args.rounds {
         let from = round * SLICE % sequences.len();
         let slice = &sequences[from..(from + SLICE).min(sequences.len())];
-        let (rate, poses) = time(slice, args.seconds)?;
+        let (rate, poses) = time(slice, args.seconds, one_by_one)?;
         steps_per_s = steps_per_s.max(rate);
+        let (rate, same_poses) = time(slice, args.seconds, all_side_by_side)?;
+        side_by_side = side_by_side.max(rate);
+        ensure!(
+            poses == same_poses,
+            "{name}: side by side, the block ended elsewhere"
+        );
         if let Some(upstream) = upstream.as_deref_mut() {
             let timed = upstream.time(slice)?;
             let rate = timed.steps as f64 / timed.seconds;
@@ -158,39 +171,63 @@ fn measure(
         sequences: name,
         control_steps: sequences.iter().map(|s| s.actions.len()).sum(),
         steps_per_s,
-        ns_per_step: 1e9 / steps_per_s,
+        side_by_side_steps_per_s: side_by_side,
         gym_pusht_steps_per_s: theirs,
         ratio: theirs.map(|theirs| steps_per_s / theirs),
+        side_by_side_ratio: theirs.map(|theirs| side_by_side / theirs),
         farthest_px,
         shares: shares(sequences, args.seconds)?,
     })
 }
 
 /// Control steps a second of processor time, and where the block of each sequence ends.
-fn time(sequences: &[Sequence], seconds: f64) -> Result<(f64, Vec<[f64; 3]>)> {
+fn time(
+    sequences: &[Sequence],
+    seconds: f64,
+    play: impl Fn(&[Sequence], &mut [PushTEnv]) -> Result<()>,
+) -> Result<(f64, Vec<[f64; 3]>)> {
     let starts = begin(sequences)?;
-    let mut poses = Vec::new();
+    let n_actions = sequences.iter().map(|s| s.actions.len()).sum::<usize>();
     let (start, mut steps) = (processor_time(), 0);
     loop {
-        poses.clear();
-        for (sequence, env) in sequences.iter().zip(&starts) {
-            let mut env = *env;
-            for action in &sequence.actions {
-                black_box(env.step(*action)?);
-            }
-            steps += sequence.actions.len();
-            let info = env.info();
-            poses.push([
-                info.block_pos_px.x,
-                info.block_pos_px.y,
-                info.block_angle_rad,
-            ]);
-        }
+        let mut envs = starts.clone();
+        play(sequences, &mut envs)?;
+        steps += n_actions;
         let spent = (processor_time() - start).as_secs_f64();
         if spent >= seconds {
-            return Ok((steps as f64 / spent, poses));
+            let poses = envs.iter().map(|env| {
+                let info = env.info();
+                let pos = info.block_pos_px;
+                [pos.x, pos.y, info.block_angle_rad]
+            });
+            return Ok((steps as f64 / spent, poses.collect()));
         }
     }
+}
+
+fn one_by_one(sequences: &[Sequence], envs: &mut [PushTEnv]) -> Result<()> {
+    for (sequence, env) in sequences.iter().zip(envs) {
+        for action in &sequence.actions {
+            black_box(env.step(*action)?);
+        }
+    }
+    Ok(())
+}
+
+fn all_side_by_side(sequences: &[Sequence], envs: &mut [PushTEnv]) -> Result<()> {
+    let longest = sequences.iter().map(|s| s.actions.len()).max();
+    let mut actions = vec![None; sequences.len()];
+    let mut outcomes: Vec<_> = envs.iter().map(|env| Ok(env.current())).collect();
+    for tick in 0..longest.unwrap_or_default() {
+        for (action, sequence) in actions.iter_mut().zip(sequences) {
+            *action = sequence.actions.get(tick).copied();
+        }
+        step_side_by_side(envs, &actions, &mut outcomes);
+        for outcome in black_box(&outcomes) {
+            (*outcome)?;
+        }
+    }
+    Ok(())
 }
 
 /// What the time goes into: the simulator says what it is at, and another thread looks now and then.

@@ -3,7 +3,7 @@
 use super::{ACTION_DIM, AutoresetMode, BatchOptions, Cause};
 use crate::gym::env::EnvError;
 use pusht_core::Error;
-use pusht_core::env::{PushTEnv, Seeding, StartOrder, StartSequence, Step};
+use pusht_core::env::{PushTEnv, Seeding, StartOrder, StartSequence, Step, step_side_by_side};
 use pusht_core::observation::{ObservationKind, observe};
 
 pub(super) struct Chunk {
@@ -14,7 +14,8 @@ pub(super) struct Chunk {
     starts: Vec<StartSequence>,
     /// Whether the episode is over, or none was started.
     is_over: Vec<bool>,
-    actions: Vec<[f64; ACTION_DIM]>,
+    actions: Vec<Option<[f64; ACTION_DIM]>>,
+    outcomes: Vec<Result<Step, Error>>,
     pub(super) observations: Vec<f64>,
     pub(super) rewards: Vec<f64>,
     pub(super) coverage: Vec<f64>,
@@ -52,7 +53,8 @@ impl Chunk {
             envs,
             starts,
             is_over: vec![true; n],
-            actions: vec![[0.0; ACTION_DIM]; n],
+            actions: vec![None; n],
+            outcomes: vec![Err(Error::NonFiniteAction); n],
             observations: vec![0.0; n * dim],
             rewards: vec![0.0; n],
             coverage: vec![0.0; n],
@@ -96,14 +98,24 @@ impl Chunk {
     /// As many actions as there are environments, finite.
     pub(super) fn take_actions(&mut self, actions: &[f64]) {
         let (actions, _) = actions.as_chunks();
-        self.actions.copy_from_slice(actions);
+        for (slot, action) in self.actions.iter_mut().zip(actions) {
+            *slot = Some(*action);
+        }
     }
 
     /// Steps every environment.
     pub(super) fn step(&mut self) {
+        for (action, is_over) in self.actions.iter_mut().zip(&self.is_over) {
+            *action = action.filter(|_| !is_over);
+        }
+        step_side_by_side(&mut self.envs, &self.actions, &mut self.outcomes);
         for at in 0..self.envs.len() {
             self.is_final[at] = false;
-            let stepped = self.step_one(at);
+            let stepped = if self.is_over[at] {
+                self.begin(at)
+            } else {
+                self.end_step(at).map_err(Refusal::Simulator)
+            };
             let step = stepped
                 .as_ref()
                 .copied()
@@ -126,18 +138,19 @@ impl Chunk {
         }
     }
 
-    fn step_one(&mut self, at: usize) -> Result<Step, Refusal> {
-        if self.is_over[at] {
-            if self.autoreset_mode == AutoresetMode::Disabled {
-                return Err(Refusal::EpisodeOver);
-            }
-            self.reset(at, None).map_err(Refusal::Simulator)?;
-            return Ok(self.unchanged(at));
+    /// Instead of a step after the last.
+    fn begin(&mut self, at: usize) -> Result<Step, Refusal> {
+        if self.autoreset_mode == AutoresetMode::Disabled {
+            return Err(Refusal::EpisodeOver);
         }
-        let step = self.envs[at]
-            .step(self.actions[at])
-            .map_err(Refusal::Simulator)?;
-        self.see(at).map_err(Refusal::Simulator)?;
+        self.reset(at, None).map_err(Refusal::Simulator)?;
+        Ok(self.unchanged(at))
+    }
+
+    /// What follows the simulator's step.
+    fn end_step(&mut self, at: usize) -> Result<Step, Error> {
+        let step = self.outcomes[at]?;
+        self.see(at)?;
         if step.terminated || step.truncated {
             self.is_over[at] = true;
             if self.autoreset_mode == AutoresetMode::SameStep {
@@ -145,7 +158,7 @@ impl Chunk {
                 let dim = self.observation.dim();
                 let row = at * dim..(at + 1) * dim;
                 self.final_observations[row.clone()].copy_from_slice(&self.observations[row]);
-                self.reset(at, None).map_err(Refusal::Simulator)?;
+                self.reset(at, None)?;
             }
         }
         Ok(step)

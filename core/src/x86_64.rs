@@ -3,6 +3,6 @@
 cpufeatures::new!(avx2, "avx2");
 
 /// Whether there is AVX2, and the system keeps its registers; asked once.
-pub(super) fn has_avx2() -> bool {
+pub(crate) fn has_avx2() -> bool {
     avx2::get()
 }

@@ -1,5 +1,5 @@
-//! Instructions of a control step and of a plan under Callgrind, against what is committed in `budgets.rs`; those of a plan are for
-//! processors with AVX2.
+//! Instructions of a control step and of a plan under Callgrind, against what is committed in `budgets.rs`; those of a plan and of
+//! steps side by side are for processors with AVX2.
 //!
 //!     cargo install gungraun-runner --version 0.20.0     # and valgrind
 //!     cargo bench -p pusht-tests --bench instructions
@@ -21,7 +21,7 @@ use gungraun::{
 use plans::Plans;
 use pusht_core::quant::BATCH;
 use pusht_host::cmd::bench::sequences::{chase, squeeze, walls};
-use work::{CONTROL_STEPS, COUNT, Work, begun, step_through};
+use work::{CONTROL_STEPS, COUNT, Work, begun, step_side_by_side_through, step_through};
 
 /// Fails beyond the committed number of instructions.
 fn limit(limit: u64) -> LibraryBenchmarkConfig {
@@ -32,13 +32,28 @@ fn limit(limit: u64) -> LibraryBenchmarkConfig {
     config
 }
 
+/// Of a kind of sequences.
+fn step_limit(kind: usize, is_side_by_side: usize) -> LibraryBenchmarkConfig {
+    limit(STEP_INSTRUCTIONS[kind][is_side_by_side] * CONTROL_STEPS)
+}
+
 #[library_benchmark]
-#[bench::chase(args = (begun(chase(COUNT))), config = limit(STEP_INSTRUCTIONS[0] * CONTROL_STEPS))]
-#[bench::walls(args = (begun(walls(COUNT))), config = limit(STEP_INSTRUCTIONS[1] * CONTROL_STEPS))]
-#[bench::squeeze(args = (begun(squeeze(COUNT))), config = limit(STEP_INSTRUCTIONS[2] * CONTROL_STEPS))]
+#[bench::chase(args = (begun(chase(COUNT))), config = step_limit(0, 0))]
+#[bench::walls(args = (begun(walls(COUNT))), config = step_limit(1, 0))]
+#[bench::squeeze(args = (begun(squeeze(COUNT))), config = step_limit(2, 0))]
 fn control_steps(work: Work) -> Work {
     let mut work = work;
     step_through(&mut work);
+    work
+}
+
+#[library_benchmark]
+#[bench::chase(args = (begun(chase(COUNT))), config = step_limit(0, 1))]
+#[bench::walls(args = (begun(walls(COUNT))), config = step_limit(1, 1))]
+#[bench::squeeze(args = (begun(squeeze(COUNT))), config = step_limit(2, 1))]
+fn control_steps_side_by_side(work: Work) -> Work {
+    let mut work = work;
+    step_side_by_side_through(&mut work);
     work
 }
 
@@ -65,6 +80,6 @@ fn plans_together(plans: Plans) -> Plans {
     plans
 }
 
-library_benchmark_group!(name = environment; benchmarks = control_steps);
+library_benchmark_group!(name = environment; benchmarks = control_steps, control_steps_side_by_side);
 library_benchmark_group!(name = policy; benchmarks = plans_alone, plans_together);
 main!(library_benchmark_groups = environment, policy);

@@ -12,7 +12,7 @@ use pusht_core::quant::{Model, Scratch, selftest};
 use pusht_host::cmd::bench::sequences::{chase, squeeze, walls};
 use std::hint::black_box;
 use std::time::Duration;
-use work::{CONTROL_STEPS, COUNT, begun, step_through};
+use work::{CONTROL_STEPS, COUNT, Work, begun, step_side_by_side_through, step_through};
 
 const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/criterion");
 const MODELS: [(&str, &[u8]); 2] = [
@@ -24,7 +24,16 @@ const MODELS: [(&str, &[u8]); 2] = [
 ];
 
 fn control_steps(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("control_steps");
+    steps(criterion, "control_steps", step_through);
+    steps(
+        criterion,
+        "control_steps_side_by_side",
+        step_side_by_side_through,
+    );
+}
+
+fn steps(criterion: &mut Criterion, name: &str, step: fn(&mut Work)) {
+    let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Elements(CONTROL_STEPS));
     for (name, sequences) in [
         ("chase", chase(COUNT)),
@@ -33,7 +42,7 @@ fn control_steps(criterion: &mut Criterion) {
     ] {
         let work = begun(sequences);
         group.bench_function(name, |bencher| {
-            bencher.iter_batched_ref(|| work.clone(), step_through, BatchSize::LargeInput);
+            bencher.iter_batched_ref(|| work.clone(), step, BatchSize::LargeInput);
         });
     }
 }

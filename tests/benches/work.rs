@@ -1,6 +1,6 @@
 //! What the benchmarks of the simulator do.
 
-use pusht_core::env::PushTEnv;
+use pusht_core::env::{PushTEnv, step_side_by_side};
 use pusht_host::cmd::bench::sequences::Sequence;
 use std::hint::black_box;
 
@@ -24,5 +24,18 @@ pub fn step_through(work: &mut Work) {
         for action in &sequence.actions {
             let _ = black_box(env.step(*action));
         }
+    }
+}
+
+/// The same with all environments side by side.
+pub fn step_side_by_side_through(work: &mut Work) {
+    let (mut envs, sequences): (Vec<_>, Vec<_>) =
+        work.iter().map(|(env, sequence)| (*env, sequence)).unzip();
+    let mut outcomes: Vec<_> = envs.iter().map(|env| Ok(env.current())).collect();
+    for tick in 0..CONTROL_STEPS as usize / COUNT {
+        let actions = sequences.iter().map(|s| s.actions.get(tick).copied());
+        let actions: Vec<_> = actions.collect();
+        step_side_by_side(&mut envs, &actions, &mut outcomes);
+        black_box(&outcomes);
     }
 }

@@ -1,7 +1,7 @@
 //! `pusht rollout` and `pusht replay` as a user meets them.
 
 use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 const ACTIONS: &str = "action_x,action_y\n300,250\n310.5,-20\n1e2,0.1\n";
@@ -175,8 +175,9 @@ fn a_bad_start_is_simulated() {
 }
 
 #[test]
+#[cfg(feature = "demonstrations")]
 fn a_demonstration_drifts_from_its_record() {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let repository = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let dataset = std::env::var_os("PUSHT_DATASET").map_or_else(
         || repository.join("../shared/data/pusht.zip"),
         PathBuf::from,
@@ -208,4 +209,15 @@ fn a_missing_dataset_is_replayed() {
     let output = pusht(&["replay", "no-such.zip"]);
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("no-such.zip"));
+}
+
+#[test]
+#[cfg(not(feature = "demonstrations"))]
+fn a_build_without_demonstrations_replays_them_or_hides_why_not() {
+    let output = pusht(&["replay", "pusht.zip"]);
+    assert!(!output.status.success());
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("pusht.zip"), "{message}");
+    assert!(message.contains("--features demonstrations"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
 }

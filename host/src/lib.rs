@@ -1,6 +1,6 @@
 //! PushT on the host: demonstrations in, a trained and quantised policy out, scored.
 //!
-//! In the order of the data: [`expert`] plays, [`collect`] records it; [`data`] reads demonstrations; the feature `train` makes a float policy of them, which
+//! In the order of the data: [`expert`] plays, [`collect`] records it; [`data`] reads demonstrations with the feature `demonstrations`; the feature `train` makes a float policy of them, which
 //! [`policy_file`] stores; [`engine`] runs it, in float or in integers; [`evaluate`] scores it; [`render`] shows it.
 //! [`gym`] has environments as Gymnasium does, one or many at once. [`cmd`] has a module a command.
 

@@ -36,6 +36,8 @@ pub fn all() -> Vec<Step> {
             commands: || {
                 Ok(vec![
                     cargo("clippy --workspace --all-targets -- -D warnings"),
+                    // The workspace's tests bring in the feature `demonstrations`, and the main build is without.
+                    cargo("clippy --package pusht-host --all-targets -- -D warnings"),
                     // Here are functions that differ between machines, and clippy.toml keeps them out.
                     cargo("clippy --package pusht-core --features platform-math -- -D warnings"),
                     firmware("clippy --release -- -D warnings"),
@@ -55,9 +57,10 @@ pub fn all() -> Vec<Step> {
             name: "tests",
             purpose: "the tests of core, host and the golden data",
             commands: || {
-                Ok(vec![cargo(
-                    "test --workspace --no-fail-fast -- --show-output",
-                )])
+                Ok(vec![
+                    cargo("test --workspace --no-fail-fast -- --show-output"),
+                    cargo("test --package pusht-host --test cli_rollout -- --show-output"),
+                ])
             },
         },
         Step {

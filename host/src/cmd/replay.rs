@@ -8,7 +8,7 @@ use pusht_core::observation::STATE_DIM;
 use std::f64::consts::{PI, TAU};
 use std::path::PathBuf;
 
-/// Replay recorded demonstrations and report the distance from the record.
+/// Replay recorded demonstrations and report the distance from the record; with the feature `demonstrations`.
 ///
 /// Every episode begins at its first recorded state and is driven by its recorded actions. A record is in single
 /// precision, and an episode may magnify what that leaves out to tenths of a pixel; so if the start state of the seed
@@ -18,6 +18,7 @@ use std::path::PathBuf;
 /// if an episode goes beyond a tolerance at any step.
 #[derive(clap::Args)]
 #[command(after_help = "Example: pusht replay pusht.zip\n\n\
+                        It needs a build that reads them: cargo build --release --features demonstrations\n\n\
                         The archive: https://diffusion-policy.cs.columbia.edu/data/training/pusht.zip")]
 pub struct Args {
     /// Zarr v2 folder, or a zip archive that holds one

@@ -1,5 +1,6 @@
 use super::episode::{Corrections, NEAR_MISS_COVERAGE, attempt};
 use super::*;
+#[cfg(feature = "demonstrations")]
 use crate::data::Demonstrations;
 use crate::engine::PolicyArgs;
 use crate::expert::ExpertOptions;
@@ -78,12 +79,16 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
     writer.finish().unwrap();
     assert!(files(&whole) == files(&parts));
 
-    let demonstrations = Demonstrations::open(&whole).unwrap();
-    assert_eq!(demonstrations.episodes.len() as u64, summary.episodes);
-    assert_eq!(demonstrations.n_steps() as u64, summary.steps);
+    #[cfg(feature = "demonstrations")]
+    {
+        let demonstrations = Demonstrations::open(&whole).unwrap();
+        assert_eq!(demonstrations.episodes.len() as u64, summary.episodes);
+        assert_eq!(demonstrations.n_steps() as u64, summary.steps);
+    }
 }
 
 #[test]
+#[cfg(feature = "demonstrations")]
 fn a_long_record_spans_chunks() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("long.zarr");

@@ -1,0 +1,123 @@
+//! Demonstrations out of an archive or a folder.
+
+mod zarr;
+
+use super::{ACTION_DIM, Demonstrations, Episode};
+use anyhow::{Context, Result, bail, ensure};
+use pusht_core::observation::STATE_DIM;
+use std::path::Path;
+
+impl Demonstrations {
+    /// Reads the Zarr v2 arrays `data/state` (N, 5), `data/action` (N, 2), both `f32`, and
+    /// `meta/episode_ends` (`i64`, first row after each episode) from a `.zarr` folder or from a zip
+    /// archive that holds one (the authors' `pusht.zip`). `meta/continues`, `meta/cut_off` (`bool`) and `meta/seed` (`i64`, -1
+    /// for none), a value an episode, are ours and may be missing.
+    ///
+    /// # Errors
+    /// One line naming the file, the array and what is wrong: missing, truncated, of another shape or
+    /// type, not finite, episodes that do not follow each other.
+    pub fn open(path: &Path) -> Result<Self> {
+        let read = || -> Result<Self> {
+            let store = zarr::open_store(path)?;
+            let states: Vec<[f32; STATE_DIM]> = finite_rows(&store, "data/state")?;
+            let actions: Vec<[f32; ACTION_DIM]> = finite_rows(&store, "data/action")?;
+            let ends = zarr::read_1d::<i64>(&store, "meta/episode_ends")?;
+            let mut demonstrations = split_episodes(&states, &actions, &ends)?;
+            let episodes = &mut demonstrations.episodes;
+            mark(&store, "meta/continues", episodes, |episode, value| {
+                episode.continues = value
+            })?;
+            mark(&store, "meta/cut_off", episodes, |episode, value| {
+                episode.cut_off = value
+            })?;
+            mark(&store, "meta/seed", episodes, |episode, seed: i64| {
+                episode.seed = u64::try_from(seed).ok();
+            })?;
+            Ok(demonstrations)
+        };
+        read().with_context(|| format!("{}: not a demonstration dataset", path.display()))
+    }
+}
+
+/// Tells the episodes the values of the array `name`, if it is there.
+fn mark<T: zarrs::array::ElementOwned>(
+    store: &zarr::Store,
+    name: &str,
+    episodes: &mut [Episode],
+    set: fn(&mut Episode, T),
+) -> Result<()> {
+    if !zarr::contains(store, name)? {
+        return Ok(());
+    }
+    let values: Vec<T> = zarr::read_1d(store, name)?;
+    ensure!(
+        values.len() == episodes.len(),
+        "array {name}: {} values for {} episodes",
+        values.len(),
+        episodes.len()
+    );
+    for (episode, value) in episodes.iter_mut().zip(values) {
+        set(episode, value);
+    }
+    Ok(())
+}
+
+/// An (N, `D`) array whose values are all finite.
+fn finite_rows<const D: usize>(store: &zarr::Store, name: &str) -> Result<Vec<[f32; D]>> {
+    let rows = zarr::read_rows::<f32, D>(store, name)?;
+    for (row, values) in rows.iter().enumerate() {
+        ensure!(
+            values.iter().all(|v| v.is_finite()),
+            "array {name}: row {row} is not finite"
+        );
+    }
+    Ok(rows)
+}
+
+/// Cuts the rows at `ends`, each the first row after an episode.
+fn split_episodes(
+    states: &[[f32; STATE_DIM]],
+    actions: &[[f32; ACTION_DIM]],
+    ends: &[i64],
+) -> Result<Demonstrations> {
+    ensure!(
+        states.len() == actions.len(),
+        "array data/action: {} rows, but data/state has {}",
+        actions.len(),
+        states.len()
+    );
+    let mut episodes = Vec::with_capacity(ends.len());
+    let mut start = 0;
+    for (index, &end) in ends.iter().enumerate() {
+        let Some(stop) = usize::try_from(end).ok().filter(|&stop| stop > start) else {
+            bail!("array meta/episode_ends: entry {index} is {end}, not above {start}");
+        };
+        ensure!(
+            stop <= states.len(),
+            "array meta/episode_ends: entry {index} is {end}, but data/state has {} rows",
+            states.len()
+        );
+        episodes.push(Episode {
+            states: states[start..stop]
+                .iter()
+                .map(|s| s.map(f64::from))
+                .collect(),
+            actions: actions[start..stop]
+                .iter()
+                .map(|a| a.map(f64::from))
+                .collect(),
+            ..Episode::default()
+        });
+        start = stop;
+    }
+    ensure!(!episodes.is_empty(), "array meta/episode_ends: no episodes");
+    ensure!(
+        start == states.len(),
+        "array meta/episode_ends: ends at row {start} of {}",
+        states.len()
+    );
+    Ok(Demonstrations { episodes })
+}
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ pub const MPS2_AN386: Budget = Budget {
     flash_bytes: 860 * 1024,
     ram_bytes: 17 * 1024,
     stack_bytes: 17 * 1024,
-    plan_instructions: 6_900_000,
+    plan_instructions: 6_700_000,
     step_instructions: 370_000,
 };
 
@@ -66,38 +66,38 @@ pub const PLANS: [PlanBudget; 6] = [
     PlanBudget {
         board: "mps2-an386",
         conv_milli_instructions: 900,
-        best_plan_instructions: 6_900_000,
-        small_plan_instructions: 1_200_000,
+        best_plan_instructions: 6_590_000,
+        small_plan_instructions: 1_090_000,
     },
     PlanBudget {
         board: "mps2-an500",
         conv_milli_instructions: 900,
-        best_plan_instructions: 6_900_000,
-        small_plan_instructions: 1_200_000,
+        best_plan_instructions: 6_590_000,
+        small_plan_instructions: 1_090_000,
     },
     PlanBudget {
         board: "mps2-an505",
         conv_milli_instructions: 900,
-        best_plan_instructions: 6_900_000,
-        small_plan_instructions: 1_200_000,
+        best_plan_instructions: 6_590_000,
+        small_plan_instructions: 1_090_000,
     },
     PlanBudget {
         board: "mps3-an547",
         conv_milli_instructions: 300,
-        best_plan_instructions: 2_750_000,
-        small_plan_instructions: 610_000,
+        best_plan_instructions: 2_400_000,
+        small_plan_instructions: 475_000,
     },
     PlanBudget {
         board: "mps2-an385",
         conv_milli_instructions: 1_700,
-        best_plan_instructions: 12_700_000,
-        small_plan_instructions: 2_000_000,
+        best_plan_instructions: 12_000_000,
+        small_plan_instructions: 1_850_000,
     },
     PlanBudget {
         board: "mps2-an385-v6m",
         conv_milli_instructions: 3_100,
-        best_plan_instructions: 25_800_000,
-        small_plan_instructions: 4_350_000,
+        best_plan_instructions: 23_600_000,
+        small_plan_instructions: 3_800_000,
     },
 ];
 

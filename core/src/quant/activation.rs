@@ -1,6 +1,6 @@
 //! One normalisation with what follows it, alone, for measuring a kernel and for comparing it with the reference.
 
-use super::norm::{Finish, MAX_EPS, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN, Modulation, Norm};
+use super::norm::{self, Finish, MAX_EPS, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN, Modulation, Norm};
 use super::{MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT, ModelError};
 use crate::Error;
 
@@ -113,7 +113,8 @@ impl<'a> Activation<'a> {
     pub fn run(&self, x: &[i16], out: &mut [i16]) -> Result<(), Error> {
         self.check(x.len())?;
         self.check(out.len())?;
-        self.norm.activate(x, out, &self.finish);
+        self.norm
+            .activate(x, out, &self.finish, &mut norm::Memory::new());
         Ok(())
     }
 

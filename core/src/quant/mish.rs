@@ -20,16 +20,60 @@ pub(super) const INDEX_BITS: u32 = 10;
 const N_SEGMENTS: usize = 1 << INDEX_BITS;
 const _: () = assert!(N_SEGMENTS == ((2 * RANGE) << -STEP_LOG2) as usize);
 
-/// What lies between two knots: `mish(x) - max(x, 0)` at the first in the upper half, how much more it is at the second in the
-/// lower one. A segment's index is the lower [`INDEX_BITS`] of `x / 2^FRACTION_BITS`, so that those of negative `x` come last.
-pub(super) static SEGMENTS: [u32; N_SEGMENTS] = {
-    let mut segments = [0; N_SEGMENTS];
-    let mut knot = 0;
-    while knot + 1 < RESIDUE_Q16.len() {
-        let (from, to) = (RESIDUE_Q16[knot], RESIDUE_Q16[knot + 1]);
-        let index = (knot as i32 + (START << -STEP_LOG2)) as usize % N_SEGMENTS;
-        segments[index] = (from as u16 as u32) << 16 | (to - from) as u16 as u32;
-        knot += 1;
+/// Between two knots `mish(x)` is `slope x / 2^FRACTION_BITS`, rounded, and `at_zero`. A segment's index is the lower [`INDEX_BITS`] of
+/// `x / 2^FRACTION_BITS`, so that those of negative `x` come last. Beyond the knots `mish` is 0 or the number itself.
+const fn segment(index: i32) -> (i16, i16) {
+    let knot = index - (START << -STEP_LOG2);
+    let is_between_knots = knot >= 0 && knot + 1 < RESIDUE_Q16.len() as i32;
+    let (from, more) = if is_between_knots {
+        let from = RESIDUE_Q16[knot as usize] as i32;
+        (from, RESIDUE_Q16[knot as usize + 1] as i32 - from)
+    } else {
+        (0, 0)
+    };
+    // The table has `mish(x) - max(x, 0)`.
+    let slope = more + if index < 0 { 0 } else { 1 << FRACTION_BITS };
+    let at_zero = from - more * index;
+    assert!(slope == slope as i16 as i32 && at_zero == at_zero as i16 as i32);
+    (slope as i16, at_zero as i16)
+}
+
+/// A segment for `SMLAD`'s machines, which have no instruction for a half of a word here.
+#[cfg(smlad)]
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(8))]
+pub(super) struct Segment {
+    slope: i32,
+    /// `at_zero` and half a unit, times `2^FRACTION_BITS`.
+    offset: i32,
+}
+
+/// A segment: the slope in the lower half, `at_zero` in the upper one.
+#[cfg(not(smlad))]
+pub(super) type Segment = u32;
+
+#[cfg(smlad)]
+const fn entry(index: i32) -> Segment {
+    let (slope, at_zero) = segment(index);
+    Segment {
+        slope: slope as i32,
+        offset: ((at_zero as i32) << FRACTION_BITS) + (1 << FRACTION_BITS >> 1),
+    }
+}
+
+#[cfg(not(smlad))]
+const fn entry(index: i32) -> Segment {
+    let (slope, at_zero) = segment(index);
+    (at_zero as u16 as u32) << 16 | slope as u16 as u32
+}
+
+/// All segments.
+pub(super) static SEGMENTS: [Segment; N_SEGMENTS] = {
+    let mut segments = [entry(N_SEGMENTS as i32); N_SEGMENTS];
+    let mut index = -(N_SEGMENTS as i32) / 2;
+    while index < N_SEGMENTS as i32 / 2 {
+        segments[index as usize % N_SEGMENTS] = entry(index);
+        index += 1;
     }
     segments
 };
@@ -42,22 +86,35 @@ pub fn mish_q16(x_q16: i32) -> i32 {
     if !(-RANGE << 16..RANGE << 16).contains(&x_q16) {
         return x_q16.max(0);
     }
-    mish_in_range(x_q16, 0)
+    mish_in_range(x_q16)
 }
 
-/// [`mish_q16`] of a number within [`RANGE`], plus `more`, which is not negative and below 2^18.
+/// [`mish_q16`] of a number within [`RANGE`].
 #[inline(always)]
-pub(super) fn mish_in_range(x_q16: i32, more: i32) -> i32 {
-    let fraction = x_q16 & ((1 << FRACTION_BITS) - 1);
-    let segment = SEGMENTS[(x_q16 >> FRACTION_BITS) as usize % N_SEGMENTS];
-    let product = i32::from(segment as i16) * fraction + rounding(more);
-    x_q16.max(0) + (segment as i32 >> 16) + (product >> FRACTION_BITS)
+pub(super) fn mish_in_range(x_q16: i32) -> i32 {
+    line(
+        SEGMENTS[(x_q16 >> FRACTION_BITS) as usize % N_SEGMENTS],
+        x_q16,
+    )
 }
 
-/// What is added before the product is shifted: half a unit, so that it is rounded, and what `more` is there.
+#[cfg(smlad)]
 #[inline(always)]
-pub(super) const fn rounding(more: i32) -> i32 {
-    (1 << FRACTION_BITS >> 1) + (more << FRACTION_BITS)
+fn line(segment: Segment, x_q16: i32) -> i32 {
+    segment
+        .slope
+        .wrapping_mul(x_q16)
+        .wrapping_add(segment.offset)
+        >> FRACTION_BITS
+}
+
+#[cfg(not(smlad))]
+#[inline(always)]
+fn line(segment: Segment, x_q16: i32) -> i32 {
+    // The slope is at most 1.1, `x` at most 16.
+    let product = i32::from(segment as i16).wrapping_mul(x_q16);
+    let rounded = product.wrapping_add(1 << FRACTION_BITS >> 1) >> FRACTION_BITS;
+    rounded + (segment as i32 >> 16)
 }
 
 #[cfg(test)]
@@ -83,15 +140,6 @@ mod tests {
             let x = f64::from(x_q16) / 65536.0;
             let error = f64::from(mish_q16(x_q16)) / 65536.0 - mish(x);
             assert!(error.abs() < 1.2e-4, "mish({x}) is off by {error}");
-        }
-    }
-
-    #[test]
-    fn what_is_added_is_added() {
-        for x_q16 in (-16 << 16..16 << 16).step_by(7) {
-            for more in [0, 1, 8, 32_768] {
-                assert_eq!(mish_in_range(x_q16, more), mish_q16(x_q16) + more);
-            }
         }
     }
 

@@ -42,6 +42,53 @@ pub fn round_to_i16(value: i32, shift: u32) -> i16 {
     rounded.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
 }
 
+/// `a b`.
+#[cfg(not(armv6m))]
+#[inline(always)]
+pub(super) fn product(a: u32, b: u32) -> u64 {
+    u64::from(a) * u64::from(b)
+}
+
+#[cfg(armv6m)]
+pub(super) use product_by_halves as product;
+
+/// The same where a product has 32 bits (Cortex-M0).
+#[cfg(any(test, armv6m))]
+#[inline(always)]
+pub(super) fn product_by_halves(a: u32, b: u32) -> u64 {
+    let (a_high, a_low) = (a >> 16, a & 0xffff);
+    let (b_high, b_low) = (b >> 16, b & 0xffff);
+    let lowest = a_low * b_low;
+    let middle = a_high * b_low + (lowest >> 16);
+    let other_middle = a_low * b_high + (middle & 0xffff);
+    let upper = a_high * b_high + (middle >> 16) + (other_middle >> 16);
+    u64::from(upper) << 32 | u64::from(other_middle << 16 | lowest & 0xffff)
+}
+
+/// `a b / 2^32`, rounded down, or to nearest.
+#[cfg(not(armv6m))]
+#[inline(always)]
+pub(super) fn upper_word(a: i32, b: i32, is_rounded: bool) -> i32 {
+    let half = i64::from(is_rounded) << 31;
+    ((i64::from(a) * i64::from(b) + half) >> 32) as i32
+}
+
+#[cfg(armv6m)]
+pub(super) use upper_word_by_halves as upper_word;
+
+/// The same where a product has 32 bits (Cortex-M0): out of four, `a` and `b` being `2^16 high + low`.
+#[cfg(any(test, armv6m))]
+#[inline(always)]
+pub(super) fn upper_word_by_halves(a: i32, b: i32, is_rounded: bool) -> i32 {
+    let (a_high, a_low) = (a >> 16, a & 0xffff);
+    let (b_high, b_low) = (b >> 16, b & 0xffff);
+    let lowest = (a_low as u32 * b_low as u32) >> 16;
+    let middle = a_high * b_low + lowest as i32;
+    let other_middle = a_low * b_high + (middle & 0xffff);
+    let carry = ((other_middle >> 15) + i32::from(is_rounded)) >> 1;
+    a_high * b_high + (middle >> 16) + carry
+}
+
 /// Largest shift of [`rounding_shift_right`].
 pub const MAX_SHIFT: u32 = 62;
 
@@ -160,5 +207,24 @@ mod tests {
         };
         assert_eq!(double.apply(i32::MAX), i32::MAX);
         assert_eq!(double.apply(-3), -6);
+    }
+
+    #[test]
+    fn halves_make_the_same_products() {
+        let ends = [i32::MIN, -1 << 16, -1, 0, 1, 0xffff, 1 << 16, i32::MAX];
+        let around = ends.map(|end| [-1, 0, 1, 0x7fff, 0x8000].map(|d| end.wrapping_add(d)));
+        let values = around.as_flattened();
+        for (a, b) in values
+            .iter()
+            .flat_map(|a| values.iter().map(move |b| (*a, *b)))
+        {
+            for is_rounded in [false, true] {
+                let expected = upper_word(a, b, is_rounded);
+                let (a_bits, b_bits) = (a as u32, b as u32);
+                let whole = product(a_bits, b_bits);
+                assert_eq!(product_by_halves(a_bits, b_bits), whole, "{a} {b}");
+                assert_eq!(upper_word_by_halves(a, b, is_rounded), expected, "{a} {b}");
+            }
+        }
     }
 }

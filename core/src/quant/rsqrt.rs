@@ -1,15 +1,17 @@
 //! Reciprocal square root in integers: a table and two Newton steps.
 
-/// Mantissas in [1, 4) by their leading five bits after the point.
-const STEPS: usize = 96;
+use super::rounding::{product, upper_word};
 
-/// `1 / sqrt(1 + (i + 1/2) / 32)` in Q31.
+/// Mantissas below 4 by their leading seven bits; there is none below 1.
+const STEPS: usize = 128;
+
+/// `1 / sqrt((i + 1/2) / 32)` in Q31.
 static START_Q31: [u32; STEPS] = {
     let mut table = [0; STEPS];
-    let mut i = 0;
+    let mut i = STEPS / 4;
     while i < STEPS {
-        // sqrt(2^62 * 64 / (65 + 2 i)), with the root taken 2^14 times as large to keep its bits.
-        let square = (1_u128 << 96) / (65 + 2 * i as u128);
+        // sqrt(2^62 * 64 / (1 + 2 i)), with the root taken 2^14 times as large to keep its bits.
+        let square = (1_u128 << 96) / (1 + 2 * i as u128);
         table[i] = (square.isqrt() >> 14) as u32;
         i += 1;
     }
@@ -27,20 +29,22 @@ pub(super) struct Rsqrt {
 
 /// `1 / sqrt(value)` to a relative error below 1e-7; `value` is at least 1.
 ///
-/// Newton's step for `y = 1 / sqrt(t)` is `y (3 - t y^2) / 2`; it squares the relative error (times 3/2).
+/// Newton's step for `y = 1 / sqrt(t)` is `y (3 - t y^2) / 2 = y + y (1 - t y^2) / 2`; it squares the relative error (times 3/2).
+#[inline(always)]
 pub(super) fn rsqrt(value: u64) -> Rsqrt {
     // An even shift, so that its square root is exact.
     let shift = value.leading_zeros() & !1;
-    let t_q30 = (value << shift) >> 32;
-    let mut y_q31 =
-        u64::from(START_Q31[((t_q30 >> 25) as usize).saturating_sub(32).min(STEPS - 1)]);
+    let t_q30 = ((value << shift) >> 32) as u32;
+    let mut y_q31 = START_Q31[(t_q30 >> 25) as usize];
     for _ in 0..2 {
-        let square_q31 = (y_q31 * y_q31) >> 31;
-        let product_q31 = (t_q30 * square_q31) >> 30;
-        y_q31 = (y_q31 * ((3 << 31) - product_q31)) >> 32;
+        let square_q31 = (product(y_q31, y_q31) >> 31) as u32;
+        let product_q31 = (product(t_q30, square_q31) >> 30) as u32;
+        // Small beside 2^31, whose bit is the sign's.
+        let missing_q31 = (1_u32 << 31).wrapping_sub(product_q31) as i32;
+        y_q31 = y_q31.wrapping_add_signed(upper_word(y_q31 as i32, missing_q31, false));
     }
     Rsqrt {
-        mantissa: y_q31 as u32,
+        mantissa: y_q31,
         exponent: 62 - shift / 2,
     }
 }

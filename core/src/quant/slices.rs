@@ -47,11 +47,19 @@ pub(super) fn split_mut<T>(values: &mut [T], at: usize) -> (&mut [T], &mut [T]) 
     values.split_at_mut(at)
 }
 
-/// `to.copy_from_slice(values)`.
-#[inline(always)]
+/// Values that are copied at once: an Armv6-M needs aligned words and would call a function.
+const COPIED: usize = if cfg!(armv6m) { 1 } else { 8 };
+
+/// `to.copy_from_slice(values)`: mostly rows, which are whole eights.
+#[inline(never)]
 pub(super) fn copy<T: Copy>(values: &[T], to: &mut [T]) {
     debug_assert!(values.len() == to.len());
-    for (place, value) in to.iter_mut().zip(values) {
+    let (eights, rest) = values.as_chunks::<COPIED>();
+    let (places, last_places) = to.as_chunks_mut::<COPIED>();
+    for (place, eight) in places.iter_mut().zip(eights) {
+        *place = *eight;
+    }
+    for (place, value) in last_places.iter_mut().zip(rest) {
         *place = *value;
     }
 }

@@ -194,6 +194,7 @@ pub(super) fn forward<const B: usize>(
             n_channels: LANES,
             padding: model.settings.padding(),
         },
+        hidden_shape: None,
         tap,
     };
     let unet = &model.unet;
@@ -231,6 +232,8 @@ struct Network<'n, 's, T, const B: usize> {
     /// The memory of each environment.
     parts: &'n mut [Parts<'s>; B],
     shape: Shape,
+    /// For which the rows around those of `activations.hidden` are zero.
+    hidden_shape: Option<Shape>,
     tap: &'n mut T,
 }
 
@@ -274,18 +277,28 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
 
         let film_len = self.settings.film_len(block.n_channels);
         for part in self.parts.iter_mut() {
-            let Activations { hidden, output, .. } = &mut part.activations;
+            let Activations {
+                hidden,
+                output,
+                panel,
+                ..
+            } = &mut part.activations;
             let convolved = out_shape.rows(output);
             self.tap
                 .tensor(convolved, block.n_channels, block.first.conv_exponent);
             let projection = slices::part(part.film, self.film_at, film_len);
             let film = modulation(self.settings, block, self.pass, projection);
-            let rows = out_shape.rows_mut(hidden);
-            (block.first.norm).activate(convolved, rows, &Finish::Modulate(film));
+            let rows = if self.hidden_shape == Some(out_shape) {
+                out_shape.inner_mut(hidden)
+            } else {
+                out_shape.rows_mut(hidden)
+            };
+            (block.first.norm).activate(convolved, rows, &Finish::Modulate(film), panel.factors());
             self.tap
                 .tensor(rows, block.n_channels, block.hidden_exponent);
         }
         self.film_at += film_len;
+        self.hidden_shape = Some(out_shape);
 
         let products = self.parts.each_mut().map(|part| {
             let of = &mut part.activations;
@@ -327,11 +340,16 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
             down: 16 - block.exponent,
         };
         for part in self.parts.iter_mut() {
-            let Activations { input, output, .. } = &mut part.activations;
+            let Activations {
+                input,
+                output,
+                panel,
+                ..
+            } = &mut part.activations;
             // The rows around them are zero already.
             let rows = out_shape.inner_mut(input);
             let convolved = out_shape.rows(output);
-            (block.second.norm).activate(convolved, rows, &finish);
+            (block.second.norm).activate(convolved, rows, &finish, panel.factors());
             self.tap.tensor(rows, block.n_channels, block.exponent);
         }
         self.shape = out_shape;
@@ -351,12 +369,19 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
             down: 16 - exponent,
         };
         for part in self.parts.iter_mut() {
-            let Activations { input, output, .. } = &mut part.activations;
+            let Activations {
+                input,
+                output,
+                panel,
+                ..
+            } = &mut part.activations;
             let convolved = shape.rows(output);
             self.tap.tensor(convolved, n_channels, block.conv_exponent);
             let rows = shape.rows_mut(input);
             rows.fill(0);
-            block.norm.activate(convolved, rows, &finish);
+            block
+                .norm
+                .activate(convolved, rows, &finish, panel.factors());
             self.tap.tensor(rows, n_channels, exponent);
         }
     }
@@ -400,6 +425,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                 slices::copy(skip, second);
             }
         }
+        self.hidden_shape = None;
         self.shape = joined_shape;
     }
 
@@ -453,6 +479,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
             slices::copy(rows, shape.rows_mut(input));
             self.tap.tensor(rows, shape.n_channels, exponent);
         }
+        self.hidden_shape = None;
         self.shape = shape;
     }
 

@@ -42,6 +42,7 @@ impl Memory {
 }
 
 /// Room for an activation.
+#[repr(C, align(4))]
 struct Tensors {
     parameters: [[u8; 8]; MAX_CHANNELS],
     step: [[u8; 2]; 2 * MAX_CHANNELS],
@@ -197,13 +198,19 @@ struct Groups {
 }
 
 impl Groups {
-    /// One in eight has an odd number of positions, one in eight factors that no kernel takes.
+    /// One in eight has an odd number of positions, one in eight factors that no kernel takes; half have groups as networks have them.
     fn of(random: &mut Random) -> Self {
         let n_groups = 1 + random.below(8);
         let n_positions = 2 + 2 * random.below(MAX_POSITIONS / 2);
+        let group_size = 1 + random.below(MAX_CHANNELS / n_groups);
+        let is_usual = random.below(2) == 0;
         Self {
             n_groups,
-            group_size: 1 + random.below(MAX_CHANNELS / n_groups),
+            group_size: if is_usual {
+                1 << group_size.ilog2()
+            } else {
+                group_size
+            },
             n_positions: n_positions - usize::from(random.below(8) == 0),
             gamma_exponent: if random.below(8) == 0 { 8 } else { 14 },
             exponent: 12 + random.below(4) as u32,

@@ -36,7 +36,7 @@ use x86_64 as kernel;
 
 use super::rounding::{Factor, saturate_i16};
 use super::slices::from;
-use super::{read, slices};
+use super::{norm, read, slices};
 
 /// Windows and channels are whole multiples of this; the model file pads with zeros.
 pub const LANES: usize = 8;
@@ -53,14 +53,53 @@ const PANEL_LEN: usize = match size_of::<kernel::Input>() {
     size => PANEL_SIZE / size,
 };
 
-/// Where a tuned kernel puts the windows that it works on.
-#[derive(Debug)]
+/// Where a tuned kernel puts the windows that it works on; between two products, where normalisation works its factors out.
 #[repr(C, align(8))]
-pub(super) struct Panel([kernel::Input; PANEL_LEN]);
+pub(super) struct Panel(Shared);
+
+/// One after the other: numbers, of which every bit pattern is one.
+#[repr(C)]
+union Shared {
+    inputs: [kernel::Input; PANEL_LEN],
+    factors: norm::Memory,
+}
 
 impl Panel {
     pub(super) const fn new() -> Self {
-        Self([kernel::ZERO; PANEL_LEN])
+        // The larger one leaves no byte without a value.
+        Self(
+            if size_of::<norm::Memory>() > size_of::<[kernel::Input; PANEL_LEN]>() {
+                Shared {
+                    factors: norm::Memory::new(),
+                }
+            } else {
+                Shared {
+                    inputs: [kernel::ZERO; PANEL_LEN],
+                }
+            },
+        )
+    }
+
+    #[cfg(any(armv6m, mla, mve, smlad))]
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "one of two that are never needed together")]
+    fn inputs(&mut self) -> &mut [kernel::Input] {
+        // SAFETY: `new` gave every byte a value, and any bits are numbers.
+        unsafe { &mut self.0.inputs }
+    }
+
+    /// Whatever was in it.
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "one of two that are never needed together")]
+    pub(super) fn factors(&mut self) -> &mut norm::Memory {
+        // SAFETY: `new` gave every byte a value, and any bits are numbers.
+        unsafe { &mut self.0.factors }
+    }
+}
+
+impl core::fmt::Debug for Panel {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Panel")
     }
 }
 

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::kernel::{self, Input};
-use super::{LANES, Linear, Outputs, Panel, Windows, reference};
+use super::{LANES, Linear, Outputs, PANEL_LEN, Panel, Windows, reference};
 
 /// What a routine is told. It copies the struct to its stack, and keeps what it has no register for there.
 #[repr(C)]
@@ -43,7 +43,7 @@ pub(super) fn apply(
             values: places.unwrap_or_default(),
             step: outputs.step,
         };
-        let fits = |n: usize| rest.n_positions >= n && n * linear.window <= panel.0.len();
+        let fits = |n: usize| rest.n_positions >= n && n * linear.window <= PANEL_LEN;
         position += if fits(4) {
             some_positions::<4>(kernel::ROUTINE_4, linear, rest, panel, places)
         } else if fits(2) {
@@ -65,7 +65,7 @@ fn some_positions<const P: usize>(
 ) -> usize {
     let row_size = Linear::row_size(linear.window);
     let n_rows = linear.n_rows();
-    let fits = P * linear.window <= panel.0.len()
+    let fits = P * linear.window <= PANEL_LEN
         && windows.values.len() >= (P - 1) * windows.step + linear.window
         && outputs.values.len() >= (P - 1) * outputs.step + n_rows;
     if !fits {
@@ -76,10 +76,10 @@ fn some_positions<const P: usize>(
         reference::multiply(linear, first, outputs);
         return P;
     }
-    kernel::fill::<P>(&mut panel.0, windows, linear.window);
+    kernel::fill::<P>(panel.inputs(), windows, linear.window);
     let rows = linear.rows.as_ptr();
     let job = Job {
-        panel: panel.0.as_ptr(),
+        panel: panel.inputs().as_ptr(),
         n_chunks: linear.window / LANES,
         output: outputs.values.as_mut_ptr(),
         output_step_bytes: 2 * outputs.step,

@@ -1,19 +1,18 @@
 //! Normalisation, Mish and what follows of eight values at once with AVX2: those of eight channels, or of four at two positions.
 #![allow(unsafe_code)]
 
-use super::super::mish::{self, FRACTION_BITS, INDEX_BITS, SEGMENTS};
+use super::super::mish::{FRACTION_BITS, INDEX_BITS, SEGMENTS};
 use super::super::slices;
-use super::Scaled;
-use super::kernel::{self, Channel, Last, half};
+use super::factors::Factors as Parts;
+use super::kernel::{self, Channel, Last, Sums, half};
 use crate::x86_64::has_avx2;
 use core::arch::x86_64::{
     __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadl_epi64, _mm_loadu_si128, _mm_packs_epi32,
     _mm_storel_epi64, _mm_storeu_si128, _mm_unpackhi_epi64, _mm_unpacklo_epi64, _mm256_add_epi32,
     _mm256_add_epi64, _mm256_and_si256, _mm256_blend_epi32, _mm256_castsi256_si128,
     _mm256_cvtepi16_epi32, _mm256_extracti128_si256, _mm256_i32gather_epi32, _mm256_loadu_si256,
-    _mm256_max_epi32, _mm256_mul_epi32, _mm256_mullo_epi32, _mm256_set1_epi32, _mm256_set1_epi64x,
-    _mm256_setzero_si256, _mm256_sll_epi32, _mm256_slli_epi32, _mm256_sra_epi32, _mm256_srai_epi32,
-    _mm256_srli_epi64, _mm256_sub_epi32,
+    _mm256_mul_epi32, _mm256_mullo_epi32, _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_sll_epi32,
+    _mm256_slli_epi32, _mm256_sra_epi32, _mm256_srai_epi32, _mm256_srli_epi64,
 };
 
 const LANES: usize = 8;
@@ -30,11 +29,16 @@ pub(super) struct Kernel<'v> {
 
 impl<'v> Kernel<'v> {
     /// As [`kernel::Kernel::new`].
-    pub(super) fn new(x: &'v [i16], out: &'v mut [i16], n_channels: usize, last: Last) -> Self {
-        Self {
-            portable: kernel::Kernel::new(x, out, n_channels, last),
+    pub(super) fn new(
+        x: &'v [i16],
+        out: &'v mut [i16],
+        n_channels: usize,
+        last: Last,
+    ) -> Option<Self> {
+        Some(Self {
+            portable: kernel::Kernel::new(x, out, n_channels, last)?,
             has_avx2: has_avx2(),
-        }
+        })
     }
 
     pub(super) fn n_positions(&self) -> usize {
@@ -47,46 +51,46 @@ impl<'v> Kernel<'v> {
     }
 
     /// As [`kernel::Kernel::sums`].
-    pub(super) fn sums(&self, first: usize, size: usize) -> (i32, u64) {
-        self.portable.sums(first, size)
+    pub(super) fn sums(&self, first: usize, size: usize, sums: &mut [Sums]) {
+        self.portable.sums(first, size, sums);
+    }
+
+    /// As [`kernel::Kernel::write_factors`].
+    pub(super) fn write_factors(&mut self, factors: &Parts<'_>, channels: &mut [Channel]) {
+        self.portable.write_factors(factors, channels);
     }
 
     /// As [`kernel::Kernel::activate`].
-    pub(super) fn activate(&mut self, first: usize, channels: &[Channel], scaled: Scaled) {
+    pub(super) fn activate(&mut self, first: usize, channels: &[Channel]) {
         if !self.has_avx2 {
-            return self.portable.activate(first, channels, scaled);
+            return self.portable.activate(first, channels);
         }
         let mut first = first;
         let (eights, rest) = channels.as_chunks::<LANES>();
         for channels in eights {
             // SAFETY: there is AVX2.
-            unsafe { eight_channels(&mut self.portable, first, channels, scaled) };
+            unsafe { eight_channels(&mut self.portable, first, channels) };
             first += LANES;
         }
         let (fours, rest) = rest.as_chunks::<HALF>();
         for channels in fours {
             if self.n_positions().is_multiple_of(2) {
                 // SAFETY: there is AVX2.
-                unsafe { four_channels(&mut self.portable, first, channels, scaled) };
+                unsafe { four_channels(&mut self.portable, first, channels) };
             } else {
-                self.portable.activate(first, channels, scaled);
+                self.portable.activate(first, channels);
             }
             first += HALF;
         }
-        self.portable.activate(first, rest, scaled);
+        self.portable.activate(first, rest);
     }
 }
 
 /// A position at a time.
 #[target_feature(enable = "avx2")]
-fn eight_channels(
-    kernel: &mut kernel::Kernel<'_>,
-    first: usize,
-    channels: &[Channel; LANES],
-    scaled: Scaled,
-) {
+fn eight_channels(kernel: &mut kernel::Kernel<'_>, first: usize, channels: &[Channel; LANES]) {
     let (last, step) = (kernel.last, kernel.n_channels);
-    let factors = Factors::of(*channels, scaled, last);
+    let factors = Factors::of(*channels, last);
     let (x, out) = kernel.tensors();
     let rows = slices::rows(x, step).zip(slices::rows_mut(out, step));
     for (x, out) in rows {
@@ -105,14 +109,9 @@ fn eight_channels(
 
 /// Two positions at a time.
 #[target_feature(enable = "avx2")]
-fn four_channels(
-    kernel: &mut kernel::Kernel<'_>,
-    first: usize,
-    channels: &[Channel; HALF],
-    scaled: Scaled,
-) {
+fn four_channels(kernel: &mut kernel::Kernel<'_>, first: usize, channels: &[Channel; HALF]) {
     let (last, step) = (kernel.last, kernel.n_channels);
-    let factors = Factors::of(core::array::from_fn(|i| channels[i % HALF]), scaled, last);
+    let factors = Factors::of(core::array::from_fn(|i| channels[i % HALF]), last);
     let (x, out) = kernel.tensors();
     let pairs = slices::rows(x, 2 * step).zip(slices::rows_mut(out, 2 * step));
     for (x, out) in pairs {
@@ -146,31 +145,24 @@ fn store_half(values: __m128i, half: &mut [i16; HALF]) {
 /// What eight values need.
 struct Factors {
     n: __m256i,
-    sum: __m256i,
+    minus_sum: __m256i,
     gain: __m256i,
     beta_q16: __m256i,
     scale_q15: __m256i,
     bias: __m256i,
-    /// Of Mish.
-    rounding: __m256i,
     last: Last,
 }
 
 impl Factors {
     #[target_feature(enable = "avx2")]
-    fn of(channels: [Channel; LANES], scaled: Scaled, last: Last) -> Self {
-        let more = match last {
-            Last::Modulate { .. } => 0,
-            Last::Add { down, .. } => half(down),
-        };
+    fn of(channels: [Channel; LANES], last: Last) -> Self {
         Self {
-            n: _mm256_set1_epi32(scaled.n),
-            sum: _mm256_set1_epi32(scaled.sum),
+            n: load(&channels.map(|channel| channel.n)),
+            minus_sum: load(&channels.map(|channel| channel.minus_sum)),
             gain: load(&channels.map(|channel| channel.gain)),
             beta_q16: load(&channels.map(|channel| channel.beta_q16)),
             scale_q15: load(&channels.map(|channel| channel.scale_q15)),
             bias: load(&channels.map(|channel| channel.bias)),
-            rounding: _mm256_set1_epi32(mish::rounding(more)),
             last,
         }
     }
@@ -180,7 +172,7 @@ impl Factors {
     #[target_feature(enable = "avx2")]
     fn activate(&self, x: __m128i, old: __m128i) -> __m128i {
         let x = _mm256_cvtepi16_epi32(x);
-        let d = _mm256_sub_epi32(_mm256_mullo_epi32(self.n, x), self.sum);
+        let d = _mm256_add_epi32(_mm256_mullo_epi32(self.n, x), self.minus_sum);
         let y_q16 = _mm256_add_epi32(self.beta_q16, upper_words(d, self.gain, true));
         let y_q16 = self.mish(y_q16);
         let value = match self.last {
@@ -190,7 +182,9 @@ impl Factors {
             }
             Last::Add { up, down } => {
                 let up = _mm_cvtsi32_si128(up as i32);
+                let half = _mm256_set1_epi32(half(down));
                 let old = _mm256_sll_epi32(_mm256_cvtepi16_epi32(old), up);
+                let old = _mm256_add_epi32(old, half);
                 shifted_right(_mm256_add_epi32(y_q16, old), down)
             }
         };
@@ -200,23 +194,22 @@ impl Factors {
         )
     }
 
-    /// As [`mish::mish_in_range`].
+    /// As [`mish_in_range`](super::super::mish::mish_in_range).
     #[inline]
     #[target_feature(enable = "avx2")]
     fn mish(&self, y_q16: __m256i) -> __m256i {
         const PLACES: i32 = FRACTION_BITS as i32;
-        let fraction = _mm256_and_si256(y_q16, _mm256_set1_epi32((1 << FRACTION_BITS) - 1));
         let index = _mm256_srai_epi32::<PLACES>(y_q16);
         let index = _mm256_and_si256(index, _mm256_set1_epi32((1 << INDEX_BITS) - 1));
         // SAFETY: the table has as many entries as an index of so many bits can name.
         let segment = unsafe { _mm256_i32gather_epi32::<4>(SEGMENTS.as_ptr().cast(), index) };
-        let delta = _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(segment));
-        let product = _mm256_add_epi32(_mm256_mullo_epi32(delta, fraction), self.rounding);
-        let from = _mm256_add_epi32(
-            _mm256_max_epi32(y_q16, _mm256_setzero_si256()),
+        let slope = _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(segment));
+        let half = _mm256_set1_epi32(1 << FRACTION_BITS >> 1);
+        let product = _mm256_add_epi32(_mm256_mullo_epi32(slope, y_q16), half);
+        _mm256_add_epi32(
+            _mm256_srai_epi32::<PLACES>(product),
             _mm256_srai_epi32::<16>(segment),
-        );
-        _mm256_add_epi32(from, _mm256_srai_epi32::<PLACES>(product))
+        )
     }
 }
 

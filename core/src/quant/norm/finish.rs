@@ -3,8 +3,7 @@
 
 use super::super::rounding::{round_to_i16, rounding_shift_right, saturate_i16};
 use super::super::slices;
-use super::kernel::{Channel, Last, half};
-use core::slice::ChunksExact;
+use super::kernel::{Last, half};
 
 /// What is done with an activation `y` in Q16.
 pub(in super::super) enum Finish<'m> {
@@ -39,7 +38,8 @@ const KERNEL_SHIFTS: core::ops::RangeInclusive<u32> = 16..=30;
 const MAX_KERNEL_UP: u32 = 13;
 
 impl Finish<'_> {
-    /// By the definition.
+    /// By the definition; not inlined, for it would be twice in the loop over a group's values.
+    #[inline(never)]
     pub(super) fn apply(&self, channel: usize, y_q16: i32, old: i16) -> i16 {
         match self {
             Self::Modulate(film) => {
@@ -68,11 +68,11 @@ impl Finish<'_> {
         }
     }
 
-    /// FiLM's, `n_at_once` channels a time.
+    /// FiLM's of `len` channels from `first` on.
     #[inline(always)]
-    pub(super) fn shares(&self, n_at_once: usize) -> Option<Shares<'_>> {
+    pub(super) fn shares(&self, first: usize, len: usize) -> Option<Shares<'_>> {
         match self {
-            Self::Modulate(film) => Some(film.shares(n_at_once)),
+            Self::Modulate(film) => Some(film.shares(first, len)),
             Self::Add { .. } => None,
         }
     }
@@ -94,60 +94,26 @@ impl Modulation<'_> {
     }
 
     #[inline(always)]
-    fn shares(&self, n_at_once: usize) -> Shares<'_> {
-        let (scales, biases) = slices::split(self.step, self.n_scales);
-        let step = [scales, biases].map(|shares| slices::rows(shares, n_at_once));
-        let (scales, biases) = slices::split(self.observation, self.n_scales);
-        let observation = [scales, biases].map(|shares| slices::rows(shares, n_at_once));
+    fn shares(&self, first: usize, len: usize) -> Shares<'_> {
+        let both = |first| {
+            let step = slices::part(self.step, first, len);
+            (step, slices::part(self.observation, first, len))
+        };
         Shares {
-            step,
-            observation,
-            one: 1 << self.exponent,
+            scales: (self.n_scales > 0).then(|| both(first)),
+            biases: both(self.n_scales + first),
+            one_q15: 1 << (15 + self.exponent),
             half: half(self.shift - *KERNEL_SHIFTS.start()),
         }
     }
 }
 
-/// Both shares of the scales and of the biases that are still to come, some channels a time.
+/// Both shares of some channels' scales, if there are any, and biases: the step's and the observation's.
 pub(super) struct Shares<'m> {
-    step: [ChunksExact<'m, [u8; 2]>; 2],
-    observation: [ChunksExact<'m, i16>; 2],
+    pub(super) scales: Option<(&'m [[u8; 2]], &'m [i16])>,
+    pub(super) biases: (&'m [[u8; 2]], &'m [i16]),
     /// The scale where there is none.
-    one: i32,
+    pub(super) one_q15: i32,
     /// What the kernel wants in a bias.
-    half: i32,
-}
-
-impl Shares<'_> {
-    /// The next channels' FiLM.
-    #[inline(always)]
-    pub(super) fn write_next(&mut self, channels: &mut [Channel]) {
-        let [scales, biases] = &mut self.step;
-        let step = [scales.next(), biases.next()];
-        let [scales, biases] = &mut self.observation;
-        let observation = [scales.next(), biases.next()];
-        let ([step_scales, Some(step_biases)], [scales, Some(biases)]) = (step, observation) else {
-            return;
-        };
-        let biases = sums(step_biases, biases);
-        let (Some(step_scales), Some(scales)) = (step_scales, scales) else {
-            for (channel, bias) in channels.iter_mut().zip(biases) {
-                channel.scale_q15 = self.one << 15;
-                channel.bias = bias + self.half;
-            }
-            return;
-        };
-        let scales = sums(step_scales, scales);
-        for (channel, (scale, bias)) in channels.iter_mut().zip(scales.zip(biases)) {
-            // A sum of two 16-bit numbers has 17.
-            channel.scale_q15 = scale << 15;
-            channel.bias = bias + self.half;
-        }
-    }
-}
-
-#[inline(always)]
-fn sums(step: &[[u8; 2]], observation: &[i16]) -> impl Iterator<Item = i32> {
-    let both = step.iter().zip(observation);
-    both.map(|(step, observation)| i32::from(i16::from_le_bytes(*step)) + i32::from(*observation))
+    pub(super) half: i32,
 }

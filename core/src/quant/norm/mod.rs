@@ -9,6 +9,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod factors;
 mod finish;
 mod kernel;
 #[cfg(mve)]
@@ -33,10 +34,11 @@ use smlad as assembled;
 pub(super) use finish::{Finish, Modulation};
 
 use super::mish;
-use super::rounding::rounding_shift_right;
+use super::rounding::{product, rounding_shift_right};
 use super::rsqrt::{Rsqrt, rsqrt};
 use super::{read, slices};
-use kernel::Channel;
+use factors::{Factors, Scaled};
+use kernel::{Channel, Sums};
 
 /// Most values in a group; with them no sum below leaves its type.
 pub const MAX_GROUP_LEN: usize = 1 << 12;
@@ -50,8 +52,33 @@ pub const MAX_GAMMA: i32 = 0x7fff;
 // |d| <= 2^28, V <= 2^54 + MAX_EPS, |gain| <= 2^31, so |d * gain| <= 2^59.
 const _: () = assert!(MAX_GROUP_LEN * (1 << 16) == 1 << 28);
 
-/// Most channels whose factors are worked out at once.
-const MOST_AT_ONCE: usize = 16;
+/// Most channels and groups whose factors are worked out at once.
+const MOST_CHANNELS: usize = if cfg!(feature = "small-scratch") {
+    16
+} else {
+    64
+};
+const MOST_GROUPS: usize = 8;
+
+/// Where factors are worked out. Nothing of it is kept from one normalisation to the next.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Memory {
+    channels: [Channel; MOST_CHANNELS],
+    groups: [Scaled; MOST_GROUPS],
+    sums: [Sums; MOST_GROUPS],
+}
+
+impl Memory {
+    pub(super) const fn new() -> Self {
+        Self {
+            channels: [Channel::ZERO; _],
+            groups: [Scaled::ZERO; _],
+            sums: [Sums::ZERO; _],
+        }
+    }
+}
+
 /// With so much headroom a normalised value lies within the table of Mish.
 const HEADROOM_OF_MISH: u32 = 15 - mish::RANGE.ilog2();
 
@@ -70,13 +97,16 @@ pub struct Norm<'a> {
     pub(super) headroom: u32,
 }
 
-/// A group's channels, or as large a part of them as there is room for.
-fn at_once(group_size: usize) -> usize {
-    let mut size = group_size.max(1);
-    while size > MOST_AT_ONCE && size.is_multiple_of(2) {
-        size /= 2;
+/// How many groups, and how many of their channels, are worked out at once: several groups, or a part of one.
+#[inline(always)]
+fn at_once(group_size: usize) -> (usize, usize) {
+    let group_size = group_size.max(1);
+    let n_groups = (MOST_CHANNELS / group_size).clamp(1, MOST_GROUPS);
+    let mut n_channels = n_groups * group_size;
+    while n_channels > MOST_CHANNELS && n_channels.is_multiple_of(2) {
+        n_channels /= 2;
     }
-    size
+    (n_groups, n_channels)
 }
 
 /// `gamma` and `beta` of a channel in the model file.
@@ -109,41 +139,56 @@ impl<'a> Norm<'a> {
 
     /// `out = finish(mish(gamma[c] * (x - mean) / sqrt(variance + eps) + beta[c]), out)` for all of `x` and `out` (`[L][C]`).
     #[inline(never)]
-    pub(super) fn activate(self, x: &[i16], out: &mut [i16], finish: &Finish<'_>) {
+    pub(super) fn activate(
+        self,
+        x: &[i16],
+        out: &mut [i16],
+        finish: &Finish<'_>,
+        memory: &mut Memory,
+    ) {
         let n_channels = self.n_channels();
         let group_size = n_channels / self.n_groups.max(1);
-        let n_at_once = at_once(group_size);
-        let is_for_kernel = self.headroom >= HEADROOM_OF_MISH && n_at_once <= MOST_AT_ONCE;
+        let (n_groups, n_at_once) = at_once(group_size);
+        let is_for_kernel = self.headroom >= HEADROOM_OF_MISH && n_at_once <= MOST_CHANNELS;
         let (Some(last), true) = (finish.last(), is_for_kernel) else {
             return self.activate_reference(x, out, finish);
         };
-        let mut kernel = tuned::Kernel::new(x, out, n_channels, last);
-        let mut channels = [Channel::default(); MOST_AT_ONCE];
-        let channels = slices::part_mut(&mut channels, 0, n_at_once);
-        let mut film = finish.shares(n_at_once);
-        let mut group = Group::default();
-        let (mut first, mut next_group) = (0, 0);
-        for parameters in slices::rows(self.parameters.as_chunks().0, n_at_once) {
-            if first == next_group {
-                next_group += group_size;
-                let len = kernel.n_positions() * group_size;
-                group = Group::of(self, len, kernel.sums(first, group_size));
-            }
-            for (channel, parameters) in channels.iter_mut().zip(parameters) {
-                (channel.gain, channel.beta_q16) =
-                    gain_and_beta(parameters, group.scale.mantissa as i32);
-            }
-            if let Some(film) = &mut film {
-                film.write_next(channels);
-            }
-            match group.scaled() {
-                Some(scaled) => kernel.activate(first, channels, scaled),
-                None => {
+        let Some(mut kernel) = tuned::Kernel::new(x, out, n_channels, last) else {
+            return self.activate_reference(x, out, finish);
+        };
+        let len = kernel.n_positions() * group_size;
+        let (mut first, mut n_left) = (0, self.n_groups);
+        let mut parameters: &[Parameters] = self.parameters.as_chunks().0;
+        while n_left > 0 {
+            let n_groups = n_groups.min(n_left);
+            n_left -= n_groups;
+            let sums = slices::part_mut(&mut memory.sums, 0, n_groups);
+            let groups = slices::part_mut(&mut memory.groups, 0, n_groups);
+            kernel.sums(first, group_size, sums);
+            if !self.scale(len, sums, groups) {
+                for _ in 0..n_groups {
+                    let (of_group, others) = slices::split(parameters, group_size);
                     let (x, out) = kernel.tensors();
-                    whole::activate(&group, self, first, parameters, x, out, finish);
+                    self.activate_group(first, of_group, x, out, finish);
+                    (first, parameters) = (first + group_size, others);
                 }
+                continue;
             }
-            first += n_at_once;
+            let end = first + n_groups * group_size;
+            while first < end {
+                let size = n_at_once.min(end - first);
+                let (at_once, others) = slices::split(parameters, size);
+                let factors = Factors {
+                    parameters: at_once,
+                    groups,
+                    group_size,
+                    film: finish.shares(first, size),
+                };
+                let channels = slices::part_mut(&mut memory.channels, 0, size);
+                kernel.write_factors(&factors, channels);
+                kernel.activate(first, channels);
+                (first, parameters) = (first + size, others);
+            }
         }
     }
 
@@ -153,12 +198,38 @@ impl<'a> Norm<'a> {
         let size = n_channels / self.n_groups.max(1);
         let groups = slices::rows(self.parameters.as_chunks().0, size);
         for (index, parameters) in groups.enumerate() {
-            let first = index * size;
-            let sums = kernel::sums(slices::from(x, first), n_channels, size);
-            let len = x.len() / n_channels.max(1) * size;
-            let group = Group::of(self, len, sums);
-            whole::activate(&group, self, first, parameters, x, out, finish);
+            self.activate_group(index * size, parameters, x, out, finish);
         }
+    }
+
+    /// One group by the definition.
+    #[inline(never)]
+    fn activate_group(
+        self,
+        first: usize,
+        parameters: &[Parameters],
+        x: &[i16],
+        out: &mut [i16],
+        finish: &Finish<'_>,
+    ) {
+        let n_channels = self.n_channels();
+        let sums = Sums::of(slices::from(x, first), n_channels, parameters.len());
+        let len = x.len() / n_channels.max(1) * parameters.len();
+        let group = Group::of(self, len, sums);
+        whole::activate(&group, self, first, parameters, x, out, finish);
+    }
+
+    /// What a kernel wants to know of groups of `len` values; whether it has room for all of them.
+    #[inline(always)]
+    fn scale(self, len: usize, sums: &[Sums], groups: &mut [Scaled]) -> bool {
+        let mut has_room = true;
+        for (sums, place) in sums.iter().zip(groups) {
+            match Group::of(self, len, *sums).scaled() {
+                Some(scaled) => *place = scaled,
+                None => has_room = false,
+            }
+        }
+        has_room
     }
 
     fn n_channels(self) -> usize {
@@ -193,13 +264,6 @@ struct Group {
     shift: u32,
 }
 
-/// A group's `n` and sum, shifted to the left until the product of `d` with a gain is 2^32 times a Q16 number.
-#[derive(Clone, Copy)]
-struct Scaled {
-    n: i32,
-    sum: i32,
-}
-
 /// A gain's binary places that are rounded away, so that it fits 32 bits: `MAX_GAMMA * 2^31 / 2^15` does.
 const DROPPED_BITS: u32 = 15;
 
@@ -211,13 +275,25 @@ fn gain_and_beta(parameters: &Parameters, mantissa: impl Into<i64>) -> (i32, i32
     (rounding_shift_right(gain, DROPPED_BITS) as i32, beta_q16)
 }
 
+/// The same for a mantissa below 2^31, out of its halves: a Cortex-M0 has no product of 64 bits.
+#[cfg(any(test, armv6m))]
+#[inline(always)]
+fn gain_and_beta_by_halves(parameters: &Parameters, mantissa: i32) -> (i32, i32) {
+    let (gamma, beta_q16) = (read::i32_at(parameters, 0), read::i32_at(parameters, 4));
+    let (high, low) = (mantissa >> 16, mantissa & 0xffff);
+    let lower = (gamma * low + (1 << DROPPED_BITS >> 1)) >> DROPPED_BITS;
+    (((gamma * high) << (16 - DROPPED_BITS)) + lower, beta_q16)
+}
+
 impl Group {
     /// Of `len` values with this sum, and that of their squares.
     #[inline(always)]
-    fn of(norm: Norm<'_>, len: usize, (sum, square_sum): (i32, u64)) -> Self {
-        let n = len as u32;
+    fn of(norm: Norm<'_>, len: usize, sums: Sums) -> Self {
+        let (n, sum) = (len as u32, sums.sum);
         // Not negative, by Cauchy and Schwarz.
-        let variance = u64::from(n) * square_sum - u64::from(sum.unsigned_abs()).pow(2);
+        let [low, high] = sums.squares;
+        let n_squares = product(n, low) + (u64::from(n * high) << 32);
+        let variance = n_squares - product(sum.unsigned_abs(), sum.unsigned_abs());
         let scale = rsqrt(variance + norm.eps);
         Self {
             n: n as i32,
@@ -237,7 +313,8 @@ impl Group {
             up <= 15 && self.n << up <= LARGEST_N && self.scale.mantissa <= i32::MAX as u32;
         has_room.then(|| Scaled {
             n: self.n << up,
-            sum: self.sum << up,
+            minus_sum: -(self.sum << up),
+            mantissa: self.scale.mantissa as i32,
         })
     }
 }
@@ -261,10 +338,10 @@ mod tests {
         const DOWN: u32 = 10;
         let mut high = vec![0; x.len()];
         let finish = Finish::Add { up: 0, down: DOWN };
-        norm.activate(x, &mut high, &finish);
+        norm.activate(x, &mut high, &finish, &mut Memory::new());
         let mut low: Vec<i16> = high.iter().map(|value| -value).collect();
         let finish = Finish::Add { up: DOWN, down: 0 };
-        norm.activate(x, &mut low, &finish);
+        norm.activate(x, &mut low, &finish, &mut Memory::new());
         let both = high.iter().zip(low);
         both.map(|(high, low)| (i32::from(*high) << DOWN) + i32::from(low))
             .collect()
@@ -297,6 +374,18 @@ mod tests {
             }
         }
         largest
+    }
+
+    #[test]
+    fn halves_make_the_same_gain() {
+        for gamma in [-MAX_GAMMA, -12_345, -1, 0, 1, 777, MAX_GAMMA] {
+            let mut parameters = [0; Norm::PARAMETERS_SIZE];
+            parameters[..4].copy_from_slice(&gamma.to_le_bytes());
+            for mantissa in (1 << 30..=i32::MAX).step_by(99_991).chain([i32::MAX]) {
+                let expected = gain_and_beta(&parameters, mantissa);
+                assert_eq!(gain_and_beta_by_halves(&parameters, mantissa), expected);
+            }
+        }
     }
 
     #[test]

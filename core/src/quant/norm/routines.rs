@@ -2,8 +2,9 @@
 #![allow(unsafe_code)]
 
 use super::super::mish;
-use super::kernel::{self, Channel, Last, half};
-use super::{Scaled, assembled};
+use super::assembled;
+use super::factors::Factors;
+use super::kernel::{self, Channel, Last, Sums, half};
 use core::ptr::null;
 
 /// As [`kernel::Kernel`].
@@ -11,45 +12,56 @@ pub(super) struct Kernel<'v> {
     /// For what there is no routine for.
     portable: kernel::Kernel<'v>,
     n_channels: usize,
+    /// Nothing where factors are for [`Self::portable`].
     routine: Option<Routine>,
     job: Job,
 }
 
+/// Positions that a routine takes at once.
+const POSITIONS: usize = 2;
+
 impl<'v> Kernel<'v> {
     /// As [`kernel::Kernel::new`].
     #[inline(always)]
-    pub(super) fn new(x: &'v [i16], out: &'v mut [i16], n_channels: usize, last: Last) -> Self {
+    pub(super) fn new(
+        x: &'v [i16],
+        out: &'v mut [i16],
+        n_channels: usize,
+        last: Last,
+    ) -> Option<Self> {
         let len = x.len().min(out.len());
-        let portable = kernel::Kernel::new(x, out, n_channels, last);
+        let portable = kernel::Kernel::new(x, out, n_channels, last)?;
         let n_positions = portable.n_positions();
         let fits = n_positions > 0
-            && n_positions.is_multiple_of(assembled::POSITIONS)
+            && n_positions.is_multiple_of(POSITIONS)
             && len >= n_positions * n_channels;
         let (routine, up, down) = match last {
-            Last::Modulate { shift } => (assembled::MODULATE.get(shift as usize).copied(), 0, 0),
-            Last::Add { up, down } => (Some(assembled::ADD), up, down),
+            Last::Modulate { shift } => (*assembled::MODULATE.get(shift as usize)?, 0, 0),
+            Last::Add { up, down } => (assembled::ADD, up, down),
         };
+        if !fits {
+            return None;
+        }
         let job = Job {
             to_out: 0,
             step_bytes: 2 * n_channels,
             x: null(),
-            n: 0,
-            minus_sum: 0,
             channels: null(),
             channels_end: null(),
             segments: mish::SEGMENTS.as_ptr(),
-            rounding: mish::rounding(half(down)),
-            n_rounds: n_positions / assembled::POSITIONS,
+            n_rounds: n_positions / POSITIONS,
             to_next_round: 0,
             old_factor: 1 << up,
+            half: half(down),
             down,
+            n_channels: 0,
         };
-        Self {
+        Some(Self {
             portable,
             n_channels,
-            routine: routine.filter(|_| fits),
+            routine: Some(routine),
             job,
-        }
+        })
     }
 
     pub(super) fn n_positions(&self) -> usize {
@@ -63,87 +75,73 @@ impl<'v> Kernel<'v> {
 
     /// As [`kernel::Kernel::sums`].
     #[inline(always)]
-    pub(super) fn sums(&self, first: usize, size: usize) -> (i32, u64) {
-        let is_there = self.routine.is_some() && size > 0 && first + size <= self.n_channels;
-        if !is_there || !size.is_multiple_of(assembled::SUMMED) {
-            return self.portable.sums(first, size);
+    pub(super) fn sums(&self, first: usize, size: usize, sums: &mut [Sums]) {
+        let are_there =
+            size > 0 && !sums.is_empty() && first + sums.len() * size <= self.n_channels;
+        let x = self.portable.x.as_ptr().wrapping_add(first);
+        // SAFETY: `are_there`: there are rows, an even number of them (`new` has looked), and in each these channels.
+        let done = are_there
+            && unsafe { assembled::sum(x, self.n_channels, self.n_positions(), size, sums) };
+        if !done {
+            self.portable.sums(first, size, sums);
         }
-        let rows = Rows {
-            x: self.portable.x.as_ptr().wrapping_add(first),
-            n_summed: size / assembled::SUMMED,
-            skip_bytes: 2 * (self.n_channels - size),
-            n_rows: self.portable.n_positions(),
-        };
-        let mut sums = Sums::default();
-        // SAFETY: `is_there`: there are rows (`new` has looked), and in each these channels, a whole number of times what is summed at once.
-        unsafe { assembled::sum_rows(&rows, &mut sums) };
-        (
-            sums.sum,
-            u64::from(sums.squares[1]) << 32 | u64::from(sums.squares[0]),
-        )
+    }
+
+    /// As [`kernel::Kernel::write_factors`].
+    #[inline(always)]
+    pub(super) fn write_factors(&mut self, factors: &Factors<'_>, channels: &mut [Channel]) {
+        let is_written = self.routine.is_some() && assembled::write_factors(factors, channels);
+        if !assembled::TAKES_CHANNELS && !is_written {
+            self.routine = None;
+            self.portable.write_factors(factors, channels);
+        }
     }
 
     /// As [`kernel::Kernel::activate`].
     #[inline(always)]
-    pub(super) fn activate(&mut self, first: usize, channels: &[Channel], scaled: Scaled) {
+    pub(super) fn activate(&mut self, first: usize, channels: &[Channel]) {
         let is_there = !channels.is_empty() && first + channels.len() <= self.n_channels;
+        debug_assert!(is_there);
         let (Some(routine), true) = (self.routine, is_there) else {
-            return self.portable.activate(first, channels, scaled);
+            if !assembled::TAKES_CHANNELS {
+                self.portable.activate(first, channels);
+            }
+            return;
         };
         let job = &mut self.job;
         let (x, out) = self.portable.tensors();
         let (x, out) = (x.as_ptr(), out.as_mut_ptr());
         job.to_out = (out as usize).wrapping_sub(x as usize);
         job.x = x.wrapping_add(first);
-        job.n = scaled.n;
-        job.minus_sum = scaled.sum.wrapping_neg();
         job.channels = channels.as_ptr();
         job.channels_end = channels.as_ptr_range().end;
-        job.to_next_round = 2 * (assembled::POSITIONS * self.n_channels - channels.len());
-        // SAFETY: `is_there`: there are rows, a whole number of rounds of them (`new` has looked), and in each these channels, one at least,
-        // in both tensors. What is read of the table lies in it, whatever the value: the index has `INDEX_BITS` bits.
+        job.n_channels = channels.len();
+        job.to_next_round = 2 * (POSITIONS * self.n_channels - channels.len());
+        // SAFETY: `is_there`: there are rows, an even number of them (`new` has looked), and in each these channels, one at least, in both
+        // tensors. What is read of the table lies in it, whatever the value: the index has `INDEX_BITS` bits.
         unsafe { routine(job) };
     }
 }
 
-/// Rows of values that are summed.
-#[repr(C)]
-pub(super) struct Rows {
-    x: *const i16,
-    /// [`assembled::SUMMED`] values each.
-    n_summed: usize,
-    /// From behind a row's last value to the next one's first.
-    skip_bytes: usize,
-    n_rows: usize,
-}
-
-/// Of values, and of their squares (the lower word first).
-#[derive(Default)]
-#[repr(C)]
-pub(super) struct Sums {
-    sum: i32,
-    squares: [u32; 2],
-}
-
-/// What a routine is told: `n_rounds` times, for each channel, [`assembled::POSITIONS`] values `step_bytes` apart.
+/// What a routine is told: `n_rounds` times, for each channel, [`POSITIONS`] values `step_bytes` apart.
 #[repr(C)]
 pub(super) struct Job {
     /// From a value to its place in the output, bytes.
     to_out: usize,
     step_bytes: usize,
     x: *const i16,
-    n: i32,
-    minus_sum: i32,
     channels: *const Channel,
     channels_end: *const Channel,
-    segments: *const u32,
-    rounding: i32,
+    segments: *const mish::Segment,
     n_rounds: usize,
     /// From behind a row's last channel to the next round's first, bytes.
     to_next_round: usize,
     /// What is there is multiplied by it before it is added.
     old_factor: i32,
+    /// Of a unit that is shifted by `down`.
+    half: i32,
     down: u32,
+    n_channels: usize,
 }
 
 pub(super) type Routine = unsafe extern "C" fn(&Job);

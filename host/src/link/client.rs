@@ -257,9 +257,11 @@ impl<W: Wire> Client<W> {
         }
     }
 
-    /// The next message, or damage, or nothing before `end`.
+    /// The next message, or damage, or nothing before `end`. What lies there already counts however late it is looked at: a
+    /// process that did not run for a while has missed nothing.
     fn hear(&mut self, end: Instant) -> Result<Heard, LinkError> {
         let mut buffer = [0; 256];
+        let mut is_last_look = false;
         loop {
             while let Some(byte) = self.pending.pop_front() {
                 match self.decoder.push(byte) {
@@ -268,13 +270,14 @@ impl<W: Wire> Client<W> {
                     Some(Err(_)) => return Ok(Heard::Damaged),
                 }
             }
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if is_last_look {
                 return Ok(Heard::Nothing);
             }
+            let left = end.saturating_duration_since(Instant::now());
             let n = self.wire.receive(&mut buffer, left);
             let n = n.map_err(LinkError::Wire)?;
             self.pending.extend(&buffer[..n]);
+            is_last_look = n == 0 || left.is_zero();
         }
     }
 }

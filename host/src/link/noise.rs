@@ -65,10 +65,15 @@ impl<W: Wire> Wire for Noisy<W> {
     fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize> {
         // Half of the room: every byte may be doubled.
         let room = buffer.len() / 2;
-        let n = self.wire.receive(&mut buffer[..room], limit)?;
-        let damaged = self.back.carry(&buffer[..n], self.share, &mut self.random);
-        buffer[..damaged.len()].copy_from_slice(&damaged);
-        Ok(damaged.len())
+        loop {
+            let n = self.wire.receive(&mut buffer[..room], limit)?;
+            let damaged = self.back.carry(&buffer[..n], self.share, &mut self.random);
+            buffer[..damaged.len()].copy_from_slice(&damaged);
+            // What was dropped whole is not the end of the time.
+            if n == 0 || !damaged.is_empty() {
+                return Ok(damaged.len());
+            }
+        }
     }
 }
 

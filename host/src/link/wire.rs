@@ -15,7 +15,8 @@ pub trait Wire {
     /// The other end is gone.
     fn send(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Waits until something comes, `limit` at most, and returns how many bytes of it were put into `buffer`: 0 if nothing came.
+    /// Waits until something comes, `limit` at most, and returns how many bytes of it were put into `buffer`: 0 if nothing came
+    /// in all that time.
     ///
     /// # Errors
     /// The other end is gone.
@@ -49,7 +50,7 @@ impl Wire for SerialPort {
 
     fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize> {
         self.set_read_timeout(limit)?;
-        something(self.read(buffer))
+        something(|| self.read(buffer))
     }
 }
 
@@ -61,7 +62,7 @@ impl Wire for TcpStream {
     fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize> {
         // Zero would mean for ever.
         self.set_read_timeout(Some(limit.max(Duration::from_millis(1))))?;
-        something(self.read(buffer))
+        something(|| self.read(buffer))
     }
 }
 
@@ -76,13 +77,16 @@ impl<W: Wire + ?Sized> Wire for Box<W> {
 }
 
 /// Nothing within the time is no error; the end of the stream is one.
-fn something(read: io::Result<usize>) -> io::Result<usize> {
-    match read {
-        Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
-        Ok(n) => Ok(n),
-        Err(error) => match error.kind() {
-            ErrorKind::TimedOut | ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(0),
-            _ => Err(error),
-        },
+fn something(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match read() {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(n) => return Ok(n),
+            Err(error) => match error.kind() {
+                ErrorKind::TimedOut | ErrorKind::WouldBlock => return Ok(0),
+                ErrorKind::Interrupted => {}
+                _ => return Err(error),
+            },
+        }
     }
 }

@@ -167,8 +167,8 @@ impl Sums {
     };
 
     /// Of the first `size` channels of `x` (`[L][n_channels]`).
-    #[cfg_attr(any(mve, smlad), inline(never))]
-    #[cfg_attr(not(any(mve, smlad)), inline(always))]
+    #[cfg_attr(any(armv6m, mve, smlad), inline(never))]
+    #[cfg_attr(not(any(armv6m, mve, smlad)), inline(always))]
     pub(super) fn of(x: &[i16], n_channels: usize, size: usize) -> Self {
         let (mut sum, mut square_sum) = (0_i32, 0_u64);
         let mut rows = x;

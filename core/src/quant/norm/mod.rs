@@ -7,6 +7,8 @@
 //! A group is looked at once for its sums; then its channels' factors are worked out, and its values go through a kernel.
 //! [`whole`] is the definition; what a kernel has no room for goes through it.
 
+#[cfg(armv6m)]
+mod armv6m;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod factors;
@@ -14,19 +16,21 @@ mod finish;
 mod kernel;
 #[cfg(mve)]
 mod mve;
-#[cfg(any(mve, smlad))]
+#[cfg(any(armv6m, mve, smlad))]
 mod routines;
 #[cfg(smlad)]
 mod smlad;
 mod whole;
 
+#[cfg(armv6m)]
+use armv6m as assembled;
 #[cfg(target_arch = "x86_64")]
 use avx2 as tuned;
-#[cfg(not(any(mve, smlad, target_arch = "x86_64")))]
+#[cfg(not(any(armv6m, mve, smlad, target_arch = "x86_64")))]
 use kernel as tuned;
 #[cfg(mve)]
 use mve as assembled;
-#[cfg(any(mve, smlad))]
+#[cfg(any(armv6m, mve, smlad))]
 use routines as tuned;
 #[cfg(smlad)]
 use smlad as assembled;

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::super::mish;
-use super::assembled;
+use super::assembled::{self, POSITIONS};
 use super::factors::Factors;
 use super::kernel::{self, Channel, Last, Sums, half};
 use core::ptr::null;
@@ -16,9 +16,6 @@ pub(super) struct Kernel<'v> {
     routine: Option<Routine>,
     job: Job,
 }
-
-/// Positions that a routine takes at once.
-const POSITIONS: usize = 2;
 
 impl<'v> Kernel<'v> {
     /// As [`kernel::Kernel::new`].
@@ -79,7 +76,7 @@ impl<'v> Kernel<'v> {
         let are_there =
             size > 0 && !sums.is_empty() && first + sums.len() * size <= self.n_channels;
         let x = self.portable.x.as_ptr().wrapping_add(first);
-        // SAFETY: `are_there`: there are rows, an even number of them (`new` has looked), and in each these channels.
+        // SAFETY: `are_there`: there are rows, a multiple of `POSITIONS` (`new` has looked), and in each these channels.
         let done = are_there
             && unsafe { assembled::sum(x, self.n_channels, self.n_positions(), size, sums) };
         if !done {
@@ -91,8 +88,10 @@ impl<'v> Kernel<'v> {
     #[inline(always)]
     pub(super) fn write_factors(&mut self, factors: &Factors<'_>, channels: &mut [Channel]) {
         let is_written = self.routine.is_some() && assembled::write_factors(factors, channels);
-        if !assembled::TAKES_CHANNELS && !is_written {
-            self.routine = None;
+        if !is_written {
+            if !assembled::TAKES_CHANNELS {
+                self.routine = None;
+            }
             self.portable.write_factors(factors, channels);
         }
     }
@@ -117,7 +116,7 @@ impl<'v> Kernel<'v> {
         job.channels_end = channels.as_ptr_range().end;
         job.n_channels = channels.len();
         job.to_next_round = 2 * (POSITIONS * self.n_channels - channels.len());
-        // SAFETY: `is_there`: there are rows, an even number of them (`new` has looked), and in each these channels, one at least, in both
+        // SAFETY: `is_there`: there are rows, a multiple of `POSITIONS` (`new` has looked), and in each these channels, one at least, in both
         // tensors. What is read of the table lies in it, whatever the value: the index has `INDEX_BITS` bits.
         unsafe { routine(job) };
     }

@@ -11,6 +11,8 @@ use super::routines::{Job, Routine};
 use core::arch::naked_asm;
 use core::ptr::null;
 
+/// Positions that a routine takes at once.
+pub(super) const POSITIONS: usize = 2;
 /// By how much FiLM shifts.
 pub(super) const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
 pub(super) const ADD: Routine = add;

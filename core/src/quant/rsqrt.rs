@@ -6,7 +6,7 @@ use super::rounding::{product, upper_word};
 const STEPS: usize = 128;
 
 /// `1 / sqrt((i + 1/2) / 32)` in Q31.
-static START_Q31: [u32; STEPS] = {
+pub(super) static START_Q31: [u32; STEPS] = {
     let mut table = [0; STEPS];
     let mut i = STEPS / 4;
     while i < STEPS {
@@ -21,7 +21,7 @@ static START_Q31: [u32; STEPS] = {
 /// `1 / sqrt(value)` as `mantissa / 2^exponent`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rsqrt {
-    /// About 2^30 to 2^31, never more.
+    /// 2^30 to 2^31, which no value reaches: the largest is 2^31 - 26.
     pub(super) mantissa: u32,
     /// 31 to 62.
     pub(super) exponent: u32,
@@ -56,7 +56,7 @@ mod tests {
     fn check(value: u64) {
         let Rsqrt { mantissa, exponent } = rsqrt(value);
         assert!(
-            mantissa <= 1 << 31 && (31..=62).contains(&exponent),
+            mantissa < 1 << 31 && (31..=62).contains(&exponent),
             "{value}"
         );
         let got = f64::from(mantissa) * libm::exp2(-f64::from(exponent));
@@ -75,6 +75,10 @@ mod tests {
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
             check((value >> (shift % 63)).max(1));
+        }
+        // The largest mantissas.
+        for more in 0..100_000 {
+            check((1 << 62) + (more << 32));
         }
         for bit in 0..64 {
             check(1 << bit);

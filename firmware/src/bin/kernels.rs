@@ -10,7 +10,7 @@ use pusht_firmware::products::Random;
 use pusht_firmware::{board, exit};
 
 const N_PRODUCTS: u32 = 300;
-const N_ACTIVATIONS: u32 = 300;
+const N_ACTIVATIONS: u32 = 1000;
 /// A micro:bit has no room for more.
 const IS_SMALL: bool = cfg!(feature = "board-microbit");
 const MAX_ROWS: usize = if IS_SMALL { 2 } else { 10 };
@@ -190,6 +190,9 @@ struct Groups {
     group_size: usize,
     n_positions: usize,
     gamma_exponent: u32,
+    /// Bits of a `gamma`, its sign's included.
+    gamma_bits: u32,
+    eps_bits: u32,
     exponent: u32,
     /// Places that FiLM loses.
     down: u32,
@@ -198,12 +201,21 @@ struct Groups {
 }
 
 impl Groups {
-    /// One in eight has an odd number of positions, one in eight factors that no kernel takes; half have groups as networks have them.
+    /// One in eight has an odd number of positions, one in eight factors that no kernel takes; half have groups as networks have them, half
+    /// `gamma` as they do; with few of its places and a small variance, there is no room for `n x`.
     fn of(random: &mut Random) -> Self {
         let n_groups = 1 + random.below(8);
         let n_positions = 2 + 2 * random.below(MAX_POSITIONS / 2);
         let group_size = 1 + random.below(MAX_CHANNELS / n_groups);
         let is_usual = random.below(2) == 0;
+        let (gamma_exponent, gamma_bits) = match random.below(8) {
+            0 => (8, 16),
+            1..4 => {
+                let places = random.below(15) as u32;
+                (places, places + 2)
+            }
+            _ => (14, 16),
+        };
         Self {
             n_groups,
             group_size: if is_usual {
@@ -212,7 +224,9 @@ impl Groups {
                 group_size
             },
             n_positions: n_positions - usize::from(random.below(8) == 0),
-            gamma_exponent: if random.below(8) == 0 { 8 } else { 14 },
+            gamma_exponent,
+            gamma_bits,
+            eps_bits: random.below(25) as u32,
             exponent: 12 + random.below(4) as u32,
             down: random.below(4) as u32,
             n_bits: 1 + random.below(16) as u32,
@@ -229,7 +243,7 @@ fn compare_activations(
     let len = n_channels * groups.n_positions;
     let parameters = tensors.parameters.get_mut(..n_channels)?;
     for place in &mut *parameters {
-        let gamma = (random.word() as i32 >> 16)
+        let gamma = (random.word() as i32 >> (32 - groups.gamma_bits))
             .clamp(-0x7fff, 0x7fff)
             .to_le_bytes();
         let beta = (random.word() as i32 >> 15).to_le_bytes();
@@ -248,7 +262,7 @@ fn compare_activations(
         parameters: parameters.as_flattened(),
         n_groups: groups.n_groups,
         gamma_exponent: groups.gamma_exponent,
-        eps: 1 + u64::from(random.word() >> 8),
+        eps: 1 + (u64::from(random.word()) >> (32 - groups.eps_bits)),
         n_positions: groups.n_positions,
     };
     let (exponent, down) = (groups.exponent, groups.down);

@@ -226,6 +226,10 @@ impl<'a> Norm<'a> {
     /// What a kernel wants to know of groups of `len` values; whether it has room for all of them.
     #[inline(always)]
     fn scale(self, len: usize, sums: &[Sums], groups: &mut [Scaled]) -> bool {
+        #[cfg(mve)]
+        if let Some(has_room) = mve::scale(self, len, sums, groups) {
+            return has_room;
+        }
         let mut has_room = true;
         for (sums, place) in sums.iter().zip(groups) {
             match Group::of(self, len, *sums).scaled() {
@@ -307,14 +311,13 @@ impl Group {
         }
     }
 
-    /// Nothing if `d` has no room for it, or the mantissa takes the sign's place.
+    /// Nothing if `d` has no room for it.
     #[inline(always)]
     fn scaled(&self) -> Option<Scaled> {
         // |d| < 2^16 n.
         const LARGEST_N: i32 = 1 << 15;
         let up = 32_u32.checked_sub(self.shift)?;
-        let has_room =
-            up <= 15 && self.n << up <= LARGEST_N && self.scale.mantissa <= i32::MAX as u32;
+        let has_room = up <= 15 && self.n << up <= LARGEST_N;
         has_room.then(|| Scaled {
             n: self.n << up,
             minus_sum: -(self.sum << up),

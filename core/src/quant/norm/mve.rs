@@ -12,6 +12,10 @@ use super::{MOST_CHANNELS, Parameters};
 use core::arch::naked_asm;
 use core::ptr::null;
 
+mod roots;
+
+pub(super) use roots::scale;
+
 /// Positions that a routine takes at once.
 pub(super) const POSITIONS: usize = 2;
 /// By how much FiLM shifts.

@@ -35,8 +35,10 @@ pub fn all() -> Vec<Step> {
             purpose: "clippy without a warning, the firmware's too",
             commands: || {
                 Ok(vec![
-                    cargo("clippy --workspace --all-targets -- -D warnings"),
-                    // The workspace's tests bring in the feature `demonstrations`, and the main build is without.
+                    cargo(
+                        "clippy --workspace --features pusht-host/train --all-targets -- -D warnings",
+                    ),
+                    // The main build is without features.
                     cargo("clippy --package pusht-host --all-targets -- -D warnings"),
                     // Here are functions that differ between machines, and clippy.toml keeps them out.
                     cargo("clippy --package pusht-core --features platform-math -- -D warnings"),
@@ -55,10 +57,13 @@ pub fn all() -> Vec<Step> {
         },
         Step {
             name: "tests",
-            purpose: "the tests of core, host and the golden data",
+            purpose: "the tests of core, host, training and the golden data",
             commands: || {
                 Ok(vec![
-                    cargo("test --workspace --no-fail-fast -- --show-output"),
+                    cargo(
+                        "test --workspace --features pusht-host/train --no-fail-fast -- --show-output",
+                    ),
+                    // As in the main build, without features.
                     cargo("test --package pusht-host --test cli_rollout -- --show-output"),
                 ])
             },
@@ -109,26 +114,9 @@ pub fn all() -> Vec<Step> {
             name: "qemu",
             purpose: "the firmware in QEMU against the host, bit for bit",
             commands: || {
+                // More threads than cores: one builds while others wait for QEMU, and for a board's UART in real time.
                 Ok(vec![cargo(
-                    "test --package pusht-tests --test qemu -- --include-ignored --show-output",
-                )])
-            },
-        },
-        Step {
-            name: "train-lints",
-            purpose: "clippy with the training framework",
-            commands: || {
-                Ok(vec![cargo(
-                    "clippy --package pusht-host --features train --all-targets -- -D warnings",
-                )])
-            },
-        },
-        Step {
-            name: "train",
-            purpose: "the tests of training",
-            commands: || {
-                Ok(vec![cargo(
-                    "test --package pusht-host --features train -- --show-output",
+                    "test --package pusht-tests --test qemu -- --include-ignored --show-output --test-threads=4",
                 )])
             },
         },

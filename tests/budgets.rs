@@ -84,8 +84,8 @@ pub const PLANS: [PlanBudget; 6] = [
     PlanBudget {
         board: "mps3-an547",
         conv_milli_instructions: 300,
-        best_plan_instructions: 2_400_000,
-        small_plan_instructions: 475_000,
+        best_plan_instructions: 2_330_000,
+        small_plan_instructions: 448_000,
     },
     PlanBudget {
         board: "mps2-an385",
@@ -96,8 +96,8 @@ pub const PLANS: [PlanBudget; 6] = [
     PlanBudget {
         board: "mps2-an385-v6m",
         conv_milli_instructions: 3_100,
-        best_plan_instructions: 23_600_000,
-        small_plan_instructions: 3_800_000,
+        best_plan_instructions: 22_500_000,
+        small_plan_instructions: 3_480_000,
     },
 ];
 

@@ -6,7 +6,6 @@ use super::super::assembler::lines;
 use super::super::mish;
 use super::Parameters;
 use super::factors::{Factors, Scaled};
-use super::finish::Shares;
 use super::kernel::{Channel, Sums};
 use super::routines::{Job, Routine};
 use core::arch::naked_asm;
@@ -150,13 +149,9 @@ pub(super) fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> 
     let can_be_read = n_channels > 0
         && factors.parameters.len() >= n_channels
         && size * factors.groups.len() == n_channels
-        && factors.parameters.as_ptr().cast::<i32>().is_aligned();
-    if !can_be_read
-        || factors
-            .film
-            .as_ref()
-            .is_some_and(|film| !can_take(film, n_channels))
-    {
+        && factors.parameters.as_ptr().cast::<i32>().is_aligned()
+        && (factors.film.as_ref()).is_none_or(|film| film.are_of(n_channels));
+    if !can_be_read {
         return false;
     }
     let gains = Gains {
@@ -168,37 +163,25 @@ pub(super) fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> 
     };
     // SAFETY: a whole number of groups, and as many parameters as they have channels, at words' addresses.
     unsafe { write_gains(&gains) };
-    match &factors.film {
-        Some(film) => match film.scales {
-            Some((step, observation)) => {
-                let film = Film {
-                    channels: channels.as_mut_ptr(),
-                    step_scales: step.as_ptr(),
-                    scales: observation.as_ptr(),
-                    size_bytes: 2 * n_channels,
-                    half: film.half,
-                    step_biases: film.biases.0.as_ptr(),
-                    biases: film.biases.1.as_ptr(),
-                };
-                // SAFETY: `can_take`: there are as many of all, at half words' addresses.
-                unsafe { write_film(&film) };
-            }
-            None => film.write_biases(channels),
-        },
-        None => {}
-    }
-    true
-}
-
-/// Whether there are shares of all channels, at addresses of half words.
-#[inline(always)]
-fn can_take(film: &Shares<'_>, n_channels: usize) -> bool {
-    let fits = |(step, observation): (&[[u8; 2]], &[i16])| {
-        step.len() >= n_channels
-            && observation.len() >= n_channels
-            && step.as_ptr().cast::<i16>().is_aligned()
+    let Some(film) = &factors.film else {
+        return true;
     };
-    fits(film.biases) && film.scales.is_none_or(fits)
+    let Some((step_scales, scales)) = film.scales else {
+        film.write_biases(channels);
+        return true;
+    };
+    let film = Film {
+        channels: channels.as_mut_ptr(),
+        step_scales: step_scales.as_ptr(),
+        scales: scales.as_ptr(),
+        size_bytes: 2 * n_channels,
+        half: film.half,
+        step_biases: film.biases.0.as_ptr(),
+        biases: film.biases.1.as_ptr(),
+    };
+    // SAFETY: `are_of`: there are as many of all, at half words' addresses.
+    unsafe { write_film(&film) };
+    true
 }
 
 /// What gains are made of.

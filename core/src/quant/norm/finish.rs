@@ -117,3 +117,17 @@ pub(super) struct Shares<'m> {
     /// What the kernel wants in a bias.
     pub(super) half: i32,
 }
+
+#[cfg(any(armv6m, mve))]
+impl Shares<'_> {
+    /// Whether they are those of `n_channels` channels, at addresses of half words.
+    #[inline(always)]
+    pub(super) fn are_of(&self, n_channels: usize) -> bool {
+        let are_there = |(step, observation): (&[[u8; 2]], &[i16])| {
+            step.len() >= n_channels
+                && observation.len() >= n_channels
+                && step.as_ptr().cast::<i16>().is_aligned()
+        };
+        are_there(self.biases) && self.scales.is_none_or(are_there)
+    }
+}

@@ -5,7 +5,6 @@
 use super::super::assembler::lines;
 use super::super::mish;
 use super::factors::{Factors, Scaled};
-use super::finish::Shares;
 use super::kernel::{Channel, Sums};
 use super::routines::{Job, Routine};
 use super::{MOST_CHANNELS, Parameters};
@@ -168,9 +167,7 @@ pub(super) fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> 
         && channels.len().is_multiple_of(LANES)
         && *group_size > 1
         && parameters.as_ptr().cast::<i32>().is_aligned()
-        && film
-            .as_ref()
-            .is_none_or(|film| can_take(film, channels.len()));
+        && film.as_ref().is_none_or(|film| film.are_of(channels.len()));
     if !are_enough || !is_possible {
         return false;
     }
@@ -204,20 +201,9 @@ pub(super) fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> 
         one_q15: film.one_q15,
         half: film.half,
     };
-    // SAFETY: `can_take`: there are as many of all that is there, at addresses of half words.
+    // SAFETY: `are_of`: there are as many of all that is there, at addresses of half words.
     unsafe { routine(&film) };
     true
-}
-
-/// Whether there are shares of all channels, at addresses of half words.
-#[inline(always)]
-fn can_take(film: &Shares<'_>, n_channels: usize) -> bool {
-    let fits = |(step, observation): (&[[u8; 2]], &[i16])| {
-        step.len() >= n_channels
-            && observation.len() >= n_channels
-            && step.as_ptr().cast::<i16>().is_aligned()
-    };
-    fits(film.biases) && film.scales.is_none_or(fits)
 }
 
 /// What gains are made of.

@@ -6,7 +6,7 @@ use crate::physics::{Contacts, solve_side_by_side};
 use heapless::Vec;
 
 /// Environments that are taken on together: so many that what they need stays near the processor.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 32;
 
 /// Of environments in the same physics step.
 type AllContacts = [Contacts; AT_ONCE];

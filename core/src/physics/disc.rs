@@ -12,7 +12,7 @@
 use super::closest_points::{
     ClosestPoints, Convex, FeatureId, Minkowski, Nearest, closest_points, on_edge,
 };
-use super::manifold::{ContactPoint, Manifold};
+use super::manifold::ContactPoint;
 use super::shapes::{AGENT_RADIUS_PX, BoxShape};
 use crate::geometry::{Aabb, Vec2, dot, perp_right, turns_clockwise};
 
@@ -38,33 +38,33 @@ impl Convex for Disc {
     }
 }
 
-/// The agent's disc against a box.
+/// The agent's disc against a box; `touch` is handed the point where they touch.
+#[inline]
 pub(crate) fn disc_and_box(
     centre: Vec2,
     shape: &BoxShape,
     remembered: FeatureId,
-) -> (Option<Manifold>, FeatureId) {
+    mut touch: impl FnMut(&ContactPoint),
+) -> FeatureId {
     let disc = Disc { centre };
     let minkowski = Minkowski { a: &disc, b: shape };
     let closest = match still_nearest(&minkowski, remembered) {
-        Some(nearest) if is_far(&nearest) => return (None, nearest.feature()),
+        Some(nearest) if is_far(&nearest) => return nearest.feature(),
         Some(nearest) => on_edge(&minkowski, nearest),
         None => closest_points(&disc, shape, remembered),
     };
-    (touch(&closest), closest.feature)
+    if let Some(point) = contact(&closest) {
+        touch(&point);
+    }
+    closest.feature
 }
 
-fn touch(closest: &ClosestPoints) -> Option<Manifold> {
-    (closest.distance <= AGENT_RADIUS_PX).then(|| Manifold {
+fn contact(closest: &ClosestPoints) -> Option<ContactPoint> {
+    (closest.distance <= AGENT_RADIUS_PX).then(|| ContactPoint {
         normal: closest.normal,
-        points: [
-            Some(ContactPoint {
-                on_other: closest.on_a + closest.normal * AGENT_RADIUS_PX,
-                on_block: closest.on_b,
-                number: 0,
-            }),
-            None,
-        ],
+        on_other: closest.on_a + closest.normal * AGENT_RADIUS_PX,
+        on_block: closest.on_b,
+        number: 0,
     })
 }
 
@@ -120,11 +120,10 @@ mod tests {
     }
 
     /// The bits of what a step makes of a pair.
-    fn bits((manifold, feature): &(Option<Manifold>, FeatureId)) -> Option<[u64; 7]> {
-        let manifold = manifold.as_ref()?;
-        let point = manifold.points[0]?;
-        let values = [manifold.normal, point.on_other, point.on_block];
-        let mut bits = [u64::from(*feature); 7];
+    fn bits(point: Option<ContactPoint>) -> Option<[u64; 6]> {
+        let point = point?;
+        let values = [point.normal, point.on_other, point.on_block];
+        let mut bits = [0; 6];
         for (pair, value) in bits.chunks_exact_mut(2).zip(values) {
             pair.copy_from_slice(&[value.x.to_bits(), value.y.to_bits()]);
         }
@@ -157,18 +156,19 @@ mod tests {
             centre.y += uniform(&mut random, -off, off);
             let mut remembered = 0;
             for _ in 0..12 {
-                let found = disc_and_box(centre, shape, remembered);
+                let mut found = None;
+                let feature = disc_and_box(centre, shape, remembered, |point| found = Some(*point));
                 let closest = closest_points(&Disc { centre }, shape, remembered);
-                let searched = (touch(&closest), closest.feature);
-                assert_eq!(found.1, searched.1, "{origin} {angle} {centre}");
-                assert_eq!(bits(&found), bits(&searched), "{origin} {angle} {centre}");
+                let searched = contact(&closest);
+                assert_eq!(feature, closest.feature, "{origin} {angle} {centre}");
+                assert_eq!(bits(found), bits(searched), "{origin} {angle} {centre}");
                 let minkowski = Minkowski {
                     a: &Disc { centre },
                     b: shape,
                 };
                 short += usize::from(still_nearest(&minkowski, remembered).is_some());
-                touching += usize::from(found.0.is_some());
-                remembered = found.1;
+                touching += usize::from(found.is_some());
+                remembered = feature;
                 let pace = [1e-12, 0.1, 5.0][random.next_u32() as usize % 3];
                 centre.x += uniform(&mut random, -pace, pace);
                 centre.y += uniform(&mut random, -pace, pace);

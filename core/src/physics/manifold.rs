@@ -5,24 +5,18 @@ use super::shapes::{BOX_NORMALS, BoxShape, WALL_RADIUS_PX, Wall};
 use crate::geometry::{Aabb, Pose, Vec2, cross, dot, lerp, perp, turns_clockwise};
 use crate::math::{TINY, clamp01};
 
-/// Most points of a manifold.
+/// Most points of a side on a side.
 pub(crate) const MAX_POINTS: usize = 2;
 
 /// A pair of points, one on each surface.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ContactPoint {
+    /// Of length 1, from the other to the block.
+    pub(crate) normal: Vec2,
     pub(crate) on_other: Vec2,
     pub(crate) on_block: Vec2,
     /// The same in the next step if the same corners make it.
     pub(crate) number: u8,
-}
-
-/// How a box touches something else.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Manifold {
-    /// Of length 1, from the other to the block.
-    pub(crate) normal: Vec2,
-    pub(crate) points: [Option<ContactPoint>; MAX_POINTS],
 }
 
 impl Convex for Wall {
@@ -58,25 +52,25 @@ impl Convex for BoxShape {
     }
 }
 
-/// A wall against box `index` of the block.
+/// A wall against box `index` of the block; `touch` is handed the points where they touch.
+#[inline]
 pub(crate) fn wall_and_box(
     wall: &Wall,
     (index, shape, pose): (usize, &BoxShape, &Pose),
     remembered: FeatureId,
-) -> (Option<Manifold>, FeatureId) {
+    touch: impl FnMut(&ContactPoint),
+) -> FeatureId {
     let minkowski = Minkowski { a: wall, b: shape };
     let closest = match still_nearest(&minkowski, remembered) {
         Some(nearest) => on_edge(&minkowski, nearest),
         None => closest_points(wall, shape, remembered),
     };
-    if closest.distance > WALL_RADIUS_PX {
-        return (None, closest.feature);
+    if closest.distance <= WALL_RADIUS_PX {
+        let wall_edge = wall_edge(wall, closest.normal);
+        let box_edge = box_edge(index, shape, pose, -closest.normal);
+        clip(&wall_edge, &box_edge, closest.normal, touch);
     }
-    let wall_edge = wall_edge(wall, closest.normal);
-    let box_edge = box_edge(index, shape, pose, -closest.normal);
-    let manifold = clip(&wall_edge, &box_edge, closest.normal);
-    let touching = manifold.points.iter().any(Option::is_some);
-    (touching.then_some(manifold), closest.feature)
+    closest.feature
 }
 
 /// The remembered edge and its nearest point, if [`closest_points`] would end there at once: a corner of the box beside the
@@ -138,25 +132,25 @@ fn box_edge(index: usize, shape: &BoxShape, pose: &Pose, normal: Vec2) -> Edge {
 }
 
 /// Projects the ends of each edge onto the other and keeps the points where the surfaces overlap.
-fn clip(wall: &Edge, block: &Edge, normal: Vec2) -> Manifold {
+#[inline]
+fn clip(wall: &Edge, block: &Edge, normal: Vec2, mut touch: impl FnMut(&ContactPoint)) {
     let along = |edge: &Edge| edge.ends.map(|end| cross(end, normal));
     let (w, b) = (along(wall), along(block));
     let wall_scale = 1.0 / (w[1] - w[0] + TINY);
     let block_scale = 1.0 / (b[1] - b[0] + TINY);
     // The edges run against each other: the first end of one lies by the second of the other.
-    let point = |wall_end: usize, block_end: usize| {
+    for (wall_end, block_end) in [(0, 1), (1, 0)] {
         let wall_t = clamp01((b[block_end] - w[0]) * wall_scale);
         let block_t = clamp01((w[wall_end] - b[0]) * block_scale);
         let on_other = normal * WALL_RADIUS_PX + lerp(wall.ends[0], wall.ends[1], wall_t);
         let on_block = lerp(block.ends[0], block.ends[1], block_t);
-        (dot(on_block - on_other, normal) <= 0.0).then(|| ContactPoint {
-            on_other,
-            on_block,
-            number: (wall.numbers[wall_end] * 4 + block.numbers[block_end]) as u8,
-        })
-    };
-    Manifold {
-        normal,
-        points: [point(0, 1), point(1, 0)],
+        if dot(on_block - on_other, normal) <= 0.0 {
+            touch(&ContactPoint {
+                normal,
+                on_other,
+                on_block,
+                number: (wall.numbers[wall_end] * 4 + block.numbers[block_end]) as u8,
+            });
+        }
     }
 }

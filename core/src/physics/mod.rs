@@ -163,8 +163,9 @@ impl World {
                 continue;
             };
             if shape.bounds.intersects(&bounds) {
-                let (manifold, found) = disc_and_box(self.agent.pos, shape, *feature);
-                if manifold.is_some() {
+                let mut touches = false;
+                let found = disc_and_box(self.agent.pos, shape, *feature, |_| touches = true);
+                if touches {
                     return None;
                 }
                 features[index] = Some(found);
@@ -195,26 +196,22 @@ impl World {
             {
                 return remembered;
             }
-            let (manifold, feature) = match wall {
-                Some(wall) => wall_and_box(wall, (index, shape, &block.pose), remembered),
-                None => disc_and_box(agent.pos, shape, remembered),
-            };
-            if let Some(manifold) = manifold {
-                let other_body = match wall {
-                    Some(_) => Other::AT_REST,
-                    None => Other {
+            let pair = index * N_OTHERS + other;
+            let feature = match wall {
+                Some(wall) => {
+                    let part = (index, shape, &block.pose);
+                    wall_and_box(wall, part, remembered, |point| {
+                        contacts.prepare(pair, point, Other::AT_REST, block, memory);
+                    })
+                }
+                None => disc_and_box(agent.pos, shape, remembered, |point| {
+                    let other = Other {
                         pos: agent.pos,
                         vel: agent.vel,
-                    },
-                };
-                contacts.prepare(
-                    index * N_OTHERS + other,
-                    &manifold,
-                    other_body,
-                    block,
-                    memory,
-                );
-            }
+                    };
+                    contacts.prepare(pair, point, other, block, memory);
+                }),
+            };
             features_last &= feature == remembered || wall.is_none();
             feature
         };

@@ -1,31 +1,31 @@
 //! The contacts of several worlds, solved side by side: in each lane the operations of [`Contacts::solve`] in its order, so that
-//! each world gets its bits. A sweep is one chain of operations that wait for each other; here every operation does for four worlds.
+//! each world gets its bits. A sweep is one chain of operations that wait for each other; here every operation does for eight worlds.
 
 use super::body::{Block, Twist};
+use super::lanes::Lanes;
 use super::solver::{Contact, Contacts, MAX_CONTACTS, SWEEPS};
 use crate::math::max;
 use core::array::from_fn;
 use heapless::Vec;
 
-/// Worlds that are solved at once.
-const LANES: usize = 4;
+/// Worlds that are solved at once: two registers of AVX2, one of which works while the other waits.
+const MOST_LANES: usize = 8;
+/// Where there are no more, they are solved in one register.
+const FEW_LANES: usize = 4;
 
-/// A value of each world.
-type Lanes = super::lanes::Lanes<LANES>;
-
-/// A contact of each world.
+/// A contact of each of `N` worlds.
 #[derive(Clone, Copy)]
-struct ContactLanes {
-    normal: [Lanes; 2],
-    arm: [Lanes; 2],
-    mass: Lanes,
-    other_vel: [Lanes; 2],
-    push_out_speed: Lanes,
-    impulse: Lanes,
-    pseudo_impulse: Lanes,
+struct ContactLanes<const N: usize> {
+    normal: [Lanes<N>; 2],
+    arm: [Lanes<N>; 2],
+    mass: Lanes<N>,
+    other_vel: [Lanes<N>; 2],
+    push_out_speed: Lanes<N>,
+    impulse: Lanes<N>,
+    pseudo_impulse: Lanes<N>,
 }
 
-impl ContactLanes {
+impl<const N: usize> ContactLanes<N> {
     /// What stands for a contact in a world that has fewer: its impulse stays 0 and adds -0 to the velocities, which changes none, not
     /// even the sign of a 0.
     const NONE: Self = Self {
@@ -51,7 +51,7 @@ impl ContactLanes {
 
     /// The velocity of the block at the contact.
     #[inline(always)]
-    fn velocity_of_block(&self, motion: &Motion) -> [Lanes; 2] {
+    fn velocity_of_block(&self, motion: &Motion<N>) -> [Lanes<N>; 2] {
         let [arm_x, arm_y] = self.arm;
         [
             motion.x - arm_y * motion.angular,
@@ -61,7 +61,12 @@ impl ContactLanes {
 
     /// The impulse that makes the speed at which the bodies part the wanted one, if it can be made by pushing.
     #[inline(always)]
-    fn impulse(&self, velocity: [Lanes; 2], wanted_speed: Lanes, before: Lanes) -> Lanes {
+    fn impulse(
+        &self,
+        velocity: [Lanes<N>; 2],
+        wanted_speed: Lanes<N>,
+        before: Lanes<N>,
+    ) -> Lanes<N> {
         let missing_speed =
             wanted_speed - (velocity[0] * self.normal[0] + velocity[1] * self.normal[1]);
         (before + missing_speed * self.mass).map2(Lanes::ZERO, max)
@@ -69,7 +74,7 @@ impl ContactLanes {
 
     /// One pass over the contact; the changes of the impulses.
     #[inline(always)]
-    fn solve(&mut self, velocity: &mut Motion, pseudo: &mut Motion) -> [Lanes; 2] {
+    fn solve(&mut self, velocity: &mut Motion<N>, pseudo: &mut Motion<N>) -> [Lanes<N>; 2] {
         let [x, y] = self.velocity_of_block(velocity);
         let parting = [x - self.other_vel[0], y - self.other_vel[1]];
         let impulse = self.impulse(parting, Lanes::ZERO, self.impulse);
@@ -84,14 +89,14 @@ impl ContactLanes {
 }
 
 /// The velocities, or the pseudo-velocities, of the blocks.
-struct Motion {
-    x: Lanes,
-    y: Lanes,
-    angular: Lanes,
-    inverse_moment: Lanes,
+struct Motion<const N: usize> {
+    x: Lanes<N>,
+    y: Lanes<N>,
+    angular: Lanes<N>,
+    inverse_moment: Lanes<N>,
 }
 
-impl Motion {
+impl<const N: usize> Motion<N> {
     fn of<'b>(blocks: impl Iterator<Item = (&'b Block, &'b Twist)>) -> Self {
         let mut motion = Self {
             x: Lanes::ZERO,
@@ -99,7 +104,7 @@ impl Motion {
             angular: Lanes::ZERO,
             inverse_moment: Lanes::ZERO,
         };
-        for (lane, (block, twist)) in blocks.enumerate().take(LANES) {
+        for (lane, (block, twist)) in blocks.enumerate().take(N) {
             motion.x.0[lane] = twist.linear.x;
             motion.y.0[lane] = twist.linear.y;
             motion.angular.0[lane] = twist.angular;
@@ -115,7 +120,7 @@ impl Motion {
     }
 
     #[inline(always)]
-    fn push(&mut self, contact: &ContactLanes, impulse: Lanes) {
+    fn push(&mut self, contact: &ContactLanes<N>, impulse: Lanes<N>) {
         let ([n_x, n_y], [arm_x, arm_y]) = (contact.normal, contact.arm);
         let (impulse_x, impulse_y) = (n_x * impulse, n_y * impulse);
         self.x = self.x + impulse_x;
@@ -126,9 +131,13 @@ impl Motion {
 
 /// Sweeps over the contacts until the sweeps are used up, or one changed nothing in any lane.
 #[inline(always)]
-fn sweep(contacts: &mut [ContactLanes], velocity: &mut Motion, pseudo: &mut Motion) {
+fn sweep<const N: usize>(
+    contacts: &mut [ContactLanes<N>],
+    velocity: &mut Motion<N>,
+    pseudo: &mut Motion<N>,
+) {
     for _ in 0..SWEEPS {
-        let mut changed = [0; LANES];
+        let mut changed = [0; N];
         for contact in &mut *contacts {
             for change in contact.solve(velocity, pseudo) {
                 changed = from_fn(|lane| changed[lane] | change.0[lane].to_bits());
@@ -143,13 +152,21 @@ fn sweep(contacts: &mut [ContactLanes], velocity: &mut Motion, pseudo: &mut Moti
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn sweep_avx2(contacts: &mut [ContactLanes], velocity: &mut Motion, pseudo: &mut Motion) {
+fn sweep_avx2<const N: usize>(
+    contacts: &mut [ContactLanes<N>],
+    velocity: &mut Motion<N>,
+    pseudo: &mut Motion<N>,
+) {
     sweep(contacts, velocity, pseudo);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
-fn sweep_tuned(contacts: &mut [ContactLanes], velocity: &mut Motion, pseudo: &mut Motion) {
+fn sweep_tuned<const N: usize>(
+    contacts: &mut [ContactLanes<N>],
+    velocity: &mut Motion<N>,
+    pseudo: &mut Motion<N>,
+) {
     if crate::x86_64::has_avx2() {
         // SAFETY: the processor has it.
         unsafe { sweep_avx2(contacts, velocity, pseudo) }
@@ -164,13 +181,13 @@ use sweep as sweep_tuned;
 /// A world's contacts and its block, before they are solved.
 pub(crate) type Unsolved<'w> = (&'w mut Contacts, &'w mut Block);
 
-/// [`Contacts::solve`] for at most [`LANES`] worlds.
-fn solve_at_once(worlds: &mut [Unsolved<'_>]) {
+/// [`Contacts::solve`] for at most `N` worlds.
+fn solve_at_once<const N: usize>(worlds: &mut [Unsolved<'_>]) {
     let n_contacts = worlds.iter().map(|(contacts, _)| contacts.len());
-    let mut lanes: Vec<ContactLanes, MAX_CONTACTS> = Vec::new();
+    let mut lanes: Vec<ContactLanes<N>, MAX_CONTACTS> = Vec::new();
     // There is room for as many as a world has.
     let _ = lanes.resize(n_contacts.max().unwrap_or_default(), ContactLanes::NONE);
-    for (lane, (contacts, _)) in worlds.iter().enumerate().take(LANES) {
+    for (lane, (contacts, _)) in worlds.iter().enumerate().take(N) {
         for (slot, contact) in lanes.iter_mut().zip(&contacts.list) {
             slot.set(lane, contact);
         }
@@ -179,7 +196,7 @@ fn solve_at_once(worlds: &mut [Unsolved<'_>]) {
     let mut velocity = Motion::of(blocks().map(|block| (block, &block.velocity)));
     let mut pseudo = Motion::of(blocks().map(|block| (block, &block.pseudo_velocity)));
     sweep_tuned(&mut lanes, &mut velocity, &mut pseudo);
-    for (lane, (contacts, block)) in worlds.iter_mut().enumerate().take(LANES) {
+    for (lane, (contacts, block)) in worlds.iter_mut().enumerate().take(N) {
         for (slot, contact) in lanes.iter().zip(&mut contacts.list) {
             contact.impulse = slot.impulse.0[lane];
         }
@@ -191,10 +208,11 @@ fn solve_at_once(worlds: &mut [Unsolved<'_>]) {
 /// [`Contacts::solve`] for any number of worlds; it puts those with as many contacts beside each other.
 pub(crate) fn solve_side_by_side(worlds: &mut [Unsolved<'_>]) {
     worlds.sort_unstable_by_key(|(contacts, _)| contacts.len());
-    for worlds in worlds.chunks_mut(LANES) {
+    for worlds in worlds.chunks_mut(MOST_LANES) {
         match worlds {
             [(contacts, block)] => contacts.solve(block),
-            _ => solve_at_once(worlds),
+            few if few.len() <= FEW_LANES => solve_at_once::<FEW_LANES>(few),
+            many => solve_at_once::<MOST_LANES>(many),
         }
     }
 }

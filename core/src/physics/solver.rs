@@ -20,7 +20,7 @@
 use super::PHYSICS_DT_S;
 use super::body::{Block, Twist};
 use super::broad_phase::{N_OTHERS, OTHER_AGENT};
-use super::manifold::{MAX_POINTS, Manifold};
+use super::manifold::{ContactPoint, MAX_POINTS};
 use super::memory::ContactMemory;
 use super::shapes::N_BOXES;
 use crate::geometry::{Vec2, cross, dot};
@@ -105,39 +105,38 @@ impl Contacts {
         self.list.len()
     }
 
-    /// Adds the contacts of a pair.
+    /// Adds a contact of a pair.
+    #[inline]
     pub(super) fn prepare(
         &mut self,
         pair: usize,
-        manifold: &Manifold,
+        point: &ContactPoint,
         other: Other,
         block: &Block,
         memory: &ContactMemory,
     ) {
         self.touching |= 1 << pair;
-        let normal = manifold.normal;
-        for point in manifold.points.iter().flatten() {
-            let arm = point.on_block - block.cog;
-            let other_arm = point.on_other - other.pos;
-            let separation = dot((arm - other_arm) + (block.cog - other.pos), normal);
-            let arm_cross_normal = cross(arm, normal);
-            let inverse_mass = 1.0 + block.inverse_moment * arm_cross_normal * arm_cross_normal;
-            let push_out_speed = -PUSH_OUT_SHARE * min(0.0, separation + SLOP_PX) / PHYSICS_DT_S;
-            let contact = Contact {
-                normal,
-                arm,
-                mass: 1.0 / inverse_mass,
-                other_vel: other.vel,
-                push_out_speed,
-                impulse: memory.impulse(pair, point.number),
-                pseudo_impulse: 0.0,
-                pair: pair as u8,
-                number: point.number,
-                lasting: memory.is_lasting(pair),
-            };
-            // There is room for every contact that there can be.
-            let _ = self.list.push(contact);
-        }
+        let normal = point.normal;
+        let arm = point.on_block - block.cog;
+        let other_arm = point.on_other - other.pos;
+        let separation = dot((arm - other_arm) + (block.cog - other.pos), normal);
+        let arm_cross_normal = cross(arm, normal);
+        let inverse_mass = 1.0 + block.inverse_moment * arm_cross_normal * arm_cross_normal;
+        let push_out_speed = -PUSH_OUT_SHARE * min(0.0, separation + SLOP_PX) / PHYSICS_DT_S;
+        let contact = Contact {
+            normal,
+            arm,
+            mass: 1.0 / inverse_mass,
+            other_vel: other.vel,
+            push_out_speed,
+            impulse: memory.impulse(pair, point.number),
+            pseudo_impulse: 0.0,
+            pair: pair as u8,
+            number: point.number,
+            lasting: memory.is_lasting(pair),
+        };
+        // There is room for every contact that there can be.
+        let _ = self.list.push(contact);
     }
 
     /// What the next step repeats, if it is so, and as long as the agent keeps away: a block without velocity, on contacts

@@ -1,7 +1,7 @@
 //! The product on ARMv6-M (Cortex-M0, M0+): eight low registers, `MULS`, no `SMULL`.
 #![allow(unsafe_code)]
 
-use super::super::assembler::lines;
+use super::super::assembler::{lines, restore_registers, save_registers};
 use super::Linear;
 use super::panel_kernel::{Job, Routine};
 pub(super) use super::panel_kernel::{apply, fill_words as fill};
@@ -24,12 +24,7 @@ pub(super) fn can_take(_: Linear<'_>) -> bool {
 macro_rules! begin {
     () => {
         lines!(
-            "push {{r4-r7, lr}}",
-            "mov r4, r8",
-            "mov r5, r9",
-            "mov r6, r10",
-            "mov r7, r11",
-            "push {{r4-r7}}",
+            save_registers!(),
             "ldm r0!, {{r1-r7}}",
             "push {{r1-r7}}",
             "mov r0, r7",
@@ -168,12 +163,7 @@ macro_rules! end_row {
             "b 1b",
             "9:",
             "add sp, #28",
-            "pop {{r4-r7}}",
-            "mov r8, r4",
-            "mov r9, r5",
-            "mov r10, r6",
-            "mov r11, r7",
-            "pop {{r4-r7, pc}}",
+            restore_registers!(),
             ".p2align 2",
             ".ltorg",
         )

@@ -2,7 +2,7 @@
 //! upper word counts.
 #![allow(unsafe_code)]
 
-use super::super::assembler::lines;
+use super::super::assembler::{lines, restore_registers, save_registers};
 use super::super::mish;
 use super::Parameters;
 use super::factors::{Factors, Scaled};
@@ -17,34 +17,6 @@ pub(super) const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
 pub(super) const ADD: Routine = add;
 /// The routines want factors as every machine writes them.
 pub(super) const TAKES_CHANNELS: bool = true;
-
-/// Saves the registers that are the caller's.
-macro_rules! save {
-    () => {
-        lines!(
-            "push {{r4-r7, lr}}",
-            "mov r4, r8",
-            "mov r5, r9",
-            "mov r6, r10",
-            "mov r7, r11",
-            "push {{r4-r7}}",
-        )
-    };
-}
-
-/// Restores them and returns.
-macro_rules! restore {
-    () => {
-        lines!(
-            "pop {{r4-r7}}",
-            "mov r8, r4",
-            "mov r9, r5",
-            "mov r10, r6",
-            "mov r11, r7",
-            "pop {{r4-r7, pc}}",
-        )
-    };
-}
 
 /// Sums of groups of `size` channels side by side, of an even number of channels each; nothing is done for others.
 ///
@@ -93,7 +65,7 @@ struct Groups {
 #[unsafe(naked)]
 unsafe extern "C" fn sum_groups(_: &Groups) {
     naked_asm!(
-        save!(),
+        save_registers!(),
         "ldm r0!, {{r1-r6}}",
         "mov r8, r1",
         "mov r0, r2",
@@ -137,7 +109,7 @@ unsafe extern "C" fn sum_groups(_: &Groups) {
         "subs r4, r4, #1",
         "mov lr, r4",
         "bne 1b",
-        restore!(),
+        restore_registers!(),
     )
 }
 
@@ -201,7 +173,7 @@ struct Gains {
 #[unsafe(naked)]
 unsafe extern "C" fn write_gains(_: &Gains) {
     naked_asm!(
-        save!(),
+        save_registers!(),
         "ldm r0!, {{r1-r5}}",
         "mov r0, r1",
         "mov r1, r2",
@@ -231,7 +203,7 @@ unsafe extern "C" fn write_gains(_: &Gains) {
         "bne 2b",
         "cmp r1, r11",
         "bne 1b",
-        restore!(),
+        restore_registers!(),
     )
 }
 
@@ -248,28 +220,26 @@ struct Film {
     biases: *const i16,
 }
 
-/// Scales and biases of channels.
+/// Scales and biases of channels, of which r1 has the place: their shares are at r2 and r12, and at r6 and r7.
 #[unsafe(naked)]
 unsafe extern "C" fn write_film(_: &Film) {
     naked_asm!(
-        save!(),
+        save_registers!(),
         "ldm r0!, {{r1-r7}}",
         "mov r0, r1",
         "mov r8, r4",
         "mov r9, r5",
-        "movs r1, #0",
-        // r2 and r3 have the scales' shares, r6 and r7 the biases'.
         "mov r12, r3",
-        "mov r3, r2",
+        "movs r1, #0",
         "1:",
-        "mov r2, r12",
-        "ldrsh r4, [r3, r1]",
-        "ldrsh r2, [r2, r1]",
-        "adds r4, r4, r2",
+        "mov r3, r12",
+        "ldrsh r4, [r2, r1]",
+        "ldrsh r3, [r3, r1]",
+        "adds r4, r4, r3",
         "lsls r4, r4, #15",
         "ldrsh r5, [r6, r1]",
-        "ldrsh r2, [r7, r1]",
-        "adds r5, r5, r2",
+        "ldrsh r3, [r7, r1]",
+        "adds r5, r5, r3",
         "add r5, r9",
         "str r4, [r0, #16]",
         "str r5, [r0, #20]",
@@ -277,7 +247,7 @@ unsafe extern "C" fn write_film(_: &Film) {
         "adds r1, r1, #2",
         "cmp r1, r8",
         "bne 1b",
-        restore!(),
+        restore_registers!(),
     )
 }
 
@@ -286,7 +256,7 @@ unsafe extern "C" fn write_film(_: &Film) {
 macro_rules! begin {
     () => {
         lines!(
-            save!(),
+            save_registers!(),
             "ldm r0!, {{r1-r7}}",
             "mov r11, r5",
             "mov r9, r6",
@@ -382,7 +352,7 @@ macro_rules! end {
             "str r2, [sp, #8]",
             "bne 1b",
             "add sp, #12",
-            restore!(),
+            restore_registers!(),
             ".p2align 2",
             ".ltorg",
         )

@@ -25,7 +25,7 @@ pub(in super::super) fn scale(
         n: len,
         eps: [norm.eps as u32, (norm.eps >> 32) as u32],
         start_q31: rsqrt::START_Q31.as_ptr(),
-        // `Group::of` shifts by this less than half of the variance's shift, and `Group::scaled` by that less than a word.
+        // `Group::scaled`'s, of `Group::of`'s shift, of a root's exponent (62 less half of the variance's shift) but for that half.
         up: 32 + 16 + DROPPED_BITS as i32 - norm.gamma_exponent as i32 - 62,
         n_vectors: n_groups / LANES,
     };
@@ -42,7 +42,7 @@ struct Groups {
     n: usize,
     eps: [u32; 2],
     start_q31: *const u32,
-    /// What half of a variance's shift has to be more, to be that of `n`.
+    /// What half of a variance's shift is added to, to be that of `n`.
     up: i32,
     n_vectors: usize,
 }

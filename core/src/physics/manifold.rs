@@ -131,7 +131,7 @@ fn box_edge(index: usize, shape: &BoxShape, pose: &Pose, normal: Vec2) -> Edge {
     }
 }
 
-/// Projects the ends of each edge onto the other and keeps the points where the surfaces overlap.
+/// Projects the ends of each edge onto the other; `touch` is handed the points where the surfaces overlap.
 #[inline]
 fn clip(wall: &Edge, block: &Edge, normal: Vec2, mut touch: impl FnMut(&ContactPoint)) {
     let along = |edge: &Edge| edge.ends.map(|end| cross(end, normal));

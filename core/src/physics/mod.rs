@@ -196,21 +196,18 @@ impl World {
             {
                 return remembered;
             }
+            let other_body = match wall {
+                Some(_) => Other::AT_REST,
+                None => Other {
+                    pos: agent.pos,
+                    vel: agent.vel,
+                },
+            };
             let pair = index * N_OTHERS + other;
+            let touch = |point: &_| contacts.prepare(pair, point, other_body, block, memory);
             let feature = match wall {
-                Some(wall) => {
-                    let part = (index, shape, &block.pose);
-                    wall_and_box(wall, part, remembered, |point| {
-                        contacts.prepare(pair, point, Other::AT_REST, block, memory);
-                    })
-                }
-                None => disc_and_box(agent.pos, shape, remembered, |point| {
-                    let other = Other {
-                        pos: agent.pos,
-                        vel: agent.vel,
-                    };
-                    contacts.prepare(pair, point, other, block, memory);
-                }),
+                Some(wall) => wall_and_box(wall, (index, shape, &block.pose), remembered, touch),
+                None => disc_and_box(agent.pos, shape, remembered, touch),
             };
             features_last &= feature == remembered || wall.is_none();
             feature

@@ -196,18 +196,22 @@ impl World {
             {
                 return remembered;
             }
-            let other_body = match wall {
-                Some(_) => Other::AT_REST,
-                None => Other {
-                    pos: agent.pos,
-                    vel: agent.vel,
-                },
-            };
             let pair = index * N_OTHERS + other;
-            let touch = |point: &_| contacts.prepare(pair, point, other_body, block, memory);
+            // Each of them with its own other body known, which is a fortieth of a step's instructions.
             let feature = match wall {
-                Some(wall) => wall_and_box(wall, (index, shape, &block.pose), remembered, touch),
-                None => disc_and_box(agent.pos, shape, remembered, touch),
+                Some(wall) => {
+                    let part = (index, shape, &block.pose);
+                    wall_and_box(wall, part, remembered, |point| {
+                        contacts.prepare(pair, point, Other::AT_REST, block, memory);
+                    })
+                }
+                None => disc_and_box(agent.pos, shape, remembered, |point| {
+                    let other = Other {
+                        pos: agent.pos,
+                        vel: agent.vel,
+                    };
+                    contacts.prepare(pair, point, other, block, memory);
+                }),
             };
             features_last &= feature == remembered || wall.is_none();
             feature

@@ -1,10 +1,10 @@
 //! Hands the board's memory map to the linker, and computes on the host what the device has to compute.
 
-use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState, Step};
-use pusht_core::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
-use pusht_core::pipeline::Simulated;
+use pusht_core::control::pipeline::Simulated;
+use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState, Step};
+use pusht_core::pusht::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::pusht::selftest;
 use pusht_core::quant::{self, IntPolicy, Model, Scratch};
-use pusht_core::selftest;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -111,12 +111,12 @@ pub const N_PLANS: u32 = {N_PLANS};
 pub const PLANS_DIGEST: u64 = {plans_digest:#x};
 /// Control steps of the self-test's closed loop.
 pub const N_CLOSED_LOOP_STEPS: usize = {N_CLOSED_LOOP_STEPS};
-/// [`pusht_core::selftest::closed_loop_digest`] of that many steps.
+/// [`pusht_core::pusht::selftest::closed_loop_digest`] of that many steps.
 pub const CLOSED_LOOP_DIGEST: u64 = {closed_loop_digest:#x};
 /// The start of the episode, by legacy seeding, and the policy's noise.
 pub const EPISODE_SEED: u64 = {seed};
 /// How the episode goes.
-pub const EPISODE: pusht_core::episode::EpisodeResult = pusht_core::episode::{episode:?};
+pub const EPISODE: pusht_core::pusht::episode::EpisodeResult = pusht_core::pusht::episode::{episode:?};
 /// Control ticks from the begin of a plan until it counts, in real time.
 pub const DELAY: usize = {DELAY};
 /// Every plan of this number, the first left out, is late on purpose where that is asked for.
@@ -124,11 +124,11 @@ pub const LATE_EVERY: u32 = {LATE_EVERY};
 /// ... and by so many ticks.
 pub const LATE_TICKS: u32 = {LATE_TICKS};
 /// How the episode goes in real time.
-pub const ON_TIME: (pusht_core::episode::EpisodeResult, pusht_core::pipeline::PipelineCounts) =
-    (pusht_core::episode::{on_time_result:?}, pusht_core::pipeline::{on_time_counts:?});
+pub const ON_TIME: (pusht_core::pusht::episode::EpisodeResult, pusht_core::control::pipeline::PipelineCounts) =
+    (pusht_core::pusht::episode::{on_time_result:?}, pusht_core::control::pipeline::{on_time_counts:?});
 /// How it goes with late plans.
-pub const LATE: (pusht_core::episode::EpisodeResult, pusht_core::pipeline::PipelineCounts) =
-    (pusht_core::episode::{late_result:?}, pusht_core::pipeline::{late_counts:?});
+pub const LATE: (pusht_core::pusht::episode::EpisodeResult, pusht_core::control::pipeline::PipelineCounts) =
+    (pusht_core::pusht::episode::{late_result:?}, pusht_core::control::pipeline::{late_counts:?});
 ",
         on_time_result = on_time.0,
         on_time_counts = on_time.1,

@@ -1,6 +1,6 @@
 //! `pusht rollout` and `pusht replay` as a user meets them.
 
-use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 

@@ -9,7 +9,7 @@
 mod pymunk_bits;
 
 use pusht_core::digest::Digest;
-use pusht_core::env::{PushTEnv, PushTParams, StartOrder, StartState};
+use pusht_core::pusht::env::{PushTEnv, PushTParams, StartOrder, StartState};
 use pymunk_bits::put_bits;
 
 #[test]

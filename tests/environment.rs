@@ -7,7 +7,9 @@ use proptest::array::uniform2;
 use proptest::prelude::*;
 use pusht_core::Error;
 use pusht_core::digest::Digest;
-use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState, step_side_by_side};
+use pusht_core::pusht::env::{
+    PushTEnv, PushTParams, Seeding, StartOrder, StartState, step_side_by_side,
+};
 use pusht_host::cmd::bench::sequences::{chase, squeeze, walls};
 
 /// Values that have broken simulators: zeros, edges of the window, huge, tiny.

@@ -1,7 +1,7 @@
 //! Weights and inputs that the generators of the U-Net's and the policy's golden data also make.
 
 use crc::{CRC_32_ISO_HDLC, Crc};
-use pusht_core::unet::{ConditionalUnet1D, DownDims, TensorSource, UnetConfig};
+use pusht_core::policy::unet::{ConditionalUnet1D, DownDims, TensorSource, UnetConfig};
 use serde::Deserialize;
 use std::collections::HashMap;
 

@@ -4,9 +4,9 @@
 mod tolerances;
 
 use pusht_core::Error;
-use pusht_core::receding_horizon::Planner;
-use pusht_core::scheduler::NoiseGenerator;
-use pusht_core::unet::Unobserved;
+use pusht_core::control::receding_horizon::Planner;
+use pusht_core::policy::scheduler::NoiseGenerator;
+use pusht_core::policy::unet::Unobserved;
 use pusht_host::float_engine::FloatPolicy;
 use pusht_host::{import, policy_file, quantize};
 use serde::Deserialize;

@@ -7,9 +7,9 @@ mod random_policy;
 mod tolerances;
 
 use indicatif::ProgressBar;
+use pusht_core::control::receding_horizon::{PlanJob, Planner};
 use pusht_core::noise::NoiseSource;
 use pusht_core::quant::{BATCH, IntPolicy, IntPolicyBatch, Model, Scratch, selftest};
-use pusht_core::receding_horizon::{PlanJob, Planner};
 use pusht_host::float_engine::FloatPolicy;
 use pusht_host::policy_file::{ActionFrame, Observation, PolicyConfig, SchedulerKind};
 use pusht_host::quantize::{calibrate, compare, quantize};

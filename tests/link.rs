@@ -1,9 +1,9 @@
 //! The serial link's two ends together, in one process: over a good line, over bad ones, and past faults of either end.
 
-use pusht_core::env::{PushTEnv, Seeding};
-use pusht_core::episode::MAX_EPISODE_STEPS;
 use pusht_core::link::{Answer, AnswerBody, Device, Event, FrameDecoder, HOLD_AFTER_US};
 use pusht_core::link::{Identity, Refusal, Request, Restart, State, VERSION, encode};
+use pusht_core::pusht::env::{PushTEnv, Seeding};
+use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
 use pusht_core::quant::{IntPolicy, Model, Scratch};
 use pusht_host::engine::{Engine, PolicyArgs};
 use pusht_host::evaluate;

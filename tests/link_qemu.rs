@@ -2,9 +2,9 @@
 
 use crate::expected_log;
 use anyhow::{Result, ensure};
-use pusht_core::env::Seeding;
-use pusht_core::episode::{EpisodeResult, MAX_EPISODE_STEPS};
 use pusht_core::link::{Counts, HOLD_AFTER_US};
+use pusht_core::pusht::env::Seeding;
+use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
 use pusht_device::{BOARDS, Board, Log, Setup, build, run_beside};
 use pusht_host::engine::{Engine, PolicyArgs};
 use pusht_host::evaluate;

@@ -1,8 +1,8 @@
 //! A real Cortex-M0 in QEMU, the micro:bit's: 256 KiB of flash and 16 KiB of RAM.
 
 use crate::{LIMIT, N_PLANS, assert_bits, expected_log};
+use pusht_core::pusht::selftest::physics_digest;
 use pusht_core::quant::{self, Model, Scratch};
-use pusht_core::selftest::physics_digest;
 use pusht_device::{MICROBIT, Setup, build, footprint, run_with};
 use std::path::Path;
 

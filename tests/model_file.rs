@@ -3,9 +3,9 @@
 #[path = "integer/random_model.rs"]
 mod random_model;
 
+use pusht_core::control::receding_horizon::Planner;
 use pusht_core::noise::NoiseSource;
 use pusht_core::quant::{IntPolicy, Model, ModelError, Scratch, selftest};
-use pusht_core::receding_horizon::Planner;
 use random_model::{random_model, tiny_settings};
 
 const HEADER_SIZE: usize = 16;

@@ -7,7 +7,7 @@
 mod pymunk_bits;
 mod tolerances;
 
-use pusht_core::env::{self, PushTEnv, PushTParams, StartOrder, StartState, Vec2};
+use pusht_core::pusht::env::{self, PushTEnv, PushTParams, StartOrder, StartState, Vec2};
 
 const TRAJECTORIES: &[u8] = include_bytes!("golden/physics/trajectories.bin");
 const COVERAGE: &[u8] = include_bytes!("golden/physics/coverage.bin");

@@ -4,14 +4,14 @@ mod hashed;
 mod tolerances;
 
 use hashed::{UnetOptions, hashed};
+use pusht_core::policy::scheduler::{
+    BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, NoiseGenerator, SchedulerConfig,
+};
+use pusht_core::policy::unet::Unobserved;
 use pusht_core::policy::{
     ActionPrediction, Conditioning, DiffusionUnetLowdimPolicy, FitMode, FitOptions, FitStats,
     LinearNormalizer, PolicyError, PolicyOptions, Scheduler,
 };
-use pusht_core::scheduler::{
-    BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, NoiseGenerator, SchedulerConfig,
-};
-use pusht_core::unet::Unobserved;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use std::collections::HashMap;

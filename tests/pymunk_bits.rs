@@ -1,7 +1,7 @@
 //! What has to be equal after a step.
 
 use pusht_core::digest::Digest;
-use pusht_core::env::PushTEnv;
+use pusht_core::pusht::env::PushTEnv;
 
 /// The values of `generate.py`'s `bits`.
 pub fn put_bits(digest: &mut Digest, env: &PushTEnv) {

@@ -14,10 +14,10 @@ mod silicon;
 use budgets::{
     Budget, CODE_BYTES, MPS2_AN386, PLAN_RAM_BYTES, PLANS, REALTIME_LATENCY_US, REALTIME_TURN_US,
 };
-use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
-use pusht_core::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::pusht::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::pusht::selftest::{closed_loop_digest, physics_digest};
 use pusht_core::quant::{self, IntPolicy, Model, Scratch};
-use pusht_core::selftest::{closed_loop_digest, physics_digest};
 use pusht_device::{BOARDS, Board, Footprint, Log, Setup, build, footprint, run_with};
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 mod tolerances;
 
-use pusht_core::scheduler::{
+use pusht_core::policy::scheduler::{
     BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, NoiseSchedule, PredictionType,
     SchedulerConfig, StepOutput, TimestepSpacing, VarianceType,
 };

@@ -3,7 +3,7 @@
 mod tolerances;
 mod torch_noise;
 
-use pusht_core::scheduler::{
+use pusht_core::policy::scheduler::{
     BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, NoiseGenerator, NoiseSchedule,
     PredictionType, SchedulerConfig, SchedulerError, StepOutput, TimestepSpacing, VarianceType,
 };

@@ -1,7 +1,7 @@
 //! Start states of seeds against NumPy (`golden/seeding/generate.py`), bit for bit.
 
 use pusht_core::Error;
-use pusht_core::env::{Seeding, StartState};
+use pusht_core::pusht::env::{Seeding, StartState};
 
 fn assert_equal(table: &str, seeding: Seeding) {
     let mut wrong = Vec::new();

@@ -1,6 +1,6 @@
 //! `torch.randn` on the CPU: MT19937, 24-bit uniforms, Box-Muller in blocks of 16.
 
-use pusht_core::scheduler::NoiseGenerator;
+use pusht_core::policy::scheduler::NoiseGenerator;
 use rand_mt::Mt;
 
 const BLOCK: usize = 16;

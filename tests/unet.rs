@@ -4,7 +4,7 @@ mod hashed;
 mod tolerances;
 
 use hashed::{HashedWeights, UnetOptions, hashed};
-use pusht_core::unet::{ConditionalUnet1D, DownDims, UnetError, UnetInput, Unobserved};
+use pusht_core::policy::unet::{ConditionalUnet1D, DownDims, UnetError, UnetInput, Unobserved};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -202,7 +202,7 @@ fn a_missing_or_misshapen_tensor_is_named() {
 #[test]
 fn options_that_contradict_each_other_are_refused() {
     let (case, _) = read("scale_and_bias");
-    let broken = |change: fn(&mut pusht_core::unet::UnetConfig)| {
+    let broken = |change: fn(&mut pusht_core::policy::unet::UnetConfig)| {
         let mut config = case.options.config();
         change(&mut config);
         matches!(config.weights_len(), Err(UnetError::Config(_)))

@@ -1,7 +1,7 @@
 //! WebAssembly against this machine: the same digests, from a debug and from a release build.
 
+use pusht_core::pusht::selftest::{PHYSICS_DIGEST, closed_loop_digest, physics_digest};
 use pusht_core::quant::{self, Model, Scratch};
-use pusht_core::selftest::{PHYSICS_DIGEST, closed_loop_digest, physics_digest};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use wasmi::{Engine, Instance, Linker, Module, Store};

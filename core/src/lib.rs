@@ -12,27 +12,16 @@
 #[cfg(feature = "platform-math")]
 extern crate std;
 
+pub mod control;
+#[cfg(target_arch = "x86_64")]
+mod cpu;
 pub mod digest;
-pub mod env;
-pub mod episode;
 pub mod error;
-pub mod geometry;
 #[cfg(feature = "link")]
 pub mod link;
-mod math;
 pub mod noise;
-pub mod observation;
-pub mod physics;
-pub mod pipeline;
 pub mod policy;
+pub mod pusht;
 pub mod quant;
-pub mod real_time;
-pub mod receding_horizon;
-pub mod scheduler;
-pub mod seeding;
-pub mod selftest;
-pub mod unet;
-#[cfg(target_arch = "x86_64")]
-mod x86_64;
 
 pub use error::Error;

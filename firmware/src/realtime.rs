@@ -9,12 +9,12 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use cortex_m::singleton;
 use heapless::spsc::{Consumer, Producer, Queue};
 use pusht_core::Error;
-use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
-use pusht_core::episode::EpisodeResult;
-use pusht_core::pipeline::{Pipeline, PipelineCounts, Plan, PlanRequest, Planning};
+use pusht_core::control::pipeline::{Pipeline, PipelineCounts, Plan, PlanRequest, Planning};
+use pusht_core::control::receding_horizon::Planner;
+use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::pusht::episode::EpisodeResult;
+use pusht_core::pusht::real_time::RealTimeEpisode;
 use pusht_core::quant::{IntPolicy, Model, Scratch};
-use pusht_core::real_time::RealTimeEpisode;
-use pusht_core::receding_horizon::Planner;
 
 /// Physics steps a second.
 const RATE_HZ: u32 = 100;

@@ -1,8 +1,8 @@
 //! What a person wants to see of a tick. For the eye alone: estimates in `f32`, fed back into nothing.
 
 use micromath::F32Ext;
-use pusht_core::env::{GOAL_ANGLE_RAD, GOAL_PX};
-use pusht_core::episode::Tick;
+use pusht_core::pusht::env::{GOAL_ANGLE_RAD, GOAL_PX};
+use pusht_core::pusht::episode::Tick;
 
 /// Logs where the block stands.
 pub fn log(tick: &Tick<'_>) {

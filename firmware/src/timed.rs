@@ -2,9 +2,9 @@
 
 use crate::counter::Counter;
 use pusht_core::Error;
+use pusht_core::control::receding_horizon::{Action, Planner};
 use pusht_core::noise::Noise;
-use pusht_core::observation::STATE_DIM;
-use pusht_core::receding_horizon::{Action, Planner};
+use pusht_core::pusht::observation::STATE_DIM;
 
 /// Does what `P` does, and counts what it costs, in [`UNIT`](crate::counter::UNIT)s.
 pub struct Timed<'c, P> {

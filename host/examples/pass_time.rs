@@ -3,7 +3,7 @@
 //! `tests/oracle/pass_time.py` runs it beside PyTorch. A plan's time is divided by its passes, so normalisers and sampler count, too.
 
 use pusht_core::noise::NoiseSource;
-use pusht_core::unet::Unobserved;
+use pusht_core::policy::unet::Unobserved;
 use pusht_host::float_engine::FloatPolicy;
 use pusht_host::shipped;
 use std::time::Instant;

@@ -4,8 +4,8 @@ use crate::float_engine::FloatPolicy;
 use crate::{console, policy_file, quantize, shipped};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use pusht_core::Error;
+use pusht_core::control::receding_horizon::{PlanJob, Planner};
 use pusht_core::quant::{BATCH, IntPolicy, IntPolicyBatch, MAGIC, Model, Scratch};
-use pusht_core::receding_horizon::{PlanJob, Planner};
 use std::path::PathBuf;
 
 /// Which arithmetic runs a policy.

@@ -3,20 +3,20 @@
 use crate::policy_file::{self, ActionFrame, PolicyConfig, SchedulerKind, Tensors};
 use anyhow::{Context, Result, bail, ensure};
 use pusht_core::Error;
+use pusht_core::control::receding_horizon::{Action, MAX_HORIZON, MAX_OBS_STEPS, Planner};
 use pusht_core::noise::{Noise, NoiseSource};
-use pusht_core::observation::{MAX_OBSERVATION_DIM, STATE_DIM, observe};
+use pusht_core::policy::scheduler::{
+    BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, FlowMatchEulerScheduler,
+    NoiseGenerator, PredictionType, SchedulerConfig, TimestepSpacing, VarianceType,
+};
+use pusht_core::policy::unet::{
+    ConditionalUnet1D, DownDims, Observer, TensorSource, UnetConfig, Unobserved,
+};
 use pusht_core::policy::{
     ActionPrediction, DiffusionUnetLowdimPolicy, LinearNormalizer, PolicyError, PolicyOptions,
     Scheduler,
 };
-use pusht_core::receding_horizon::{Action, MAX_HORIZON, MAX_OBS_STEPS, Planner};
-use pusht_core::scheduler::{
-    BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, FlowMatchEulerScheduler,
-    NoiseGenerator, PredictionType, SchedulerConfig, TimestepSpacing, VarianceType,
-};
-use pusht_core::unet::{
-    ConditionalUnet1D, DownDims, Observer, TensorSource, UnetConfig, Unobserved,
-};
+use pusht_core::pusht::observation::{MAX_OBSERVATION_DIM, STATE_DIM, observe};
 use std::path::Path;
 
 /// Most training steps of a scheduler.
@@ -68,7 +68,8 @@ impl FloatPolicy {
         let unet = ConditionalUnet1D::new(unet_config, &Named(tensors), memory)?;
         let options = PolicyOptions {
             horizon: config.horizon,
-            obs_dim: pusht_core::observation::ObservationKind::from(config.observation).dim(),
+            obs_dim: pusht_core::pusht::observation::ObservationKind::from(config.observation)
+                .dim(),
             action_dim: 2,
             n_action_steps: config.n_action_steps,
             n_obs_steps: config.n_obs_steps,

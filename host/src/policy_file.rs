@@ -6,7 +6,7 @@
 //! - The header's `__metadata__` holds, under `pusht_policy`, a [`PolicyConfig`] as JSON.
 
 use anyhow::{Context, Result, bail, ensure};
-use pusht_core::observation::ObservationKind;
+use pusht_core::pusht::observation::ObservationKind;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};

@@ -1,8 +1,8 @@
 //! Plans for some environments, alone and together.
 
+use pusht_core::control::receding_horizon::{Action, PlanJob, Planner};
 use pusht_core::noise::{Noise, NoiseSource};
 use pusht_core::quant::{BATCH, IntPolicy, IntPolicyBatch, Model, Scratch};
-use pusht_core::receding_horizon::{Action, PlanJob, Planner};
 use std::hint::black_box;
 
 /// The shipped integer policies.

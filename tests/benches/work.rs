@@ -1,6 +1,6 @@
 //! What the benchmarks of the simulator do.
 
-use pusht_core::env::{PushTEnv, step_side_by_side};
+use pusht_core::pusht::env::{PushTEnv, step_side_by_side};
 use pusht_host::cmd::bench::sequences::Sequence;
 use std::hint::black_box;
 

@@ -1,7 +1,7 @@
 //! A step allocates nothing: of `PushTEnv`, and of `PushTBatch` in the caller and in its threads. A program without the test harness, whose
 //! own thread allocates when it likes.
 
-use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_host::gym::batch::{BatchOptions, PushTBatch};
 use pusht_host::gym::vector::{AutoresetMode, Seed};
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -2,8 +2,8 @@
 
 use crate::Vectoriser;
 use crate::envs::spec;
-use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
-use pusht_core::observation::{ObservationKind, observe};
+use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::pusht::observation::{ObservationKind, observe};
 use pusht_host::gym::batch::{BatchOptions, PushTBatch};
 use pusht_host::gym::pusht::PUSHT_ID;
 use pusht_host::gym::space::{Space, seeded};

@@ -1,7 +1,7 @@
 //! The digests of [`pusht_core`] as functions of a WebAssembly module: `tests/wasm.rs` calls every export and compares.
 
+use pusht_core::pusht::selftest;
 use pusht_core::quant::{self, Model, Scratch};
-use pusht_core::selftest;
 
 const MODEL: &[u8] = include_bytes!("../../models/pusht-small.ptm");
 /// As many as `tests/wasm.rs` compares.

@@ -4,8 +4,8 @@ use super::frame::{Damage, FrameDecoder, encode};
 use super::message::{
     Answer, AnswerBody, BOARD_LEN, Counts, Event, Refusal, Request, RequestBody, Restart, VERSION,
 };
-use crate::observation::STATE_DIM;
-use crate::receding_horizon::{Action, Planner, RecedingHorizon};
+use crate::control::receding_horizon::{Action, Planner, RecedingHorizon};
+use crate::pusht::observation::STATE_DIM;
 use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 use heapless::Deque;
 

@@ -2,8 +2,8 @@
 
 use super::frame::FrameCounts;
 use super::varint::varint;
-use crate::observation::STATE_DIM;
-use crate::receding_horizon::Action;
+use crate::control::receding_horizon::Action;
+use crate::pusht::observation::STATE_DIM;
 use serde::{Deserialize, Serialize};
 
 /// Version of everything here but [`RequestBody::Hello`] and [`Refusal::WrongVersion`], which never change.

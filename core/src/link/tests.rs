@@ -1,8 +1,8 @@
 use super::*;
 use crate::Error;
+use crate::control::receding_horizon::{Action, Planner};
 use crate::noise::Noise;
-use crate::observation::STATE_DIM;
-use crate::receding_horizon::{Action, Planner};
+use crate::pusht::observation::STATE_DIM;
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg32;
 use serde::Serialize;

@@ -7,6 +7,8 @@
 mod normalizer;
 mod predict_action;
 mod sample;
+pub mod scheduler;
+pub mod unet;
 
 pub use normalizer::{FitMode, FitOptions, FitStats, LinearNormalizer};
 pub use predict_action::{
@@ -14,8 +16,8 @@ pub use predict_action::{
 };
 pub use sample::{Condition, SampleInput, Scheduler, conditional_sample, sample_scratch_len};
 
-use crate::scheduler::SchedulerError;
-use crate::unet::UnetError;
+use scheduler::SchedulerError;
+use unet::UnetError;
 
 /// Why a policy can't be built or asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

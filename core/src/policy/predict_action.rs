@@ -2,8 +2,8 @@
 
 use super::sample::{Condition, SampleInput, Scheduler, conditional_sample, sample_scratch_len};
 use super::{LinearNormalizer, PolicyError, expect_len};
-use crate::scheduler::NoiseGenerator;
-use crate::unet::{ConditionalUnet1D, Observer, UnetConfig};
+use crate::policy::scheduler::NoiseGenerator;
+use crate::policy::unet::{ConditionalUnet1D, Observer, UnetConfig};
 use core::ops::Range;
 
 /// How the network learns of the observations.

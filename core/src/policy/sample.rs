@@ -1,11 +1,11 @@
 //! Sampling a trajectory: noise in, N passes of the network, a trajectory out.
 
 use super::{PolicyError, expect_len};
-use crate::scheduler::{
+use crate::policy::scheduler::{
     DDIMOptions, DDIMScheduler, DDPMScheduler, FlowMatchEulerScheduler, NoiseGenerator,
     SchedulerError, StepOutput,
 };
-use crate::unet::{ConditionalUnet1D, Observer, UnetConfig, UnetInput};
+use crate::policy::unet::{ConditionalUnet1D, Observer, UnetConfig, UnetInput};
 
 /// One of the samplers, with what its steps take besides.
 #[derive(Clone, Debug)]

@@ -11,39 +11,23 @@
 //! No float, no allocation, and after [`Model::parse`] no failure: the same bits on every machine.
 //! `docs/model-format.md` specifies the file, `docs/quantisation.md` the arithmetic.
 
-mod activation;
-#[cfg(any(armv6m, mla, mve, smlad))]
-mod assembler;
-mod batch;
-mod convolution;
-mod error;
-mod linear;
-mod mish;
-mod model;
-mod norm;
-mod parse;
-mod policy;
-mod read;
-mod rounding;
-mod rsqrt;
-mod sampler;
-mod scratch;
-mod selftest;
-mod slices;
-mod unet;
+mod arch;
+mod format;
+mod kernels;
+mod net;
 
-pub use activation::{Activation, Normalization};
-pub use batch::{BATCH, IntPolicyBatch};
-pub use convolution::Convolution;
-pub use error::ModelError;
-pub use linear::{LANES, PACKING};
-pub use model::{MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT, MAX_LEVELS, Model};
-pub use norm::{MAX_EPS, MAX_GAMMA, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN};
-pub use parse::{FORMAT_VERSION, MAGIC};
-pub use policy::{IntPolicy, ObservationWindow};
-pub use rounding::{
+pub use format::error::ModelError;
+pub use format::model::{MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT, MAX_LEVELS, Model};
+pub use format::parse::{FORMAT_VERSION, MAGIC};
+pub use kernels::activation::{Activation, Normalization};
+pub use kernels::convolution::Convolution;
+pub use kernels::linear::{LANES, PACKING};
+pub use kernels::norm::{MAX_EPS, MAX_GAMMA, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN};
+pub use kernels::rounding::{
     Factor, MAX_SHIFT, round_to_i16, rounding_shift_right, saturate_i16, saturate_i32,
 };
-pub use scratch::{ARENA_LEN, MAX_CONDITION_LEN, MAX_HORIZON, Scratch};
-pub use selftest::selftest;
-pub use unet::{Layer, LayerKind, NoTap, Tap};
+pub use net::batch::{BATCH, IntPolicyBatch};
+pub use net::policy::{IntPolicy, ObservationWindow};
+pub use net::scratch::{ARENA_LEN, MAX_CONDITION_LEN, MAX_HORIZON, Scratch};
+pub use net::selftest::selftest;
+pub use net::unet::{Layer, LayerKind, NoTap, Tap};

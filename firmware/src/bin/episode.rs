@@ -6,8 +6,8 @@
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use pusht_core::Error;
-use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
-use pusht_core::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::pusht::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
 use pusht_core::quant::{IntPolicy, Model, Scratch};
 use pusht_firmware::counter::{Counter, UNIT};
 use pusht_firmware::expected::{EPISODE, EPISODE_SEED, MODEL};

@@ -14,13 +14,13 @@ use core::panic::PanicInfo;
 use core::ptr::null_mut;
 use cortex_m_rt::entry;
 use fixed::types::I16F16;
-use pusht_core::env::PushTEnv;
-use pusht_core::episode::Record;
+use pusht_core::control::pipeline::{Plan, PlanRequest, Planning};
 use pusht_core::link::Device;
 use pusht_core::noise::NoiseSource;
-use pusht_core::pipeline::{Plan, PlanRequest, Planning};
+use pusht_core::pusht::env::PushTEnv;
+use pusht_core::pusht::episode::Record;
+use pusht_core::pusht::real_time::RealTimeEpisode;
 use pusht_core::quant::{IntPolicy, MAX_CONDITION_LEN, MAX_HORIZON, Model, Scratch};
-use pusht_core::real_time::RealTimeEpisode;
 
 #[cfg(not(feature = "panic-list"))]
 unsafe extern "C" {

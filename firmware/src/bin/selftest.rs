@@ -4,8 +4,8 @@
 
 use cortex_m::singleton;
 use cortex_m_rt::entry;
+use pusht_core::pusht::selftest::{PHYSICS_DIGEST, closed_loop_digest, physics_digest};
 use pusht_core::quant::{self, Model, Scratch};
-use pusht_core::selftest::{PHYSICS_DIGEST, closed_loop_digest, physics_digest};
 use pusht_firmware::counter::{Counter, UNIT};
 use pusht_firmware::{board, exit, expected, stack};
 

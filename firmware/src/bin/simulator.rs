@@ -3,7 +3,7 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use pusht_core::selftest::{PHYSICS_DIGEST, physics_digest};
+use pusht_core::pusht::selftest::{PHYSICS_DIGEST, physics_digest};
 use pusht_firmware::counter::{Counter, UNIT};
 use pusht_firmware::{board, exit, stack};
 

@@ -8,7 +8,7 @@ use crate::console;
 use crate::engine::{Engine, PolicyArgs};
 use crate::expert::ExpertOptions;
 use anyhow::{Context, Result, ensure};
-use pusht_core::episode::MAX_EPISODE_STEPS;
+use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
 use std::path::PathBuf;
 
 /// Let the expert make demonstrations, or correct a policy.

@@ -5,7 +5,7 @@ use crate::console;
 use crate::engine::{Engine, PolicyArgs};
 use crate::evaluate::{EpisodeScore, evaluate};
 use anyhow::Result;
-use pusht_core::env::Seeding;
+use pusht_core::pusht::env::Seeding;
 use std::ops::Range;
 use std::path::Path;
 

@@ -6,7 +6,7 @@ use crate::evaluate::{Evaluation, TimedEvaluation, evaluate};
 use crate::policy_file::write_whole;
 use anyhow::Result;
 use clap::builder::RangedU64ValueParser;
-use pusht_core::env::Seeding;
+use pusht_core::pusht::env::Seeding;
 use std::ops::Range;
 use std::path::PathBuf;
 

@@ -3,9 +3,9 @@
 use crate::engine::{Engine, PolicyArgs};
 use anyhow::{Context, Result, bail, ensure};
 use fixed::types::I8F24;
+use pusht_core::control::receding_horizon::{Action, Planner};
 use pusht_core::noise::{Noise, NoiseSource};
-use pusht_core::observation::STATE_DIM;
-use pusht_core::receding_horizon::{Action, Planner};
+use pusht_core::pusht::observation::STATE_DIM;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, Write};
 

@@ -6,9 +6,9 @@ use crate::evaluate::start;
 use crate::policy_file::write_whole;
 use crate::render::{Animation, FRAME_DELAY_CS, Scene, draw};
 use anyhow::{Context, Result, bail};
-use pusht_core::env::{PushTEnv, Seeding};
-use pusht_core::episode::{self, MAX_EPISODE_STEPS};
-use pusht_core::receding_horizon::Action;
+use pusht_core::control::receding_horizon::Action;
+use pusht_core::pusht::env::{PushTEnv, Seeding};
+use pusht_core::pusht::episode::{self, MAX_EPISODE_STEPS};
 use std::path::{Path, PathBuf};
 use tiny_skia::Pixmap;
 

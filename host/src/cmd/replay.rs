@@ -3,8 +3,8 @@
 use crate::console;
 use crate::data::{Demonstrations, Episode};
 use anyhow::{Context, Result, ensure};
-use pusht_core::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
-use pusht_core::observation::STATE_DIM;
+use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::pusht::observation::STATE_DIM;
 use std::f64::consts::{PI, TAU};
 use std::path::PathBuf;
 

@@ -3,8 +3,8 @@
 use super::eval::SeedingArg;
 use crate::policy_file::write_whole;
 use anyhow::{Context, Result, ensure};
-use pusht_core::env::{PushTEnv, PushTParams, StartOrder, StartState};
-use pusht_core::observation::STATE_DIM;
+use pusht_core::pusht::env::{PushTEnv, PushTParams, StartOrder, StartState};
+use pusht_core::pusht::observation::STATE_DIM;
 use std::path::{Path, PathBuf};
 
 const ACTION_COLUMNS: [&str; 2] = ["action_x", "action_y"];

@@ -5,12 +5,12 @@ use crate::engine::Engine;
 use crate::expert::{Expert, ExpertOptions};
 use anyhow::{Context, Result};
 use pusht_core::Error;
-use pusht_core::env::{
+use pusht_core::control::receding_horizon::{Action, RecedingHorizon};
+use pusht_core::noise::{Noise, NoiseSource};
+use pusht_core::pusht::env::{
     GOAL_ANGLE_RAD, GOAL_PX, PushTEnv, PushTParams, Seeding, StartOrder, StartState, Vec2,
 };
-use pusht_core::episode::MAX_EPISODE_STEPS;
-use pusht_core::noise::{Noise, NoiseSource};
-use pusht_core::receding_horizon::{Action, RecedingHorizon};
+use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use rustix::time::{ClockId, clock_gettime};

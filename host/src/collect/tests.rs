@@ -4,7 +4,7 @@ use super::*;
 use crate::data::Demonstrations;
 use crate::engine::PolicyArgs;
 use crate::expert::ExpertOptions;
-use pusht_core::env::{PushTEnv, PushTParams, StartOrder, StartState};
+use pusht_core::pusht::env::{PushTEnv, PushTParams, StartOrder, StartState};
 use std::fs;
 use std::path::Path;
 
@@ -139,7 +139,9 @@ fn what_is_recorded_without_noise_is_what_happened() {
         let attempt = attempt(&settings, None, number).unwrap();
         let episode = &attempt.recorded[0];
         let mut env = match episode.seed {
-            Some(seed) => crate::evaluate::start(seed, pusht_core::env::Seeding::Legacy).unwrap(),
+            Some(seed) => {
+                crate::evaluate::start(seed, pusht_core::pusht::env::Seeding::Legacy).unwrap()
+            }
             None => {
                 let start = StartState::from_state(&episode.states[0]);
                 PushTEnv::new(PushTParams::default(), start, StartOrder::AngleFirst).unwrap()
@@ -168,7 +170,9 @@ fn with_noise_the_intended_actions_are_recorded_and_keep_the_speed_limit() {
     }
     // The record does not lead where the noise led.
     let mut env = match episode.seed {
-        Some(seed) => crate::evaluate::start(seed, pusht_core::env::Seeding::Legacy).unwrap(),
+        Some(seed) => {
+            crate::evaluate::start(seed, pusht_core::pusht::env::Seeding::Legacy).unwrap()
+        }
         None => return,
     };
     episode

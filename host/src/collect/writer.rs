@@ -7,7 +7,7 @@ use super::episode::{Attempt, Settings};
 use crate::data::{ACTION_DIM, Episode};
 use crate::policy_file::write_whole;
 use anyhow::{Context, Result, ensure};
-use pusht_core::observation::{BLOCK_KEYPOINTS_PX, ObservationKind, STATE_DIM, observe};
+use pusht_core::pusht::observation::{BLOCK_KEYPOINTS_PX, ObservationKind, STATE_DIM, observe};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 

@@ -3,8 +3,8 @@
 #[cfg(feature = "demonstrations")]
 mod reader;
 
-use pusht_core::env::WINDOW_PX;
-use pusht_core::observation::STATE_DIM;
+use pusht_core::pusht::env::WINDOW_PX;
+use pusht_core::pusht::observation::STATE_DIM;
 use std::f64::consts::FRAC_PI_2;
 
 /// Values of an action: goal x, goal y of the agent (px).

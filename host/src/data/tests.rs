@@ -1,5 +1,5 @@
 use super::*;
-use pusht_core::env::{PushTEnv, PushTParams, StartOrder, StartState};
+use pusht_core::pusht::env::{PushTEnv, PushTParams, StartOrder, StartState};
 
 #[test]
 fn a_mirrored_episode_moves_as_the_mirror_shows() {

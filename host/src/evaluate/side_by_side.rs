@@ -11,11 +11,13 @@ use crate::engine::Engine;
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use pusht_core::Error;
-use pusht_core::env::{PushTEnv, Seeding};
-use pusht_core::episode::{EpisodeResult, MAX_EPISODE_STEPS, Record};
-use pusht_core::observation::STATE_DIM;
+use pusht_core::control::receding_horizon::{
+    Action, MAX_HORIZON, MAX_OBS_STEPS, PlanJob, RecedingHorizon,
+};
+use pusht_core::pusht::env::{PushTEnv, Seeding};
+use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS, Record};
+use pusht_core::pusht::observation::STATE_DIM;
 use pusht_core::quant::BATCH;
-use pusht_core::receding_horizon::{Action, MAX_HORIZON, MAX_OBS_STEPS, PlanJob, RecedingHorizon};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

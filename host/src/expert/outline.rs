@@ -1,6 +1,6 @@
 //! The T's outline in body coordinates: where it can be pushed.
 
-use pusht_core::env::Vec2;
+use pusht_core::pusht::env::Vec2;
 
 /// Corners of the T in order, px.
 pub const CORNERS_PX: [[f64; 2]; 8] = [

@@ -2,9 +2,9 @@
 
 use super::outline;
 use super::route::{self, APPROACH_PX};
-use pusht_core::env::{Info, PushTEnv, Vec2, WINDOW_PX};
-use pusht_core::geometry::Pose;
-use pusht_core::receding_horizon::Action;
+use pusht_core::control::receding_horizon::Action;
+use pusht_core::pusht::env::{Info, PushTEnv, Vec2, WINDOW_PX};
+use pusht_core::pusht::geometry::Pose;
 
 /// Most control steps of a plan.
 pub const MAX_STEPS: usize = 56;

@@ -1,6 +1,6 @@
 //! The way round the block: a shortest path over the corners of the T, grown by the agent's radius and a clearance.
 
-use pusht_core::env::Vec2;
+use pusht_core::pusht::env::Vec2;
 
 /// How near the agent's centre may come to the block, px: its radius of 15 and a clearance.
 const KEEP_OFF_PX: f64 = 19.0;

@@ -1,8 +1,8 @@
 use super::*;
 use crate::evaluate::start;
-use pusht_core::env::Seeding;
-use pusht_core::env::Vec2;
-use pusht_core::episode::MAX_EPISODE_STEPS;
+use pusht_core::pusht::env::Seeding;
+use pusht_core::pusht::env::Vec2;
+use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
 use rayon::prelude::*;
 
 /// The expert's actions in the episode of `seed`, and whether they finish it.

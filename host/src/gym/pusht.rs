@@ -4,11 +4,11 @@ use super::env::{Env, EnvError, Registry, Step};
 use super::space::Space;
 use super::value::{Array, Dict, Value, dict};
 use crate::render::{Scene, draw};
-use pusht_core::env::{
+use pusht_core::pusht::env::{
     GOAL_ANGLE_RAD, GOAL_PX, PushTEnv, PushTParams, Seeding, StartOrder, StartSequence, StartState,
     WINDOW_PX,
 };
-use pusht_core::observation::{
+use pusht_core::pusht::observation::{
     MASKED_KEYPOINTS_DIM, MaskedKeypoints, ObservationKind, STATE_DIM, observe,
 };
 use rand::TryRng;

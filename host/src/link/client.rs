@@ -3,12 +3,12 @@
 use super::latency::Latency;
 use super::wire::Wire;
 use pusht_core::Error;
+use pusht_core::control::receding_horizon::Action;
 use pusht_core::link::{
     Answer, AnswerBody, Counts, Event, FrameCounts, FrameDecoder, Refusal, Request, RequestBody,
     VERSION, encode,
 };
-use pusht_core::observation::STATE_DIM;
-use pusht_core::receding_horizon::Action;
+use pusht_core::pusht::observation::STATE_DIM;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 

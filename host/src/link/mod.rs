@@ -16,10 +16,10 @@ pub use noise::{Faults, Noisy};
 pub use wire::{Wire, open_serial, open_tcp};
 
 use pusht_core::Error;
-use pusht_core::env::PushTEnv;
-use pusht_core::episode::{self, Controller, EpisodeResult};
-use pusht_core::observation::STATE_DIM;
-use pusht_core::receding_horizon::Action;
+use pusht_core::control::receding_horizon::Action;
+use pusht_core::pusht::env::PushTEnv;
+use pusht_core::pusht::episode::{self, Controller, EpisodeResult};
+use pusht_core::pusht::observation::STATE_DIM;
 
 /// Times that an episode is begun anew because the device had forgotten it.
 const MAX_RESTARTS: u32 = 5;

@@ -5,10 +5,10 @@ use crate::float_engine::FloatPolicy;
 use anyhow::{Result, ensure};
 use fixed::types::I16F16;
 use indicatif::ProgressBar;
+use pusht_core::control::receding_horizon::{Action, Planner};
 use pusht_core::noise::NoiseSource;
-use pusht_core::observation::STATE_DIM;
+use pusht_core::pusht::observation::STATE_DIM;
 use pusht_core::quant::{IntPolicy, Model, ObservationWindow, Scratch, Tap};
-use pusht_core::receding_horizon::{Action, Planner};
 use rayon::prelude::*;
 
 /// Distance in pixels between the actions of both engines, for the same observations and noise.

@@ -7,8 +7,8 @@ use super::sampler;
 use crate::float_engine::FloatPolicy;
 use crate::policy_file::{ActionFrame, Conditioning, Observation, PolicyConfig, Tensor, Tensors};
 use anyhow::{Context, Result, ensure};
+use pusht_core::policy::unet::{FINAL_CONV_N_GROUPS, UnetInput};
 use pusht_core::quant::{LANES, MAX_EPS, MAX_FILM_EXPONENT, MAX_GAMMA_EXPONENT, MAX_LEVELS};
-use pusht_core::unet::{FINAL_CONV_N_GROUPS, UnetInput};
 use std::collections::BTreeMap;
 
 /// PyTorch's `GroupNorm` default.

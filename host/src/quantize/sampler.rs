@@ -8,7 +8,7 @@ use super::fixed_point::{binary_places, to_fixed};
 use crate::float_engine::scheduler_config;
 use crate::policy_file::{PolicyConfig, SchedulerKind};
 use anyhow::Result;
-use pusht_core::scheduler::{
+use pusht_core::policy::scheduler::{
     DDIMOptions, DDIMScheduler, DDPMScheduler, FlowMatchEulerScheduler, SchedulerConfig, StepOutput,
 };
 

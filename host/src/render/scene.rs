@@ -1,6 +1,6 @@
 //! One frame: goal, walls, block, agent, target and planned path, as gym-pusht draws them, but at any size and anti-aliased.
 
-use pusht_core::observation::BLOCK_VERTICES_PX;
+use pusht_core::pusht::observation::BLOCK_VERTICES_PX;
 use tiny_skia::{
     Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, Transform,
 };

@@ -6,7 +6,7 @@ use super::random::{self, Purpose};
 use crate::data::{ACTION_DIM, Demonstrations, Episode};
 use crate::policy_file::{ActionFrame, Observation};
 use anyhow::{Result, ensure};
-use pusht_core::observation::{ObservationKind, observe};
+use pusht_core::pusht::observation::{ObservationKind, observe};
 use rand::seq::SliceRandom;
 use std::ops::Range;
 

@@ -5,7 +5,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use pusht_core::digest::Digest;
-use pusht_core::env::{PushTEnv, PushTParams, StartOrder, StartState, Vec2};
+use pusht_core::pusht::env::{PushTEnv, PushTParams, StartOrder, StartState, Vec2};
 
 #[derive(Arbitrary, Debug)]
 struct Input {

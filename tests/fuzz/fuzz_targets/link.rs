@@ -9,8 +9,8 @@ use pusht_core::Error;
 use pusht_core::link::{Answer, AnswerBody, Device, FrameDecoder, Identity, Refusal};
 use pusht_core::link::{Request, RequestBody, Restart, VERSION, encode};
 use pusht_core::noise::Noise;
-use pusht_core::observation::STATE_DIM;
-use pusht_core::receding_horizon::{Action, Planner};
+use pusht_core::pusht::observation::STATE_DIM;
+use pusht_core::control::receding_horizon::{Action, Planner};
 use std::cell::Cell;
 
 #[derive(Arbitrary, Debug)]

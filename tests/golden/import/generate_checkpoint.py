@@ -17,7 +17,7 @@ import torch
 from diffusers import DDIMScheduler
 from omegaconf import OmegaConf
 
-# The T's eight vertices and nine keypoints in body coordinates, in our order (core/src/observation.rs).
+# The T's eight vertices and nine keypoints in body coordinates, in our order (core/src/pusht/observation.rs).
 VERTICES = [(-60.0, 0.0), (60.0, 0.0), (60.0, 30.0), (-60.0, 30.0), (-15.0, 30.0), (15.0, 30.0), (15.0, 120.0), (-15.0, 120.0)]
 KEYPOINTS = [(9.2695, 90.0411), (-60.9833, -1.1870), (60.9129, -1.3930), (-0.2705, 25.5437), (-14.0653, 122.8158), (39.0027, 32.8576), (-39.9664, 32.7295), (-16.8245, 62.8632), (23.5416, -1.7001)]
 STATES = [[222.0, 97.0, 222.99, 381.59, 3.02], [230.5, 101.25, 223.5, 380.0, 3.1]]

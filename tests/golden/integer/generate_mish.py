@@ -1,4 +1,4 @@
-"""Writes core/src/quant/mish/table.rs: mish(x) - max(x, 0) from -12 to 8 in steps of 1/32, in Q16.
+"""Writes core/src/quant/kernels/mish/table.rs: mish(x) - max(x, 0) from -12 to 8 in steps of 1/32, in Q16.
 
 Standard library only. Run from the repository's root: python3 tests/golden/integer/generate_mish.py
 """
@@ -28,7 +28,7 @@ def main() -> None:
         lines.append("    " + ", ".join(map(str, values[start : start + 16])) + ",")
     lines.append("];")
     root = Path(__file__).resolve().parents[3]
-    (root / "core/src/quant/mish/table.rs").write_text("\n".join(lines) + "\n")
+    (root / "core/src/quant/kernels/mish/table.rs").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

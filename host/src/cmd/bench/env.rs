@@ -4,7 +4,7 @@ use super::sequences::{self, Sequence};
 use crate::data::Demonstrations;
 use crate::policy_file::write_whole;
 use anyhow::{Context, Result, ensure};
-use pusht_core::env::{Phase, PushTEnv, StartOrder, step_side_by_side};
+use pusht_core::pusht::env::{Phase, PushTEnv, StartOrder, step_side_by_side};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::hint::black_box;

@@ -2,7 +2,7 @@
 
 use crate::data::Demonstrations;
 use anyhow::Result;
-use pusht_core::env::{PushTEnv, PushTParams, StartOrder, StartState, Vec2, WINDOW_PX};
+use pusht_core::pusht::env::{PushTEnv, PushTParams, StartOrder, StartState, Vec2, WINDOW_PX};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use std::f64::consts::PI;

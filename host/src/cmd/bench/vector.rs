@@ -175,7 +175,7 @@ fn batch(
         },
     )?;
     let mut random = seeded(0);
-    let space = Space::uniform_box(0.0, pusht_core::env::WINDOW_PX, &[num_envs, 2]);
+    let space = Space::uniform_box(0.0, pusht_core::pusht::env::WINDOW_PX, &[num_envs, 2]);
     let actions: Vec<Value> = (0..ACTIONS).map(|_| space.sample(&mut random)).collect();
     envs.reset(&Seed::Int(0))?;
     let step = move |at: usize| -> Result<()> {

@@ -14,7 +14,7 @@ use crate::train::report::{Log, Progress, Row};
 use crate::train::trainer::{Settings, Trainer};
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
-use pusht_core::env::Seeding;
+use pusht_core::pusht::env::Seeding;
 use std::collections::BTreeMap;
 use std::process::Command;
 

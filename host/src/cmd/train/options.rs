@@ -8,7 +8,7 @@ use crate::train::trainer::Settings;
 use anyhow::{Result, bail, ensure};
 use burn::tensor::Device;
 use clap::builder::RangedU64ValueParser;
-use pusht_core::observation::ObservationKind;
+use pusht_core::pusht::observation::ObservationKind;
 use std::ops::Range;
 use std::path::PathBuf;
 

@@ -4,7 +4,7 @@ mod zarr;
 
 use super::{ACTION_DIM, Demonstrations, Episode};
 use anyhow::{Context, Result, bail, ensure};
-use pusht_core::observation::STATE_DIM;
+use pusht_core::pusht::observation::STATE_DIM;
 use std::path::Path;
 
 impl Demonstrations {

@@ -3,8 +3,10 @@
 use super::{ACTION_DIM, AutoresetMode, BatchOptions, Cause};
 use crate::gym::env::EnvError;
 use pusht_core::Error;
-use pusht_core::env::{PushTEnv, Seeding, StartOrder, StartSequence, Step, step_side_by_side};
-use pusht_core::observation::{ObservationKind, observe};
+use pusht_core::pusht::env::{
+    PushTEnv, Seeding, StartOrder, StartSequence, Step, step_side_by_side,
+};
+use pusht_core::pusht::observation::{ObservationKind, observe};
 
 pub(super) struct Chunk {
     observation: ObservationKind,

@@ -13,8 +13,8 @@ use super::vector::{AutoresetMode, Cause, Fault, Seed, VectorError};
 use crate::gym::env::EnvError;
 use chunk::Chunk;
 use pool::Pool;
-use pusht_core::env::{PushTParams, Seeding};
-use pusht_core::observation::ObservationKind;
+use pusht_core::pusht::env::{PushTParams, Seeding};
+use pusht_core::pusht::observation::ObservationKind;
 use rand::TryRng;
 use std::num::NonZero;
 

@@ -10,8 +10,8 @@ use crate::gym::env::{Env, EnvError};
 use crate::gym::pusht::{PushT, PushTOptions};
 use crate::gym::space::Space;
 use crate::gym::value::{Array, Dict, Value, dict};
-use pusht_core::env::WINDOW_PX;
-use pusht_core::observation::ObservationKind;
+use pusht_core::pusht::env::WINDOW_PX;
+use pusht_core::pusht::observation::ObservationKind;
 use std::sync::Arc;
 
 /// [`PushTBatch`] as a [`VectorEnv`]. Its observations are copies; of the infos it has `coverage` and `is_success`, for

@@ -1,0 +1,73 @@
+//! What can be chosen about the environment.
+
+use super::FAR_OUT;
+use crate::Error;
+use crate::pusht::geometry::Vec2;
+
+/// Parameters of the environment. The default is gym-pusht's, quirks included.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PushTParams {
+    /// Centre of gravity of the block in body coordinates, px (gym-pusht's `block_cog`); at most a million off.
+    pub block_cog_px: Vec2,
+    /// Moment of inertia of the block (mass 1), px^2; from 1e-3 to 1e12.
+    pub block_moment: f64,
+    /// Share of the block's velocity that it keeps in a second without contact (gym-pusht's `damping`); from 0 to 1.
+    pub damping: f64,
+    /// Control steps after which an episode is cut off; `None`: never. It does not stop the environment.
+    pub max_episode_steps: Option<u32>,
+}
+
+/// Quirk: the plain mean of the boxes' centroids, though the bar is the heavier (gym-pusht `add_tee`).
+const MEAN_OF_CENTROIDS_PX: Vec2 = Vec2::new(0.0, 45.0);
+/// Quirk: twice the moment of the first box, and about the body's origin (gym-pusht `add_tee`).
+const TWICE_THE_MOMENT_OF_THE_BAR: f64 = 3000.0;
+/// The time limit with which gym-pusht registers itself.
+const MAX_EPISODE_STEPS: u32 = 300;
+
+impl Default for PushTParams {
+    fn default() -> Self {
+        Self {
+            block_cog_px: MEAN_OF_CENTROIDS_PX,
+            block_moment: TWICE_THE_MOMENT_OF_THE_BAR,
+            damping: 0.0,
+            max_episode_steps: Some(MAX_EPISODE_STEPS),
+        }
+    }
+}
+
+/// Moments with which a million pixels still make no infinity.
+const MOMENTS: core::ops::RangeInclusive<f64> = 1e-3..=1e12;
+
+impl PushTParams {
+    /// Refuses what would lead to a NaN.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let refuse = |what| Err(Error::InvalidParameter { what });
+        if !self.block_cog_px.iter().all(|value| value.abs() <= FAR_OUT) {
+            return refuse("block_cog_px");
+        }
+        if !MOMENTS.contains(&self.block_moment) {
+            return refuse("block_moment");
+        }
+        if !(0.0..=1.0).contains(&self.damping) {
+            return refuse("damping");
+        }
+        Ok(())
+    }
+
+    /// The block as its shape would have it: centre of gravity weighted by area, moment of both boxes about it.
+    pub fn corrected() -> Self {
+        // Width, height and centroid of bar and stem, px.
+        let boxes = [(120.0, 30.0, 15.0), (30.0, 90.0, 75.0)];
+        let area: f64 = boxes.iter().map(|(w, h, _)| w * h).sum();
+        let cog: f64 = boxes.iter().map(|(w, h, y)| w * h / area * y).sum();
+        let moment = boxes
+            .iter()
+            .map(|(w, h, y)| w * h / area * ((w * w + h * h) / 12.0 + (y - cog) * (y - cog)))
+            .sum();
+        Self {
+            block_cog_px: Vec2::new(0.0, cog),
+            block_moment: moment,
+            ..Self::default()
+        }
+    }
+}

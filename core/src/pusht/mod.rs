@@ -1,0 +1,11 @@
+//! The PushT task: the environment and all that knows a T.
+
+pub mod env;
+pub mod episode;
+pub mod geometry;
+mod math;
+pub mod observation;
+pub mod physics;
+pub mod real_time;
+pub mod seeding;
+pub mod selftest;

@@ -1,0 +1,179 @@
+//! The agent's disc against a box: [`closest_points`] without the steps whose outcome is known beforehand.
+//!
+//! The difference of a box and a point is the box itself, seen from the point, and most times its nearest edge is the one that
+//! was remembered. Of that edge the search would ask which vertex lies farthest towards the point, find one of its own
+//! ends and stop:
+//!
+//! - if the nearest point lies between the ends, since the box is at least 30 px thick behind the edge;
+//! - if it is an end, and the next corner beyond it lies farther back by more than rounding can hide.
+//!
+//! So the question is left out then; in all other cases the search is made.
+
+use super::closest_points::{
+    ClosestPoints, Convex, FeatureId, Minkowski, Nearest, closest_points, on_edge,
+};
+use super::manifold::ContactPoint;
+use super::shapes::{AGENT_RADIUS_PX, BoxShape};
+use crate::pusht::geometry::{Aabb, Vec2, dot, perp_right, turns_clockwise};
+
+/// What rounding can hide of a product of two distances, px^2: a thousand times less than this, up to 10^6 px from the origin.
+const ROUNDING_PX2: f64 = 1e-3;
+/// The radius squared and a little more, px^2: beyond it no rounding makes a contact.
+const FAR_PX2: f64 = AGENT_RADIUS_PX * AGENT_RADIUS_PX * (1.0 + 1e-9);
+
+/// The centre of a disc, as a shape of one vertex.
+pub(super) struct Disc {
+    pub(super) centre: Vec2,
+}
+
+impl Convex for Disc {
+    fn vertex(&self, _index: usize) -> Vec2 {
+        self.centre
+    }
+    fn support(&self, _direction: Vec2) -> usize {
+        0
+    }
+    fn bounds(&self) -> Aabb {
+        Aabb::of_disc(self.centre, AGENT_RADIUS_PX)
+    }
+}
+
+/// The agent's disc against a box; `touch` is handed the point where they touch.
+#[inline]
+pub(crate) fn disc_and_box(
+    centre: Vec2,
+    shape: &BoxShape,
+    remembered: FeatureId,
+    mut touch: impl FnMut(&ContactPoint),
+) -> FeatureId {
+    let disc = Disc { centre };
+    let minkowski = Minkowski { a: &disc, b: shape };
+    let closest = match still_nearest(&minkowski, remembered) {
+        Some(nearest) if is_far(&nearest) => return nearest.feature(),
+        Some(nearest) => on_edge(&minkowski, nearest),
+        None => closest_points(&disc, shape, remembered),
+    };
+    if let Some(point) = contact(&closest) {
+        touch(&point);
+    }
+    closest.feature
+}
+
+fn contact(closest: &ClosestPoints) -> Option<ContactPoint> {
+    (closest.distance <= AGENT_RADIUS_PX).then(|| ContactPoint {
+        normal: closest.normal,
+        on_other: closest.on_a + closest.normal * AGENT_RADIUS_PX,
+        on_block: closest.on_b,
+        number: 0,
+    })
+}
+
+/// The remembered edge and its nearest point, if the search would end there at once.
+fn still_nearest(
+    minkowski: &Minkowski<'_, Disc, BoxShape>,
+    remembered: FeatureId,
+) -> Option<Nearest> {
+    if remembered == 0 {
+        return None;
+    }
+    let (mut v0, mut v1) = minkowski.edge(remembered);
+    if turns_clockwise(v1.difference, v0.difference, Vec2::zeros()) {
+        (v0, v1) = (v1, v0);
+    }
+    // Seen from its inside, an edge runs the other way.
+    let is_seen_from_outside = v0.id == (v1.id + 1) & 3;
+    if !is_seen_from_outside {
+        return None;
+    }
+    let nearest = Nearest::on(v0, v1);
+    let ends_here = if -1.0 < nearest.t && nearest.t < 1.0 {
+        true
+    } else {
+        let (end, beyond) = if nearest.t > 0.0 {
+            (v1, v1.id + 3)
+        } else {
+            (v0, v0.id + 1)
+        };
+        let corner = minkowski.b.vertex(beyond as usize) - minkowski.a.centre;
+        dot(corner - end.difference, end.difference) > ROUNDING_PX2
+    };
+    ends_here.then_some(nearest)
+}
+
+/// Whether the distance is larger than the radius without a doubt.
+fn is_far(nearest: &Nearest) -> bool {
+    let Nearest { v0, v1, point, .. } = nearest;
+    let is_outside = dot(perp_right(v1.difference - v0.difference), *point) > 1.0;
+    is_outside && dot(*point, *point) > FAR_PX2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pusht::geometry::Pose;
+    use rand_pcg::Pcg64;
+    use rand_pcg::rand_core::{Rng, SeedableRng};
+
+    /// Uniform in [low, high).
+    fn uniform(random: &mut Pcg64, low: f64, high: f64) -> f64 {
+        low + (high - low) * (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// The bits of what a step makes of a pair.
+    fn bits(point: Option<ContactPoint>) -> Option<[u64; 6]> {
+        let point = point?;
+        let values = [point.normal, point.on_other, point.on_block];
+        let mut bits = [0; 6];
+        for (pair, value) in bits.chunks_exact_mut(2).zip(values) {
+            pair.copy_from_slice(&[value.x.to_bits(), value.y.to_bits()]);
+        }
+        Some(bits)
+    }
+
+    #[test]
+    fn a_short_cut_ends_elsewhere_than_the_search() {
+        let mut random = Pcg64::seed_from_u64(1);
+        let (mut touching, mut short) = (0, 0);
+        for round in 0..60_000 {
+            let origin = Vec2::new(
+                uniform(&mut random, -50.0, 560.0),
+                uniform(&mut random, -50.0, 560.0),
+            );
+            // Now and then parallel to the axes, so that the centre lies exactly on an edge's line.
+            let angle = match round % 5 {
+                0 => f64::from(round % 7) * core::f64::consts::FRAC_PI_2,
+                _ => uniform(&mut random, -7.0, 7.0),
+            };
+            let pose = Pose::new(origin, angle);
+            let shapes = BoxShape::of_block(&pose);
+            let shape = &shapes[round as usize % 2];
+            // Beside a corner or an edge, within the box, or exactly at one of these.
+            let [from, to] = [0, 1].map(|_| shape.vertices[random.next_u32() as usize % 4]);
+            let share = [0.0, 1.0, uniform(&mut random, -0.2, 1.2)][round as usize % 3];
+            let off = [0.0, 1e-9, 3.0, 15.0, 25.0][random.next_u32() as usize % 5];
+            let mut centre = from + (to - from) * share;
+            centre.x += uniform(&mut random, -off, off);
+            centre.y += uniform(&mut random, -off, off);
+            let mut remembered = 0;
+            for _ in 0..12 {
+                let mut found = None;
+                let feature = disc_and_box(centre, shape, remembered, |point| found = Some(*point));
+                let closest = closest_points(&Disc { centre }, shape, remembered);
+                let searched = contact(&closest);
+                assert_eq!(feature, closest.feature, "{origin} {angle} {centre}");
+                assert_eq!(bits(found), bits(searched), "{origin} {angle} {centre}");
+                let minkowski = Minkowski {
+                    a: &Disc { centre },
+                    b: shape,
+                };
+                short += usize::from(still_nearest(&minkowski, remembered).is_some());
+                touching += usize::from(found.is_some());
+                remembered = feature;
+                let pace = [1e-12, 0.1, 5.0][random.next_u32() as usize % 3];
+                centre.x += uniform(&mut random, -pace, pace);
+                centre.y += uniform(&mut random, -pace, pace);
+            }
+        }
+        assert!(touching > 200_000 && short > 200_000, "{touching} {short}");
+    }
+}

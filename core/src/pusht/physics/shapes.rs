@@ -1,0 +1,100 @@
+//! What collides: one disc, a T of two boxes, four walls.
+
+use crate::pusht::geometry::{Aabb, Pose, Vec2};
+use crate::pusht::observation::BLOCK_VERTICES_PX;
+
+/// Radius of the agent's disc, px (gym-pusht `add_circle`).
+pub const AGENT_RADIUS_PX: f64 = 15.0;
+/// Radius of the walls, px (gym-pusht `_setup`).
+pub const WALL_RADIUS_PX: f64 = 2.0;
+/// Middle lines of the walls, px, in the order in which gym-pusht adds them.
+pub const WALL_ENDS_PX: [[[f64; 2]; 2]; N_WALLS] = [
+    [[5.0, 506.0], [5.0, 5.0]],
+    [[5.0, 5.0], [506.0, 5.0]],
+    [[506.0, 5.0], [506.0, 506.0]],
+    [[5.0, 506.0], [506.0, 506.0]],
+];
+/// How many walls there are.
+pub const N_WALLS: usize = 4;
+/// How many boxes the block has: the bar and the stem of the T.
+pub const N_BOXES: usize = 2;
+
+/// A static segment with round ends.
+pub(crate) struct Wall {
+    pub(crate) ends: [Vec2; 2],
+    /// Points to the right of the way from the first end to the second; of length 1 but for rounding.
+    pub(crate) normal: Vec2,
+    pub(crate) bounds: Aabb,
+}
+
+pub(crate) const WALLS: [Wall; N_WALLS] = {
+    let [a, b, c, d] = WALL_ENDS_PX;
+    [wall(a), wall(b), wall(c), wall(d)]
+};
+
+const fn wall([[ax, ay], [bx, by]]: [[f64; 2]; 2]) -> Wall {
+    let [normal_x, normal_y] = right_normal([bx - ax, by - ay]);
+    let r = WALL_RADIUS_PX;
+    Wall {
+        ends: [Vec2::new(ax, ay), Vec2::new(bx, by)],
+        normal: Vec2::new(normal_x, normal_y),
+        bounds: Aabb {
+            min: Vec2::new(ax.min(bx) - r, ay.min(by) - r),
+            max: Vec2::new(ax.max(bx) + r, ay.max(by) + r),
+        },
+    }
+}
+
+/// The normal to the right of an edge that is parallel to an axis.
+const fn right_normal([x, y]: [f64; 2]) -> [f64; 2] {
+    assert!(x == 0.0 || y == 0.0);
+    let scale = 1.0 / (x.abs() + y.abs());
+    [y * scale, -x * scale]
+}
+
+/// A box of the block, in the world. Edge `i` runs from vertex `i - 1` to vertex `i`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BoxShape {
+    pub(crate) vertices: [Vec2; 4],
+    pub(crate) bounds: Aabb,
+}
+
+impl BoxShape {
+    /// The bar and the stem of a block at `pose`.
+    pub(crate) fn of_block(pose: &Pose) -> [Self; N_BOXES] {
+        core::array::from_fn(|index| {
+            let vertices = BOXES[index].map(|vertex| pose.transform(vertex));
+            Self {
+                vertices,
+                bounds: Aabb::of_points(&vertices),
+            }
+        })
+    }
+}
+
+/// The vertices of the boxes in body coordinates.
+pub(crate) const BOXES: [[Vec2; 4]; N_BOXES] = {
+    let v = BLOCK_VERTICES_PX;
+    [
+        [vec2(v[0]), vec2(v[1]), vec2(v[2]), vec2(v[3])],
+        [vec2(v[4]), vec2(v[5]), vec2(v[6]), vec2(v[7])],
+    ]
+};
+
+const fn vec2([x, y]: [f64; 2]) -> Vec2 {
+    Vec2::new(x, y)
+}
+
+/// The outward normals of the edges of the boxes, in body coordinates.
+pub(crate) const BOX_NORMALS: [[Vec2; 4]; N_BOXES] = {
+    let mut normals = [[Vec2::new(0.0, 0.0); 4]; N_BOXES];
+    let mut vertex = 0;
+    while vertex < BLOCK_VERTICES_PX.len() {
+        let (index, edge) = (vertex / 4, vertex % 4);
+        let [to_x, to_y] = BLOCK_VERTICES_PX[vertex];
+        let [from_x, from_y] = BLOCK_VERTICES_PX[4 * index + (edge + 3) % 4];
+        normals[index][edge] = vec2(right_normal([to_x - from_x, to_y - from_y]));
+        vertex += 1;
+    }
+    normals
+};

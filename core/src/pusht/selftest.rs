@@ -1,0 +1,94 @@
+//! A machine checks itself: does it move the block by the same bits as every other?
+
+use crate::Error;
+use crate::digest::Digest;
+use crate::pusht::env::{PushTEnv, PushTParams, StartOrder, StartState, Vec2};
+use crate::pusht::episode;
+use crate::quant::{IntPolicy, Model, Scratch};
+
+/// [`physics_digest`] with `libm`, on every target, debug and release.
+pub const PHYSICS_DIGEST: u64 = 0xd765_b6b8_73bf_4daa;
+
+/// Control steps of a scene.
+const STEPS: u32 = 60;
+
+/// A start state, and where the agent goes as seen from the block's origin, px: two places in turn.
+struct Scene {
+    start: [f64; 5],
+    order: StartOrder,
+    places: [[f64; 2]; 2],
+}
+
+const SCENES: [Scene; 3] = [
+    // Chases the block and slides along it.
+    Scene {
+        start: [222.0, 97.0, 217.0, 292.0, 3.0],
+        order: StartOrder::Legacy,
+        places: [[0.0, 0.0], [40.0, -70.0]],
+    },
+    // Pushes it along a wall into a corner.
+    Scene {
+        start: [300.0, 300.0, 400.0, 400.0, 0.75],
+        order: StartOrder::AngleFirst,
+        places: [[60.0, 25.0], [25.0, 60.0]],
+    },
+    // Squeezes it against a wall, far past its centre, from a start in which they overlap.
+    Scene {
+        start: [256.0, 60.0, 256.0, 40.0, -2.0],
+        order: StartOrder::AngleFirst,
+        places: [[10.0, -60.0], [-30.0, -20.0]],
+    },
+];
+
+/// Plays three fixed scenes and digests every state, velocity and contact count.
+///
+/// # Errors
+/// None that a working machine gives.
+pub fn physics_digest() -> Result<u64, Error> {
+    let mut digest = Digest::new();
+    for scene in &SCENES {
+        let start = StartState::from_state(&scene.start);
+        let mut env = PushTEnv::new(PushTParams::default(), start, scene.order)?;
+        for t in 0..STEPS {
+            let place = scene.places[(t / 8 % 2) as usize];
+            let target = env.info().block_pos_px + Vec2::from(place);
+            let step = env.step(target.into())?;
+            let info = env.info();
+            digest.f64s(&env.state());
+            digest.f64s(&[info.agent_vel.x, info.agent_vel.y, step.coverage]);
+            digest.i32s(&[info.n_contact_points as i32]);
+        }
+    }
+    Ok(digest.finish())
+}
+
+/// Lets the integer policy drive a fixed start, and digests the bits of all actions and states: the closed loop of simulator and policy.
+///
+/// # Errors
+/// None that a working machine gives.
+pub fn closed_loop_digest(
+    model: &Model<'_>,
+    scratch: &mut Scratch,
+    n_steps: usize,
+) -> Result<u64, Error> {
+    let start = StartState::from_state(&SCENES[0].start);
+    let mut env = PushTEnv::new(PushTParams::default(), start, SCENES[0].order)?;
+    let mut policy = IntPolicy::new(model, scratch);
+    let result = episode::run(&mut env, &mut policy, 0, n_steps, |_| ())?;
+    let mut digest = Digest::new();
+    for part in [result.action_digest, result.state_digest] {
+        digest.i32s(&[part as i32, (part >> 32) as i32]);
+    }
+    Ok(digest.finish())
+}
+
+#[cfg(all(test, not(feature = "platform-math")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_moves_the_block_like_every_other() {
+        let digest = physics_digest().unwrap();
+        assert_eq!(digest, PHYSICS_DIGEST, "{digest:#018x}");
+    }
+}

@@ -1,0 +1,315 @@
+//! The product with `SMLAD` (Cortex-M4, M7, and M33 with the DSP extension): two multiplications an instruction.
+#![allow(unsafe_code)]
+
+use crate::quant::arch::assembler::{assembler_cpu, lines};
+pub(crate) use crate::quant::kernels::linear::panel_kernel::apply;
+use crate::quant::kernels::linear::panel_kernel::{Job, Routine};
+use crate::quant::kernels::linear::{LANES, Linear, Windows};
+use crate::quant::kernels::slices::from;
+use core::arch::naked_asm;
+
+/// What a panel holds: for each two inputs, those of the first position, then those of the second, ..
+pub(crate) type Input = i16;
+pub(crate) const ZERO: Input = 0;
+pub(crate) const ROUTINE_4: Routine = rows_times_4;
+pub(crate) const ROUTINE_2: Routine = rows_times_2;
+pub(crate) const ROUTINE_1: Routine = rows_times_1;
+
+/// Every product.
+pub(crate) fn can_take(_: Linear<'_>) -> bool {
+    true
+}
+
+/// Lays the first `P` windows side by side.
+#[inline(always)]
+pub(crate) fn fill<const P: usize>(panel: &mut [Input], windows: Windows<'_>, window: usize) {
+    if P == 4 && is_for_copy(panel, windows, window) {
+        // SAFETY: `is_for_copy`: as many chunks are there in each window, at addresses of whole words, and have their places.
+        unsafe {
+            copy_4(
+                panel.as_mut_ptr(),
+                windows.values.as_ptr(),
+                window / LANES,
+                2 * windows.step,
+            )
+        }
+        return;
+    }
+    let pairs: [_; P] = core::array::from_fn(|position| {
+        let values = from(windows.values, position * windows.step);
+        values.as_chunks::<2>().0
+    });
+    let places = panel.as_chunks_mut::<2>().0.chunks_exact_mut(P);
+    let mut pairs = pairs.map(|pairs| pairs.iter());
+    for places in places.take(window / 2) {
+        for (place, pairs) in places.iter_mut().zip(&mut pairs) {
+            if let Some(pair) = pairs.next() {
+                *place = *pair;
+            }
+        }
+    }
+}
+
+/// Whether [`copy_4`] may be called.
+fn is_for_copy(panel: &[Input], windows: Windows<'_>, window: usize) -> bool {
+    window >= LANES
+        && panel.len() >= 4 * window
+        && windows.values.len() >= 3 * windows.step + window
+        && windows.values.as_ptr().cast::<u32>().is_aligned()
+        && windows.step.is_multiple_of(2)
+}
+
+/// Two pairs of inputs of each of four windows (r1, r4, r3, r5): 6 instructions for 16 inputs.
+macro_rules! copy_pairs {
+    () => {
+        lines!(
+            "ldrd r6, r10, [r1], #8",
+            "ldrd r7, r11, [r4], #8",
+            "ldrd r8, r12, [r3], #8",
+            "ldrd r9, lr, [r5], #8",
+            "stm r0!, {{r6-r9}}",
+            "stm r0!, {{r10-r12, lr}}",
+        )
+    };
+}
+
+/// `n_chunks` (one at least) of eight inputs of each of four windows that begin `step_bytes` apart.
+#[unsafe(naked)]
+unsafe extern "C" fn copy_4(
+    panel: *mut Input,
+    windows: *const i16,
+    n_chunks: usize,
+    step_bytes: usize,
+) {
+    naked_asm!(
+        assembler_cpu!(),
+        "push {{r4-r11, lr}}",
+        "add r4, r1, r3",
+        "add r5, r4, r3, lsl #1",
+        "add r3, r1, r3, lsl #1",
+        "2:",
+        copy_pairs!(),
+        copy_pairs!(),
+        "subs r2, r2, #1",
+        "bne 2b",
+        "pop {{r4-r11, pc}}",
+    )
+}
+
+/// The job to the stack, the rows to r0: from here on `[sp]` has panel and number of chunks, `[sp, 8]` the outputs' address and
+/// step, `[sp, 16]` the rows' end, `[sp, 24]` room for a factor.
+macro_rules! begin {
+    () => {
+        lines!(
+            assembler_cpu!(),
+            "push {{r4-r11, lr}}",
+            "ldm r0, {{r1-r7}}",
+            "push {{r1-r8}}",
+            "mov r0, r7",
+        )
+    };
+}
+
+/// Bias to r2, factor to the stack, panel to r1, chunks to lr.
+macro_rules! begin_row {
+    () => {
+        lines!(
+            "ldm r0!, {{r2, r6, r7}}",
+            "ldrd r1, lr, [sp]",
+            "strd r6, r7, [sp, #24]",
+        )
+    };
+}
+
+/// The factor's multiplier to r6, its shift less 32 to r7, the outputs' address to r8 and their step to r9.
+macro_rules! end_sums {
+    () => {
+        lines!(
+            "ldrd r6, r7, [sp, #24]",
+            "ldrd r8, r9, [sp, #8]",
+            "subs r7, #32",
+        )
+    };
+}
+
+/// `$sum` times the factor: the product's upper word, shifted; the carry is the last bit shifted out, a half. Then saturated.
+macro_rules! scale {
+    ($sum:literal) => {
+        lines!(
+            concat!("smull r12, ", $sum, ", ", $sum, ", r6"),
+            concat!("asrs ", $sum, ", ", $sum, ", r7"),
+            concat!("adc ", $sum, ", ", $sum, ", #0"),
+            concat!("ssat ", $sum, ", #16, ", $sum),
+        )
+    };
+}
+
+/// The next row's outputs, and back to label 1 if there is such a row.
+macro_rules! end_row {
+    () => {
+        lines!(
+            "ldr r6, [sp, #16]",
+            "adds r8, r8, #2",
+            "str r8, [sp, #8]",
+            "cmp r0, r6",
+            "bne 1b",
+            "add sp, #32",
+            "pop {{r4-r11, pc}}",
+        )
+    };
+}
+
+/// Two inputs of each of four positions (r6 to r9) times two weights (r12) onto the sums (r2 to r5).
+macro_rules! pair_times_4 {
+    ($widen:expr) => {
+        lines!(
+            $widen,
+            "ldm r1!, {{r6-r9}}",
+            "smlad r2, r12, r6, r2",
+            "smlad r3, r12, r7, r3",
+            "smlad r4, r12, r8, r4",
+            "smlad r5, r12, r9, r5",
+        )
+    };
+}
+
+/// Eight weights, four positions: 25 instructions for 32 products.
+macro_rules! chunk_times_4 {
+    () => {
+        lines!(
+            "ldm r0!, {{r10, r11}}",
+            pair_times_4!("sxtb16 r12, r10"),
+            pair_times_4!("sxtb16 r12, r10, ror #8"),
+            pair_times_4!("sxtb16 r12, r11"),
+            pair_times_4!("sxtb16 r12, r11, ror #8"),
+        )
+    };
+}
+
+/// Four positions, two chunks a round; an odd number of them begins in the middle.
+#[unsafe(naked)]
+unsafe extern "C" fn rows_times_4(_: &Job) {
+    naked_asm!(
+        begin!(),
+        "1:",
+        begin_row!(),
+        "mov r3, r2",
+        "mov r4, r2",
+        "mov r5, r2",
+        "lsrs lr, lr, #1",
+        "bcs 3f",
+        "subs lr, lr, #1",
+        "2:",
+        chunk_times_4!(),
+        "3:",
+        chunk_times_4!(),
+        "subs lr, lr, #1",
+        "bpl 2b",
+        end_sums!(),
+        "add r10, r9, r9, lsl #1",
+        scale!("r2"),
+        scale!("r3"),
+        scale!("r4"),
+        scale!("r5"),
+        "strh r2, [r8]",
+        "strh r3, [r8, r9]",
+        "strh r4, [r8, r9, lsl #1]",
+        "strh r5, [r8, r10]",
+        end_row!(),
+    )
+}
+
+/// Four weights (`$four`) times four inputs of each of two positions (r4 to r7) onto the sums (r2, r3).
+macro_rules! four_times_2 {
+    ($four:literal) => {
+        lines!(
+            concat!("sxtb16 r12, ", $four),
+            "ldm r1!, {{r4-r7}}",
+            "smlad r2, r12, r4, r2",
+            "smlad r3, r12, r5, r3",
+            concat!("sxtb16 r12, ", $four, ", ror #8"),
+            "smlad r2, r12, r6, r2",
+            "smlad r3, r12, r7, r3",
+        )
+    };
+}
+
+/// Sixteen weights, two positions: 29 instructions for 32 products.
+macro_rules! two_chunks_times_2 {
+    () => {
+        lines!(
+            "ldm r0!, {{r8-r11}}",
+            four_times_2!("r8"),
+            four_times_2!("r9"),
+            four_times_2!("r10"),
+            four_times_2!("r11"),
+        )
+    };
+}
+
+/// Two positions: an odd chunk first, then four chunks a round, beginning in the middle if two are left over.
+#[unsafe(naked)]
+unsafe extern "C" fn rows_times_2(_: &Job) {
+    naked_asm!(
+        begin!(),
+        "1:",
+        begin_row!(),
+        "mov r3, r2",
+        "lsrs lr, lr, #1",
+        "bcc 2f",
+        "ldm r0!, {{r8, r9}}",
+        four_times_2!("r8"),
+        four_times_2!("r9"),
+        "2:",
+        "lsrs lr, lr, #1",
+        "bcs 4f",
+        "subs lr, lr, #1",
+        "bmi 5f",
+        "3:",
+        two_chunks_times_2!(),
+        "4:",
+        two_chunks_times_2!(),
+        "subs lr, lr, #1",
+        "bpl 3b",
+        "5:",
+        end_sums!(),
+        scale!("r2"),
+        scale!("r3"),
+        "strh r2, [r8]",
+        "strh r3, [r8, r9]",
+        end_row!(),
+    )
+}
+
+/// Four weights (`$four`) times two pairs of inputs onto the sum (r2).
+macro_rules! four_times_1 {
+    ($four:literal, $low:literal, $high:literal) => {
+        lines!(
+            concat!("sxtb16 r12, ", $four),
+            concat!("smlad r2, r12, ", $low, ", r2"),
+            concat!("sxtb16 r12, ", $four, ", ror #8"),
+            concat!("smlad r2, r12, ", $high, ", r2"),
+        )
+    };
+}
+
+/// One position: 10 instructions for 8 products.
+#[unsafe(naked)]
+unsafe extern "C" fn rows_times_1(_: &Job) {
+    naked_asm!(
+        begin!(),
+        "1:",
+        begin_row!(),
+        "2:",
+        "ldm r0!, {{r8, r9}}",
+        "ldm r1!, {{r4-r7}}",
+        four_times_1!("r8", "r4", "r5"),
+        four_times_1!("r9", "r6", "r7"),
+        "subs lr, lr, #1",
+        "bne 2b",
+        end_sums!(),
+        scale!("r2"),
+        "strh r2, [r8]",
+        end_row!(),
+    )
+}

@@ -1,0 +1,377 @@
+//! Normalisation, Mish and what follows with the DSP extension (Cortex-M4, M7, and M33 where it has it): two positions a round, 12
+//! instructions a value besides the round's 6.
+#![allow(unsafe_code)]
+
+use crate::quant::arch::assembler::{assembler_cpu, lines};
+use crate::quant::kernels::mish;
+use crate::quant::kernels::norm::Parameters;
+use crate::quant::kernels::norm::factors::{Factors, Scaled};
+use crate::quant::kernels::norm::kernel::{Channel, Sums};
+use crate::quant::kernels::norm::routines::{Job, Routine};
+use core::arch::naked_asm;
+use core::ptr::null;
+
+/// Positions that a routine takes at once.
+pub(crate) const POSITIONS: usize = 2;
+/// By how much FiLM shifts.
+pub(crate) const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
+pub(crate) const ADD: Routine = add;
+/// The routines want factors as every machine writes them.
+pub(crate) const TAKES_CHANNELS: bool = true;
+
+/// The factors; all that they are made of is there, or none are written (a debug build looks).
+#[inline(always)]
+pub(crate) fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> bool {
+    let n_channels = channels.len();
+    let size = factors.group_size.min(n_channels);
+    let mut sources = Sources {
+        channels: channels.as_mut_ptr(),
+        parameters: factors.parameters.as_ptr(),
+        step: null(),
+        observation: null(),
+        to_biases: 0,
+        half: 0,
+        groups: factors.groups.as_ptr(),
+        parameters_end: factors.parameters.as_ptr().wrapping_add(n_channels),
+        group_bytes: size * size_of::<Parameters>(),
+    };
+    let mut are_there = n_channels > 0
+        && factors.parameters.len() >= n_channels
+        && size * factors.groups.len() == n_channels;
+    let mut routine: FactorRoutine = write_gains;
+    let scales = factors
+        .film
+        .as_ref()
+        .and_then(|film| Some((film, film.scales?)));
+    if let Some((film, (step, observation))) = scales {
+        let (step_biases, biases) = film.biases;
+        sources.step = step.as_ptr();
+        sources.observation = observation.as_ptr();
+        sources.to_biases = bytes_between(step, step_biases);
+        sources.half = film.half;
+        are_there &= bytes_between(observation, biases) == sources.to_biases
+            && step.len().min(observation.len()) >= n_channels
+            && step_biases.len().min(biases.len()) >= n_channels;
+        routine = write_factors_and_film;
+    }
+    debug_assert!(are_there);
+    if are_there {
+        // SAFETY: a whole number of groups, and as many parameters as they have channels; of FiLM's shares as many.
+        unsafe { routine(&sources) };
+    }
+    if let (Some(film), None) = (&factors.film, scales) {
+        film.write_biases(channels);
+    }
+    true
+}
+
+fn bytes_between<T>(from: &[T], to: &[T]) -> usize {
+    (to.as_ptr() as usize).wrapping_sub(from.as_ptr() as usize)
+}
+
+/// What factors are made of.
+#[repr(C)]
+struct Sources {
+    channels: *mut Channel,
+    parameters: *const Parameters,
+    /// FiLM's scales; `to_biases` bytes from each is its bias.
+    step: *const [u8; 2],
+    observation: *const i16,
+    to_biases: usize,
+    /// In a bias.
+    half: i32,
+    groups: *const Scaled,
+    parameters_end: *const Parameters,
+    /// Of a group's parameters.
+    group_bytes: usize,
+}
+
+type FactorRoutine = unsafe extern "C" fn(&Sources);
+
+/// `gamma` and `beta` of the next channel to the gain (r9, as `gain_and_beta` rounds it) and r10; the mantissa is in lr.
+macro_rules! gain_and_beta {
+    () => {
+        lines!(
+            "ldr r9, [r1], #4",
+            "ldr r10, [r1], #4",
+            "smull r11, r9, r9, lr",
+            "lsrs r11, r11, #15",
+            "adc r9, r11, r9, lsl #17",
+        )
+    };
+}
+
+/// Without FiLM.
+#[unsafe(naked)]
+unsafe extern "C" fn write_gains(_: &Sources) {
+    naked_asm!(
+        assembler_cpu!(),
+        "push {{r4-r11, lr}}",
+        "ldrd r3, r4, [r0, #24]",
+        "ldr r5, [r0, #32]",
+        "ldrd r0, r1, [r0]",
+        "add r2, r1, r5",
+        "1:",
+        "ldm r3!, {{r7, r8, lr}}",
+        "2:",
+        gain_and_beta!(),
+        "cmp r1, r2",
+        "stm r0, {{r7-r10}}",
+        "add r0, r0, #24",
+        "bne 2b",
+        "add r2, r2, r5",
+        "cmp r1, r4",
+        "bne 1b",
+        "pop {{r4-r11, pc}}",
+    )
+}
+
+/// With FiLM: the scale to r11, the bias to r12. The stack has the groups, the end of the parameters, the size of a group's, and the end of
+/// this one's.
+#[unsafe(naked)]
+unsafe extern "C" fn write_factors_and_film(_: &Sources) {
+    naked_asm!(
+        assembler_cpu!(),
+        "push {{r4-r11, lr}}",
+        "sub sp, sp, #16",
+        "add r9, r0, #24",
+        "ldm r0, {{r0-r5}}",
+        "ldm r9, {{r6-r8}}",
+        "add r9, r1, r8",
+        "stm sp, {{r6-r9}}",
+        "1:",
+        "ldr r6, [sp]",
+        "ldm r6!, {{r7, r8, lr}}",
+        "str r6, [sp]",
+        "2:",
+        gain_and_beta!(),
+        "ldrsh r12, [r2, r4]",
+        "ldrsh r6, [r3, r4]",
+        "ldrsh r11, [r2], #2",
+        "add r12, r12, r6",
+        "ldrsh r6, [r3], #2",
+        "add r12, r12, r5",
+        "add r11, r11, r6",
+        "ldr r6, [sp, #12]",
+        "lsl r11, r11, #15",
+        "cmp r1, r6",
+        "stm r0!, {{r7-r12}}",
+        "bne 2b",
+        "ldrd r7, r8, [sp, #4]",
+        "add r6, r6, r8",
+        "str r6, [sp, #12]",
+        "cmp r1, r7",
+        "bne 1b",
+        "add sp, sp, #16",
+        "pop {{r4-r11, pc}}",
+    )
+}
+
+/// Sums of groups of `size` channels side by side, of an even number of channels each; nothing is done for others.
+///
+/// # Safety
+/// From `x` on there are `n_rows` rows (two at least, an even number) of `n_channels` values, and in each all of these groups, one at least.
+#[inline(always)]
+pub(crate) unsafe fn sum(
+    x: *const i16,
+    n_channels: usize,
+    n_rows: usize,
+    size: usize,
+    sums: &mut [Sums],
+) -> bool {
+    if !size.is_multiple_of(2) {
+        return false;
+    }
+    let groups = Groups {
+        sums: sums.as_mut_ptr(),
+        x,
+        n_groups: sums.len(),
+        n_pairs: size / 2,
+        step_bytes: 2 * n_channels,
+        to_next_rows: 2 * (2 * n_channels - size),
+        n_two_rows: n_rows / 2,
+    };
+    // SAFETY: the caller's.
+    unsafe { sum_groups(&groups) };
+    true
+}
+
+/// Groups of values that are summed.
+#[repr(C)]
+struct Groups {
+    sums: *mut Sums,
+    x: *const i16,
+    n_groups: usize,
+    /// Of values in a row.
+    n_pairs: usize,
+    step_bytes: usize,
+    /// From behind a row's last value to the first one two rows later.
+    to_next_rows: usize,
+    n_two_rows: usize,
+}
+
+/// Two rows at once: 7 instructions for four values.
+#[unsafe(naked)]
+unsafe extern "C" fn sum_groups(_: &Groups) {
+    naked_asm!(
+        assembler_cpu!(),
+        "push {{r4-r11, lr}}",
+        "ldm r0, {{r0-r6}}",
+        "mov r12, #0x00010001",
+        "1:",
+        "push {{r1, r6}}",
+        "mov r7, #0",
+        "mov r8, #0",
+        "mov r9, #0",
+        "2:",
+        "mov lr, r3",
+        "3:",
+        "ldr r11, [r1, r4]",
+        "ldr r10, [r1], #4",
+        "smlad r7, r11, r12, r7",
+        "smlald r8, r9, r11, r11",
+        "smlad r7, r10, r12, r7",
+        "smlald r8, r9, r10, r10",
+        "subs lr, lr, #1",
+        "bne 3b",
+        "add r1, r1, r5",
+        "subs r6, r6, #1",
+        "bne 2b",
+        "stm r0!, {{r7-r9}}",
+        "pop {{r1, r6}}",
+        "add r1, r1, r3, lsl #2",
+        "subs r2, r2, #1",
+        "bne 1b",
+        "pop {{r4-r11, pc}}",
+    )
+}
+
+/// The job to registers: r0 the value's address, r1 from there to its output, r2 the step, r8 the table; r12 the job itself. To the
+/// stack: `[sp]` the next channel and the end of them, `[sp, 8]` rounds to come and the way to the next one, `[sp, 16]` the first
+/// channel.
+macro_rules! begin {
+    () => {
+        lines!(
+            assembler_cpu!(),
+            "push {{r4-r11, lr}}",
+            "mov r12, r0",
+            "ldm r0, {{r1-r8}}",
+            "mov r0, r3",
+            "push {{r4}}",
+            "push {{r4, r5, r7, r8}}",
+            "mov r8, r6",
+        )
+    };
+}
+
+/// The value at `$x` to r12: normalised and through Mish, in Q16 times 2^11.
+macro_rules! activation {
+    ($x:literal) => {
+        lines!(
+            concat!("ldrsh r12, ", $x),
+            "mla r12, r4, r12, r5",
+            "smmlar r12, r12, r6, r7",
+            "ubfx lr, r12, #{fraction_bits}, #{index_bits}",
+            "add lr, r8, lr, lsl #3",
+            "ldrd r3, lr, [lr]",
+            "mla r12, r3, r12, lr",
+        )
+    };
+}
+
+/// r0 to the next channel, if there is one: the flags say so since its factors were loaded; else to the next round's first.
+macro_rules! end {
+    () => {
+        lines!(
+            "add r0, r0, #2",
+            "bne 1b",
+            "ldrd r3, r12, [sp, #8]",
+            "ldr lr, [sp, #16]",
+            "add r0, r0, r12",
+            "str lr, [sp]",
+            "subs r3, r3, #1",
+            "str r3, [sp, #8]",
+            "bne 1b",
+            "add sp, #20",
+            "pop {{r4-r11, pc}}",
+        )
+    };
+}
+
+/// FiLM, the scale in r10 and the bias in r11.
+macro_rules! modulation {
+    ($multiply:literal, $shift:literal) => {
+        lines!(
+            "asr r12, r12, #{fraction_bits}",
+            "lsl r12, r12, #1",
+            concat!($multiply, " r12, r12, r10, r11"),
+            concat!("ssat r12, #16, r12", $shift),
+        )
+    };
+}
+
+/// A routine with FiLM; r9 is from a value to the second one's output.
+macro_rules! modulate {
+    ($name:ident, $multiply:literal, $shift:literal) => {
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name(_: &Job) {
+            naked_asm!(
+                begin!(),
+                "add r9, r1, r2",
+                "1:",
+                "ldrd r3, r12, [sp]",
+                "ldm r3!, {{r4-r7, r10, r11}}",
+                "cmp r3, r12",
+                "str r3, [sp]",
+                activation!("[r0]"),
+                modulation!($multiply, $shift),
+                "strh r12, [r0, r1]",
+                activation!("[r0, r2]"),
+                modulation!($multiply, $shift),
+                "strh r12, [r0, r9]",
+                end!(),
+                fraction_bits = const mish::FRACTION_BITS,
+                index_bits = const mish::INDEX_BITS,
+            )
+        }
+    };
+}
+
+// Without a shift, half a unit lies in the lower word; with one, in the bias.
+modulate!(modulate_0, "smmlar", "");
+modulate!(modulate_1, "smmla", ", asr #1");
+modulate!(modulate_2, "smmla", ", asr #2");
+
+/// A routine that adds to what is there, by the factor in r9, the half in r10 and the shift in r11.
+#[unsafe(naked)]
+unsafe extern "C" fn add(_: &Job) {
+    naked_asm!(
+        begin!(),
+        "add r12, r12, #32",
+        "ldm r12, {{r9-r11}}",
+        "1:",
+        "ldrd r3, r12, [sp]",
+        "ldm r3, {{r4-r7}}",
+        "add r3, r3, #24",
+        "cmp r3, r12",
+        "str r3, [sp]",
+        activation!("[r0]"),
+        "ldrsh lr, [r0, r1]",
+        "mla lr, lr, r9, r10",
+        "add r12, lr, r12, asr #{fraction_bits}",
+        "asr r12, r12, r11",
+        "ssat r12, #16, r12",
+        "strh r12, [r0, r1]",
+        activation!("[r0, r2]"),
+        "add r3, r1, r2",
+        "ldrsh lr, [r0, r3]",
+        "mla lr, lr, r9, r10",
+        "add r12, lr, r12, asr #{fraction_bits}",
+        "asr r12, r12, r11",
+        "ssat r12, #16, r12",
+        "strh r12, [r0, r3]",
+        end!(),
+        fraction_bits = const mish::FRACTION_BITS,
+        index_bits = const mish::INDEX_BITS,
+    )
+}

@@ -1,0 +1,303 @@
+//! The product with `VMLADAVA` of the vector extension (Cortex-M55): eight multiplications an instruction.
+#![allow(unsafe_code)]
+
+use crate::quant::arch::assembler::lines;
+pub(crate) use crate::quant::kernels::linear::panel_kernel::apply;
+use crate::quant::kernels::linear::panel_kernel::{Job, Routine};
+use crate::quant::kernels::linear::{LANES, Linear, Windows};
+use crate::quant::kernels::slices::from;
+use core::arch::naked_asm;
+
+/// What a panel holds: for each eight weights, in the file's order, eight inputs of the first position, then of the second, ..
+pub(crate) type Input = i16;
+pub(crate) const ZERO: Input = 0;
+pub(crate) const ROUTINE_4: Routine = rows_times_4;
+pub(crate) const ROUTINE_2: Routine = rows_times_2;
+pub(crate) const ROUTINE_1: Routine = rows_times_1;
+
+/// The routines take two rows at a time.
+pub(crate) fn can_take(linear: Linear<'_>) -> bool {
+    linear.n_rows().is_multiple_of(2)
+}
+
+/// Lays the first `P` windows side by side.
+#[inline(always)]
+pub(crate) fn fill<const P: usize>(panel: &mut [Input], windows: Windows<'_>, window: usize) {
+    for position in 0..P {
+        let values = from(windows.values, position * windows.step);
+        let places = panel.get_mut(position * LANES..).unwrap_or_default();
+        // The last chunk's eight places end where the panel may.
+        let is_there = values.len() >= window && places.len() + P * LANES >= P * window + LANES;
+        if is_there && window >= LANES {
+            let stride_bytes = 2 * P * LANES;
+            // SAFETY: `is_there`: as many chunks can be read, and written a stride apart.
+            unsafe {
+                copy_chunks(
+                    places.as_mut_ptr(),
+                    values.as_ptr(),
+                    window / LANES,
+                    stride_bytes,
+                )
+            }
+        }
+    }
+}
+
+/// `n_chunks` (one at least) of eight values in the order of [`PACKING`], to places `stride_bytes` apart.
+#[unsafe(naked)]
+unsafe extern "C" fn copy_chunks(
+    places: *mut i16,
+    values: *const i16,
+    n_chunks: usize,
+    stride_bytes: usize,
+) {
+    naked_asm!(
+        ".cpu cortex-m55",
+        "push {{r4, lr}}",
+        // Offsets 0 2 1 3 4 6 5 7.
+        "movs r4, #0",
+        "movt r4, #2",
+        "movs r12, #4",
+        "movt r12, #6",
+        "vmov q1[2], q1[0], r4, r12",
+        "movs r4, #1",
+        "movt r4, #3",
+        "movs r12, #5",
+        "movt r12, #7",
+        "vmov q1[3], q1[1], r4, r12",
+        "dls lr, r2",
+        "2:",
+        "vldrh.u16 q0, [r1, q1, uxtw #1]",
+        "adds r1, #16",
+        "vstrh.16 q0, [r0]",
+        "add r0, r3",
+        "le lr, 2b",
+        "pop {{r4, pc}}",
+    )
+}
+
+/// The job to the stack, the rows to r1: from here on `[sp]` has panel and number of chunks, `[sp, 8]` the outputs' address and
+/// step, `[sp, 16]` the rows' end and a row's size.
+macro_rules! begin {
+    () => {
+        lines!(
+            ".cpu cortex-m55",
+            "push {{r4-r11, lr}}",
+            "ldm r0, {{r1-r7}}",
+            "push {{r1-r7}}",
+            "mov r1, r7",
+        )
+    };
+}
+
+/// Two rows' weights to r1 and r3, their biases to r0 and r8, panel to r5, chunks to r7.
+macro_rules! begin_rows {
+    () => {
+        lines!(
+            "ldr r9, [sp, #20]",
+            "add r3, r1, r9",
+            "ldr r0, [r1], #12",
+            "ldr r8, [r3], #12",
+            "ldrd r5, r7, [sp]",
+        )
+    };
+}
+
+/// The next eight weights of both rows.
+macro_rules! weights {
+    () => {
+        lines!("vldrb.s16 q0, [r1], #8", "vldrb.s16 q1, [r3], #8")
+    };
+}
+
+/// The next eight inputs times both rows' weights, onto a sum of each.
+macro_rules! products {
+    ($inputs:literal, $first:literal, $second:literal) => {
+        lines!(
+            concat!("vldrh.u16 ", $inputs, ", [r5], #16"),
+            concat!("vmladava.s16 ", $first, ", q0, ", $inputs),
+            concat!("vmladava.s16 ", $second, ", q1, ", $inputs),
+        )
+    };
+}
+
+/// The rounds, two chunks each; an odd number of them begins in the middle.
+macro_rules! rounds {
+    ($chunk:ident) => {
+        lines!(
+            "lsrs r7, r7, #1",
+            "bcs 3f",
+            "subs r7, r7, #1",
+            "2:",
+            $chunk!(),
+            "3:",
+            $chunk!(),
+            "subs r7, r7, #1",
+            "bpl 2b",
+        )
+    };
+}
+
+/// The first row's factor (multiplier to r9, shift less 32 to r11), the outputs' address to r5 and their step to r7. Behind the first
+/// row's weights comes the second row (r1), behind the second row's the next (r3).
+macro_rules! first_factor {
+    () => {
+        lines!(
+            "sub r5, r1, r9",
+            "ldrd r9, r11, [r5, #4]",
+            "ldrd r5, r7, [sp, #8]",
+            "sub r11, r11, #32",
+        )
+    };
+}
+
+/// The second row's factor, and the outputs' address on to its.
+macro_rules! second_factor {
+    () => {
+        lines!(
+            "ldr r2, [sp, #20]",
+            "sub r1, r3, r2",
+            "ldrd r9, r11, [r1, #4]",
+            "adds r5, r5, #2",
+            "sub r11, r11, #32",
+        )
+    };
+}
+
+/// `$sum` times the factor: the product's upper word, shifted; the carry is the last bit shifted out, a half. Then saturated.
+macro_rules! scale {
+    ($sum:literal) => {
+        lines!(
+            concat!("smull r1, ", $sum, ", ", $sum, ", r9"),
+            concat!("asrs ", $sum, ", ", $sum, ", r11"),
+            concat!("adc ", $sum, ", ", $sum, ", #0"),
+            concat!("ssat ", $sum, ", #16, ", $sum),
+        )
+    };
+}
+
+/// The next two rows' outputs, and back to label 1 if there are such rows.
+macro_rules! end_rows {
+    () => {
+        lines!(
+            "adds r5, r5, #2",
+            "str r5, [sp, #8]",
+            "mov r1, r3",
+            "ldr r2, [sp, #16]",
+            "cmp r1, r2",
+            "bne 1b",
+            "add sp, #28",
+            "pop {{r4-r11, pc}}",
+        )
+    };
+}
+
+/// Two rows, four positions: 14 instructions for 64 products.
+macro_rules! chunk_times_4 {
+    () => {
+        lines!(
+            weights!(),
+            products!("q2", "r0", "r8"),
+            products!("q3", "r2", "r10"),
+            products!("q2", "r4", "r12"),
+            products!("q3", "r6", "lr"),
+        )
+    };
+}
+
+/// Four positions: sums in r0, r2, r4, r6 and in r8, r10, r12, lr.
+#[unsafe(naked)]
+unsafe extern "C" fn rows_times_4(_: &Job) {
+    naked_asm!(
+        begin!(),
+        "1:",
+        begin_rows!(),
+        "mov r2, r0",
+        "mov r4, r0",
+        "mov r6, r0",
+        "mov r10, r8",
+        "mov r12, r8",
+        "mov lr, r8",
+        rounds!(chunk_times_4),
+        first_factor!(),
+        scale!("r0"),
+        scale!("r2"),
+        scale!("r4"),
+        scale!("r6"),
+        "strh r0, [r5]",
+        "add r0, r7, r7, lsl #1",
+        "strh r2, [r5, r7]",
+        "strh r4, [r5, r7, lsl #1]",
+        "strh r6, [r5, r0]",
+        second_factor!(),
+        scale!("r8"),
+        scale!("r10"),
+        scale!("r12"),
+        scale!("lr"),
+        "strh r8, [r5]",
+        "strh r10, [r5, r7]",
+        "strh r12, [r5, r7, lsl #1]",
+        "strh lr, [r5, r0]",
+        end_rows!(),
+    )
+}
+
+/// Two rows, two positions: 8 instructions for 32 products.
+macro_rules! chunk_times_2 {
+    () => {
+        lines!(
+            weights!(),
+            products!("q2", "r0", "r8"),
+            products!("q3", "r2", "r10"),
+        )
+    };
+}
+
+/// Two positions: sums in r0, r2 and in r8, r10.
+#[unsafe(naked)]
+unsafe extern "C" fn rows_times_2(_: &Job) {
+    naked_asm!(
+        begin!(),
+        "1:",
+        begin_rows!(),
+        "mov r2, r0",
+        "mov r10, r8",
+        rounds!(chunk_times_2),
+        first_factor!(),
+        scale!("r0"),
+        scale!("r2"),
+        "strh r0, [r5]",
+        "strh r2, [r5, r7]",
+        second_factor!(),
+        scale!("r8"),
+        scale!("r10"),
+        "strh r8, [r5]",
+        "strh r10, [r5, r7]",
+        end_rows!(),
+    )
+}
+
+/// Two rows, one position: 5 instructions for 16 products.
+macro_rules! chunk_times_1 {
+    () => {
+        lines!(weights!(), products!("q2", "r0", "r8"))
+    };
+}
+
+/// One position: sums in r0 and in r8.
+#[unsafe(naked)]
+unsafe extern "C" fn rows_times_1(_: &Job) {
+    naked_asm!(
+        begin!(),
+        "1:",
+        begin_rows!(),
+        rounds!(chunk_times_1),
+        first_factor!(),
+        scale!("r0"),
+        "strh r0, [r5]",
+        second_factor!(),
+        scale!("r8"),
+        "strh r8, [r5]",
+        end_rows!(),
+    )
+}

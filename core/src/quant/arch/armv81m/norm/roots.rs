@@ -1,0 +1,146 @@
+//! What a kernel wants to know of four groups at once: their variances, 64 bits wide, and the reciprocal roots of those.
+
+use super::LANES;
+use crate::quant::kernels::norm::factors::Scaled;
+use crate::quant::kernels::norm::kernel::Sums;
+use crate::quant::kernels::norm::{DROPPED_BITS, Norm};
+use crate::quant::kernels::rsqrt;
+use core::arch::naked_asm;
+
+/// As `Norm::scale`; nothing is done where the number of groups does not fill vectors.
+#[inline(always)]
+pub(crate) fn scale(
+    norm: Norm<'_>,
+    len: usize,
+    sums: &[Sums],
+    groups: &mut [Scaled],
+) -> Option<bool> {
+    let n_groups = sums.len();
+    if n_groups == 0 || !n_groups.is_multiple_of(LANES) || groups.len() < n_groups {
+        return None;
+    }
+    let of_all = Groups {
+        groups: groups.as_mut_ptr(),
+        sums: sums.as_ptr(),
+        n: len,
+        eps: [norm.eps as u32, (norm.eps >> 32) as u32],
+        start_q31: rsqrt::START_Q31.as_ptr(),
+        // `Group::scaled`'s, of `Group::of`'s shift, of a root's exponent (62 less half of the variance's shift) but for that half.
+        up: 32 + 16 + DROPPED_BITS as i32 - norm.gamma_exponent as i32 - 62,
+        n_vectors: n_groups / LANES,
+    };
+    // SAFETY: as many groups, and places for what becomes of them, as vectors have; what is read of the table are words 0 to 127.
+    Some(unsafe { scale_groups(&of_all) } != 0)
+}
+
+/// Groups and what they share.
+#[repr(C)]
+struct Groups {
+    groups: *mut Scaled,
+    sums: *const Sums,
+    /// Values in each.
+    n: usize,
+    eps: [u32; 2],
+    start_q31: *const u32,
+    /// What half of a variance's shift is added to, to be that of `n`.
+    up: i32,
+    n_vectors: usize,
+}
+
+/// Whether there is room for all. As `Group::of`, `rsqrt` and `Group::scaled`, every product and every sum of two words.
+///
+/// q6 is `n`, q7 the distances of four groups' words; r12 and r9 the largest shift and shifted `n`.
+#[unsafe(naked)]
+unsafe extern "C" fn scale_groups(_: &Groups) -> u32 {
+    naked_asm!(
+        ".cpu cortex-m55",
+        "push {{r4-r11, lr}}",
+        "vpush {{d8-d15}}",
+        "ldm r0, {{r0-r7}}",
+        "vdup.32 q6, r2",
+        "dls lr, r7",
+        "movs r2, #0",
+        "vidup.u32 q7, r2, #1",
+        "movs r2, #12",
+        "vmul.i32 q7, q7, r2",
+        "mov r9, #0",
+        "mov r12, #0",
+        "movs r7, #1",
+        "adds r4, r4, #1",
+        "mov r10, #32",
+        "mov r11, #0x80000000",
+        "1:",
+        // The variance to q3 and, its lower words, q1: n times the sum of squares,
+        "vldrw.u32 q0, [r1, q7]",
+        "add r8, r1, #4",
+        "vldrw.u32 q1, [r8, q7]",
+        "add r8, r1, #8",
+        "vldrw.u32 q2, [r8, q7]",
+        "adds r1, r1, #48",
+        "vmulh.u32 q3, q1, q6",
+        "vmul.i32 q1, q1, q6",
+        "vmul.i32 q2, q2, q6",
+        "vadd.i32 q3, q3, q2",
+        // less the square of the sum,
+        "vmulh.s32 q2, q0, q0",
+        "vmul.i32 q4, q0, q0",
+        "vpt.u32 hi, q4, q1",
+        "vaddt.i32 q2, q2, r7",
+        "vsub.i32 q1, q1, q4",
+        "vsub.i32 q3, q3, q2",
+        // and eps, with a carry unless the lower word stays above its own.
+        "vadd.i32 q1, q1, r3",
+        "vadd.i32 q3, q3, r4",
+        "vpt.u32 cs, q1, r3",
+        "vsubt.i32 q3, q3, r7",
+        // An even shift to q2, the shifted variance to q3.
+        "vclz.i32 q2, q3",
+        "vptt.i32 eq, q3, zr",
+        "vclzt.i32 q2, q1",
+        "vaddt.i32 q2, q2, r10",
+        "vbic.i32 q2, #1",
+        "vsub.i32 q4, q2, r10",
+        "vshl.u32 q3, q3, q2",
+        "vshl.u32 q1, q1, q4",
+        "vorr q3, q3, q1",
+        // Newton's steps, from the table.
+        "vshr.u32 q4, q3, #25",
+        "vldrw.u32 q1, [r5, q4, uxtw #2]",
+        ".rept 2",
+        "vadd.i32 q4, q1, q1",
+        "vmulh.u32 q4, q4, q1",
+        "vmulh.u32 q5, q4, q3",
+        "vmul.i32 q4, q4, q3",
+        "vshl.i32 q5, q5, #2",
+        "vsri.32 q5, q4, #30",
+        "vneg.s32 q5, q5",
+        "vadd.i32 q5, q5, r11",
+        "vmulh.s32 q5, q5, q1",
+        "vadd.i32 q1, q1, q5",
+        ".endr",
+        // How far up, and what is shifted.
+        "vshr.u32 q2, q2, #1",
+        "vadd.i32 q2, q2, r6",
+        "vshl.u32 q4, q6, q2",
+        "vneg.s32 q0, q0",
+        "vshl.s32 q0, q0, q2",
+        "vmaxv.u32 r12, q2",
+        "vmaxv.u32 r9, q4",
+        "vstrw.32 q4, [r0, q7]",
+        "add r8, r0, #4",
+        "vstrw.32 q0, [r8, q7]",
+        "add r8, r0, #8",
+        "vstrw.32 q1, [r8, q7]",
+        "adds r0, r0, #48",
+        "le lr, 1b",
+        "movs r0, #0",
+        "cmp r12, #15",
+        "bhi 2f",
+        "cmp r9, #0x8000",
+        "it ls",
+        "movls r0, #1",
+        "2:",
+        "vpop {{d8-d15}}",
+        "pop {{r4-r11, pc}}",
+    )
+}

@@ -1,0 +1,146 @@
+//! The product with `PMADDWD`: sixteen multiplications an instruction where there is AVX2, eight with SSE2, which every x86-64 has.
+//!
+//! Eight windows, of one environment or of several, share the load of a row. They are read where they lie: no panel.
+#![allow(unsafe_code)]
+
+mod avx2;
+mod sse2;
+
+use crate::cpu::has_avx2;
+use crate::quant::kernels::linear::{Linear, Outputs, Product, Row, Windows};
+use crate::quant::kernels::rounding::saturate_i16;
+use heapless::Vec;
+
+/// This kernel needs no panel.
+pub(crate) type Input = ();
+pub(crate) const ZERO: Input = ();
+
+/// Windows that share the load of a row.
+const GROUP: usize = 8;
+
+/// A window, and a place for each row's output.
+type Position<'p> = (&'p [i16], &'p mut [i16]);
+
+/// As [`Linear::apply`].
+pub(crate) fn apply<const B: usize>(linear: Linear<'_>, products: [Product<'_>; B]) {
+    if has_avx2() {
+        // SAFETY: the processor has AVX2, and the system keeps its registers.
+        in_groups(linear, products, |positions| unsafe {
+            avx2::multiply(linear, positions);
+        });
+    } else {
+        in_groups(linear, products, |positions| {
+            sse2::multiply(linear, positions)
+        });
+    }
+}
+
+/// All positions of all products, up to [`GROUP`] at a time.
+fn in_groups<const B: usize>(
+    linear: Linear<'_>,
+    products: [Product<'_>; B],
+    mut multiply: impl FnMut(&mut [Position<'_>]),
+) {
+    let mut group = Vec::<Position<'_>, GROUP>::new();
+    for product in products {
+        for position in positions(linear, product) {
+            // There is room: it was full after the push before, if at all.
+            let _ = group.push(position);
+            if group.is_full() {
+                multiply(&mut group);
+                group.clear();
+            }
+        }
+    }
+    multiply(&mut group);
+}
+
+/// Each position of a product: `linear.window()` inputs, `linear.n_rows()` outputs.
+fn positions<'p>(linear: Linear<'_>, product: Product<'p>) -> impl Iterator<Item = Position<'p>> {
+    let (window, n_rows) = (linear.window(), linear.n_rows());
+    let Windows {
+        values,
+        step,
+        n_positions,
+    } = product.windows;
+    let Outputs {
+        values: places,
+        step: place_step,
+    } = product.outputs;
+    let places = places.chunks_mut(place_step.max(1)).take(n_positions);
+    places.enumerate().filter_map(move |(position, places)| {
+        let start = position * step;
+        let both = values
+            .get(start..start + window)
+            .zip(places.get_mut(..n_rows));
+        debug_assert!(both.is_some(), "position {position} is not whole");
+        both
+    })
+}
+
+/// `factor * (bias + sum)`, rounded and saturated, for each sum.
+fn finish<const P: usize>(row: &Row<'_>, sums: [i32; P]) -> [i16; P] {
+    sums.map(|sum| {
+        let value = row.factor.apply(row.bias.wrapping_add(sum));
+        saturate_i16(i64::from(value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quant::kernels::linear::tests::{Lcg, random_rows};
+
+    extern crate std;
+    use std::vec::Vec;
+
+    type Kernel = fn(Linear<'_>, &mut [Position<'_>]);
+
+    fn kernels() -> Vec<(&'static str, Kernel)> {
+        let mut kernels: Vec<(&str, Kernel)> = std::vec![("SSE2", sse2::multiply)];
+        if has_avx2() {
+            // SAFETY: as in `apply`.
+            kernels.push(("AVX2", |linear, positions| unsafe {
+                avx2::multiply(linear, positions);
+            }));
+        }
+        kernels
+    }
+
+    /// `tests/kernels.rs` has more shapes, but for the kernel alone that this machine picks.
+    #[test]
+    fn whichever_instructions_there_are_the_bits_are_the_references() {
+        let mut random = Lcg(5);
+        for case in 0..300 {
+            let window = 8 * (1 + random.next() as usize % 40);
+            let n_rows = 1 + random.next() as usize % 9;
+            let n_positions = random.next() as usize % (GROUP + 1);
+            let smallest_shift = if case % 4 == 0 { 25 } else { 33 };
+            let rows = random_rows(&mut random, n_rows, window, smallest_shift);
+            let linear = Linear::checked(&rows, window).unwrap();
+            let input: Vec<i16> = (0..window + 8 * n_positions)
+                .map(|_| random.next() as i16)
+                .collect();
+            let windows = Windows {
+                values: &input,
+                step: 8,
+                n_positions,
+            };
+            let mut expected = std::vec![0; n_rows * n_positions];
+            let outputs = Outputs {
+                values: &mut expected,
+                step: n_rows,
+            };
+            linear.apply_reference(windows, outputs);
+            for (name, kernel) in kernels() {
+                let mut got = std::vec![1; n_rows * n_positions];
+                let places = got.chunks_mut(n_rows).enumerate();
+                let mut positions: Vec<Position<'_>> = places
+                    .map(|(p, places)| (&input[8 * p..8 * p + window], places))
+                    .collect();
+                kernel(linear, &mut positions);
+                assert_eq!(got, expected, "{name}: {n_rows} rows of {window}");
+            }
+        }
+    }
+}

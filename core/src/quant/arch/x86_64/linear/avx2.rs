@@ -1,0 +1,140 @@
+//! Sixteen multiplications an instruction; eight sums at a time are finished together.
+
+use super::{GROUP, Position, finish};
+use crate::quant::kernels::linear::LANES;
+use crate::quant::kernels::linear::{Linear, Row};
+use core::arch::x86_64::{
+    __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadl_epi64, _mm_loadu_si128, _mm_packs_epi32,
+    _mm_setr_epi8, _mm_shuffle_epi8, _mm_storeu_si128, _mm256_add_epi32, _mm256_blend_epi32,
+    _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_extracti128_si256, _mm256_hadd_epi32,
+    _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mul_epi32, _mm256_permute2x128_si256,
+    _mm256_set1_epi32, _mm256_setzero_si256, _mm256_sra_epi32, _mm256_srli_epi64,
+    _mm256_storeu_si256, _mm256_zextsi128_si256,
+};
+
+/// All rows at these positions, at most [`GROUP`].
+#[target_feature(enable = "avx2")]
+pub(crate) fn multiply(linear: Linear<'_>, mut positions: &mut [Position<'_>]) {
+    while !positions.is_empty() {
+        positions = match positions.len() {
+            8.. => some_positions::<8>(linear, positions),
+            4.. => some_positions::<4>(linear, positions),
+            2.. => some_positions::<2>(linear, positions),
+            _ => some_positions::<1>(linear, positions),
+        };
+    }
+}
+
+/// The first `P` positions; returns the others.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn some_positions<'s, 'p, const P: usize>(
+    linear: Linear<'_>,
+    positions: &'s mut [Position<'p>],
+) -> &'s mut [Position<'p>] {
+    let Some((first, rest)) = positions.split_first_chunk_mut::<P>() else {
+        return &mut [];
+    };
+    let windows = first
+        .each_ref()
+        .map(|(window, _)| &window[..linear.window()]);
+    for (channel, row) in linear.rows().enumerate() {
+        let sums = dots(row.weights, windows);
+        let values = if linear.is_upper_word_enough {
+            finish_by_upper_words(&row, sums)
+        } else {
+            finish(&row, to_array(sums))
+        };
+        for ((_, places), value) in first.iter_mut().zip(values) {
+            places[channel] = value;
+        }
+    }
+    rest
+}
+
+/// Dot products of one packed row with `P` windows of its length; zeros in the places of the others.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dots<const P: usize>(weights: &[u8], windows: [&[i16]; P]) -> __m256i {
+    const WIDE: usize = 2 * LANES;
+    let mut sums = [_mm256_setzero_si256(); GROUP];
+    let mut at = 0;
+    while at + WIDE <= weights.len() {
+        // SAFETY: the loop's condition; every window has the weights' length.
+        unsafe {
+            let row = widen(_mm_loadu_si128(weights.as_ptr().add(at).cast()));
+            for p in 0..P {
+                let inputs = _mm256_loadu_si256(windows[p].as_ptr().add(at).cast());
+                sums[p] = _mm256_add_epi32(sums[p], _mm256_madd_epi16(row, inputs));
+            }
+        }
+        at += WIDE;
+    }
+    if at < weights.len() {
+        // SAFETY: a whole number of `LANES` are left.
+        unsafe {
+            let row = widen(_mm_loadl_epi64(weights.as_ptr().add(at).cast()));
+            for p in 0..P {
+                let inputs = _mm_loadu_si128(windows[p].as_ptr().add(at).cast());
+                let inputs = _mm256_zextsi128_si256(inputs);
+                sums[p] = _mm256_add_epi32(sums[p], _mm256_madd_epi16(row, inputs));
+            }
+        }
+    }
+    horizontal_sums(sums)
+}
+
+/// Sixteen packed int8 as int16 in the order of the inputs: see [`PACKING`](crate::quant::kernels::linear::PACKING).
+#[inline]
+#[target_feature(enable = "avx2")]
+fn widen(packed: __m128i) -> __m256i {
+    let inner_two_swapped = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
+    _mm256_cvtepi8_epi16(_mm_shuffle_epi8(packed, inner_two_swapped))
+}
+
+/// The sum of each vector, in their order.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn horizontal_sums(sums: [__m256i; GROUP]) -> __m256i {
+    let [a, b, c, d, e, f, g, h] = sums;
+    let (ab, cd) = (_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    let (ef, gh) = (_mm256_hadd_epi32(e, f), _mm256_hadd_epi32(g, h));
+    let (first, second) = (_mm256_hadd_epi32(ab, cd), _mm256_hadd_epi32(ef, gh));
+    _mm256_add_epi32(
+        _mm256_permute2x128_si256::<0x20>(first, second),
+        _mm256_permute2x128_si256::<0x31>(first, second),
+    )
+}
+
+/// As [`finish`], for shifts above 32: the product's upper word is enough, as in
+/// [`multiply_shift`](crate::quant::kernels::rounding::multiply_shift).
+#[inline]
+#[target_feature(enable = "avx2")]
+fn finish_by_upper_words(row: &Row<'_>, sums: __m256i) -> [i16; GROUP] {
+    const ODD: i32 = 0b1010_1010;
+    let shift = row.factor.shift.wrapping_sub(32) & 31;
+    let multiplier = _mm256_set1_epi32(row.factor.multiplier);
+    let values = _mm256_add_epi32(sums, _mm256_set1_epi32(row.bias));
+    let even = _mm256_mul_epi32(values, multiplier);
+    let odd = _mm256_mul_epi32(_mm256_srli_epi64::<32>(values), multiplier);
+    let upper = _mm256_blend_epi32::<ODD>(_mm256_srli_epi64::<32>(even), odd);
+    let rounded = _mm256_add_epi32(upper, _mm256_set1_epi32((1 << shift) >> 1));
+    let shifted = _mm256_sra_epi32(rounded, _mm_cvtsi32_si128(shift as i32));
+    let (low, high) = (
+        _mm256_castsi256_si128(shifted),
+        _mm256_extracti128_si256::<1>(shifted),
+    );
+    let mut all = [0_i16; GROUP];
+    // SAFETY: `all` has the 16 bytes that are written.
+    unsafe { _mm_storeu_si128(all.as_mut_ptr().cast(), _mm_packs_epi32(low, high)) };
+    all
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn to_array(sums: __m256i) -> [i32; GROUP] {
+    let mut all = [0; GROUP];
+    // SAFETY: `all` has the 32 bytes that are written.
+    unsafe { _mm256_storeu_si256(all.as_mut_ptr().cast(), sums) };
+    all
+}

@@ -1,0 +1,4 @@
+//! .
+
+pub(crate) mod linear;
+pub(crate) mod norm;

@@ -1,0 +1,238 @@
+//! Normalisation, Mish and what follows of eight values at once with AVX2: those of eight channels, or of four at two positions.
+#![allow(unsafe_code)]
+
+use crate::cpu::has_avx2;
+use crate::quant::kernels::mish::{FRACTION_BITS, INDEX_BITS, SEGMENTS};
+use crate::quant::kernels::norm::factors::Factors as Parts;
+use crate::quant::kernels::norm::kernel::{self, Channel, Last, Sums, half};
+use crate::quant::kernels::slices;
+use core::arch::x86_64::{
+    __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadl_epi64, _mm_loadu_si128, _mm_packs_epi32,
+    _mm_storel_epi64, _mm_storeu_si128, _mm_unpackhi_epi64, _mm_unpacklo_epi64, _mm256_add_epi32,
+    _mm256_add_epi64, _mm256_and_si256, _mm256_blend_epi32, _mm256_castsi256_si128,
+    _mm256_cvtepi16_epi32, _mm256_extracti128_si256, _mm256_i32gather_epi32, _mm256_loadu_si256,
+    _mm256_mul_epi32, _mm256_mullo_epi32, _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_sll_epi32,
+    _mm256_slli_epi32, _mm256_sra_epi32, _mm256_srai_epi32, _mm256_srli_epi64,
+};
+
+const LANES: usize = 8;
+const HALF: usize = LANES / 2;
+/// Of a vector's 32-bit lanes.
+const ODD: i32 = 0b1010_1010;
+
+/// As [`kernel::Kernel`].
+pub(crate) struct Kernel<'v> {
+    /// For machines without AVX2, and what is left over.
+    portable: kernel::Kernel<'v>,
+    has_avx2: bool,
+}
+
+impl<'v> Kernel<'v> {
+    /// As [`kernel::Kernel::new`].
+    pub(crate) fn new(
+        x: &'v [i16],
+        out: &'v mut [i16],
+        n_channels: usize,
+        last: Last,
+    ) -> Option<Self> {
+        Some(Self {
+            portable: kernel::Kernel::new(x, out, n_channels, last)?,
+            has_avx2: has_avx2(),
+        })
+    }
+
+    pub(crate) fn n_positions(&self) -> usize {
+        self.portable.n_positions()
+    }
+
+    /// As [`kernel::Kernel::tensors`].
+    pub(crate) fn tensors(&mut self) -> (&[i16], &mut [i16]) {
+        self.portable.tensors()
+    }
+
+    /// As [`kernel::Kernel::sums`].
+    pub(crate) fn sums(&self, first: usize, size: usize, sums: &mut [Sums]) {
+        self.portable.sums(first, size, sums);
+    }
+
+    /// As [`kernel::Kernel::write_factors`].
+    pub(crate) fn write_factors(&mut self, factors: &Parts<'_>, channels: &mut [Channel]) {
+        self.portable.write_factors(factors, channels);
+    }
+
+    /// As [`kernel::Kernel::activate`].
+    pub(crate) fn activate(&mut self, first: usize, channels: &[Channel]) {
+        if !self.has_avx2 {
+            return self.portable.activate(first, channels);
+        }
+        let mut first = first;
+        let (eights, rest) = channels.as_chunks::<LANES>();
+        for channels in eights {
+            // SAFETY: there is AVX2.
+            unsafe { eight_channels(&mut self.portable, first, channels) };
+            first += LANES;
+        }
+        let (fours, rest) = rest.as_chunks::<HALF>();
+        for channels in fours {
+            if self.n_positions().is_multiple_of(2) {
+                // SAFETY: there is AVX2.
+                unsafe { four_channels(&mut self.portable, first, channels) };
+            } else {
+                self.portable.activate(first, channels);
+            }
+            first += HALF;
+        }
+        self.portable.activate(first, rest);
+    }
+}
+
+/// A position at a time.
+#[target_feature(enable = "avx2")]
+fn eight_channels(kernel: &mut kernel::Kernel<'_>, first: usize, channels: &[Channel; LANES]) {
+    let (last, step) = (kernel.last, kernel.n_channels);
+    let factors = Factors::of(*channels, last);
+    let (x, out) = kernel.tensors();
+    let rows = slices::rows(x, step).zip(slices::rows_mut(out, step));
+    for (x, out) in rows {
+        let x = slices::from(x, first).first_chunk::<LANES>();
+        let out = slices::from_mut(out, first).first_chunk_mut::<LANES>();
+        if let (Some(x), Some(out)) = (x, out) {
+            // SAFETY: the references cover the 16 bytes that are read and written.
+            unsafe {
+                let old = _mm_loadu_si128(out.as_ptr().cast());
+                let new = factors.activate(_mm_loadu_si128(x.as_ptr().cast()), old);
+                _mm_storeu_si128(out.as_mut_ptr().cast(), new);
+            }
+        }
+    }
+}
+
+/// Two positions at a time.
+#[target_feature(enable = "avx2")]
+fn four_channels(kernel: &mut kernel::Kernel<'_>, first: usize, channels: &[Channel; HALF]) {
+    let (last, step) = (kernel.last, kernel.n_channels);
+    let factors = Factors::of(core::array::from_fn(|i| channels[i % HALF]), last);
+    let (x, out) = kernel.tensors();
+    let pairs = slices::rows(x, 2 * step).zip(slices::rows_mut(out, 2 * step));
+    for (x, out) in pairs {
+        let (out, next_out) = slices::split_mut(out, step);
+        let x = [slices::from(x, first), slices::from(x, step + first)];
+        let x = x.map(|x| x.first_chunk::<HALF>());
+        let out = [out, next_out].map(|out| slices::from_mut(out, first).first_chunk_mut());
+        if let ([Some(x), Some(next_x)], [Some(out), Some(next_out)]) = (x, out) {
+            let new = factors.activate(load_halves(x, next_x), load_halves(out, next_out));
+            store_half(new, out);
+            store_half(_mm_unpackhi_epi64(new, new), next_out);
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_halves(low: &[i16; HALF], high: &[i16; HALF]) -> __m128i {
+    // SAFETY: each reference covers the 8 bytes that are read.
+    let [low, high] = [low, high].map(|half| unsafe { _mm_loadl_epi64(half.as_ptr().cast()) });
+    _mm_unpacklo_epi64(low, high)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store_half(values: __m128i, half: &mut [i16; HALF]) {
+    // SAFETY: the reference covers the 8 bytes that are written.
+    unsafe { _mm_storel_epi64(half.as_mut_ptr().cast(), values) }
+}
+
+/// What eight values need.
+struct Factors {
+    n: __m256i,
+    minus_sum: __m256i,
+    gain: __m256i,
+    beta_q16: __m256i,
+    scale_q15: __m256i,
+    bias: __m256i,
+    last: Last,
+}
+
+impl Factors {
+    #[target_feature(enable = "avx2")]
+    fn of(channels: [Channel; LANES], last: Last) -> Self {
+        Self {
+            n: load(&channels.map(|channel| channel.n)),
+            minus_sum: load(&channels.map(|channel| channel.minus_sum)),
+            gain: load(&channels.map(|channel| channel.gain)),
+            beta_q16: load(&channels.map(|channel| channel.beta_q16)),
+            scale_q15: load(&channels.map(|channel| channel.scale_q15)),
+            bias: load(&channels.map(|channel| channel.bias)),
+            last,
+        }
+    }
+
+    /// From eight values, and what lies in their places, to what shall lie there.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn activate(&self, x: __m128i, old: __m128i) -> __m128i {
+        let x = _mm256_cvtepi16_epi32(x);
+        let d = _mm256_add_epi32(_mm256_mullo_epi32(self.n, x), self.minus_sum);
+        let y_q16 = _mm256_add_epi32(self.beta_q16, upper_words(d, self.gain, true));
+        let y_q16 = self.mish(y_q16);
+        let value = match self.last {
+            Last::Modulate { shift } => {
+                let scaled = upper_words(self.scale_q15, _mm256_slli_epi32::<1>(y_q16), shift == 0);
+                shifted_right(_mm256_add_epi32(scaled, self.bias), shift)
+            }
+            Last::Add { up, down } => {
+                let up = _mm_cvtsi32_si128(up as i32);
+                let half = _mm256_set1_epi32(half(down));
+                let old = _mm256_sll_epi32(_mm256_cvtepi16_epi32(old), up);
+                let old = _mm256_add_epi32(old, half);
+                shifted_right(_mm256_add_epi32(y_q16, old), down)
+            }
+        };
+        _mm_packs_epi32(
+            _mm256_castsi256_si128(value),
+            _mm256_extracti128_si256::<1>(value),
+        )
+    }
+
+    /// As [`mish_in_range`](crate::quant::kernels::mish::mish_in_range).
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn mish(&self, y_q16: __m256i) -> __m256i {
+        const PLACES: i32 = FRACTION_BITS as i32;
+        let index = _mm256_srai_epi32::<PLACES>(y_q16);
+        let index = _mm256_and_si256(index, _mm256_set1_epi32((1 << INDEX_BITS) - 1));
+        // SAFETY: the table has as many entries as an index of so many bits can name.
+        let segment = unsafe { _mm256_i32gather_epi32::<4>(SEGMENTS.as_ptr().cast(), index) };
+        let slope = _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(segment));
+        let half = _mm256_set1_epi32(1 << FRACTION_BITS >> 1);
+        let product = _mm256_add_epi32(_mm256_mullo_epi32(slope, y_q16), half);
+        _mm256_add_epi32(
+            _mm256_srai_epi32::<PLACES>(product),
+            _mm256_srai_epi32::<16>(segment),
+        )
+    }
+}
+
+/// `a b / 2^32`, rounded down, or to nearest.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn upper_words(a: __m256i, b: __m256i, is_rounded: bool) -> __m256i {
+    let half = _mm256_set1_epi64x(i64::from(is_rounded) << 31);
+    let even = _mm256_add_epi64(_mm256_mul_epi32(a, b), half);
+    let odd = _mm256_mul_epi32(_mm256_srli_epi64::<32>(a), _mm256_srli_epi64::<32>(b));
+    let odd = _mm256_add_epi64(odd, half);
+    _mm256_blend_epi32::<ODD>(_mm256_srli_epi64::<32>(even), odd)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn shifted_right(values: __m256i, shift: u32) -> __m256i {
+    _mm256_sra_epi32(values, _mm_cvtsi32_si128(shift as i32))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load(lanes: &[i32; LANES]) -> __m256i {
+    // SAFETY: the reference covers the 32 bytes that are read.
+    unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) }
+}

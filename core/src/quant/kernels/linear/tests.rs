@@ -1,0 +1,109 @@
+use super::*;
+
+extern crate std;
+use std::vec::Vec;
+
+/// A generator good enough to fill arrays.
+pub(crate) struct Lcg(pub(crate) u64);
+
+impl Lcg {
+    pub(crate) fn next(&mut self) -> i64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.0 >> 33) as i64
+    }
+}
+
+#[test]
+fn the_reference_is_the_dot_product_of_unpacked_weights() {
+    let mut random = Lcg(2);
+    let weights: Vec<i8> = (0..24).map(|_| random.next() as i8).collect();
+    let inputs: Vec<i16> = (0..24).map(|_| random.next() as i16).collect();
+    let mut packed = std::vec![0; 24];
+    for (i, weight) in weights.iter().enumerate() {
+        packed[i / 4 * 4 + PACKING[i % 4]] = *weight as u8;
+    }
+    let expected: i32 = weights
+        .iter()
+        .zip(&inputs)
+        .map(|(w, x)| i32::from(*w) * i32::from(*x))
+        .sum();
+    assert_eq!(reference::dot(&packed, &inputs), expected);
+}
+
+/// One row of equal weights.
+fn row(bias: i32, shift: i32, weight: i8, window: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for word in [bias, 1 << 30, shift] {
+        bytes.extend(word.to_le_bytes());
+    }
+    bytes.resize(Linear::row_size(window), weight as u8);
+    bytes
+}
+
+/// Rows of random numbers whose sums fit 32 bits.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn random_rows(
+    random: &mut Lcg,
+    n_rows: usize,
+    window: usize,
+    smallest_shift: i32,
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for _ in 0..n_rows {
+        let multiplier = random.next() as i32 & i32::MAX;
+        let shift = smallest_shift + random.next() as i32 % (62 - smallest_shift);
+        let bias = (random.next() as i32 >> 11) - (1 << 19);
+        for word in [bias, multiplier, shift] {
+            bytes.extend(word.to_le_bytes());
+        }
+        bytes.extend((0..window).map(|_| random.next() as u8));
+    }
+    bytes
+}
+
+#[test]
+fn windows_step_and_the_rest_of_the_positions_is_not_forgotten() {
+    let rows = [row(4, 30, 1, 8), row(-100, 31, 2, 8)].concat();
+    let linear = Linear::checked(&rows, 8).unwrap();
+    let values: Vec<i16> = (0..64).collect();
+    for n_positions in 0..8 {
+        let mut out = [[0_i16; 2]; 8];
+        let windows = Windows {
+            values: &values,
+            step: 8,
+            n_positions,
+        };
+        let outputs = Outputs {
+            values: out.as_flattened_mut(),
+            step: 2,
+        };
+        linear.apply([Product {
+            windows,
+            panel: &mut Panel::new(),
+            outputs,
+        }]);
+        for (p, values) in out.iter().enumerate() {
+            let sum = 64 * p as i16 + 28;
+            let expected = if p < n_positions {
+                [sum + 4, sum - 50]
+            } else {
+                [0; 2]
+            };
+            assert_eq!(*values, expected);
+        }
+    }
+}
+
+#[test]
+fn a_row_that_could_overflow_is_found() {
+    let bad_row = |row: Vec<u8>, window| Linear::checked(&row, window).err();
+    // 512 * 128 * 2^15 = 2^31: one too many.
+    assert_eq!(bad_row(row(0, 30, -128, 512), 512), Some(0));
+    assert_eq!(bad_row(row(0, 30, -127, 512), 512), None);
+    assert_eq!(bad_row(row(i32::MIN, 30, 0, 8), 8), Some(0));
+    assert_eq!(bad_row(row(0, 63, 0, 8), 8), Some(0));
+    assert_eq!(bad_row(row(0, -1, 0, 8), 8), Some(0));
+}

@@ -1,0 +1,8 @@
+//! The network over the kernels: passes, the sampler's loop, plans.
+
+pub(crate) mod batch;
+pub(crate) mod policy;
+pub(crate) mod sampler;
+pub(crate) mod scratch;
+pub(crate) mod selftest;
+pub(crate) mod unet;

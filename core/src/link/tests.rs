@@ -106,7 +106,7 @@ fn passes<M: Serialize + DeserializeOwned + PartialEq + Debug>(message: M) {
 }
 
 #[test]
-fn a_message_at_its_longest_does_not_fit_a_frame() {
+fn the_longest_messages_fit_a_frame() {
     let most = u32::MAX;
     let frames = FrameCounts {
         good: most,
@@ -167,7 +167,7 @@ fn a_message_at_its_longest_does_not_fit_a_frame() {
 
 /// The examples of `docs/link.md`.
 #[test]
-fn the_bytes_on_the_wire_are_not_the_documents() {
+fn frames_equal_the_examples_of_the_document() {
     let hello = encode(&request(0x1234, 0, HELLO));
     let observe = encode(&request(0x1234, 2, observe(1.0)));
     let answer = encode(&Answer {
@@ -197,7 +197,7 @@ fn the_bytes_on_the_wire_are_not_the_documents() {
 }
 
 #[test]
-fn a_frame_is_taken_apart_otherwise_than_by_the_library_at_once() {
+fn unstuffing_agrees_with_the_cobs_crate() {
     let mut random = Pcg32::seed_from_u64(2);
     let (mut whole, mut broken) = (0, 0);
     for _ in 0..20_000 {
@@ -219,7 +219,7 @@ fn a_frame_is_taken_apart_otherwise_than_by_the_library_at_once() {
 }
 
 #[test]
-fn an_integer_has_other_bytes_than_postcards() {
+fn integers_are_encoded_as_by_postcard() {
     #[derive(Serialize)]
     struct Ours<T: Copy + Into<u64>>(#[serde(serialize_with = "super::varint::varint")] T);
     fn same<T: Copy + Into<u64> + Serialize>(value: T) {
@@ -237,7 +237,7 @@ fn an_integer_has_other_bytes_than_postcards() {
 }
 
 #[test]
-fn a_decoder_is_out_of_step_after_a_zero_or_miscounts_what_it_drops() {
+fn a_decoder_resynchronises_at_every_zero_and_counts_what_it_drops() {
     let mut random = Pcg32::seed_from_u64(5);
     let good = encode(&request(7, 8, observe(1.5)));
     let mut decoder = FrameDecoder::new();
@@ -275,7 +275,7 @@ fn a_decoder_is_out_of_step_after_a_zero_or_miscounts_what_it_drops() {
 }
 
 #[test]
-fn a_frame_with_a_few_wrong_bits_is_taken_for_a_message() {
+fn a_frame_with_up_to_five_wrong_bits_is_refused() {
     let mut random = Pcg32::seed_from_u64(6);
     let frame = encode(&request(7, 8, observe(1.5)));
     for round in 0..100_000 {
@@ -295,8 +295,9 @@ fn a_frame_with_a_few_wrong_bits_is_taken_for_a_message() {
     }
 }
 
+/// The checksum is right: it covers the trailing byte, too.
 #[test]
-fn a_message_of_the_right_checksum_with_bytes_to_spare_is_taken() {
+fn a_message_with_trailing_bytes_is_refused() {
     let mut decoder = FrameDecoder::new();
     let frame = encode(&(request(7, 8, RequestBody::Report), 0_u8));
     let results: Vec<_> = (frame.iter())
@@ -306,7 +307,7 @@ fn a_message_of_the_right_checksum_with_bytes_to_spare_is_taken() {
 }
 
 #[test]
-fn an_episode_through_the_link_is_not_the_receding_horizons() {
+fn a_device_drives_an_episode_by_receding_horizon() {
     let clock = Cell::new(0);
     let mut device = device(&clock);
     assert_eq!(device.state(), State::Idle);
@@ -330,8 +331,9 @@ fn an_episode_through_the_link_is_not_the_receding_horizons() {
     assert_eq!(device.state(), State::Driven(Some([4.0, 3.0])));
 }
 
+/// The repetition gets the first answer again and uses up no action.
 #[test]
-fn a_request_that_comes_twice_is_done_twice() {
+fn a_repeated_request_is_done_once() {
     let clock = Cell::new(0);
     let mut device = device(&clock);
     ask(&mut device, 9, 0, HELLO);
@@ -346,7 +348,7 @@ fn a_request_that_comes_twice_is_done_twice() {
 }
 
 #[test]
-fn a_request_out_of_turn_is_done() {
+fn a_request_out_of_turn_is_refused() {
     let clock = Cell::new(0);
     let mut device = device(&clock);
     let refused = |body, refusal| assert_eq!(body, AnswerBody::Refused(refusal));
@@ -382,8 +384,9 @@ fn a_request_out_of_turn_is_done() {
     refused(ask(&mut device, 10, 1, observe(1.0)), Refusal::NoEpisode);
 }
 
+/// The agent must not go on moving towards its last target.
 #[test]
-fn a_vanished_host_leaves_the_agent_moving() {
+fn a_device_holds_the_agent_when_its_host_vanishes() {
     let clock = Cell::new(0);
     let mut device = device(&clock);
     ask(&mut device, 9, 0, HELLO);
@@ -416,7 +419,7 @@ fn a_vanished_host_leaves_the_agent_moving() {
 }
 
 #[test]
-fn a_reset_in_mid_frame_needs_more_than_the_next_frame() {
+fn the_next_frame_after_a_reset_in_mid_frame_is_understood() {
     let clock = Cell::new(0);
     let frame = encode(&request(9, 0, HELLO));
     for cut in 0..frame.len() {

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn an_area_has_another_place_or_colour_than_gym_pushts() {
+    fn areas_have_the_place_and_colour_of_gym_pushts() {
         for (png, reach, least) in [
             (
                 include_bytes!("../../../tests/golden/render/96.png").as_slice(),

@@ -52,7 +52,7 @@ fn is_like(pattern: &str, line: &str) -> bool {
 }
 
 #[test]
-fn a_log_that_differs_is_taken_for_the_expected_one() {
+fn a_log_that_differs_from_the_expected_one_is_refused() {
     let log = |lines: &[&str]| {
         lines
             .iter()

@@ -99,7 +99,7 @@ fn start(seed: u64) -> PushTEnv {
 }
 
 #[test]
-fn noise_lets_a_wrong_action_through_or_a_fault_go_uncounted() {
+fn noise_changes_no_action_and_every_fault_is_counted() {
     const TICKS: usize = 10_000;
     let model = Model::parse(MODEL).unwrap();
     let engine = engine();
@@ -135,7 +135,7 @@ fn noise_lets_a_wrong_action_through_or_a_fault_go_uncounted() {
 }
 
 #[test]
-fn a_device_that_restarts_in_mid_frame_changes_the_episode() {
+fn an_episode_survives_a_restart_of_the_device_in_mid_frame() {
     let model = Model::parse(MODEL).unwrap();
     let events = Rc::new(RefCell::new(Vec::new()));
     let told = Rc::clone(&events);
@@ -163,8 +163,9 @@ fn a_device_that_restarts_in_mid_frame_changes_the_episode() {
     assert_eq!(*events.borrow(), expected);
 }
 
+/// It must not go on with the plan from before the silence.
 #[test]
-fn a_host_that_was_silent_goes_on_with_a_plan_of_before() {
+fn a_host_that_was_silent_has_to_begin_its_episode_again() {
     let model = Model::parse(MODEL).unwrap();
     let mut client = Client::new(Loop::new(&model), TIMEOUT, |_| ());
     client.hello().unwrap();
@@ -215,7 +216,7 @@ impl Wire for Other {
 }
 
 #[test]
-fn a_device_of_another_version_or_none_is_waited_for_without_end() {
+fn a_device_of_another_version_or_none_is_an_error() {
     for (speaks, message) in [
         (
             true,

@@ -90,7 +90,7 @@ fn report(client: &mut NoisyClient) -> Result<Counts> {
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn episodes_through_the_link_are_others_than_the_hosts() {
+fn episodes_through_the_link_equal_the_hosts() {
     with_device(&BOARDS[0], 0.0, |client, engine| {
         let mut played = Vec::new();
         for seed in 100_000..100_050 {
@@ -105,7 +105,7 @@ fn episodes_through_the_link_are_others_than_the_hosts() {
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn noise_hangs_the_device_or_changes_an_action_or_goes_uncounted() {
+fn noise_changes_no_action_and_every_fault_is_counted() {
     const TICKS: usize = 10_000;
     with_device(&BOARDS[0], 0.01, |client, engine| {
         let mut played = Vec::new();
@@ -133,7 +133,7 @@ fn noise_hangs_the_device_or_changes_an_action_or_goes_uncounted() {
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn a_device_whose_host_vanished_moves_on_or_forgets_to_say_so() {
+fn a_device_whose_host_vanished_holds_and_says_so() {
     let log = with_device(&BOARDS[0], 0.0, |client, engine| {
         client.begin(0)?;
         let state = [100.0, 200.0, 300.0, 300.0, 1.0];

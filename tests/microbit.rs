@@ -11,7 +11,7 @@ pub const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/integer/tin
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn a_cortex_m0_computes_something_else_than_the_host() {
+fn a_cortex_m0_computes_what_the_host_computes() {
     let bytes = std::fs::read(MODEL).unwrap();
     let model = Model::parse(&bytes).unwrap();
     let plans = quant::selftest(&model, &mut Scratch::new(), N_PLANS);

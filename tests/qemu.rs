@@ -33,7 +33,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn a_board_computes_something_else_than_the_host() {
+fn every_board_computes_what_the_host_computes() {
     let model = Model::parse(MODEL).unwrap();
     let mut scratch = Scratch::new();
     let plans_digest = quant::selftest(&model, &mut scratch, N_PLANS);
@@ -49,7 +49,7 @@ fn a_board_computes_something_else_than_the_host() {
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn the_closed_loop_on_the_device_goes_another_way_or_costs_more_than_its_budget() {
+fn the_closed_loop_on_the_device_equals_the_hosts_within_its_budget() {
     let board = Board::named(MPS2_AN386.board).unwrap();
     let (size, log) = run_to_success("episode", &board);
     let host = episode_on_the_host(number(&log, "episode_seed"));
@@ -62,7 +62,7 @@ fn the_closed_loop_on_the_device_goes_another_way_or_costs_more_than_its_budget(
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn real_time_misses_a_deadline_or_goes_another_way_than_the_hosts_simulation_of_it() {
+fn real_time_meets_its_deadlines_and_equals_the_hosts_simulation() {
     let board = Board::named(MPS2_AN386.board).unwrap();
     for (binary, is_late) in [("realtime", false), ("realtime-late", true)] {
         // Exit code 0: the digests of actions and states, plans, misses and held ticks are the host's.
@@ -80,7 +80,7 @@ fn real_time_misses_a_deadline_or_goes_another_way_than_the_hosts_simulation_of_
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn a_plan_costs_more_than_a_boards_budget() {
+fn a_plan_stays_within_every_boards_budget() {
     let of_all = PLANS.map(|budget| budget.board);
     assert!(
         BOARDS.iter().all(|board| of_all.contains(&board.name)),
@@ -127,7 +127,7 @@ fn a_plan_costs_more_than_a_boards_budget() {
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn a_boards_kernel_has_other_bits_than_the_reference() {
+fn every_boards_kernels_equal_the_reference() {
     for board in BOARDS {
         run_to_success("kernels", &board);
     }

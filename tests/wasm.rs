@@ -15,7 +15,7 @@ const PROFILES: [&str; 2] = ["debug", "release"];
 
 #[test]
 #[ignore = "needs the target wasm32-unknown-unknown: cargo verify"]
-fn webassembly_computes_something_else() {
+fn webassembly_computes_what_the_host_computes() {
     assert_eq!(physics_digest().unwrap(), PHYSICS_DIGEST);
     let (model, mut scratch) = (Model::parse(MODEL).unwrap(), Scratch::new());
     let plans = quant::selftest(&model, &mut scratch, N_PLANS);
@@ -28,9 +28,10 @@ fn webassembly_computes_something_else() {
     }
 }
 
+/// Imported mathematics would have the bits of the host that runs the module.
 #[test]
 #[ignore = "needs the target wasm32-unknown-unknown: cargo verify"]
-fn the_module_takes_mathematics_from_its_host() {
+fn the_module_imports_nothing_from_its_host() {
     for profile in PROFILES {
         let bytes = std::fs::read(build(profile)).unwrap();
         let module = Module::new(&Engine::default(), bytes).unwrap();

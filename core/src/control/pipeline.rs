@@ -240,7 +240,8 @@ mod tests {
     extern crate std;
     use std::vec::Vec;
 
-    /// Plans the x of the newest state, and in y the tick that an action is meant for.
+    /// Plans actions whose x is that of the newest state and whose y is the tick they are meant
+    /// for.
     struct Meant;
 
     impl Planner for Meant {
@@ -308,10 +309,10 @@ mod tests {
 
     #[test]
     fn a_late_plan_is_counted_and_the_last_action_held_meanwhile() {
-        // The second plan begins in tick 3, is to count from tick 5 on, and is there in tick 8.
+        // The second plan begins in tick 3, is due in tick 5 and arrives in tick 8.
         let (executed, counts) = actions(2, |plan| if plan == 1 { 5 } else { 1 });
         let meant: Vec<f64> = executed.iter().map(|[_, meant]| *meant).collect();
-        // The first plan has actions up to tick 5, the second one from tick 8 on; then a third begins.
+        // The first plan has actions up to tick 5, the second from tick 8 on; then a third begins.
         let expected = [
             -1.0, -1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 5.0, 8.0, 8.0, 10.0, 11.0,
         ];

@@ -13,7 +13,7 @@ use std::vec::Vec;
 
 extern crate std;
 
-/// Plans where the agent was seen, and how many plans there were.
+/// Plans actions of the newest x of the agent and the number of plans so far.
 struct Count(f64);
 
 impl Planner for Count {
@@ -43,7 +43,7 @@ fn device(clock_us: &Cell<u64>) -> TestDevice<'_> {
     Device::new(Count(0.0), identity, Restart::PowerOrPin, clock)
 }
 
-/// What the device says to `bytes`.
+/// All messages that the device sends in reply to `bytes`.
 fn say(device: &mut TestDevice<'_>, bytes: &[u8]) -> Vec<Answer> {
     let mut decoder = FrameDecoder::new();
     let mut answers = Vec::new();
@@ -63,7 +63,7 @@ fn request(session: u32, sequence: u32, body: RequestBody) -> Request {
     }
 }
 
-/// The one answer to a request, events left out.
+/// The only answer to a request; events are skipped.
 fn ask(device: &mut TestDevice<'_>, session: u32, sequence: u32, body: RequestBody) -> AnswerBody {
     let answers = say(device, &encode(&request(session, sequence, body)));
     let mut bodies = answers
@@ -165,7 +165,7 @@ fn the_longest_messages_fit_a_frame() {
     }
 }
 
-/// The examples of `docs/link.md`.
+/// The examples in `docs/link.md`.
 #[test]
 fn frames_equal_the_examples_of_the_document() {
     let hello = encode(&request(0x1234, 0, HELLO));
@@ -201,7 +201,7 @@ fn unstuffing_agrees_with_the_cobs_crate() {
     let mut random = Pcg32::seed_from_u64(2);
     let (mut whole, mut broken) = (0, 0);
     for _ in 0..20_000 {
-        // Codes that lead to the end, and others.
+        // Half of the frames consist of small COBS codes, so that many of them are well-formed.
         let len = 1 + random.next_u32() as usize % (MAX_FRAME - 1);
         let frame: Vec<u8> = (0..len)
             .map(|_| {
@@ -243,7 +243,7 @@ fn a_decoder_resynchronises_at_every_zero_and_counts_what_it_drops() {
     let mut decoder = FrameDecoder::new();
     let mut expected = FrameCounts::default();
     for round in 0..20_000 {
-        // Anything, of any length, closed by a zero; then a frame.
+        // Garbage without a zero, the zero that closes it, then a good frame.
         let len = random.next_u32() as usize % (2 * MAX_FRAME);
         let garbage: Vec<u8> = (0..len)
             .map(|_| (random.next_u32() % 255 + 1) as u8)
@@ -375,7 +375,7 @@ fn a_request_out_of_turn_is_refused() {
         ask(&mut device, 9, 2, observe(f64::NAN)),
         Refusal::BadObservation,
     );
-    // What was refused has used up no number.
+    // A refused request uses up no sequence number.
     assert_eq!(action_of(ask(&mut device, 9, 2, observe(1.0))), [1.0, 1.0]);
     assert_eq!(device.counts().refused, 6);
     // Another host takes over; the first has no session any more.
@@ -395,7 +395,7 @@ fn a_device_holds_the_agent_when_its_host_vanishes() {
     clock.set(HOLD_AFTER_US);
     device.poll();
     assert_eq!(device.state(), State::Driven(Some([1.0, 1.0])));
-    // Noise is no sign of life, a repeated request is one.
+    // Noise does not postpone the hold; a repeated request does.
     say(&mut device, &[1, 2, 3, 0]);
     ask(&mut device, 9, 2, observe(1.0));
     clock.set(2 * HOLD_AFTER_US);
@@ -423,7 +423,7 @@ fn the_next_frame_after_a_reset_in_mid_frame_is_understood() {
     let clock = Cell::new(0);
     let frame = encode(&request(9, 0, HELLO));
     for cut in 0..frame.len() {
-        // The device starts while a frame is on the wire: it sees the rest of it.
+        // The device starts while a frame is on the wire and sees only the rest of it.
         let mut device = device(&clock);
         let answers = say(&mut device, &frame[cut..]);
         if cut > 0 && cut < frame.len() - 1 {
@@ -432,7 +432,7 @@ fn the_next_frame_after_a_reset_in_mid_frame_is_understood() {
         }
         let answers = say(&mut device, &frame);
         assert!(matches!(answers[0].body, AnswerBody::Hello { .. }), "{cut}");
-        // The host starts again in the middle of its frame, and says so by a zero.
+        // The host restarts in the middle of its frame and closes it with a zero.
         say(&mut device, &frame[..cut]);
         say(&mut device, &[0]);
         let answers = say(&mut device, &encode(&request(9, 1, RequestBody::Report)));
@@ -448,7 +448,7 @@ fn no_bytes_make_a_device_panic_or_move() {
     ask(&mut device, 9, 1, RequestBody::Begin { seed: 0 });
     let mut random = Pcg32::seed_from_u64(8);
     for _ in 0..1_000_000 {
-        // Zeros often enough for short frames.
+        // One byte in 16 is a zero, so that frames are short.
         let word = random.next_u32();
         let byte = if word.is_multiple_of(16) {
             0

@@ -222,7 +222,7 @@ mod tests {
     use rayon::ThreadPoolBuilder;
     use std::path::PathBuf;
 
-    /// More than a batch, so that episodes which end make room for others.
+    /// More seeds than a batch holds, so that new episodes take the places of finished ones.
     const SEEDS: Range<u64> = 300_000..300_013;
 
     #[test]

@@ -238,7 +238,7 @@ mod tests {
         };
         for size_px in [96, 680] {
             let picture = draw(&scene, size_px).unwrap();
-            // A line one pixel thick lies between two.
+            // A line of one pixel is spread over two by anti-aliasing.
             let [red, green, _] = pixel(&picture, 300.0, 450.0);
             assert!(red == 255 && green < 64, "{green}");
             assert_eq!(pixel(&picture, 200.0, 350.0), ORANGE);
@@ -246,7 +246,8 @@ mod tests {
         }
     }
 
-    /// A picture of gym-pusht's, made by `tests/golden/render/generate.py`, and the same scene drawn here.
+    /// A picture that gym-pusht drew (`tests/golden/render/generate.py`), and the same scene drawn
+    /// here.
     fn both(png: &[u8]) -> (Pixmap, Pixmap) {
         let theirs = Pixmap::decode_png(png).unwrap();
         let scene = Scene {
@@ -258,8 +259,9 @@ mod tests {
         (theirs, ours)
     }
 
-    /// Pixels (their share) whose surroundings of `reach` pixels have one colour in `theirs`, and those of them that differ in
-    /// `ours`. Elsewhere there are edges, which gym-pusht rounds to pixels.
+    /// Compares the pixels of `theirs` whose surroundings of `reach` pixels have one colour: their
+    /// share of the picture, and how many differ in `ours`. Elsewhere there are edges, which
+    /// gym-pusht rounds to pixels.
     fn inside_areas(theirs: &Pixmap, ours: &Pixmap, reach: u32) -> (f64, usize) {
         let (side, mut seen, mut wrong) = (theirs.width(), 0, 0);
         for (x, y) in (reach..side - reach).flat_map(|x| (reach..side - reach).map(move |y| (x, y)))

@@ -11,7 +11,7 @@ fn pusht(args: &[&str]) -> Output {
     Command::new(pusht).args(args).output().unwrap()
 }
 
-/// A folder with a file of actions, and where the trajectory is to go.
+/// A folder with a file of actions, the path of that file, and the path for the trajectory.
 fn folder(actions: &str) -> (tempfile::TempDir, String, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let (actions_path, out) = (

@@ -1,4 +1,4 @@
-//! Faults on purpose: each ends in a restart that knows why, and in a line of the log that says where.
+//! Provoked faults: each is logged with its place and ends in a restart that knows the reason.
 
 use crate::expected_log;
 use pusht_device::{BOARDS, build, run};
@@ -19,7 +19,7 @@ fn a_watchdog_timeout_within_a_log_message_ends_in_a_restart() {
     run_everywhere("fault-in-a-message");
 }
 
-/// The log beside the binary has each fault and where it was, in the order of the starts.
+/// The expected log lists each fault and its place, in the order of the restarts.
 fn run_everywhere(binary: &str) {
     for board in BOARDS {
         let elf = build(binary, &board, None).unwrap();

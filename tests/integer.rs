@@ -1,4 +1,5 @@
-//! The integer policy against its float twin, and against itself on other machines.
+//! The integer policy against the float policy that it was quantised from, and against its own
+//! committed digests.
 
 #[path = "integer/random_model.rs"]
 mod random_model;
@@ -119,7 +120,7 @@ fn shipped(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// The fixture is made here and not by hand: with PUSHT_WRITE_FIXTURES set, it is written anew.
+/// The fixture is generated; PUSHT_WRITE_FIXTURES=1 writes it again.
 #[test]
 fn the_committed_model_is_what_its_generator_makes() {
     let bytes = random_model(tiny_settings(), 2, 0).to_bytes();
@@ -172,7 +173,8 @@ fn a_plan_does_not_depend_on_what_the_memory_held_before() {
     assert_eq!(selftest(&model, &mut used, 2), expected);
 }
 
-/// With every way to split jobs into batches, and with a sampler that draws noise in every pass.
+/// Numbers of jobs below, at and above the batch size; with more than one pass, the sampler also
+/// draws noise.
 #[test]
 fn a_plan_is_independent_of_its_batch() {
     for (passes, n_jobs) in [(1, 1), (3, 7), (2, BATCH), (3, 2 * BATCH + 5)] {

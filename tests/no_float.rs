@@ -1,11 +1,11 @@
-//! From observation in to action out the integer policy has no float: on a core without a floating-point unit every
-//! such operation is a call, and a call leaves a symbol.
+//! The integer policy contains no float arithmetic, from the observation to the action. On a core
+//! without a floating-point unit every such operation is a call, and the call leaves a symbol.
 
 use object::{Object, ObjectSymbol};
 use pusht_device::{Board, build, demangled};
 use std::path::Path;
 
-/// A Cortex-M3: nothing but calls.
+/// A Cortex-M3, which has no floating-point unit.
 const BOARD: &str = "mps2-an385";
 
 #[test]
@@ -28,8 +28,9 @@ fn the_search_finds_the_float_arithmetic_of_the_simulator() {
     );
 }
 
-/// Symbols of the run-time ABI for the Arm architecture (AAELF, 4.1.2: `__aeabi_d*`, `__aeabi_f*`, conversions to
-/// either), of libgcc's names for the same (`__adddf3`), and of `libm`.
+/// The symbols in the ELF file of float routines, by the names of the run-time ABI for the Arm
+/// architecture (AAELF, 4.1.2: `__aeabi_d*`, `__aeabi_f*`, conversions to either), of libgcc
+/// (`__adddf3`) and of `libm`.
 fn float_symbols(elf: &Path) -> Vec<String> {
     let bytes = std::fs::read(elf).unwrap();
     let file = object::File::parse(bytes.as_slice()).unwrap();

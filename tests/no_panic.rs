@@ -1,4 +1,5 @@
-//! Once a binary's loop runs, nothing in it can panic: `firmware/src/bin/no_panic.rs` links only if the optimiser has proved it.
+//! The control loop cannot panic: `firmware/src/bin/no_panic.rs` links only if the optimiser has
+//! proved that no path leads to the panic handler.
 
 use crate::microbit;
 use pusht_device::{BOARDS, MICROBIT, SILICON, build_with};

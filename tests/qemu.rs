@@ -1,6 +1,6 @@
 //! The firmware in QEMU against the host, and against its budgets.
 //!
-//! The host's side is computed here, in a debug build; the device runs a release build.
+//! The host's values are computed in a debug build; the firmware is a release build.
 
 mod budgets;
 mod expected_log;
@@ -22,11 +22,11 @@ use pusht_device::{BOARDS, Board, Footprint, Log, Setup, build, footprint, run_w
 use std::time::Duration;
 
 const MODEL: &[u8] = include_bytes!("../models/pusht.ptm");
-/// As many as the firmware's self-test makes.
+/// Plans of the firmware's self-test.
 const N_PLANS: u32 = 2;
-/// As many as its closed loop has.
+/// Control steps of its closed loop.
 const N_CLOSED_LOOP_STEPS: usize = 12;
-/// The firmware's delay of a plan, in control ticks.
+/// Delay of a plan in the firmware, in control ticks.
 const DELAY_TICKS: u64 = 2;
 /// An episode takes about ten seconds of one core.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -65,11 +65,12 @@ fn the_closed_loop_on_the_device_equals_the_hosts_within_its_budget() {
 fn real_time_meets_its_deadlines_and_equals_the_hosts_simulation() {
     let board = Board::named(MPS2_AN386.board).unwrap();
     for (binary, is_late) in [("realtime", false), ("realtime-late", true)] {
-        // Exit code 0: the digests of actions and states, plans, misses and held ticks are the host's.
+        // Exit code 0 says that the digests and counts (plans, misses, held ticks) equal the
+        // host's.
         let (_, log) = run_to_success(binary, &board);
         assert_eq!(number(&log, "overruns"), 0);
         assert_eq!(number(&log, "plans_missed") > 0, is_late);
-        // One is held until the first plan is there.
+        // On time, ticks are held only until the first plan arrives.
         assert_eq!(number(&log, "ticks_held") > DELAY_TICKS, is_late);
         let turn_us = number(&log, "turn_us_max");
         assert!(turn_us <= REALTIME_TURN_US, "{turn_us} us of 10,000");
@@ -90,7 +91,8 @@ fn a_plan_stays_within_every_boards_budget() {
         let board = Board::named(budget.board).unwrap();
         let (size, plans) = run_to_success("plans", &board);
         let (image, bench) = run_to_success("bench", &board);
-        // What the image says of itself is what the ELF file says, but for gaps between sections.
+        // The sizes that the image reports equal those of the ELF file, except for gaps between
+        // sections.
         let gaps = |whole: &str, parts: u64| number(&bench, whole).abs_diff(parts);
         assert!(gaps("flash_bytes", image.flash_bytes) < 64);
         assert!(gaps("ram_bytes", image.ram_bytes) < 64);
@@ -185,7 +187,7 @@ fn assert_within(budget: &Budget, size: Footprint, log: &Log) {
     ]);
 }
 
-/// Names, figures and their upper bounds.
+/// Prints each (name, figure, upper bound) and panics where the figure exceeds the bound.
 fn assert_all_within(figures: &[(&str, u64, u64)]) {
     for (name, figure, bound) in figures {
         println!("{name} {figure} of {bound}");

@@ -1,4 +1,4 @@
-//! Images for boards on a desk: none is attached here, so they are built, linked and measured.
+//! Images for physical boards. No board is attached, so they are built, linked and measured only.
 
 use crate::budgets::{SILICON_BENCH_FLASH_BYTES, SILICON_BUDGETS};
 use pusht_device::{SILICON, build, footprint};

@@ -9,7 +9,7 @@ use indicatif::HumanDuration;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Does all remaining set-up and runs every test; what it ran and how it ended is in target/verify/.
+/// Does all remaining set-up and runs every test; logs go to target/verify/.
 ///
 /// Example: cargo verify          everything
 ///
@@ -19,7 +19,7 @@ use std::time::Instant;
 struct Args {
     /// Only the steps whose name contains one of these words.
     words: Vec<String>,
-    /// Names the steps and runs none.
+    /// Lists the steps without running them.
     #[arg(long)]
     list: bool,
 }

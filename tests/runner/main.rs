@@ -8,6 +8,7 @@ use clap::Parser;
 use indicatif::HumanDuration;
 use std::process::ExitCode;
 use std::time::Instant;
+use step::Step;
 
 /// Does all remaining set-up and runs every test; logs go to target/verify/.
 ///
@@ -26,10 +27,11 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let chosen: Vec<_> = steps::all()
-        .into_iter()
-        .filter(|step| args.words.is_empty() || args.words.iter().any(|w| step.name.contains(w)))
-        .collect();
+    let is_named = |step: &Step| args.words.iter().any(|word| step.name.contains(word));
+    let mut chosen = steps::all();
+    chosen.retain(|step| args.words.is_empty() || is_named(step));
+    let lists_all = args.list && args.words.is_empty();
+    chosen.extend(steps::by_hand().into_iter().filter(|step| lists_all || is_named(step)));
     if chosen.is_empty() {
         eprintln!("error: no step is called so; cargo verify --list names them");
         return ExitCode::FAILURE;

@@ -12,7 +12,7 @@ pub fn repository() -> PathBuf {
     tests.parent().unwrap_or(tests).to_path_buf()
 }
 
-/// Every step.
+/// Every step of a whole run.
 pub fn all() -> Vec<Step> {
     vec![
         Step {
@@ -123,6 +123,19 @@ pub fn all() -> Vec<Step> {
             },
         },
     ]
+}
+
+/// Steps that run only when they are named.
+pub fn by_hand() -> Vec<Step> {
+    vec![Step {
+        name: "figures",
+        purpose: "writes docs/figures.md (only when named)",
+        commands: || {
+            Ok(vec![cargo(
+                "test --package pusht-tests --test figures -- --ignored",
+            )])
+        },
+    }]
 }
 
 /// Commands that build the fuzz targets and run each from an empty corpus. Failing inputs are

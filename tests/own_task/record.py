@@ -19,6 +19,7 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import datasets
 import numpy as np
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
@@ -46,7 +47,7 @@ class Expert:
         opening = values[9] + values[10]
         aside = np.hypot(relative[0], relative[1])
         # Fingers that close already go on closing at a larger distance.
-        near_m = 0.012 if opening > 0.095 else 0.022
+        near_m = 0.015 if opening > 0.095 else 0.022
         at_object = aside < near_m and abs(relative[2]) < near_m
         closed = at_object and opening < 0.055 and abs(values[23:25]).max() < 0.002
         if np.linalg.norm(relative) > LOST_M:
@@ -59,18 +60,24 @@ class Expert:
             target, fingers = item, -1.0
         else:
             # A funnel above the object: the lower, the better it is aligned.
-            height = np.clip(4 * (aside - 0.008), 0.0, HOVER_M)
+            height = np.clip(4 * (aside - 0.012), 0.0, HOVER_M)
             target, fingers = item + [0.0, 0.0, height], 1.0
-        return np.append(np.clip(8 * (target - gripper), -1, 1), fingers)
+        return np.append(np.clip(10 * (target - gripper), -1, 1), fingers)
 
 
 class Disturbance:
-    """What an episode's actuators add to the intended actions."""
+    """What an episode's actuators add to the intended actions.
+
+    A little noise throughout, since a policy trained on noisy episodes samples their jitter, and
+    now and then a push for a few steps or fingers that open: what follows shows how to recover.
+    """
 
     def __init__(self, random: np.random.Generator) -> None:
         self.random = random
-        self.scale = random.uniform(0.0, 0.25)
+        self.scale = random.uniform(0.0, 0.08)
         self.drift = np.zeros(3)
+        self.push = np.zeros(3)
+        self.push_steps = 0
         self.carried = 0
         # Carried steps after which the fingers open for a while; most episodes never drop.
         self.drop_after = random.integers(2, 25) if random.random() < 0.25 else None
@@ -80,6 +87,12 @@ class Disturbance:
         self.drift = 0.5 * self.drift + self.scale * self.random.standard_normal(3)
         executed = action.copy()
         executed[:3] += self.drift
+        if self.random.random() < 0.03:
+            self.push = self.random.uniform(-1, 1, 3)
+            self.push_steps = int(self.random.integers(1, 5))
+        if self.push_steps > 0:
+            self.push_steps -= 1
+            executed[:3] += self.push
         self.carried += carrying
         if self.drop_after is not None and self.carried == self.drop_after:
             self.drop_steps = int(self.random.integers(3, 8))
@@ -97,8 +110,8 @@ def record(env, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
     expert, disturbance = Expert(), Disturbance(random)
     # Some episodes start elsewhere: the gripper wanders first, unrecorded.
     if random.random() < 0.4:
-        wander = np.append(random.uniform(-1, 1, 3), random.choice([-1.0, 1.0]))
-        for _ in range(random.integers(1, 15)):
+        wander = np.append(random.uniform([-0.7, -0.7, -0.3], 0.7), random.choice([-1.0, 1.0]))
+        for _ in range(random.integers(1, 11)):
             observation, *_ = env.step(wander)
     rows, actions = [], []
     held = 0
@@ -148,6 +161,8 @@ def main() -> None:
     if root.exists():
         sys.exit(f"{root} exists already")
 
+    # One progress line, ours, rather than one bar per episode.
+    datasets.disable_progress_bars()
     env = fetch.make()
     arguments.out.mkdir(parents=True, exist_ok=True)
 

@@ -1,4 +1,5 @@
-//! Receding-horizon execution in real time: a plan is computed while the actions of the plan before are executed.
+//! Receding-horizon execution in real time: a plan is computed while the actions of the one before
+//! are executed.
 //!
 //! ```text
 //!  tick      t          t+1       ..  t+delay                      t+Ta
@@ -6,146 +7,160 @@
 //!            |------- computing -------|===== executed =====..
 //! ```
 //!
-//! A plan sees the states up to the tick that it begins in, and counts from a given number of ticks later on, whenever within
-//! them it is done: so its actions do not depend on how fast the machine is (logical execution time: Henzinger, Horowitz and
-//! Kirsch, "Giotto", Proc. IEEE 2003). A plan that is not there by then has missed its deadline: the last action is held until it
-//! comes, and its actions for ticks that are past are lost.
+//! A plan sees the observations up to the tick that it begins in, and takes effect a fixed number
+//! of ticks later, however early it is done: its actions do not depend on how fast the machine is
+//! (logical execution time: Henzinger, Horowitz and Kirsch, "Giotto", Proc. IEEE 2003). A plan that
+//! is not there by then has missed its deadline: the last action is held until it comes, and its
+//! actions for ticks that are past are lost.
 
+use super::planner::{PlanShape, Planner};
+use super::receding_horizon::{RecedingHorizon, copy};
 use crate::Error;
-use crate::control::receding_horizon::{
-    Action, MAX_HORIZON, MAX_OBS_STEPS, Planner, RecedingHorizon,
-};
 use crate::noise::NoiseSource;
-use crate::pusht::observation::STATE_DIM;
-use heapless::Vec;
 
 /// What a plan is computed from.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PlanRequest {
+pub struct PlanRequest<const WINDOW: usize> {
     /// The tick that it begins in.
     pub began: u32,
-    states: [[f64; STATE_DIM]; MAX_OBS_STEPS],
+    window: [f64; WINDOW],
 }
 
 /// What came of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plan<const CHUNK: usize> {
     /// The tick that it began in.
     pub began: u32,
-    actions: Vec<Action, MAX_HORIZON>,
+    actions: [f64; CHUNK],
 }
 
-/// What was counted since the episode began.
+/// Counters since the episode began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PipelineCounts {
     /// Plans begun.
     pub plans: u32,
-    /// Plans that were not there when they were to count.
+    /// Plans that missed their deadline.
     pub missed: u32,
-    /// Ticks in which the last action was held because no other was there, those before the first plan included.
+    /// Ticks without a planned action, in which the last one was held; those before the first plan
+    /// included.
     pub held: u32,
 }
 
-/// The side that must never wait: a state in, an action out, each control tick.
+/// The side that must never wait: an observation in, an action out, each control tick.
+///
+/// `WINDOW` and `CHUNK` as in [`RecedingHorizon`].
 #[derive(Clone, Debug)]
-pub struct Pipeline {
-    horizon: RecedingHorizon,
-    n_obs_steps: usize,
-    /// `Ta`: ticks from one plan's begin to the next one's.
-    n_action_steps: u32,
-    /// Ticks from a plan's begin until it counts.
+pub struct Pipeline<const WINDOW: usize, const CHUNK: usize> {
+    horizon: RecedingHorizon<WINDOW, CHUNK>,
+    /// Ticks from the begin of one plan to the begin of the next.
+    period: u32,
+    /// Ticks from the begin of a plan until it takes effect.
     delay: u32,
     tick: u32,
     next_begin: u32,
+    /// The begin of the plan under way.
     under_way: Option<u32>,
-    arrived: Option<Plan>,
+    arrived: Option<Plan<CHUNK>>,
     counts: PipelineCounts,
 }
 
-impl Pipeline {
-    /// An episode at its start: a plan of `planner` begins every `n_action_steps` ticks and counts `delay` ticks (at least 1)
-    /// later. The planner has to plan at least `delay + max(n_action_steps, delay)` actions for none to be held.
-    pub fn new(planner: &impl Planner, n_action_steps: usize, delay: usize) -> Self {
+impl<const WINDOW: usize, const CHUNK: usize> Pipeline<WINDOW, CHUNK> {
+    /// An episode at its start, for plans of `shape`: one begins every `period` ticks and takes
+    /// effect `delay` ticks (at least 1) later. For no action to be held, a plan has to have
+    /// `delay + max(period, delay)` actions.
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`] if a window or a chunk of this shape has no room.
+    pub fn new(shape: PlanShape, period: usize, delay: usize) -> Result<Self, Error> {
         let ticks = |n: usize| u32::try_from(n.max(1)).unwrap_or(u32::MAX);
-        Self {
+        Ok(Self {
             // It draws no noise: that is the planning side's.
-            horizon: RecedingHorizon::new(0),
-            n_obs_steps: planner.n_obs_steps().clamp(1, MAX_OBS_STEPS),
-            n_action_steps: ticks(n_action_steps),
+            horizon: RecedingHorizon::new(shape, 0)?,
+            period: ticks(period),
             delay: ticks(delay),
             tick: 0,
             next_begin: 0,
             under_way: None,
             arrived: None,
             counts: PipelineCounts::default(),
-        }
+        })
     }
 
-    /// What was counted so far.
+    /// The counters so far.
     pub fn counts(&self) -> PipelineCounts {
         self.counts
     }
 
-    /// A control tick: takes the state and a plan that has come since the last tick; gives the action, and what the
-    /// next plan is to be computed from if it begins now.
+    /// Number of the next control tick, from 0.
+    pub fn tick(&self) -> u32 {
+        self.tick
+    }
+
+    /// Takes the observation (`[Do]`) of the next control tick.
     ///
     /// # Errors
-    /// [`Error::NonFiniteObservation`]; the state is then as if it had not come, but the plan is taken.
-    pub fn tick(
-        &mut self,
-        state: &[f64; STATE_DIM],
-        plan: Option<Plan>,
-    ) -> Result<(Action, Option<PlanRequest>), Error> {
-        // One of before, or none that was asked for, is worth nothing.
-        if let Some(plan) = plan
+    /// Those of [`RecedingHorizon::observe`]; the episode is then as before the call.
+    pub fn observe(&mut self, observation: &[f64]) -> Result<(), Error> {
+        self.horizon.observe(observation)
+    }
+
+    /// Begins the control tick whose observation was taken: `arrived` is the plan that has come
+    /// since the last tick. Returns what the next plan is to be computed from, if one begins now.
+    pub fn begin_tick(&mut self, arrived: Option<Plan<CHUNK>>) -> Option<PlanRequest<WINDOW>> {
+        // A plan of an earlier episode, or one that nobody asked for, is ignored.
+        if let Some(plan) = arrived
             && self.under_way == Some(plan.began)
         {
             self.arrived = Some(plan);
         }
-        self.deliver_what_counts()?;
-        self.horizon.observe(state)?;
-        let request = self.begin();
-        if self.horizon.planned().next().is_none() {
-            self.counts.held += 1;
-        }
-        let action = self.horizon.next_action(state);
-        self.tick += 1;
-        Ok((action, request))
+        self.deliver_when_due();
+        self.begin_plan()
     }
 
-    fn deliver_what_counts(&mut self) -> Result<(), Error> {
+    /// The action (`[Da]`) of the control tick that has begun; `hold` before the first plan.
+    pub fn next_action(&mut self, hold: &[f64]) -> &[f64] {
+        if self.horizon.needs_plan() {
+            self.counts.held += 1;
+        }
+        self.tick += 1;
+        self.horizon.next_action(hold)
+    }
+
+    fn deliver_when_due(&mut self) {
         let Some(began) = self.under_way else {
-            return Ok(());
+            return;
         };
         let age = self.tick - began;
         if age < self.delay {
-            return Ok(());
+            return;
         }
         match self.arrived.take() {
             Some(plan) => {
                 self.under_way = None;
-                self.horizon.deliver(&plan.actions, age as usize)
+                let len = self.horizon.shape().chunk_len();
+                let chunk = plan.actions.get(..len).unwrap_or_default();
+                let delivered = self.horizon.deliver(chunk, age as usize);
+                debug_assert!(delivered.is_ok(), "a plan has the pipeline's shape");
             }
-            None => {
-                if age == self.delay {
-                    self.counts.missed += 1;
-                }
-                Ok(())
-            }
+            None if age == self.delay => self.counts.missed += 1,
+            None => {}
         }
     }
 
-    fn begin(&mut self) -> Option<PlanRequest> {
+    fn begin_plan(&mut self) -> Option<PlanRequest<WINDOW>> {
         if self.under_way.is_some() || self.tick < self.next_begin {
             return None;
         }
         self.under_way = Some(self.tick);
-        self.next_begin = self.tick + self.n_action_steps;
+        self.next_begin = self.tick + self.period;
         self.counts.plans += 1;
+        let mut window = [0.0; WINDOW];
+        let observed = self.horizon.window();
+        copy(observed, window.get_mut(..observed.len()).unwrap_or_default());
         Some(PlanRequest {
             began: self.tick,
-            states: self.horizon.window(self.n_obs_steps),
+            window,
         })
     }
 }
@@ -169,15 +184,20 @@ impl<P: Planner> Planning<P> {
     /// Computes a plan.
     ///
     /// # Errors
-    /// Those of [`Planner::plan`].
-    pub fn plan(&mut self, request: &PlanRequest) -> Result<Plan, Error> {
-        let n_obs_steps = self.planner.n_obs_steps().clamp(1, MAX_OBS_STEPS);
-        let n_action_steps = self.planner.n_action_steps().clamp(1, MAX_HORIZON);
-        let mut actions = Vec::new();
-        // As long as it may be.
-        let _ = actions.resize(n_action_steps, [0.0; 2]);
-        let states = request.states.get(..n_obs_steps).unwrap_or_default();
-        self.planner.plan(states, &mut self.noise, &mut actions)?;
+    /// Those of [`Planner::plan`]; [`Error::WrongLength`] if a chunk has no room.
+    pub fn plan<const WINDOW: usize, const CHUNK: usize>(
+        &mut self,
+        request: &PlanRequest<WINDOW>,
+    ) -> Result<Plan<CHUNK>, Error> {
+        let shape = self.planner.shape();
+        let mut actions = [0.0; CHUNK];
+        let window = request.window.get(..shape.window_len());
+        let chunk = actions.get_mut(..shape.chunk_len());
+        self.planner.plan(
+            window.unwrap_or_default(),
+            &mut self.noise,
+            chunk.unwrap_or_default(),
+        )?;
         Ok(Plan {
             began: request.began,
             actions,
@@ -185,49 +205,46 @@ impl<P: Planner> Planning<P> {
     }
 }
 
-/// Both sides in one, for a machine that time waits for: what the real one does if each plan takes the ticks that `takes` says, by
-/// its number.
+/// Both sides on one machine, for which simulated time stops while a plan is computed: what the
+/// real pipeline does if plan number `i` takes `takes(i)` ticks.
 #[derive(Debug)]
-pub struct Simulated<P, F> {
-    pipeline: Pipeline,
+pub struct SimulatedPlanning<P, F, const CHUNK: usize> {
     planning: Planning<P>,
     takes: F,
     n_plans: u32,
-    computing: Option<(u32, Plan)>,
+    /// The plan under way, and the tick in which it is done.
+    computing: Option<(u32, Plan<CHUNK>)>,
 }
 
-impl<P: Planner, F: Fn(u32) -> u32> Simulated<P, F> {
+impl<P: Planner, F: Fn(u32) -> u32, const CHUNK: usize> SimulatedPlanning<P, F, CHUNK> {
     /// An episode at its start.
-    pub fn new(planner: P, seed: u64, n_action_steps: usize, delay: usize, takes: F) -> Self {
+    pub fn new(planning: Planning<P>, takes: F) -> Self {
         Self {
-            pipeline: Pipeline::new(&planner, n_action_steps, delay),
-            planning: Planning::new(planner, seed),
+            planning,
             takes,
             n_plans: 0,
             computing: None,
         }
     }
 
-    /// What was counted so far.
-    pub fn counts(&self) -> PipelineCounts {
-        self.pipeline.counts()
-    }
-}
-
-impl<P: Planner, F: Fn(u32) -> u32> crate::pusht::episode::Controller for Simulated<P, F> {
-    type Error = Error;
-
-    fn act(&mut self, state: &[f64; STATE_DIM]) -> Result<Action, Error> {
-        let tick = self.pipeline.tick;
-        let is_done = |(done, _): &mut (u32, Plan)| *done <= tick;
-        let plan = self.computing.take_if(is_done).map(|(_, plan)| plan);
-        let (action, request) = self.pipeline.tick(state, plan)?;
-        if let Some(request) = request {
+    /// Begins a control tick of `pipeline`, whose observation was taken: hands over the plan that
+    /// is done by now, and computes the one that begins.
+    ///
+    /// # Errors
+    /// Those of [`Planning::plan`].
+    pub fn begin_tick<const WINDOW: usize>(
+        &mut self,
+        pipeline: &mut Pipeline<WINDOW, CHUNK>,
+    ) -> Result<(), Error> {
+        let tick = pipeline.tick();
+        let is_done = |(done, _): &mut (u32, Plan<CHUNK>)| *done <= tick;
+        let arrived = self.computing.take_if(is_done).map(|(_, plan)| plan);
+        if let Some(request) = pipeline.begin_tick(arrived) {
             let done = tick + (self.takes)(self.n_plans);
             self.n_plans += 1;
             self.computing = Some((done, self.planning.plan(&request)?));
         }
-        Ok(action)
+        Ok(())
     }
 }
 
@@ -235,81 +252,82 @@ impl<P: Planner, F: Fn(u32) -> u32> crate::pusht::episode::Controller for Simula
 mod tests {
     use super::*;
     use crate::noise::Noise;
-    use crate::pusht::episode::Controller;
 
     extern crate std;
     use std::vec::Vec;
 
-    /// Plans actions whose x is that of the newest state and whose y is the tick they are meant
-    /// for.
+    const SHAPE: PlanShape = PlanShape {
+        n_obs_steps: 2,
+        obs_dim: 1,
+        n_action_steps: 6,
+        action_dim: 2,
+    };
+    type Small = Pipeline<2, 14>;
+
+    /// Plans the newest observation, and beside it the tick that an action is meant for.
     struct Meant;
 
     impl Planner for Meant {
-        fn n_obs_steps(&self) -> usize {
-            2
+        fn shape(&self) -> PlanShape {
+            SHAPE
         }
-        fn n_action_steps(&self) -> usize {
-            6
-        }
+
         fn plan(
             &mut self,
-            states: &[[f64; STATE_DIM]],
-            _noise: &mut dyn Noise,
-            chunk: &mut [Action],
+            window: &[f64],
+            _: &mut dyn Noise,
+            chunk: &mut [f64],
         ) -> Result<(), Error> {
-            for (ahead, action) in chunk.iter_mut().enumerate() {
-                *action = [states[1][0], states[1][0] + ahead as f64];
+            for (ahead, action) in chunk.chunks_mut(2).enumerate() {
+                action.copy_from_slice(&[window[1], window[1] + ahead as f64]);
             }
             Ok(())
         }
     }
 
-    fn actions(delay: usize, takes: fn(u32) -> u32) -> (Vec<Action>, PipelineCounts) {
-        let mut controller = Simulated::new(Meant, 0, 3, delay, takes);
+    /// The actions of twelve ticks; each observation is its tick's number.
+    fn actions(delay: usize, takes: fn(u32) -> u32) -> (Vec<[f64; 2]>, PipelineCounts) {
+        let mut pipeline = Small::new(SHAPE, 3, delay).unwrap();
+        let mut planning = SimulatedPlanning::new(Planning::new(Meant, 0), takes);
         let actions = (0..12)
             .map(|t| {
-                controller
-                    .act(&[f64::from(t), -1.0, 0.0, 0.0, 0.0])
-                    .unwrap()
+                pipeline.observe(&[f64::from(t)]).unwrap();
+                planning.begin_tick(&mut pipeline).unwrap();
+                pipeline.next_action(&[0.0, -1.0]).try_into().unwrap()
             })
             .collect();
-        (actions, controller.counts())
+        (actions, pipeline.counts())
     }
 
     #[test]
-    fn an_action_is_executed_in_the_tick_it_is_meant_for() {
+    fn an_action_is_executed_in_the_tick_that_it_is_meant_for() {
         for delay in 1..=3 {
             let (executed, counts) = actions(delay, |_| 1);
             for (t, [seen, meant]) in executed.iter().enumerate() {
                 if t < delay {
-                    // Before the first plan the agent stays where it was.
-                    assert_eq!([*seen, *meant], [0.0, -1.0]);
+                    assert_eq!([*seen, *meant], [0.0, -1.0], "the hold before the first plan");
                 } else {
                     let began = (t - delay) / 3 * 3;
                     assert_eq!([*seen, *meant], [began as f64, t as f64], "{delay}");
                 }
             }
-            let held = delay as u32;
-            assert_eq!(
-                counts,
-                PipelineCounts {
-                    plans: 4,
-                    missed: 0,
-                    held
-                }
-            );
+            let expected = PipelineCounts {
+                plans: 4,
+                missed: 0,
+                held: delay as u32,
+            };
+            assert_eq!(counts, expected);
         }
     }
 
-    /// Plans within the deadline of 3 ticks: after 1 tick each, and after 1 to 3 ticks.
     #[test]
-    fn actions_do_not_depend_on_how_early_a_plan_is_ready() {
+    fn the_actions_do_not_depend_on_how_early_a_plan_is_done() {
         assert_eq!(actions(3, |_| 1), actions(3, |plan| 1 + plan % 3));
     }
 
     #[test]
-    fn a_late_plan_is_counted_and_the_last_action_held_meanwhile() {
-        // The second plan begins in tick 3, is due in tick 5 and arrives in tick 8.
+    fn the_last_action_is_held_for_a_late_plan_and_the_miss_is_counted() {
+        // The second plan begins in tick 3, is due in tick 5, and is there in tick 8.
         let (executed, counts) = actions(2, |plan| if plan == 1 { 5 } else { 1 });
         let meant: Vec<f64> = executed.iter().map(|[_, meant]| *meant).collect();
         // The first plan has actions up to tick 5, the second from tick 8 on; then a third begins.
@@ -317,24 +335,25 @@ mod tests {
             -1.0, -1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 5.0, 8.0, 8.0, 10.0, 11.0,
         ];
         assert_eq!(meant, expected);
-        assert_eq!(
-            counts,
-            PipelineCounts {
-                plans: 4,
-                missed: 1,
-                held: 5
-            }
-        );
+        let expected = PipelineCounts {
+            plans: 4,
+            missed: 1,
+            held: 5,
+        };
+        assert_eq!(counts, expected);
     }
 
     #[test]
-    fn a_plan_that_was_not_requested_is_dropped() {
-        let mut pipeline = Pipeline::new(&Meant, 3, 1);
-        let state = [7.0; STATE_DIM];
-        let (_, request) = pipeline.tick(&state, None).unwrap();
-        let mut plan = Planning::new(Meant, 0).plan(&request.unwrap()).unwrap();
+    fn a_plan_that_nobody_asked_for_is_ignored() {
+        let mut pipeline = Small::new(SHAPE, 3, 1).unwrap();
+        pipeline.observe(&[7.0]).unwrap();
+        let request = pipeline.begin_tick(None).unwrap();
+        assert_eq!(pipeline.next_action(&[1.0, 1.0]), [1.0, 1.0]);
+        let mut plan = Planning::new(Meant, 0).plan(&request).unwrap();
         plan.began = 5;
-        assert_eq!(pipeline.tick(&state, Some(plan)).unwrap().0, [7.0, 7.0]);
+        pipeline.observe(&[8.0]).unwrap();
+        assert_eq!(pipeline.begin_tick(Some(plan)), None);
+        assert_eq!(pipeline.next_action(&[2.0, 2.0]), [1.0, 1.0]);
         assert_eq!(pipeline.counts().missed, 1);
     }
 }

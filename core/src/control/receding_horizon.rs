@@ -1,197 +1,254 @@
 //! Receding-horizon execution: plan a chunk of actions, execute it, plan again.
 
+use super::planner::{PlanJob, PlanShape, Planner, check_finite, check_len};
 use crate::Error;
 use crate::noise::{Noise, NoiseSource};
-use crate::pusht::observation::STATE_DIM;
-use heapless::Deque;
 
-/// Most observation steps (`To`) that a policy may ask for.
-pub const MAX_OBS_STEPS: usize = 4;
-/// Longest horizon (`Tp`) of a plan, and so most actions (`Ta`) of a chunk.
-pub const MAX_HORIZON: usize = 64;
+/// The window and the queue of one episode.
+///
+/// A plan is needed where no planned action is left ([`needs_plan`](Self::needs_plan)); it is made
+/// from [`plan_inputs`](Self::plan_inputs), handed over by [`deliver`](Self::deliver), and executed
+/// an action per control tick by [`next_action`](Self::next_action).
+///
+/// - **Start**: the window holds the first observation `To` times, as diffusion_policy's
+///   `MultiStepWrapper` does.
+/// - **Without a plan**, the last action is held; before the first action, what the caller says.
+/// - **A late plan** loses the actions whose ticks are past, so that the others come when they were
+///   meant to.
+///
+/// `WINDOW` and `CHUNK` are the room for the window (`To x Do` values) and for the last action with
+/// the queue behind it (`(1 + Ta) x Da` values).
+#[derive(Clone, Debug)]
+pub struct RecedingHorizon<const WINDOW: usize, const CHUNK: usize> {
+    shape: PlanShape,
+    /// `[To][Do]`, oldest first; those from before the episode repeat its first observation.
+    window: [f64; WINDOW],
+    has_observed: bool,
+    /// `[1 + Ta][Da]`: the last action, then the queue.
+    actions: [f64; CHUNK],
+    has_acted: bool,
+    /// Rows of `actions` that hold the queue: from `next` to `end`.
+    next: usize,
+    end: usize,
+    noise: NoiseSource,
+}
 
-/// A goal position for the agent, px.
-pub type Action = [f64; 2];
-
-/// A policy that turns the last `To` states into the next `Ta` actions.
-pub trait Planner {
-    /// `To`: how many past states a plan looks at, 1 to [`MAX_OBS_STEPS`].
-    fn n_obs_steps(&self) -> usize;
-
-    /// `Ta`: how many actions to execute before planning again, 1 to [`MAX_HORIZON`].
-    fn n_action_steps(&self) -> usize;
-
-    /// Plans from `states` (`To` states, oldest first; px and rad) into `chunk` (`Ta` actions, px).
-    /// The initial sample, and whatever the scheduler draws after it, comes from `noise`.
+impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
+    /// An episode at its start, for plans of `shape`; `seed` names its noise.
     ///
     /// # Errors
-    /// [`Error::NonFiniteObservation`], [`Error::WrongLength`].
-    fn plan(
-        &mut self,
-        states: &[[f64; STATE_DIM]],
-        noise: &mut dyn Noise,
-        chunk: &mut [Action],
-    ) -> Result<(), Error>;
-}
-
-/// One plan of several that are computed together: the arguments of [`Planner::plan`].
-pub struct PlanJob<'p> {
-    /// `To` states, oldest first; px and rad.
-    pub states: &'p [[f64; STATE_DIM]],
-    /// Where the initial sample comes from, and whatever the scheduler draws after it.
-    pub noise: &'p mut dyn Noise,
-    /// `Ta` actions, px.
-    pub chunk: &'p mut [Action],
-}
-
-/// Drives a [`Planner`] through one episode, an action a control tick.
-///
-/// - **Start**: the window of past states holds the first state `To` times, as diffusion_policy's `MultiStepWrapper` does.
-/// - **In step** ([`act`](Self::act)): the plan is there in the tick that needs it, and time waits for it.
-/// - **In real time** ([`tick`](Self::tick), [`deliver`](Self::deliver)): the plan is computed elsewhere. While none is there, the last action
-///   is held, and before the first the agent stays where it is. A late plan loses the actions whose ticks are past, so that the
-///   others come when they were meant to.
-/// - **Reset** ([`reset`](Self::reset)): nothing of the episode before is left, what was planned for it included.
-#[derive(Clone, Debug)]
-pub struct RecedingHorizon {
-    /// The last states, oldest first; those from before the episode repeat its first one.
-    window: Option<[[f64; STATE_DIM]; MAX_OBS_STEPS]>,
-    queue: Deque<Action, MAX_HORIZON>,
-    noise: NoiseSource,
-    last: Option<Action>,
-}
-
-impl RecedingHorizon {
-    /// An episode at its start; `seed` names its noise.
-    pub fn new(seed: u64) -> Self {
-        Self {
-            window: None,
-            queue: Deque::new(),
+    /// [`Error::WrongLength`] if a window or a chunk of this shape has no room.
+    pub fn new(shape: PlanShape, seed: u64) -> Result<Self, Error> {
+        let n_actions = (1 + shape.n_action_steps) * shape.action_dim;
+        for (what, needed, room) in [
+            ("window", shape.window_len(), WINDOW),
+            ("chunk", n_actions, CHUNK),
+        ] {
+            if needed > room {
+                return Err(Error::WrongLength {
+                    what,
+                    expected: needed,
+                    got: room,
+                });
+            }
+        }
+        Ok(Self {
+            shape,
+            window: [0.0; WINDOW],
+            has_observed: false,
+            actions: [0.0; CHUNK],
+            has_acted: false,
+            next: 1,
+            end: 1,
             noise: NoiseSource::new(seed),
-            last: None,
+        })
+    }
+
+    /// Begins the next episode: nothing of the one before is left.
+    pub fn reset(&mut self, seed: u64) {
+        self.has_observed = false;
+        self.has_acted = false;
+        (self.next, self.end) = (1, 1);
+        self.noise = NoiseSource::new(seed);
+    }
+
+    /// Sizes of the rows.
+    pub fn shape(&self) -> PlanShape {
+        self.shape
+    }
+
+    /// Takes the observation (`[Do]`) of a control tick.
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`] if it has another number of values, [`Error::NonFiniteObservation`]
+    /// if one is NaN or infinite; the episode is then as before the call.
+    pub fn observe(&mut self, observation: &[f64]) -> Result<(), Error> {
+        check_len("observation", self.shape.obs_dim, observation.len())?;
+        check_finite(observation)?;
+        let len = self.shape.window_len();
+        let Some(window) = self.window.get_mut(..len) else {
+            return Ok(());
+        };
+        if self.has_observed {
+            // One row to the left; the newest takes the last row's place.
+            let newest = len - observation.len();
+            for at in 0..newest {
+                let moved = window.get(at + observation.len()).copied();
+                if let (Some(place), Some(value)) = (window.get_mut(at), moved) {
+                    *place = value;
+                }
+            }
+            copy(observation, window.get_mut(newest..).unwrap_or_default());
+        } else {
+            for row in window.chunks_mut(observation.len().max(1)) {
+                copy(observation, row);
+            }
+            self.has_observed = true;
+        }
+        Ok(())
+    }
+
+    /// The last `To` observations, `[To][Do]`, oldest first.
+    pub fn window(&self) -> &[f64] {
+        self.window
+            .get(..self.shape.window_len())
+            .unwrap_or_default()
+    }
+
+    /// Whether no planned action is left.
+    pub fn needs_plan(&self) -> bool {
+        self.next >= self.end
+    }
+
+    /// What a plan that begins now is made from: the window and the episode's noise.
+    pub fn plan_inputs(&mut self) -> (&[f64], &mut NoiseSource) {
+        let len = self.shape.window_len();
+        (
+            self.window.get(..len).unwrap_or_default(),
+            &mut self.noise,
+        )
+    }
+
+    /// The job of a planner that plans for several episodes together, into `chunk`.
+    pub fn plan_job<'p>(&'p mut self, chunk: &'p mut [f64]) -> PlanJob<'p> {
+        let (window, noise) = self.plan_inputs();
+        PlanJob {
+            window,
+            noise,
+            chunk,
         }
     }
 
-    /// As [`new`](Self::new): the next episode begins.
-    pub fn reset(&mut self, seed: u64) {
-        *self = Self::new(seed);
-    }
-
-    /// The actions of the present chunk that are still to come, next first.
-    pub fn planned(&self) -> impl Iterator<Item = Action> + '_ {
-        self.queue.iter().copied()
-    }
-
-    /// Takes the state of this control tick and returns its action, planning first if none is left.
+    /// Has `planner` compute the next chunk, in place of what is left of the one before. Simulated
+    /// time stops meanwhile.
     ///
     /// # Errors
-    /// Those of [`Planner::plan`]; the episode is then as before the call.
-    // Not inlined, so that its copy is not on the stack while the simulator runs.
-    #[inline(never)]
+    /// Those of [`Planner::plan`]; no action is planned then.
+    pub fn plan(&mut self, planner: &mut (impl Planner + ?Sized)) -> Result<(), Error> {
+        let (len, dim) = (self.shape.window_len(), self.shape.action_dim);
+        let window = self.window.get(..len).unwrap_or_default();
+        let chunk = self.actions.get_mut(dim..dim + self.shape.chunk_len());
+        (self.next, self.end) = (1, 1);
+        planner.plan(window, &mut self.noise, chunk.unwrap_or_default())?;
+        self.end = 1 + self.shape.n_action_steps;
+        Ok(())
+    }
+
+    /// Takes a chunk (`[Ta][Da]`) that was planned elsewhere, in place of what is left of the one
+    /// before. `age` ticks have been answered since the newest observation that it was planned
+    /// from, that observation's tick included: as many of its actions are past.
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`] if it is not `Ta` actions; the episode is then as before the call.
+    pub fn deliver(&mut self, chunk: &[f64], age: usize) -> Result<(), Error> {
+        check_len("chunk", self.shape.chunk_len(), chunk.len())?;
+        let dim = self.shape.action_dim;
+        if let Some(queue) = self.actions.get_mut(dim..dim + chunk.len()) {
+            copy(chunk, queue);
+        }
+        self.end = 1 + self.shape.n_action_steps;
+        self.next = (1 + age).min(self.end);
+        Ok(())
+    }
+
+    /// The actions that are still to come, next first.
+    pub fn planned(&self) -> impl Iterator<Item = &[f64]> {
+        (self.next..self.end).map(|row| self.row(row))
+    }
+
+    /// The last action, once there is one.
+    pub fn last_action(&self) -> Option<&[f64]> {
+        self.has_acted.then(|| self.row(0))
+    }
+
+    /// The action (`[Da]`) of this control tick: the next one planned, or else the last one again,
+    /// or `hold` before the first.
+    pub fn next_action(&mut self, hold: &[f64]) -> &[f64] {
+        let dim = self.shape.action_dim;
+        let (last, queue) = self.actions.split_at_mut(dim.min(CHUNK));
+        if self.next < self.end {
+            let start = (self.next - 1) * dim;
+            if let Some(planned) = queue.get(start..start + dim) {
+                copy(planned, last);
+            }
+            self.next += 1;
+        } else if !self.has_acted {
+            copy(hold, last);
+        }
+        self.has_acted = true;
+        last
+    }
+
+    /// Forgets what is planned; from now on the last action is what `planner` would hold. Returns
+    /// it, or nothing if nothing was observed yet.
+    pub fn hold(&mut self, planner: &(impl Planner + ?Sized)) -> Option<&[f64]> {
+        if !self.has_observed {
+            return None;
+        }
+        (self.next, self.end) = (1, 1);
+        let window = self
+            .window
+            .get(..self.shape.window_len())
+            .unwrap_or_default();
+        let newest = window.rchunks(self.shape.obs_dim.max(1)).next();
+        let dim = self.shape.action_dim;
+        let last = self.actions.get_mut(..dim).unwrap_or_default();
+        planner.hold(newest.unwrap_or_default(), last);
+        self.has_acted = true;
+        Some(last)
+    }
+
+    /// Takes the observation of this control tick and returns its action, planning first if none is
+    /// left.
+    ///
+    /// # Errors
+    /// Those of [`observe`](Self::observe), with the episode as before the call, and those of
+    /// [`Planner::plan`].
     pub fn act(
         &mut self,
         planner: &mut (impl Planner + ?Sized),
-        state: &[f64; STATE_DIM],
-    ) -> Result<Action, Error> {
-        let mut next = self.clone();
-        next.observe(state)?;
-        if next.queue.is_empty() {
-            next.plan_chunk(planner)?;
+        observation: &[f64],
+    ) -> Result<&[f64], Error> {
+        self.observe(observation)?;
+        if self.needs_plan() {
+            self.plan(planner)?;
         }
-        let action = next.next_action(state);
-        *self = next;
-        Ok(action)
+        Ok(self.next_action(&[]))
     }
 
-    /// Takes the state of this control tick and returns its action without planning: the next of the chunk that was delivered last, or
-    /// the last action again.
-    ///
-    /// # Errors
-    /// [`Error::NonFiniteObservation`]; the episode is then as before the call.
-    pub fn tick(&mut self, state: &[f64; STATE_DIM]) -> Result<Action, Error> {
-        self.observe(state)?;
-        Ok(self.next_action(state))
+    fn row(&self, row: usize) -> &[f64] {
+        let dim = self.shape.action_dim;
+        self.actions
+            .get(row * dim..(row + 1) * dim)
+            .unwrap_or_default()
     }
+}
 
-    /// Takes a chunk that was planned elsewhere in place of what is left of the one before. `age` ticks have been answered since the newest
-    /// state that it was planned from, that state's tick included: as many of its actions are past.
-    ///
-    /// # Errors
-    /// [`Error::WrongLength`] if it has more than [`MAX_HORIZON`] actions; the episode is then as before the call.
-    pub fn deliver(&mut self, chunk: &[Action], age: usize) -> Result<(), Error> {
-        if chunk.len() > MAX_HORIZON {
-            return Err(Error::WrongLength {
-                what: "chunk",
-                expected: MAX_HORIZON,
-                got: chunk.len(),
-            });
-        }
-        self.queue.clear();
-        self.plan_on(chunk.iter().skip(age));
-        Ok(())
-    }
-
-    /// Takes the state of this control tick and answers nothing yet: the first half of [`tick`](Self::tick), for a plan that is
-    /// to see it.
-    ///
-    /// # Errors
-    /// [`Error::NonFiniteObservation`]; the episode is then as before the call.
-    pub fn observe(&mut self, state: &[f64; STATE_DIM]) -> Result<(), Error> {
-        if state.iter().any(|v| !v.is_finite()) {
-            return Err(Error::NonFiniteObservation);
-        }
-        let window = self.window.get_or_insert([*state; MAX_OBS_STEPS]);
-        let [_, last @ ..] = *window;
-        for (place, value) in window.iter_mut().zip(last.iter().chain([state])) {
-            *place = *value;
-        }
-        Ok(())
-    }
-
-    /// The action of this control tick, whose state was taken: the second half of [`tick`](Self::tick).
-    pub fn next_action(&mut self, state: &[f64; STATE_DIM]) -> Action {
-        let held = self.last.unwrap_or([state[0], state[1]]);
-        let action = self.queue.pop_front().unwrap_or(held);
-        self.last = Some(action);
-        action
-    }
-
-    /// Actions behind those that are there; as many as there is room for.
-    fn plan_on<'a>(&mut self, actions: impl Iterator<Item = &'a Action>) {
-        for action in actions {
-            let _ = self.queue.push_back(*action);
-        }
-    }
-
-    /// The last `n` states, oldest first, and zeros behind them.
-    pub(crate) fn window(&self, n: usize) -> [[f64; STATE_DIM]; MAX_OBS_STEPS] {
-        let mut states = [[0.0; STATE_DIM]; MAX_OBS_STEPS];
-        let known = self.window.iter().flatten();
-        let last = known.skip(MAX_OBS_STEPS.saturating_sub(n));
-        for (place, state) in states.iter_mut().zip(last) {
-            *place = *state;
-        }
-        states
-    }
-
-    /// What a plan that begins now is made from: the last `n_obs_steps` states, oldest first, and the episode's noise.
-    pub fn plan_inputs(
-        &mut self,
-        n_obs_steps: usize,
-    ) -> ([[f64; STATE_DIM]; MAX_OBS_STEPS], &mut NoiseSource) {
-        (self.window(n_obs_steps), &mut self.noise)
-    }
-
-    fn plan_chunk(&mut self, planner: &mut (impl Planner + ?Sized)) -> Result<(), Error> {
-        let n_obs_steps = planner.n_obs_steps().clamp(1, MAX_OBS_STEPS);
-        let n_action_steps = planner.n_action_steps().clamp(1, MAX_HORIZON);
-        let (states, noise) = self.plan_inputs(n_obs_steps);
-        let mut chunk = [[0.0; 2]; MAX_HORIZON];
-        let states = states.get(..n_obs_steps).unwrap_or_default();
-        let chunk = chunk.get_mut(..n_action_steps).unwrap_or_default();
-        planner.plan(states, noise, chunk)?;
-        self.plan_on(chunk.iter());
-        Ok(())
+/// `to.copy_from_slice(values)` without its panic: as much as both have.
+pub(super) fn copy(values: &[f64], to: &mut [f64]) {
+    debug_assert!(values.len() == to.len());
+    for (place, value) in to.iter_mut().zip(values) {
+        *place = *value;
     }
 }
 
@@ -199,110 +256,133 @@ impl RecedingHorizon {
 mod tests {
     use super::*;
 
-    /// Plans actions of the oldest and of the newest x that it is shown.
+    extern crate std;
+    use std::vec::Vec;
+
+    /// Two observations of one value, three actions of two.
+    const SHAPE: PlanShape = PlanShape {
+        n_obs_steps: 2,
+        obs_dim: 1,
+        n_action_steps: 3,
+        action_dim: 2,
+    };
+    type Horizon = RecedingHorizon<2, 8>;
+
+    fn horizon(seed: u64) -> Horizon {
+        Horizon::new(SHAPE, seed).unwrap()
+    }
+
+    /// Answers with the oldest and the newest observation that it is shown.
     struct Echo {
         plans: usize,
     }
 
     impl Planner for Echo {
-        fn n_obs_steps(&self) -> usize {
-            2
+        fn shape(&self) -> PlanShape {
+            SHAPE
         }
-        fn n_action_steps(&self) -> usize {
-            3
-        }
+
         fn plan(
             &mut self,
-            states: &[[f64; STATE_DIM]],
-            _noise: &mut dyn Noise,
-            chunk: &mut [Action],
+            window: &[f64],
+            _: &mut dyn Noise,
+            chunk: &mut [f64],
         ) -> Result<(), Error> {
             self.plans += 1;
-            for (step, action) in chunk.iter_mut().enumerate() {
-                *action = [states[0][0], states[1][0] + step as f64 / 8.0];
+            for (step, action) in chunk.chunks_mut(2).enumerate() {
+                action.copy_from_slice(&[window[0], window[1] + step as f64 / 8.0]);
             }
             Ok(())
         }
     }
 
-    fn state(x: f64) -> [f64; STATE_DIM] {
-        [x, 0.0, 0.0, 0.0, 0.0]
+    /// A control tick without a planner; the action before the first plan is [7, 7].
+    fn tick(episode: &mut Horizon, observation: f64) -> Vec<f64> {
+        episode.observe(&[observation]).unwrap();
+        episode.next_action(&[7.0, 7.0]).to_vec()
     }
 
     #[test]
     fn a_chunk_is_executed_before_the_next_plan() {
         let mut planner = Echo { plans: 0 };
-        let mut episode = RecedingHorizon::new(0);
-        let actions: Vec<Action> = (0..4)
-            .map(|t| episode.act(&mut planner, &state(f64::from(t))).unwrap())
+        let mut episode = horizon(0);
+        let actions: Vec<Vec<f64>> = (0..4)
+            .map(|t| {
+                let action = episode.act(&mut planner, &[f64::from(t)]);
+                action.unwrap().to_vec()
+            })
             .collect();
-        // The first window repeats the first state; the second plan sees states 2 and 3.
+        // The first window repeats the first observation; the second plan sees 2 and 3.
         assert_eq!(actions, [[0.0, 0.0], [0.0, 0.125], [0.0, 0.25], [2.0, 3.0]]);
         assert_eq!(planner.plans, 2);
     }
 
     #[test]
-    fn a_refused_state_leaves_the_episode_unharmed() {
+    fn a_refused_observation_leaves_the_episode_unharmed() {
         let mut planner = Echo { plans: 0 };
-        let mut episode = RecedingHorizon::new(0);
-        episode.act(&mut planner, &state(1.0)).unwrap();
-        let error = episode.act(&mut planner, &state(f64::NAN));
+        let mut episode = horizon(0);
+        episode.act(&mut planner, &[1.0]).unwrap();
+        let error = episode.act(&mut planner, &[f64::NAN]);
         assert_eq!(error, Err(Error::NonFiniteObservation));
-        assert_eq!(episode.act(&mut planner, &state(2.0)), Ok([1.0, 1.125]));
+        let error = episode.act(&mut planner, &[1.0, 2.0]);
+        assert!(matches!(error, Err(Error::WrongLength { .. })));
+        assert_eq!(episode.act(&mut planner, &[2.0]), Ok(&[1.0, 1.125][..]));
     }
 
-    const CHUNK: [Action; 3] = [[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]];
+    const CHUNK: [f64; 6] = [1.0, 0.0, 2.0, 0.0, 3.0, 0.0];
 
     #[test]
-    fn before_the_first_plan_the_agent_stays_and_after_the_last_action_it_is_held() {
-        let mut episode = RecedingHorizon::new(0);
-        assert_eq!(episode.tick(&state(7.0)), Ok([7.0, 0.0]));
-        // The hold repeats the commanded position, not the one that the agent has drifted to.
-        assert_eq!(episode.tick(&state(8.0)), Ok([7.0, 0.0]));
+    fn the_hold_lasts_until_the_first_plan_and_the_last_action_after_its_end() {
+        let mut episode = horizon(0);
+        assert_eq!(tick(&mut episode, 7.0), [7.0, 7.0]);
+        // What is held is the last action, whatever the caller says now.
+        assert_eq!(episode.next_action(&[8.0, 8.0]), [7.0, 7.0]);
         episode.deliver(&CHUNK, 0).unwrap();
-        let actions: Vec<Action> = (0..5).map(|_| episode.tick(&state(9.0)).unwrap()).collect();
-        assert_eq!(actions, [CHUNK[0], CHUNK[1], CHUNK[2], CHUNK[2], CHUNK[2]]);
+        let actions: Vec<_> = (0..5).map(|_| tick(&mut episode, 9.0)).collect();
+        let expected = [[1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [3.0, 0.0], [3.0, 0.0]];
+        assert_eq!(actions, expected);
+        assert_eq!(episode.last_action(), Some(&[3.0, 0.0][..]));
     }
 
     #[test]
     fn a_late_plan_loses_the_actions_that_are_past() {
-        for (age, expected) in [(1, CHUNK[1]), (2, CHUNK[2]), (3, [0.0, 0.0])] {
-            let mut episode = RecedingHorizon::new(0);
+        for (age, expected) in [(1, [2.0, 0.0]), (2, [3.0, 0.0]), (3, [7.0, 7.0])] {
+            let mut episode = horizon(0);
             for _ in 0..age {
-                assert_eq!(episode.tick(&state(0.0)), Ok([0.0, 0.0]));
+                assert_eq!(tick(&mut episode, 0.0), [7.0, 7.0]);
             }
             episode.deliver(&CHUNK, age).unwrap();
-            assert_eq!(episode.tick(&state(0.0)), Ok(expected), "{age} ticks late");
+            assert_eq!(tick(&mut episode, 0.0), expected, "{age} ticks late");
         }
     }
 
     #[test]
     fn a_plan_replaces_what_is_left_of_the_one_before() {
-        let mut episode = RecedingHorizon::new(0);
+        let mut episode = horizon(0);
         episode.deliver(&CHUNK, 0).unwrap();
-        episode.tick(&state(0.0)).unwrap();
-        episode.deliver(&[[5.0, 5.0]; 2], 1).unwrap();
+        tick(&mut episode, 0.0);
+        episode.deliver(&[5.0; 6], 2).unwrap();
         assert_eq!(episode.planned().count(), 1);
-        assert_eq!(episode.tick(&state(0.0)), Ok([5.0, 5.0]));
-        let too_many = episode.deliver(&[[0.0; 2]; MAX_HORIZON + 1], 0);
-        assert!(matches!(too_many, Err(Error::WrongLength { got: 65, .. })));
+        assert_eq!(tick(&mut episode, 0.0), [5.0, 5.0]);
+        assert!(episode.deliver(&[0.0; 7], 0).is_err());
     }
 
     #[test]
     fn a_reset_episode_is_a_new_one() {
         let mut planner = Echo { plans: 0 };
-        let mut episode = RecedingHorizon::new(3);
-        episode.act(&mut planner, &state(1.0)).unwrap();
+        let mut episode = horizon(3);
+        episode.act(&mut planner, &[1.0]).unwrap();
         episode.reset(4);
-        assert_eq!(episode.planned().count(), 0);
-        // Neither the window of states nor the held action is left from before the reset.
-        assert_eq!(episode.tick(&state(9.0)), Ok([9.0, 0.0]));
-        episode.reset(4);
-        assert_eq!(episode.act(&mut planner, &state(5.0)), Ok([5.0, 5.0]));
-        let (mut reset, mut new) = (episode.noise, RecedingHorizon::new(4).noise);
+        assert!(episode.needs_plan() && episode.last_action().is_none());
+        // The window has forgotten the first observation.
+        assert_eq!(episode.act(&mut planner, &[5.0]), Ok(&[5.0, 5.0][..]));
+        let (mut reset, mut new) = (episode.noise, horizon(4).noise);
         assert_eq!(reset.next_gaussian(), new.next_gaussian());
     }
 
-    extern crate std;
-    use std::vec::Vec;
+    #[test]
+    fn rows_without_room_are_refused_when_the_episode_is_made() {
+        assert!(RecedingHorizon::<1, 8>::new(SHAPE, 0).is_err());
+        assert!(RecedingHorizon::<2, 7>::new(SHAPE, 0).is_err());
+    }
 }

@@ -1,41 +1,82 @@
 //! A message as bytes that find themselves again after any damage: COBS frames with a checksum.
 //!
-//! COBS (Cheshire and Baker, "Consistent overhead byte stuffing", IEEE/ACM ToN 1999) leaves no zero in a frame, so that a zero always
-//! ends one. CRC-32C finds every error of up to five bits in a frame this short (Koopman, "32-bit cyclic redundancy codes for
-//! Internet applications", DSN 2002), and all others but one in 2^32.
+//! COBS (Cheshire and Baker, "Consistent overhead byte stuffing", IEEE/ACM ToN 1999) leaves no zero
+//! in a frame, so that a zero always ends one. CRC-32C finds every error of up to five bits in a
+//! frame of up to 655 bytes and of up to three in a longer one (Koopman, "32-bit cyclic redundancy
+//! codes for Internet applications", DSN 2002), and all others but one in 2^32.
 
 use super::varint::varint;
-use cobs::{DecodeResult, DecoderState};
+use cobs::{CobsEncoder, DecodeResult, DecoderState};
 use crc::{CRC_32_ISCSI, Crc};
-use heapless::Vec;
-use serde::de::DeserializeOwned;
+use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
 static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 const CRC_LEN: usize = size_of::<u32>();
 
-/// Longest message, serialised.
-const MAX_PAYLOAD: usize = 80;
-/// Longest frame, its closing zero included: COBS adds one byte in 254.
-pub const MAX_FRAME: usize = MAX_PAYLOAD + CRC_LEN + 2;
-const _: () = assert!(MAX_PAYLOAD + CRC_LEN < 254);
+/// Longest message that has no row of values, serialised.
+const MAX_SHORT_PAYLOAD: usize = 88;
+/// What a message with a row has beside its values, at most.
+const ROW_OVERHEAD: usize = 24;
 
-/// Writes `message` as a frame with its closing zero.
-///
-/// Every message of this protocol fits; one that doesn't gives an empty frame.
-pub fn encode(message: &impl Serialize) -> Vec<u8, MAX_FRAME> {
-    let mut payload = [0; MAX_PAYLOAD];
-    let payload = postcard::to_slice(message, &mut payload).unwrap_or_default();
-    let mut checked = Vec::<u8, { MAX_PAYLOAD + CRC_LEN }>::new();
-    let (mut stuffed, mut frame) = ([0; MAX_FRAME - 1], Vec::new());
-    // All are long enough, by the constants.
-    let _ = checked.extend_from_slice(payload);
-    let _ = checked.extend_from_slice(&CRC.checksum(payload).to_le_bytes());
-    if let Ok(len) = cobs::try_encode(&checked, &mut stuffed) {
-        let _ = frame.extend_from_slice(stuffed.get(..len).unwrap_or_default());
+/// Longest payload and checksum of a message without a row, or with one of `n_values`.
+pub const fn max_message_len(n_values: usize) -> usize {
+    let with_row = ROW_OVERHEAD + 8 * n_values;
+    let payload = if with_row > MAX_SHORT_PAYLOAD {
+        with_row
+    } else {
+        MAX_SHORT_PAYLOAD
+    };
+    payload + CRC_LEN
+}
+
+/// Longest frame of such a message, its closing zero included: COBS adds one byte in 254.
+pub const fn max_frame_len(n_values: usize) -> usize {
+    let message = max_message_len(n_values);
+    message + message / 254 + 2
+}
+
+/// Longest frame of a message without a row of values.
+pub const MAX_SHORT_FRAME: usize = max_frame_len(0);
+
+/// Writes `message` as a frame with its closing zero, and returns the frame; nothing but the zero if
+/// `memory` is shorter than [`max_frame_len`] says.
+pub fn encode<'m>(message: &impl Serialize, memory: &'m mut [u8]) -> &'m [u8] {
+    let room = memory.len().saturating_sub(1);
+    let framed = Framed {
+        crc: CRC.digest(),
+        cobs: CobsEncoder::new(memory.get_mut(..room).unwrap_or_default()),
+    };
+    let len = postcard::serialize_with_flavor(message, framed).unwrap_or(0);
+    if let Some(zero) = memory.get_mut(len) {
+        *zero = 0;
     }
-    let _ = frame.push(0);
-    frame
+    memory.get(..=len).unwrap_or_default()
+}
+
+/// Stuffs a message byte by byte, and its checksum behind it.
+struct Framed<'m> {
+    crc: crc::Digest<'static, u32>,
+    cobs: CobsEncoder<'m>,
+}
+
+impl Flavor for Framed<'_> {
+    /// Length of the frame without its zero.
+    type Output = usize;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.crc.update(&[byte]);
+        let pushed = self.cobs.push(&[byte]);
+        pushed.map_err(|_| postcard::Error::SerializeBufferFull)
+    }
+
+    fn finalize(mut self) -> postcard::Result<usize> {
+        for byte in self.crc.finalize().to_le_bytes() {
+            let pushed = self.cobs.push(&[byte]);
+            pushed.map_err(|_| postcard::Error::SerializeBufferFull)?;
+        }
+        Ok(self.cobs.finalize())
+    }
 }
 
 /// Why the bytes between two zeros are no message.
@@ -97,65 +138,84 @@ impl FrameCounts {
     }
 }
 
-/// Takes bytes as they come and gives back messages. Whatever came before, it is in step again after the next zero.
-#[derive(Clone, Debug, Default)]
-pub struct FrameDecoder {
-    frame: Vec<u8, MAX_FRAME>,
-    too_long: bool,
+/// Takes bytes as they come and gives back messages. Whatever came before, it is in step again after
+/// the next zero.
+#[derive(Debug)]
+pub struct FrameDecoder<'m> {
+    /// Where frames are unstuffed: room for the longest message and its checksum.
+    memory: &'m mut [u8],
+    /// Bytes unstuffed.
+    len: usize,
+    cobs: DecoderState,
+    is_within_frame: bool,
+    is_too_long: bool,
     counts: FrameCounts,
 }
 
-impl FrameDecoder {
-    /// In step, nothing received.
-    pub const fn new() -> Self {
+impl<'m> FrameDecoder<'m> {
+    /// In step, nothing received. `memory` has [`max_message_len`] bytes of the longest message.
+    pub fn new(memory: &'m mut [u8]) -> Self {
         Self {
-            frame: Vec::new(),
-            too_long: false,
-            counts: FrameCounts {
-                good: 0,
-                empty: 0,
-                too_long: 0,
-                unstuffing: 0,
-                checksum: 0,
-                unknown: 0,
-            },
+            memory,
+            len: 0,
+            cobs: DecoderState::Idle,
+            is_within_frame: false,
+            is_too_long: false,
+            counts: FrameCounts::default(),
         }
     }
 
-    /// What was received so far.
+    /// Frames received so far.
     pub fn counts(&self) -> FrameCounts {
         self.counts
     }
 
     /// Whether a frame has begun.
     pub fn is_within_frame(&self) -> bool {
-        self.too_long || !self.frame.is_empty()
+        self.is_within_frame
     }
 
-    /// Takes a byte. The zero that ends a frame gives what is in it.
-    pub fn push<M: DeserializeOwned>(&mut self, byte: u8) -> Option<Result<M, Damage>> {
+    /// Takes a byte. The zero that ends a frame gives the message in it.
+    pub fn push<'d, M: Deserialize<'d>>(&'d mut self, byte: u8) -> Option<Result<M, Damage>> {
         if byte != 0 {
-            self.too_long |= self.frame.push(byte).is_err();
+            if !self.is_within_frame {
+                self.is_within_frame = true;
+                self.is_too_long = false;
+                self.len = 0;
+            }
+            if let Ok(DecodeResult::DataContinue(byte)) = self.cobs.feed(byte) {
+                self.store(byte);
+            }
             return None;
         }
-        let result = if self.too_long {
+        let was_within_frame = core::mem::take(&mut self.is_within_frame);
+        let is_whole = matches!(self.cobs.feed(0), Ok(DecodeResult::DataComplete));
+        let message = if !was_within_frame {
+            Err(Damage::Empty)
+        } else if self.is_too_long {
             Err(Damage::TooLong)
+        } else if !is_whole {
+            Err(Damage::Unstuffing)
         } else {
-            decode(&self.frame)
+            decode(self.memory.get(..self.len).unwrap_or_default())
         };
-        self.frame.clear();
-        self.too_long = false;
-        self.counts.count(result.as_ref().err().copied());
-        Some(result)
+        self.counts.count(message.as_ref().err().copied());
+        Some(message)
+    }
+
+    fn store(&mut self, byte: u8) {
+        match self.memory.get_mut(self.len) {
+            Some(place) => {
+                *place = byte;
+                self.len += 1;
+            }
+            None => self.is_too_long = true,
+        }
     }
 }
 
-/// What is in a frame, its closing zero left out.
-fn decode<M: DeserializeOwned>(frame: &[u8]) -> Result<M, Damage> {
-    if frame.is_empty() {
-        return Err(Damage::Empty);
-    }
-    let checked = unstuff(frame).ok_or(Damage::Unstuffing)?;
+/// The message before its checksum.
+fn decode<'d, M: Deserialize<'d>>(checked: &'d [u8]) -> Result<M, Damage> {
     let (payload, crc) = checked
         .split_last_chunk::<CRC_LEN>()
         .ok_or(Damage::Checksum)?;
@@ -166,18 +226,4 @@ fn decode<M: DeserializeOwned>(frame: &[u8]) -> Result<M, Damage> {
         Ok((message, [])) => Ok(message),
         Ok(_) | Err(_) => Err(Damage::Unknown),
     }
-}
-
-/// What COBS has stuffed: byte by byte, since the optimiser cannot prove that `cobs::decode_in_place` stays within the frame.
-pub(super) fn unstuff(frame: &[u8]) -> Option<Vec<u8, MAX_FRAME>> {
-    let mut bytes = Vec::new();
-    let mut state = DecoderState::Idle;
-    for byte in frame.iter().chain(&[0]) {
-        match state.feed(*byte).ok()? {
-            DecodeResult::NoData => {}
-            DecodeResult::DataContinue(byte) => bytes.push(byte).ok()?,
-            DecodeResult::DataComplete => return Some(bytes),
-        }
-    }
-    None
 }

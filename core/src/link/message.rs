@@ -1,19 +1,18 @@
 //! What the two ends say to each other. The order of the variants and of the fields is the wire format.
 
 use super::frame::FrameCounts;
+use super::row::{Row, text};
 use super::varint::varint;
-use crate::control::receding_horizon::Action;
-use crate::pusht::observation::STATE_DIM;
 use serde::{Deserialize, Serialize};
 
 /// Version of everything here but [`RequestBody::Hello`] and [`Refusal::WrongVersion`], which never change.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Bytes of a board's name, padded with zeros.
 pub const BOARD_LEN: usize = 16;
 
 /// From the host.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Request {
+pub struct Request<'a> {
     /// Chosen by the host when it says hello; it tells this conversation from an earlier one.
     #[serde(serialize_with = "varint")]
     pub session: u32,
@@ -21,12 +20,13 @@ pub struct Request {
     #[serde(serialize_with = "varint")]
     pub sequence: u32,
     /// What is asked.
-    pub body: RequestBody,
+    #[serde(borrow)]
+    pub body: RequestBody<'a>,
 }
 
 /// What the host asks.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum RequestBody {
+pub enum RequestBody<'a> {
     /// Opens a session, whatever the device was doing.
     Hello {
         /// The host's [`VERSION`].
@@ -41,16 +41,23 @@ pub enum RequestBody {
     },
     /// A control tick.
     Observe {
-        /// Agent x, y, block x, y, px; block angle, rad.
-        state: [f64; STATE_DIM],
+        /// `Do` values, in the units that the device describes.
+        #[serde(borrow)]
+        values: Row<'a>,
     },
     /// Asks for the device's counters.
     Report,
+    /// Asks for the name and unit of a value.
+    Describe {
+        /// The `Do` values of an observation, then the `Da` values of an action.
+        #[serde(serialize_with = "varint")]
+        index: u16,
+    },
 }
 
 /// From the device.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct Answer<'a> {
     /// The session of the request, 0 if there is none.
     #[serde(serialize_with = "varint")]
     pub session: u32,
@@ -58,12 +65,13 @@ pub struct Answer {
     #[serde(serialize_with = "varint")]
     pub sequence: u32,
     /// What is answered.
-    pub body: AnswerBody,
+    #[serde(borrow)]
+    pub body: AnswerBody<'a>,
 }
 
 /// What the device answers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum AnswerBody {
+pub enum AnswerBody<'a> {
     /// The session is open.
     Hello {
         /// The device's [`VERSION`], equal to the host's.
@@ -74,13 +82,29 @@ pub enum AnswerBody {
         /// CRC-32/ISO-HDLC of the whole model file.
         #[serde(serialize_with = "varint")]
         model_crc32: u32,
+        /// `Do`: values of an observation.
+        #[serde(serialize_with = "varint")]
+        obs_dim: u16,
+        /// `Da`: values of an action.
+        #[serde(serialize_with = "varint")]
+        action_dim: u16,
+        /// `To`: observations that a plan looks at.
+        #[serde(serialize_with = "varint")]
+        n_obs_steps: u16,
+        /// `Ta`: actions of a plan that are executed.
+        #[serde(serialize_with = "varint")]
+        n_action_steps: u16,
+        /// Name of the task.
+        #[serde(serialize_with = "text", borrow)]
+        task: &'a str,
     },
     /// The episode has begun.
     Begun,
     /// The answer to an observation.
     Action {
-        /// Where the agent is to go, px.
-        action: Action,
+        /// `Da` values, in the units that the device describes.
+        #[serde(borrow)]
+        values: Row<'a>,
         /// Time that the device took for it, us.
         #[serde(serialize_with = "varint")]
         device_us: u32,
@@ -96,6 +120,15 @@ pub enum AnswerBody {
         at_us: u64,
         /// What happened.
         event: Event,
+    },
+    /// Name and unit of a value.
+    Value {
+        /// Name; empty if the model file has none.
+        #[serde(serialize_with = "text", borrow)]
+        name: &'a str,
+        /// Unit; empty for a number without one.
+        #[serde(serialize_with = "text", borrow)]
+        unit: &'a str,
     },
 }
 
@@ -120,20 +153,19 @@ pub enum Refusal {
     },
     /// An observation before an episode.
     NoEpisode,
-    /// An observation that is not finite.
+    /// An observation of another size than the device says, or with a value that is not finite.
     BadObservation,
+    /// No value has this index.
+    NoValue,
 }
 
 /// What the device tells unasked.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// It has started.
     Started(Restart),
-    /// The host fell silent: the session is closed and the agent is held.
-    Holding {
-        /// Where, px.
-        at: Action,
-    },
+    /// The host fell silent: the session is closed, and the policy's hold is the action.
+    Holding,
     /// Bytes came faster than they were taken.
     Overrun {
         /// Bytes lost since the device started.

@@ -12,12 +12,16 @@
 mod device;
 mod frame;
 mod message;
+mod row;
 #[cfg(test)]
 mod tests;
 mod varint;
 
-pub use device::{Device, HOLD_AFTER_US, Identity, State};
-pub use frame::{Damage, FrameCounts, FrameDecoder, MAX_FRAME, encode};
+pub use device::{Device, HOLD_AFTER_US, Identity, State, frame_memory_len};
+pub use frame::{
+    Damage, FrameCounts, FrameDecoder, MAX_SHORT_FRAME, encode, max_frame_len, max_message_len,
+};
 pub use message::{
     Answer, AnswerBody, BOARD_LEN, Counts, Event, Refusal, Request, RequestBody, Restart, VERSION,
 };
+pub use row::Row;

@@ -8,13 +8,17 @@ pub(super) fn varint<T: Copy + Into<u64>, S: Serializer>(
     value: &T,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    const MAX_LEN: usize = 10;
-    let mut bytes = serializer.serialize_tuple(MAX_LEN)?;
-    let mut rest: u64 = (*value).into();
+    let mut bytes = serializer.serialize_tuple(0)?;
+    push_varint(&mut bytes, (*value).into())?;
+    bytes.end()
+}
+
+/// The bytes of an integer.
+pub(super) fn push_varint<S: SerializeTuple>(bytes: &mut S, value: u64) -> Result<(), S::Error> {
+    let mut rest = value;
     while rest > 0x7f {
         bytes.serialize_element(&(rest as u8 | 0x80))?;
         rest >>= 7;
     }
-    bytes.serialize_element(&(rest as u8))?;
-    bytes.end()
+    bytes.serialize_element(&(rest as u8))
 }

@@ -1,28 +1,15 @@
-//! One closed-loop episode: observe, plan, act, step. The same code on the host and on a device.
+//! One episode of PushT: the environment, and a record of how it goes.
 
+use super::env::{ControlStep, PHYSICS_STEPS, PushTEnv, Step};
+use super::observation::STATE_DIM;
 use crate::Error;
-use crate::control::receding_horizon::{Action, Planner, RecedingHorizon};
 use crate::digest::Digest;
-use crate::pusht::env::{PushTEnv, Step};
-use crate::pusht::observation::STATE_DIM;
 
 /// Control steps after which an episode is cut off (upstream's `max_steps`).
 pub const MAX_EPISODE_STEPS: usize = 300;
 
-/// What happened in one control tick.
-#[derive(Clone, Copy, Debug)]
-pub struct Tick<'a> {
-    /// Number of the tick, from 0.
-    pub index: usize,
-    /// The state that the action answers.
-    pub state: [f64; STATE_DIM],
-    /// The action, px.
-    pub action: Action,
-    /// What the environment said to it.
-    pub outcome: Step,
-    /// The controller after the action: its planned actions are those still to come.
-    pub controller: &'a RecedingHorizon,
-}
+/// A target position for the agent, px.
+pub type Action = [f64; 2];
 
 /// How an episode went.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,7 +19,7 @@ pub struct EpisodeResult {
     pub max_reward: f64,
     /// Largest coverage of any step.
     pub max_coverage: f64,
-    /// Whether an episode ended by reaching the goal.
+    /// Whether the episode ended by reaching the goal.
     pub success: bool,
     /// Control steps taken.
     pub steps: usize,
@@ -42,97 +29,34 @@ pub struct EpisodeResult {
     pub state_digest: u64,
 }
 
-/// What answers every state with an action.
-pub trait Controller {
-    /// What can go wrong with it; what can go wrong with the environment is [`Error`].
-    type Error: From<Error>;
-
-    /// The action for the state of this control tick.
-    ///
-    /// # Errors
-    /// The controller's own.
-    fn act(&mut self, state: &[f64; STATE_DIM]) -> Result<Action, Self::Error>;
-}
-
-/// A planner that time waits for.
-struct InStep<'p, P: ?Sized> {
-    horizon: RecedingHorizon,
-    planner: &'p mut P,
-}
-
-impl<P: Planner + ?Sized> Controller for InStep<'_, P> {
-    type Error = Error;
-
-    fn act(&mut self, state: &[f64; STATE_DIM]) -> Result<Action, Error> {
-        self.horizon.act(self.planner, state)
-    }
-}
-
-/// Lets `planner` drive `env` from its present state until the goal is reached or `max_steps` are taken.
-/// `seed` names the policy's noise. `on_tick` sees every tick.
-///
-/// # Errors
-/// Those of [`Planner::plan`] and [`PushTEnv::step`].
-pub fn run(
-    env: &mut PushTEnv,
-    planner: &mut (impl Planner + ?Sized),
-    seed: u64,
-    max_steps: usize,
-    mut on_tick: impl FnMut(&Tick<'_>),
-) -> Result<EpisodeResult, Error> {
-    let mut controller = InStep {
-        horizon: RecedingHorizon::new(seed),
-        planner,
-    };
-    drive(
-        env,
-        &mut controller,
-        max_steps,
-        |index, state, action, outcome, controller| {
-            on_tick(&Tick {
-                index,
-                state,
-                action,
-                outcome,
-                controller: &controller.horizon,
-            });
-        },
-    )
-}
-
-/// As [`run`], with any controller. `on_tick` sees number, state, action, outcome and the controller of every tick.
-///
-/// # Errors
-/// Those of [`Controller::act`] and [`PushTEnv::step`].
-pub fn drive<C: Controller>(
-    env: &mut PushTEnv,
-    controller: &mut C,
-    max_steps: usize,
-    mut on_tick: impl FnMut(usize, [f64; STATE_DIM], Action, Step, &C),
-) -> Result<EpisodeResult, C::Error> {
-    let mut record = Record::new();
-    while !record.is_over(max_steps) {
-        let state = env.state();
-        let action = controller.act(&state)?;
-        let outcome = env.step(action)?;
-        on_tick(record.result.steps, state, action, outcome, controller);
-        record.tick(&state, &action, &outcome);
-    }
-    Ok(record.finish(&env.state()))
-}
-
-/// An [`EpisodeResult`] in the making.
+/// An episode under way, whoever chooses its actions.
 #[derive(Clone)]
-pub struct Record {
+pub struct Episode {
+    env: PushTEnv,
+    max_steps: usize,
     result: EpisodeResult,
     actions: Digest,
     states: Digest,
+    /// The control step that is taken one physics step at a time, if one is.
+    present: Option<Present>,
 }
 
-impl Record {
-    /// No tick yet.
-    pub fn new() -> Self {
+/// A control step under way.
+#[derive(Clone, Copy)]
+struct Present {
+    step: ControlStep,
+    /// The state that the action answers.
+    state: [f64; STATE_DIM],
+    action: Action,
+    n_physics_steps: usize,
+}
+
+impl Episode {
+    /// An episode that begins in the present state of `env` and is cut off after `max_steps`.
+    pub fn new(env: PushTEnv, max_steps: usize) -> Self {
         Self {
+            env,
+            max_steps,
             result: EpisodeResult {
                 max_reward: 0.0,
                 max_coverage: 0.0,
@@ -143,11 +67,93 @@ impl Record {
             },
             actions: Digest::new(),
             states: Digest::new(),
+            present: None,
         }
     }
 
-    /// Takes down a tick: a state, the action that answered it, and what came of that.
-    pub fn tick(&mut self, state: &[f64; STATE_DIM], action: &Action, outcome: &Step) {
+    /// The environment.
+    pub fn env(&self) -> &PushTEnv {
+        &self.env
+    }
+
+    /// Control steps taken.
+    pub fn steps(&self) -> usize {
+        self.result.steps
+    }
+
+    /// Whether the goal is reached or the limit of steps is.
+    pub fn is_over(&self) -> bool {
+        self.result.steps >= self.max_steps || self.result.success
+    }
+
+    /// Takes a control step towards `action`.
+    ///
+    /// # Errors
+    /// Those of [`PushTEnv::step`]; the episode is then as before the call.
+    pub fn step(&mut self, action: Action) -> Result<Step, Error> {
+        let state = self.env.state();
+        let outcome = self.env.step(action)?;
+        self.record(&state, &action, &outcome);
+        Ok(outcome)
+    }
+
+    /// Begins a control step towards `action`, to be taken one physics step at a time.
+    ///
+    /// # Errors
+    /// [`Error::NonFiniteAction`] if a coordinate is NaN or infinite.
+    pub fn begin_step(&mut self, action: Action) -> Result<(), Error> {
+        self.present = Some(Present {
+            step: ControlStep::new(action)?,
+            state: self.env.state(),
+            action,
+            n_physics_steps: 0,
+        });
+        Ok(())
+    }
+
+    /// Whether a control step is under way.
+    pub fn is_in_step(&self) -> bool {
+        self.present.is_some()
+    }
+
+    /// Takes a physics step of the control step under way; the last one, number [`PHYSICS_STEPS`],
+    /// returns its outcome.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if the motion left the range of `f64`; there is then no way back.
+    pub fn physics_step(&mut self) -> Result<Option<Step>, Error> {
+        let Some(present) = &mut self.present else {
+            return Ok(None);
+        };
+        present.step.physics_step(&mut self.env);
+        present.n_physics_steps += 1;
+        if present.n_physics_steps < PHYSICS_STEPS {
+            return Ok(None);
+        }
+        let Present {
+            step,
+            state,
+            action,
+            ..
+        } = *present;
+        self.present = None;
+        let outcome = step.finish(&mut self.env)?;
+        self.record(&state, &action, &outcome);
+        Ok(Some(outcome))
+    }
+
+    /// How the episode went so far.
+    pub fn result(&self) -> EpisodeResult {
+        let mut states = self.states.clone();
+        states.f64s(&self.env.state());
+        EpisodeResult {
+            action_digest: self.actions.clone().finish(),
+            state_digest: states.finish(),
+            ..self.result
+        }
+    }
+
+    fn record(&mut self, state: &[f64; STATE_DIM], action: &Action, outcome: &Step) {
         self.states.f64s(state);
         self.actions.f64s(action);
         let result = &mut self.result;
@@ -155,31 +161,5 @@ impl Record {
         result.max_coverage = result.max_coverage.max(outcome.coverage);
         result.success = outcome.terminated;
         result.steps += 1;
-    }
-
-    /// Ticks taken down.
-    pub fn steps(&self) -> usize {
-        self.result.steps
-    }
-
-    /// Whether the goal is reached or `max_steps` are taken.
-    pub fn is_over(&self, max_steps: usize) -> bool {
-        self.result.steps >= max_steps || self.result.success
-    }
-
-    /// The episode, which ended in `state`.
-    pub fn finish(mut self, state: &[f64; STATE_DIM]) -> EpisodeResult {
-        self.states.f64s(state);
-        EpisodeResult {
-            action_digest: self.actions.finish(),
-            state_digest: self.states.finish(),
-            ..self.result
-        }
-    }
-}
-
-impl Default for Record {
-    fn default() -> Self {
-        Self::new()
     }
 }

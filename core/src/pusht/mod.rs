@@ -6,6 +6,6 @@ pub mod geometry;
 mod math;
 pub mod observation;
 pub mod physics;
-pub mod real_time;
+pub mod rollout;
 pub mod seeding;
 pub mod selftest;

@@ -1,5 +1,7 @@
 //! Why a model file is refused.
 
+use super::parse::FORMAT_VERSION;
+
 /// What is wrong with a model file, and at which byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -52,11 +54,11 @@ pub enum ModelError {
         /// Offset of the row's first byte.
         at: usize,
     },
-    /// The network needs more working memory than [`Scratch`](super::Scratch) has.
-    TooLarge {
-        /// Values needed.
+    /// The working memory is shorter than [`Model::scratch_len`](super::model::Model::scratch_len).
+    ScratchTooSmall {
+        /// Words of 8 bytes needed.
         needed: usize,
-        /// Values there.
+        /// Words given.
         available: usize,
     },
 }
@@ -65,9 +67,11 @@ impl core::fmt::Display for ModelError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match *self {
             Self::NotAModel => write!(f, "not a model file (wrong magic at byte 0)"),
-            Self::UnknownVersion { got } => {
-                write!(f, "model format version {got} at byte 8 is not known")
-            }
+            Self::UnknownVersion { got } => write!(
+                f,
+                "model format version {got} at byte 8, this program reads version {FORMAT_VERSION}: \
+                 `pusht quantize` makes the file anew from its float policy"
+            ),
             Self::WrongLength { expected, got } => {
                 write!(f, "model file of {expected} bytes, {got} given")
             }
@@ -88,10 +92,10 @@ impl core::fmt::Display for ModelError {
             Self::AccumulatorOverflow { at } => {
                 write!(f, "weights of the row at byte {at} could overflow 32 bits")
             }
-            Self::TooLarge { needed, available } => {
+            Self::ScratchTooSmall { needed, available } => {
                 write!(
                     f,
-                    "network needs {needed} values of working memory, {available} are there"
+                    "a plan needs {needed} words of working memory, {available} are there"
                 )
             }
         }

@@ -1,36 +1,32 @@
-//! A parsed model file: views into its bytes, in the order of the computation.
+//! A parsed model file: views into its bytes.
 
-use crate::pusht::observation::ObservationKind;
-use crate::quant::format::error::ModelError;
-use crate::quant::format::parse;
-use crate::quant::kernels::linear::Linear;
-use crate::quant::kernels::norm::Norm;
-use crate::quant::kernels::read;
-use crate::quant::kernels::rounding::Factor;
-use crate::quant::kernels::slices;
-use crate::quant::net::scratch::ACTION_DIM;
-use fixed::types::{I8F24, I16F16};
-use heapless::Vec;
+use super::error::ModelError;
+use super::parse;
+use super::values::{ActionValue, Names, ObservationValue};
+use crate::control::{PlanShape, Value};
+use crate::quant::kernels::{read, slices};
+use fixed::types::I8F24;
 
 /// Most levels of a U-Net.
-pub const MAX_LEVELS: usize = 4;
-/// Residual blocks of a U-Net with [`MAX_LEVELS`].
-pub(crate) const MAX_BLOCKS: usize = 4 * MAX_LEVELS;
+pub const MAX_LEVELS: usize = 6;
 /// Most binary places of a tensor of activations: a value is `i16 / 2^exponent`.
 pub const MAX_ACTIVATION_EXPONENT: u32 = 16;
 /// Most binary places of a FiLM projection.
 pub const MAX_FILM_EXPONENT: u32 = 15;
 
-/// A quantised diffusion policy, read in place.
+/// A quantised diffusion policy of any low-dimensional task, read in place.
 ///
-/// `To`, `Tp`, `Ta`: observation steps, horizon, executed actions. `C`, `L`: channels, positions.
+/// `Do`, `Da`: values of an observation and of an action. `To`, `Tp`, `Ta`: observation steps,
+/// horizon, executed actions. `C`, `L`: channels, positions.
 #[derive(Clone, Debug)]
 pub struct Model<'a> {
     pub(crate) settings: Settings,
     pub(crate) passes: &'a [u8],
-    pub(crate) observation_scales: &'a [u8],
-    pub(crate) action_scales: &'a [u8],
-    pub(crate) unet: Unet<'a>,
+    pub(crate) observation_values: &'a [u8],
+    pub(crate) action_values: &'a [u8],
+    pub(crate) names: Names<'a>,
+    /// The network's layers, one after the other: see [`super::layers`].
+    pub(crate) unet: &'a [u8],
     pub(crate) provenance: &'a str,
     pub(crate) sizes: Sizes,
 }
@@ -44,14 +40,14 @@ impl<'a> Model<'a> {
         parse::model(bytes)
     }
 
-    /// What the policy sees.
-    pub fn observation(&self) -> ObservationKind {
-        self.settings.observation
-    }
-
-    /// `To`.
-    pub fn n_obs_steps(&self) -> usize {
-        self.settings.n_obs_steps
+    /// Sizes of a window of observations and of a chunk of actions.
+    pub fn shape(&self) -> PlanShape {
+        PlanShape {
+            n_obs_steps: self.settings.n_obs_steps,
+            obs_dim: self.settings.obs_dim,
+            n_action_steps: self.settings.n_action_steps,
+            action_dim: self.settings.action_dim,
+        }
     }
 
     /// `Tp`.
@@ -85,21 +81,25 @@ impl<'a> Model<'a> {
         self.passes.len() / Pass::SIZE
     }
 
-    /// An observation's value `index` (px or rad), normalised.
-    pub fn normalize_observation(&self, index: usize, value: I16F16) -> I16F16 {
-        let scale = Affine::read(self.observation_scales, index);
-        I16F16::from_bits(scale.apply(value.to_bits()))
+    /// Name of the task, and of what derives its observations; empty if the file doesn't say.
+    pub fn task(&self) -> &'a str {
+        self.names.task()
     }
 
-    /// An action's value (0 is x, 1 is y) in px, from its normalised one.
-    pub fn unnormalize_action(&self, axis: usize, value: I8F24) -> I16F16 {
-        let scale = Affine::read(self.action_scales, axis);
-        I16F16::from_bits(scale.apply(value.to_bits()))
+    /// Name and unit of value `index`: the `Do` values of an observation, then the `Da` values of
+    /// an action.
+    pub fn value(&self, index: usize) -> Value<'a> {
+        self.names.value(index)
     }
 
-    /// Whether actions are counted from where the newest observation has the agent, not from the window's corner.
-    pub fn actions_from_agent(&self) -> bool {
-        self.settings.actions_from_agent
+    /// How value `index` of an observation enters the network.
+    pub fn observation_value(&self, index: usize) -> ObservationValue {
+        ObservationValue::read(self.observation_values, index)
+    }
+
+    /// How value `index` of an action leaves the network.
+    pub fn action_value(&self, index: usize) -> ActionValue {
+        ActionValue::read(self.action_values, index)
     }
 
     /// How the model was made.
@@ -107,10 +107,10 @@ impl<'a> Model<'a> {
         self.provenance
     }
 
-    /// Bytes of [`Scratch`](super::Scratch) that a plan touches.
-    pub fn memory_bytes(&self) -> usize {
-        let samples = 2 * ACTION_DIM * self.sizes.horizon * size_of::<i32>();
-        (self.sizes.total() + self.sizes.condition) * size_of::<i16>() + samples
+    /// Working memory of a plan, in words of 8 bytes: the length of the slice that
+    /// [`IntPolicy::new`](crate::quant::IntPolicy::new) takes. The same on every machine.
+    pub fn scratch_len(&self) -> usize {
+        self.sizes.scratch_len()
     }
 
     pub(crate) fn pass(&self, index: usize) -> Pass {
@@ -121,14 +121,15 @@ impl<'a> Model<'a> {
 /// The sizes and exponents at the head of the file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    pub(crate) observation: ObservationKind,
+    pub(crate) obs_dim: usize,
+    pub(crate) action_dim: usize,
     pub(crate) n_obs_steps: usize,
     pub(crate) horizon: usize,
     pub(crate) n_action_steps: usize,
     pub(crate) n_levels: usize,
     pub(crate) kernel_size: usize,
     pub(crate) n_groups: usize,
-    /// Of the final block: upstream builds it with its default, 8, whatever the others have.
+    /// Groups of the final block: upstream builds it with its default, 8, whatever the others have.
     pub(crate) final_n_groups: usize,
     pub(crate) film_has_scale: bool,
     pub(crate) n_passes: usize,
@@ -136,12 +137,15 @@ pub(crate) struct Settings {
     pub(crate) sample_exponent: u32,
     pub(crate) condition_exponent: u32,
     /// Channels of each level; the first `n_levels` count.
-    pub(crate) down_dims: [usize; MAX_LEVELS],
-    /// Whether actions are counted from where the newest observation has the agent, not from the window's corner.
-    pub(crate) actions_from_agent: bool,
+    pub(crate) down_dims: [u16; MAX_LEVELS],
 }
 
 impl Settings {
+    /// Channels of a level.
+    pub(crate) fn channels(&self, level: usize) -> usize {
+        self.down_dims.get(level).copied().unwrap_or_default().into()
+    }
+
     /// Zero rows before and after every tensor.
     pub(crate) fn padding(&self) -> usize {
         (self.kernel_size / 2).max(1)
@@ -156,86 +160,26 @@ impl Settings {
         }
     }
 
-    /// `To` observations.
-    pub(crate) fn n_observed(&self) -> usize {
-        self.n_obs_steps * self.observation.dim()
+    /// Values of a window of observations.
+    pub(crate) fn window_len(&self) -> usize {
+        self.n_obs_steps * self.obs_dim
     }
 }
 
 /// How many values each part of the working memory has.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sizes {
-    pub(crate) horizon: usize,
+    /// Of `i16`.
     pub(crate) condition: usize,
     pub(crate) input: usize,
     pub(crate) hidden: usize,
     pub(crate) skips: usize,
     pub(crate) film: usize,
-}
-
-impl Sizes {
-    /// Values of the arena.
-    pub(crate) fn total(&self) -> usize {
-        self.input + 2 * self.hidden + self.skips + self.film
-    }
-}
-
-/// diffusion_policy's `ConditionalUnet1D` (arXiv 2303.04137).
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Unet<'a> {
-    /// Two a level down, two in the middle, two a level up.
-    pub(crate) blocks: Vec<Block<'a>, MAX_BLOCKS>,
-    pub(crate) downsamples: Vec<Resample<'a>, MAX_LEVELS>,
-    pub(crate) upsamples: Vec<Resample<'a>, MAX_LEVELS>,
-    pub(crate) final_block: ConvBlock<'a>,
-    /// Binary places of the final block's output.
-    pub(crate) final_exponent: u32,
-    /// From channels to an action, in I8F24.
-    pub(crate) final_conv: Linear<'a>,
-}
-
-/// Convolution, GroupNorm, Mish.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ConvBlock<'a> {
-    pub(crate) conv: Linear<'a>,
-    /// Binary places of the convolution's output.
-    pub(crate) conv_exponent: u32,
-    pub(crate) norm: Norm<'a>,
-}
-
-/// `ConditionalResidualBlock1D`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Block<'a> {
-    pub(crate) n_channels: usize,
-    pub(crate) first: ConvBlock<'a>,
-    pub(crate) film: Film<'a>,
-    /// Binary places of the first half's output, after FiLM.
-    pub(crate) hidden_exponent: u32,
-    pub(crate) second: ConvBlock<'a>,
-    /// The 1x1 convolution beside the block, where the number of channels changes.
-    pub(crate) residual: Option<Linear<'a>>,
-    /// Binary places of what is added, and of the sum.
-    pub(crate) residual_exponent: u32,
-    pub(crate) exponent: u32,
-}
-
-/// A FiLM projection (Perez et al. 2018, arXiv 1709.07871), split by what it depends on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Film<'a> {
-    /// The observation's share.
-    pub(crate) condition: Linear<'a>,
-    /// The diffusion step's share, with the bias: `i16`, `[passes][outputs]`.
-    pub(crate) steps: &'a [u8],
-    /// Binary places of both.
-    pub(crate) exponent: u32,
-}
-
-/// A change of length by two.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Resample<'a> {
-    /// Down: one convolution. Up: the even positions' rows, then the odd ones'.
-    pub(crate) phases: [Linear<'a>; 2],
-    pub(crate) exponent: u32,
+    /// Of `i32`: a window of observations, a trajectory of actions.
+    pub(crate) window: usize,
+    pub(crate) trajectory: usize,
+    /// The largest window of a product, which the kernels' panel has to hold.
+    pub(crate) largest_window: usize,
 }
 
 /// One step of the sampler:
@@ -277,31 +221,3 @@ impl Pass {
     }
 }
 
-/// An affine map of one value of an observation or action: a factor, then an offset.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Affine {
-    factor: Factor,
-    offset: i32,
-}
-
-impl Affine {
-    /// Bytes of a map in the model file.
-    pub(crate) const SIZE: usize = Factor::SIZE + 4;
-
-    /// Entry `index` of a table.
-    pub(crate) fn read(table: &[u8], index: usize) -> Self {
-        let at = index * Self::SIZE;
-        Self {
-            factor: Factor::read(table, at),
-            offset: read::i32_at(table, at + Factor::SIZE),
-        }
-    }
-
-    pub(crate) fn is_valid(self) -> bool {
-        self.factor.is_valid()
-    }
-
-    pub(crate) fn apply(self, value: i32) -> i32 {
-        self.factor.apply(value).saturating_add(self.offset)
-    }
-}

@@ -1,14 +1,13 @@
 //! Plans for many environments at once: each weight is read once for [`BATCH`] of them.
 
+use super::policy::{check_job, check_scratch, plan_together, read_chunk, write_window};
+use super::scratch::Parts;
+use super::unet::Unobserved;
 use crate::Error;
-use crate::control::receding_horizon::PlanJob;
+use crate::control::PlanJob;
+use crate::noise::Noise;
+use crate::quant::format::error::ModelError;
 use crate::quant::format::model::Model;
-use crate::quant::net::policy::{ObservationWindow, check_len, plan_all};
-use crate::quant::net::sampler::FixedPlan;
-use crate::quant::net::scratch::{ACTION_DIM, MAX_HORIZON, Scratch};
-use crate::quant::net::unet::NoTap;
-use core::array;
-use fixed::types::I16F16;
 use heapless::Vec;
 
 /// Environments that are planned for together.
@@ -17,70 +16,67 @@ pub const BATCH: usize = 8;
 /// The same where there are fewer.
 const FEW: usize = 4;
 
-/// As [`IntPolicy`](super::IntPolicy), for many environments: the same bits, whatever is planned beside a plan.
+/// As [`IntPolicy`](super::policy::IntPolicy), for many environments: a plan is independent of the
+/// others in its batch.
 #[derive(Debug)]
 pub struct IntPolicyBatch<'m> {
     model: &'m Model<'m>,
-    scratch: &'m mut [Scratch; BATCH],
+    scratch: &'m mut [u64],
 }
 
 impl<'m> IntPolicyBatch<'m> {
-    /// Every model that was parsed fits.
-    pub fn new(model: &'m Model<'m>, scratch: &'m mut [Scratch; BATCH]) -> Self {
-        Self { model, scratch }
-    }
-
-    /// As [`Planner::plan`](crate::control::receding_horizon::Planner::plan), for every job: [`BATCH`] together, then four, and what is left over one by one.
+    /// `scratch` has [`BATCH`] times [`Model::scratch_len`] words at least.
     ///
     /// # Errors
-    /// [`Error::NonFiniteObservation`], [`Error::WrongLength`] of the first job that is refused; those from its batch on are not planned.
+    /// [`ModelError::ScratchTooSmall`] if it has fewer.
+    pub fn new(model: &'m Model<'m>, scratch: &'m mut [u64]) -> Result<Self, ModelError> {
+        check_scratch(BATCH * model.scratch_len(), scratch.len())?;
+        Ok(Self { model, scratch })
+    }
+
+    /// As [`Planner::plan`](crate::control::Planner::plan), for every job: [`BATCH`] together, then
+    /// four, and what is left over one by one.
+    ///
+    /// # Errors
+    /// [`Error::NonFiniteObservation`], [`Error::WrongLength`] of the first job that is refused;
+    /// those from its batch on are not planned.
     pub fn plan(&mut self, jobs: &mut [PlanJob<'_>]) -> Result<(), Error> {
         let (batches, rest) = jobs.as_chunks_mut::<BATCH>();
         for batch in batches {
-            plan_states(self.model, self.scratch, batch)?;
+            self.plan_some(batch)?;
         }
-        let Some((few, _)) = self.scratch.split_first_chunk_mut::<FEW>() else {
-            return Ok(());
-        };
         let (batches, rest) = rest.as_chunks_mut::<FEW>();
         for batch in batches {
-            plan_states(self.model, few, batch)?;
+            self.plan_some(batch)?;
         }
-        let [first, ..] = few;
         for job in rest {
-            plan_states(self.model, array::from_mut(first), array::from_mut(job))?;
+            self.plan_some(core::array::from_mut(job))?;
         }
         Ok(())
     }
-}
 
-/// The border: rounds the observations to I16F16, plans, and widens the actions.
-fn plan_states<const B: usize>(
-    model: &Model<'_>,
-    scratch: &mut [Scratch; B],
-    jobs: &mut [PlanJob<'_>; B],
-) -> Result<(), Error> {
-    let n_action_steps = model.n_action_steps();
-    let mut windows = [ObservationWindow::EMPTY; B];
-    for (window, job) in windows.iter_mut().zip(jobs.iter()) {
-        check_len("chunk", n_action_steps, job.chunk.len())?;
-        *window = ObservationWindow::of(model, job.states)?;
-    }
-    let mut actions = [[[I16F16::ZERO; ACTION_DIM]; MAX_HORIZON]; B];
-    let memory = windows.iter().zip(actions.iter_mut());
-    let mut plans: Vec<_, B> = (memory.zip(jobs.iter_mut()))
-        .map(|((window, actions), job)| FixedPlan {
-            observations: window.values(),
-            noise: &mut *job.noise,
-            chunk: &mut actions[..n_action_steps],
-        })
-        .collect();
-    plan_all(model, scratch, &mut plans, &mut NoTap);
-    drop(plans);
-    for (job, actions) in jobs.iter_mut().zip(actions) {
-        for (action, planned) in job.chunk.iter_mut().zip(actions) {
-            *action = planned.map(I16F16::to_num);
+    fn plan_some<const B: usize>(&mut self, jobs: &mut [PlanJob<'_>; B]) -> Result<(), Error> {
+        let model = self.model;
+        for job in jobs.iter() {
+            check_job(model, job.window, job.chunk)?;
         }
+        let memory = self.scratch.chunks_exact_mut(model.scratch_len());
+        let parts: Vec<_, B> = memory
+            .take(B)
+            .map(|memory| Parts::of(memory, &model.sizes))
+            .collect();
+        let Ok(mut parts) = parts.into_array::<B>() else {
+            // `new` has looked.
+            return Ok(());
+        };
+        for (part, job) in parts.iter_mut().zip(jobs.iter()) {
+            write_window(model, job.window, part);
+        }
+        let mut noise = jobs.each_mut().map(|job| &mut *job.noise);
+        plan_together(model, &mut parts, &mut noise, &mut Unobserved);
+        for (part, job) in parts.iter().zip(jobs) {
+            read_chunk(model, part, job.chunk);
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -1,223 +1,221 @@
 //! The integer policy: observations in, actions out.
 
+use super::sampler;
+use super::scratch::Parts;
+use super::unet::{Observer, Unobserved};
 use crate::Error;
-use crate::control::receding_horizon::{Action, Planner};
+use crate::control::planner::{check_finite, check_len};
+use crate::control::{PlanShape, Planner, Value};
 use crate::noise::Noise;
-use crate::pusht::observation::{MAX_OBSERVATION_DIM, STATE_DIM, observe};
+use crate::quant::format::error::ModelError;
 use crate::quant::format::model::Model;
+use crate::quant::format::values::Hold;
 use crate::quant::kernels::mish::mish_q16;
 use crate::quant::kernels::rounding::{rounding_shift_right, saturate_i16};
 use crate::quant::kernels::slices;
-use crate::quant::net::sampler::{self, FixedPlan};
-use crate::quant::net::scratch::{ACTION_DIM, MAX_CONDITION_LEN, MAX_HORIZON, Parts, Scratch};
-use crate::quant::net::unet::{NoTap, Tap};
-use core::{array, slice};
-use fixed::types::I16F16;
+use core::array;
 
 /// A [`Model`] and the memory to run it in.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pusht_core::control::Planner;
+/// use pusht_core::noise::NoiseSource;
+/// use pusht_core::quant::{IntPolicy, Model};
+///
+/// # let bytes = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pusht-small.ptm"));
+/// let model = Model::parse(bytes)?;
+/// let mut scratch = vec![0; model.scratch_len()];
+/// let mut policy = IntPolicy::new(&model, &mut scratch)?;
+/// let shape = policy.shape();
+/// let window = vec![256.0; shape.window_len()]; // [To][Do], oldest first
+/// let mut chunk = vec![0.0; shape.chunk_len()]; // [Ta][Da]
+/// policy.plan(&window, &mut NoiseSource::new(0), &mut chunk)?;
+/// # assert!(chunk.iter().all(|value| (0.0..512.0).contains(value)), "{chunk:?}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct IntPolicy<'m> {
     model: &'m Model<'m>,
-    scratch: &'m mut Scratch,
+    scratch: &'m mut [u64],
 }
 
 impl<'m> IntPolicy<'m> {
-    /// Every model that was parsed fits.
-    pub fn new(model: &'m Model<'m>, scratch: &'m mut Scratch) -> Self {
-        Self { model, scratch }
-    }
-
-    /// Plans from `observations` (`To` of them, oldest first, as the model's
-    /// [`ObservationKind`](crate::pusht::observation::ObservationKind) orders their values; px and rad) into `chunk`
-    /// (`Ta` actions, px). Integers throughout.
+    /// `scratch` has [`Model::scratch_len`] words at least.
     ///
     /// # Errors
-    /// [`Error::WrongLength`].
+    /// [`ModelError::ScratchTooSmall`] if it has fewer.
+    pub fn new(model: &'m Model<'m>, scratch: &'m mut [u64]) -> Result<Self, ModelError> {
+        check_scratch(model.scratch_len(), scratch.len())?;
+        Ok(Self { model, scratch })
+    }
+
+    /// Plans from `window` (`[To][Do]`, oldest first) into `chunk` (`[Ta][Da]`), each value in its
+    /// fixed-point format: [`Model::observation_value`] and [`Model::action_value`] have the binary
+    /// places. Integers throughout.
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`] if a slice is not as long as [`Model::shape`] says.
     pub fn plan_fixed(
         &mut self,
-        observations: &[I16F16],
+        window: &[i32],
         noise: &mut dyn Noise,
-        chunk: &mut [[I16F16; ACTION_DIM]],
+        chunk: &mut [i32],
     ) -> Result<(), Error> {
-        self.plan_tapped(observations, noise, chunk, &mut NoTap)
+        self.plan_observed(window, noise, chunk, &mut Unobserved)
     }
 
-    /// As [`plan_fixed`](Self::plan_fixed); `tap` sees every tensor of every pass.
+    /// As [`plan_fixed`](Self::plan_fixed); `observer` sees every tensor of every pass.
     ///
     /// # Errors
-    /// [`Error::WrongLength`].
-    pub fn plan_tapped(
+    /// As [`plan_fixed`](Self::plan_fixed).
+    pub fn plan_observed(
         &mut self,
-        observations: &[I16F16],
+        window: &[i32],
         noise: &mut dyn Noise,
-        chunk: &mut [[I16F16; ACTION_DIM]],
-        tap: &mut impl Tap,
+        chunk: &mut [i32],
+        observer: &mut impl Observer,
     ) -> Result<(), Error> {
-        let plan = &mut FixedPlan {
-            observations,
-            noise,
-            chunk,
-        };
-        plan.check(self.model)?;
-        let (scratch, plan) = (array::from_mut(&mut *self.scratch), slice::from_mut(plan));
-        plan_all(self.model, scratch, plan, tap);
+        let shape = self.model.shape();
+        check_len("window", shape.window_len(), window.len())?;
+        check_len("chunk", shape.chunk_len(), chunk.len())?;
+        let mut parts = Parts::of(self.scratch, &self.model.sizes);
+        slices::copy(window, parts.window);
+        plan_together(self.model, array::from_mut(&mut parts), &mut [noise], observer);
+        for (index, value) in chunk.iter_mut().enumerate() {
+            *value = action(self.model, &parts, index);
+        }
         Ok(())
     }
 }
 
-impl FixedPlan<'_> {
-    fn check(&self, model: &Model<'_>) -> Result<(), Error> {
-        let settings = &model.settings;
-        check_len(
-            "observations",
-            settings.n_observed(),
-            self.observations.len(),
-        )?;
-        check_len("chunk", settings.n_action_steps, self.chunk.len())
+/// `Ok` if the memory is enough.
+pub(super) fn check_scratch(needed: usize, available: usize) -> Result<(), ModelError> {
+    if available < needed {
+        return Err(ModelError::ScratchTooSmall { needed, available });
     }
-}
-
-/// `B` plans, checked, together: each as if it were alone.
-#[inline(always)]
-pub(crate) fn plan_all<const B: usize>(
-    model: &Model<'_>,
-    scratch: &mut [Scratch; B],
-    plans: &mut [FixedPlan<'_>],
-    tap: &mut impl Tap,
-) {
-    debug_assert!(plans.len() == B);
-    let mut parts = (scratch.each_mut()).map(|scratch| scratch.parts(&model.sizes));
-    for (plan, part) in plans.iter().zip(&mut parts) {
-        write_condition(model, plan.observations, part.condition);
-    }
-    sampler::sample(model, plans, &mut parts, tap);
-    for (plan, part) in plans.iter_mut().zip(&parts) {
-        read_actions(model, plan.observations, part, plan.chunk);
-    }
+    Ok(())
 }
 
 impl Planner for IntPolicy<'_> {
-    fn n_obs_steps(&self) -> usize {
-        self.model.n_obs_steps()
+    fn shape(&self) -> PlanShape {
+        self.model.shape()
     }
 
-    fn n_action_steps(&self) -> usize {
-        self.model.n_action_steps()
-    }
-
-    /// The border: rounds the observations to I16F16, plans, and widens the actions.
-    // Not inlined, so that its buffers are not on the stack while the simulator runs.
+    // Not inlined, so that nothing of it is on the stack while the simulator runs.
     #[inline(never)]
     fn plan(
         &mut self,
-        states: &[[f64; STATE_DIM]],
+        window: &[f64],
         noise: &mut dyn Noise,
-        chunk: &mut [Action],
+        chunk: &mut [f64],
     ) -> Result<(), Error> {
-        check_len("chunk", self.model.n_action_steps(), chunk.len())?;
-        let window = ObservationWindow::of(self.model, states)?;
-        let mut actions = [[I16F16::ZERO; ACTION_DIM]; MAX_HORIZON];
-        let actions = slices::part_mut(&mut actions, 0, chunk.len());
-        self.plan_fixed(window.values(), noise, actions)?;
-        for (action, planned) in chunk.iter_mut().zip(actions) {
-            *action = planned.map(I16F16::to_num);
-        }
+        check_job(self.model, window, chunk)?;
+        let mut parts = Parts::of(self.scratch, &self.model.sizes);
+        write_window(self.model, window, &mut parts);
+        plan_together(
+            self.model,
+            array::from_mut(&mut parts),
+            &mut [noise],
+            &mut Unobserved,
+        );
+        read_chunk(self.model, &parts, chunk);
         Ok(())
     }
-}
 
-/// What a plan sees, as the integer path takes it.
-#[derive(Clone, Copy, Debug)]
-pub struct ObservationWindow {
-    values: [I16F16; MAX_CONDITION_LEN],
-    len: usize,
-}
-
-impl ObservationWindow {
-    pub(crate) const EMPTY: Self = Self {
-        values: [I16F16::ZERO; MAX_CONDITION_LEN],
-        len: 0,
-    };
-
-    /// The observations that `states` (`To` of them, oldest first) give, derived in `f64` and rounded to nearest.
-    ///
-    /// # Errors
-    /// [`Error::NonFiniteObservation`], [`Error::WrongLength`].
-    pub fn of(model: &Model<'_>, states: &[[f64; STATE_DIM]]) -> Result<Self, Error> {
-        check_len("states", model.n_obs_steps(), states.len())?;
-        let kind = model.observation();
-        let len = model.settings.n_observed();
-        let mut values = [I16F16::ZERO; MAX_CONDITION_LEN];
-        for (state, values) in states.iter().zip(slices::rows_mut(&mut values, kind.dim())) {
-            let mut observation = [0.0; MAX_OBSERVATION_DIM];
-            let observation = slices::part_mut(&mut observation, 0, kind.dim());
-            observe(kind, state, observation)?;
-            for (value, observed) in values.iter_mut().zip(observation) {
-                *value = saturating_fixed(*observed);
+    fn hold(&self, observation: &[f64], action: &mut [f64]) {
+        for (index, value) in action.iter_mut().enumerate() {
+            let action_value = self.model.action_value(index);
+            match (action_value.hold, action_value.relative_to) {
+                (Hold::Last, _) => {}
+                (Hold::Observed, Some(from)) => {
+                    *value = observation.get(from).copied().unwrap_or_default();
+                }
+                (Hold::Observed, None) | (Hold::Zero, _) => *value = 0.0,
             }
         }
-        Ok(Self { values, len })
     }
 
-    /// `To` observations, oldest first; px and rad.
-    pub fn values(&self) -> &[I16F16] {
-        slices::part(&self.values, 0, self.len)
+    fn task(&self) -> &str {
+        self.model.task()
+    }
+
+    fn value(&self, index: usize) -> Value<'_> {
+        self.model.value(index)
     }
 }
 
-/// `I16F16::saturating_from_num`, which panics at NaN: no observation is one, but the optimiser cannot know.
-fn saturating_fixed(value: f64) -> I16F16 {
-    let end = if value < 0.0 {
-        I16F16::MIN
-    } else {
-        I16F16::MAX
-    };
-    I16F16::checked_from_num(value).unwrap_or(end)
+/// `Ok` if a plan can be made from `window` into `chunk`.
+pub(super) fn check_job(model: &Model<'_>, window: &[f64], chunk: &[f64]) -> Result<(), Error> {
+    let shape = model.shape();
+    check_len("window", shape.window_len(), window.len())?;
+    check_len("chunk", shape.chunk_len(), chunk.len())?;
+    check_finite(window)
 }
 
-pub(crate) fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), Error> {
-    if expected == got {
-        Ok(())
-    } else {
-        Err(Error::WrongLength {
-            what,
-            expected,
-            got,
-        })
+/// The window in fixed point.
+pub(super) fn write_window(model: &Model<'_>, window: &[f64], parts: &mut Parts<'_>) {
+    let dim = model.settings.obs_dim;
+    let rows = slices::rows(window, dim).zip(slices::rows_mut(parts.window, dim));
+    for (observation, fixed) in rows {
+        for (index, (place, value)) in fixed.iter_mut().zip(observation).enumerate() {
+            *place = model.observation_value(index).to_fixed(*value);
+        }
     }
+}
+
+/// The actions as numbers.
+pub(super) fn read_chunk(model: &Model<'_>, parts: &Parts<'_>, chunk: &mut [f64]) {
+    let dim = model.settings.action_dim;
+    let mut first = 0;
+    for row in slices::rows_mut(chunk, dim) {
+        for (index, value) in row.iter_mut().enumerate() {
+            *value = (model.action_value(index)).to_f64(action(model, parts, first + index));
+        }
+        first += dim;
+    }
+}
+
+/// `B` plans from the windows in `parts`, together: each as if it were alone.
+#[inline(always)]
+pub(super) fn plan_together<const B: usize>(
+    model: &Model<'_>,
+    parts: &mut [Parts<'_>; B],
+    noise: &mut [&mut dyn Noise; B],
+    observer: &mut impl Observer,
+) {
+    for part in parts.iter_mut() {
+        write_condition(model, part.window, part.condition);
+    }
+    sampler::sample(model, noise, parts, observer);
 }
 
 /// Normalises the observations and takes their `mish`, which is all that the network wants of them.
-fn write_condition(model: &Model<'_>, observations: &[I16F16], condition: &mut [i16]) {
-    let dim = model.settings.observation.dim();
+fn write_condition(model: &Model<'_>, window: &[i32], condition: &mut [i16]) {
+    let dim = model.settings.obs_dim;
     let shift = 16 - model.settings.condition_exponent;
     condition.fill(0);
-    for (index, (place, value)) in condition.iter_mut().zip(observations).enumerate() {
-        let normalized = model.normalize_observation(index % dim, *value);
-        let activated_q16 = mish_q16(normalized.to_bits());
-        *place = saturate_i16(rounding_shift_right(i64::from(activated_q16), shift));
+    let rows = slices::rows(window, dim).zip(slices::rows_mut(condition, dim));
+    for (observation, places) in rows {
+        for (index, (place, value)) in places.iter_mut().zip(observation).enumerate() {
+            let normalized = model.observation_value(index).normalize(*value);
+            let activated_q16 = mish_q16(normalized.to_bits());
+            *place = saturate_i16(rounding_shift_right(i64::from(activated_q16), shift));
+        }
     }
 }
 
-/// The predictions `To - 1 .. To - 1 + Ta`, in pixels of the window.
-fn read_actions(
-    model: &Model<'_>,
-    observations: &[I16F16],
-    parts: &Parts<'_>,
-    chunk: &mut [[I16F16; ACTION_DIM]],
-) {
-    let mut origin = [I16F16::ZERO; ACTION_DIM];
-    if model.settings.actions_from_agent {
-        let kind = model.settings.observation;
-        let newest = observations.len().saturating_sub(kind.dim());
-        let agent = slices::part(observations, newest + kind.agent_at(), ACTION_DIM);
-        slices::copy(agent, &mut origin);
-    }
-    let predictions = slices::from(parts.sample, model.settings.n_obs_steps.saturating_sub(1));
-    for (action, prediction) in chunk.iter_mut().zip(predictions) {
-        for (axis, value) in action.iter_mut().enumerate() {
-            let counted = model.unnormalize_action(axis, prediction[axis]);
-            *value = origin[axis].saturating_add(counted);
-        }
-    }
+/// Value `index` of the chunk `[Ta][Da]`, which begins with prediction `To - 1`, in fixed point.
+pub(super) fn action(model: &Model<'_>, parts: &Parts<'_>, index: usize) -> i32 {
+    let settings = &model.settings;
+    let first = settings.n_obs_steps.saturating_sub(1) * settings.action_dim;
+    let value = model.action_value(index % settings.action_dim.max(1));
+    let newest = parts.window.len().saturating_sub(settings.obs_dim);
+    let origin = value.relative_to.and_then(|from| parts.window.get(newest + from));
+    let normalized = parts.sample.get(first + index).copied();
+    value.unnormalize(
+        normalized.unwrap_or_default(),
+        origin.copied().unwrap_or_default(),
+    )
 }

@@ -3,50 +3,36 @@
 use crate::noise::Noise;
 use crate::quant::format::model::{Model, Pass};
 use crate::quant::kernels::rounding::{rounding_shift_right, saturate_i32};
-use crate::quant::net::scratch::{ACTION_DIM, Parts};
-use crate::quant::net::unet::{self, Tap};
-use fixed::types::{I8F24, I16F16};
+use super::scratch::Parts;
+use super::unet::{self, Observer};
+use crate::noise::Noise;
+use fixed::types::I8F24;
 
-/// What a plan is made from, and where its actions go.
-pub(crate) struct FixedPlan<'p> {
-    pub(crate) observations: &'p [I16F16],
-    pub(crate) noise: &'p mut dyn Noise,
-    pub(crate) chunk: &'p mut [[I16F16; ACTION_DIM]],
-}
-
-/// Fills every `sample` with its environment's noise and lets every pass of the network take some of it away.
-pub(crate) fn sample<const B: usize>(
+/// Fills every `sample` with its plan's noise and lets every pass of the network take some of it
+/// away.
+pub(super) fn sample<const B: usize>(
     model: &Model<'_>,
-    plans: &mut [FixedPlan<'_>],
+    noise: &mut [&mut dyn Noise; B],
     parts: &mut [Parts<'_>; B],
-    tap: &mut impl Tap,
+    observer: &mut impl Observer,
 ) {
-    unet::project_condition(model, parts, tap);
-    for (plan, part) in plans.iter_mut().zip(parts.iter_mut()) {
-        for value in part.sample.as_flattened_mut() {
-            *value = plan.noise.next_gaussian();
+    unet::project_condition(model, parts, observer);
+    for (noise, part) in noise.iter_mut().zip(parts.iter_mut()) {
+        for value in part.sample.iter_mut() {
+            *value = noise.next_gaussian();
         }
     }
     for index in 0..model.n_passes() {
-        unet::forward(model, index, parts, tap);
-        for (plan, part) in plans.iter_mut().zip(parts.iter_mut()) {
-            step(&model.pass(index), plan.noise, part.sample, part.output);
+        unet::forward(model, index, parts, observer);
+        for (noise, part) in noise.iter_mut().zip(parts.iter_mut()) {
+            step(&model.pass(index), *noise, part.sample, part.output);
         }
     }
 }
 
-/// `x_t` and the network's output for it become `x_(t-1)`.
-fn step(
-    pass: &Pass,
-    noise: &mut dyn Noise,
-    sample: &mut [[I8F24; ACTION_DIM]],
-    output: &[[I8F24; ACTION_DIM]],
-) {
-    for (x, out) in sample
-        .as_flattened_mut()
-        .iter_mut()
-        .zip(output.as_flattened())
-    {
+/// `x_t` and the network's output for it become `x_(t-1)`; both `[Tp][Da]`.
+fn step(pass: &Pass, noise: &mut dyn Noise, sample: &mut [I8F24], output: &[I8F24]) {
+    for (x, out) in sample.iter_mut().zip(output) {
         let z = if pass.draws_noise {
             noise.next_gaussian()
         } else {

@@ -1,95 +1,49 @@
-//! Working memory of a plan.
+//! Working memory of a plan: a slice of the caller's, cut up by the model's sizes.
 
-use crate::quant::format::model::{MAX_ACTIVATION_EXPONENT, Sizes};
-use crate::quant::kernels::linear::LANES;
+use crate::quant::format::model::Sizes;
 use crate::quant::kernels::panel::{Panel, panel_len};
 use crate::quant::kernels::slices;
+use bytemuck::Pod;
 use fixed::types::I8F24;
 
-/// Longest horizon (`Tp`) of an integer model.
-pub const MAX_HORIZON: usize = 32;
-/// Most values of the window of observations, `To` times the size of one, rounded up to [`LANES`].
-pub const MAX_CONDITION_LEN: usize = 80;
-/// Most `i16` values of activations, skips and FiLM together. The default network (32/64/128 channels, horizon 16)
-/// needs 5,888.
-pub const ARENA_LEN: usize = if cfg!(feature = "small-scratch") {
-    1_024
-} else {
-    6_144
-};
-
-/// Four windows of 3 taps over 128 channels; larger ones are fewer at a time.
-const PANEL_LEN: usize = panel_len(3 * 128);
-
-/// Values of an action.
-pub(crate) const ACTION_DIM: usize = 2;
-
-/// Memory that a plan works in; the caller owns it, for example as a `static`. 16 KiB at most.
-///
-/// Aligned for kernels that load two activations at once: every tensor starts at a multiple of eight of them.
-#[derive(Debug)]
-#[repr(C, align(8))]
-pub struct Scratch {
-    pub(crate) panel: [u64; PANEL_LEN],
-    arena: [i16; ARENA_LEN],
-    condition: [i16; MAX_CONDITION_LEN],
-    sample: [[I8F24; ACTION_DIM]; MAX_HORIZON],
-    output: [[I8F24; ACTION_DIM]; MAX_HORIZON],
+/// Values of `T` in a word of 8 bytes.
+const fn per_word<T>() -> usize {
+    size_of::<u64>() / size_of::<T>()
 }
 
-const _: () = assert!(size_of::<Scratch>() <= 16 * 1024);
-
-impl Scratch {
-    /// Zeros; usable in a `static`.
-    pub const fn new() -> Self {
-        Self {
-            panel: [0; _],
-            arena: [0; ARENA_LEN],
-            condition: [0; MAX_CONDITION_LEN],
-            sample: [[I8F24::ZERO; ACTION_DIM]; MAX_HORIZON],
-            output: [[I8F24::ZERO; ACTION_DIM]; MAX_HORIZON],
-        }
+impl Sizes {
+    /// Words of 8 bytes that a plan works in.
+    pub(crate) const fn scratch_len(&self) -> usize {
+        panel_len(self.largest_window)
+            + self.n_activations().div_ceil(per_word::<i16>())
+            + self.n_numbers().div_ceil(per_word::<i32>())
     }
 
-    /// The memory cut into what a network of these sizes needs; [`Sizes::total`] is at most [`ARENA_LEN`].
-    pub(crate) fn parts(&mut self, sizes: &Sizes) -> Parts<'_> {
-        let (input, rest) = slices::split_mut(&mut self.arena, sizes.input);
-        let (hidden, rest) = slices::split_mut(rest, sizes.hidden);
-        let (output, rest) = slices::split_mut(rest, sizes.hidden);
-        let (skips, rest) = slices::split_mut(rest, sizes.skips);
-        Parts {
-            activations: Activations {
-                input,
-                hidden,
-                output,
-                skips,
-                panel: &mut self.panel,
-            },
-            film: slices::part_mut(rest, 0, sizes.film),
-            condition: slices::part_mut(&mut self.condition, 0, sizes.condition),
-            sample: slices::part_mut(&mut self.sample, 0, sizes.horizon),
-            output: slices::part_mut(&mut self.output, 0, sizes.horizon),
-        }
+    /// Values of 16 bits; whole multiples of eight.
+    const fn n_activations(&self) -> usize {
+        self.input + 2 * self.hidden + self.skips + self.film + self.condition
+    }
+
+    /// Values of 32 bits.
+    const fn n_numbers(&self) -> usize {
+        self.window + 2 * self.trajectory
     }
 }
 
-impl Default for Scratch {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// A [`Scratch`], cut up.
+/// The memory of a plan, cut up. Every tensor starts at a multiple of eight values, as kernels that
+/// load several at once want it.
 pub(crate) struct Parts<'s> {
     pub(crate) activations: Activations<'s>,
     /// The observation's share of every FiLM projection, in the order of the blocks.
     pub(crate) film: &'s mut [i16],
     /// `mish` of the normalised window of observations.
     pub(crate) condition: &'s mut [i16],
-    /// `x_t`.
-    pub(crate) sample: &'s mut [[I8F24; ACTION_DIM]],
-    /// What the network made of it.
-    pub(crate) output: &'s mut [[I8F24; ACTION_DIM]],
+    /// The window of observations, `[To][Do]`, in the fixed-point format of each value.
+    pub(crate) window: &'s mut [i32],
+    /// `x_t`, `[Tp][Da]`.
+    pub(crate) sample: &'s mut [I8F24],
+    /// The network's answer to it, `[Tp][Da]`.
+    pub(crate) output: &'s mut [I8F24],
 }
 
 /// The network's three buffers and its skips.
@@ -98,12 +52,45 @@ pub(crate) struct Activations<'s> {
     pub(crate) input: &'s mut [i16],
     /// Between a block's two convolutions; then its residual.
     pub(crate) hidden: &'s mut [i16],
-    /// After a block's second convolution.
+    /// What a convolution has computed, before it is normalised.
     pub(crate) output: &'s mut [i16],
-    /// One tensor a level, from the second level on.
+    /// One tensor per level, from the second level on.
     pub(crate) skips: &'s mut [i16],
     /// Working memory of the kernels.
     pub(crate) panel: &'s mut Panel,
 }
 
-const _: () = assert!(MAX_CONDITION_LEN.is_multiple_of(LANES) && MAX_ACTIVATION_EXPONENT <= 16);
+impl<'s> Parts<'s> {
+    /// `memory` has [`Sizes::scratch_len`] words.
+    pub(crate) fn of(memory: &'s mut [u64], sizes: &Sizes) -> Self {
+        let (panel, rest) = slices::split_mut(memory, panel_len(sizes.largest_window));
+        let n_words = sizes.n_activations().div_ceil(per_word::<i16>());
+        let (activations, numbers) = slices::split_mut(rest, n_words);
+        let (input, rest) = slices::split_mut(view(activations), sizes.input);
+        let (hidden, rest) = slices::split_mut(rest, sizes.hidden);
+        let (output, rest) = slices::split_mut(rest, sizes.hidden);
+        let (skips, rest) = slices::split_mut(rest, sizes.skips);
+        let (film, rest) = slices::split_mut(rest, sizes.film);
+        let (window, numbers) = slices::split_mut(view(numbers), sizes.window);
+        let (sample, numbers) = slices::split_mut(numbers, sizes.trajectory);
+        Self {
+            activations: Activations {
+                input,
+                hidden,
+                output,
+                skips,
+                panel,
+            },
+            film,
+            condition: slices::part_mut(rest, 0, sizes.condition),
+            window,
+            sample: view(sample),
+            output: view(slices::part_mut(numbers, 0, sizes.trajectory)),
+        }
+    }
+}
+
+/// The same memory as values of another type, whose alignment a word has.
+fn view<T: Pod>(words: &mut [impl Pod]) -> &mut [T] {
+    bytemuck::try_cast_slice_mut(words).unwrap_or_default()
+}

@@ -1,38 +1,46 @@
 //! One number for everything that a model computes.
 
+use super::policy::{action, check_scratch, plan_together};
+use super::scratch::Parts;
+use super::unet::Unobserved;
 use crate::digest::Digest;
 use crate::noise::NoiseSource;
+use crate::quant::format::error::ModelError;
 use crate::quant::format::model::Model;
-use crate::quant::net::policy::IntPolicy;
-use crate::quant::net::scratch::{ACTION_DIM, Scratch};
-use crate::quant::net::scratch::{MAX_CONDITION_LEN, MAX_HORIZON};
-use fixed::types::I16F16;
+use core::array;
 
-/// [`Digest`] of the actions (I16F16 bits, little-endian) of `n_plans` plans: equal on every machine.
+/// [`Digest`] of the actions (`i32`, little-endian, in the fixed-point format of each value) of
+/// `n_plans` plans: equal on every machine. `scratch` has [`Model::scratch_len`] words at least.
 ///
-/// Not inlined, so that its buffers lie on the stack only while it plans.
+/// Plan `i` takes its noise from seed `i` and sees fixed observations that sweep 0 to 2^25 in fixed
+/// point: with 16 binary places 0 to 512.
 ///
-/// Plan `i` takes its noise from seed `i` and sees fixed observations that sweep the window of 512 px.
+/// # Errors
+/// [`ModelError::ScratchTooSmall`] if `scratch` has fewer words.
 #[inline(never)]
-pub fn selftest(model: &Model<'_>, scratch: &mut Scratch, n_plans: u32) -> u64 {
+pub fn selftest(
+    model: &Model<'_>,
+    scratch: &mut [u64],
+    n_plans: u32,
+) -> Result<u64, ModelError> {
+    check_scratch(model.scratch_len(), scratch.len())?;
     let mut digest = Digest::new();
-    let mut policy = IntPolicy::new(model, scratch);
-    let mut observations = [I16F16::ZERO; MAX_CONDITION_LEN];
-    let mut chunk = [[I16F16::ZERO; ACTION_DIM]; MAX_HORIZON];
-    let observations = &mut observations[..model.settings.n_observed()];
-    let chunk = &mut chunk[..model.n_action_steps()];
     for plan in 0..n_plans {
-        for (i, value) in observations.iter_mut().enumerate() {
-            // Steps of 0x9e37 px / 2^16 through [0, 512) px.
+        let mut parts = Parts::of(scratch, &model.sizes);
+        for (i, value) in parts.window.iter_mut().enumerate() {
             let step = (plan * 97 + i as u32).wrapping_mul(0x009e_3779);
-            *value = I16F16::from_bits((step & 0x01ff_ffff) as i32);
+            *value = (step & 0x01ff_ffff) as i32;
         }
-        // Cannot fail: both lengths are the model's.
-        let planned = policy.plan_fixed(observations, &mut NoiseSource::new(plan.into()), chunk);
-        debug_assert!(planned.is_ok());
-        for action in chunk.iter() {
-            digest.i32s(&action.map(I16F16::to_bits));
+        let mut noise = NoiseSource::new(plan.into());
+        plan_together(
+            model,
+            array::from_mut(&mut parts),
+            &mut [&mut noise],
+            &mut Unobserved,
+        );
+        for index in 0..model.shape().chunk_len() {
+            digest.i32s(&[action(model, &parts, index)]);
         }
     }
-    digest.finish()
+    Ok(digest.finish())
 }

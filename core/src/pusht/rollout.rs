@@ -1,0 +1,230 @@
+//! The closed loop of PushT: observe, plan, act, step. One loop for evaluation alone and side by
+//! side, for collection, for the device, and for real time.
+//!
+//! ```text
+//!  needs_plan? -- plan_job --> planner -- deliver --> | advance: next action -> step -> observe | -> needs_plan? ..
+//! ```
+
+use super::env::{PushTEnv, Step};
+use super::episode::{Action, Episode, EpisodeResult};
+use super::observation::{MAX_OBSERVATION_DIM, ObservationKind, STATE_DIM, observe};
+use crate::Error;
+use crate::control::pipeline::{Pipeline, Plan, PlanRequest, SimulatedPlanning};
+use crate::control::{PlanJob, Planner, RecedingHorizon};
+
+/// Most values of a window, `To x Do`, of a PushT policy that the host runs.
+pub const MAX_WINDOW_LEN: usize = 4 * MAX_OBSERVATION_DIM;
+/// Room for the last action and a queue of 64.
+pub const MAX_CHUNK_LEN: usize = 2 * (1 + 64);
+
+/// Receding-horizon execution with room for every PushT policy.
+pub type Horizon = RecedingHorizon<MAX_WINDOW_LEN, MAX_CHUNK_LEN>;
+
+/// How planned actions become due: in step ([`RecedingHorizon`]) or in real time ([`Pipeline`]).
+pub trait Execution {
+    /// Takes the observation of the next control tick.
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`] if the policy takes observations of another size.
+    fn observe(&mut self, observation: &[f64]) -> Result<(), Error>;
+
+    /// The action of this control tick; `hold` before the first plan.
+    fn next_action(&mut self, hold: &[f64]) -> &[f64];
+}
+
+impl<const WINDOW: usize, const CHUNK: usize> Execution for RecedingHorizon<WINDOW, CHUNK> {
+    fn observe(&mut self, observation: &[f64]) -> Result<(), Error> {
+        self.observe(observation)
+    }
+
+    fn next_action(&mut self, hold: &[f64]) -> &[f64] {
+        self.next_action(hold)
+    }
+}
+
+impl<const WINDOW: usize, const CHUNK: usize> Execution for Pipeline<WINDOW, CHUNK> {
+    fn observe(&mut self, observation: &[f64]) -> Result<(), Error> {
+        self.observe(observation)
+    }
+
+    fn next_action(&mut self, hold: &[f64]) -> &[f64] {
+        self.next_action(hold)
+    }
+}
+
+/// What happened in one control tick.
+#[derive(Clone, Copy, Debug)]
+pub struct Tick {
+    /// Number of the tick, from 0.
+    pub index: usize,
+    /// The state that the action answers.
+    pub state: [f64; STATE_DIM],
+    /// The action, px.
+    pub action: Action,
+    /// What the environment said to it.
+    pub outcome: Step,
+}
+
+/// An episode and the execution of the policy that plays it. It can be left and taken up again
+/// wherever a plan is needed.
+#[derive(Clone)]
+pub struct Rollout<E> {
+    episode: Episode,
+    kind: ObservationKind,
+    execution: E,
+}
+
+impl<E: Execution> Rollout<E> {
+    /// A rollout from the present state of `env`, for a policy that sees observations of `kind`.
+    /// It is cut off after `max_steps` control steps.
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`] if the policy takes observations of another size.
+    pub fn new(
+        env: PushTEnv,
+        kind: ObservationKind,
+        execution: E,
+        max_steps: usize,
+    ) -> Result<Self, Error> {
+        let mut rollout = Self {
+            episode: Episode::new(env, max_steps),
+            kind,
+            execution,
+        };
+        rollout.observe()?;
+        Ok(rollout)
+    }
+
+    /// The episode.
+    pub fn episode(&self) -> &Episode {
+        &self.episode
+    }
+
+    /// The execution of the policy: for example the actions that are planned.
+    pub fn execution(&self) -> &E {
+        &self.execution
+    }
+
+    /// Whether the episode is over.
+    pub fn is_over(&self) -> bool {
+        self.episode.is_over()
+    }
+
+    /// Executes the next action and observes what came of it.
+    ///
+    /// # Errors
+    /// Those of [`PushTEnv::step`].
+    // Not inlined, so that a planner's buffers are not on the stack while the simulator runs.
+    #[inline(never)]
+    pub fn advance(&mut self) -> Result<Tick, Error> {
+        let (index, state) = (self.episode.steps(), self.episode.env().state());
+        let action = self.next_action(&state);
+        let outcome = self.episode.step(action)?;
+        self.observe()?;
+        Ok(Tick {
+            index,
+            state,
+            action,
+            outcome,
+        })
+    }
+
+    /// Before the first plan the agent stays where it is.
+    fn next_action(&mut self, state: &[f64; STATE_DIM]) -> Action {
+        let [agent_x, agent_y, ..] = *state;
+        let hold = [agent_x, agent_y];
+        let action = self.execution.next_action(&hold);
+        action.first_chunk().copied().unwrap_or(hold)
+    }
+
+    fn observe(&mut self) -> Result<(), Error> {
+        let mut observation = [0.0; MAX_OBSERVATION_DIM];
+        let (observation, _) = observation.split_at_mut(self.kind.dim());
+        observe(self.kind, &self.episode.env().state(), observation)?;
+        self.execution.observe(observation)
+    }
+}
+
+impl<const WINDOW: usize, const CHUNK: usize> Rollout<RecedingHorizon<WINDOW, CHUNK>> {
+    /// Whether a plan has to be delivered before the rollout can advance.
+    pub fn needs_plan(&self) -> bool {
+        !self.is_over() && self.execution.needs_plan()
+    }
+
+    /// The plan that is needed, to be computed into `chunk` (`[Ta][Da]`).
+    pub fn plan_job<'p>(&'p mut self, chunk: &'p mut [f64]) -> PlanJob<'p> {
+        self.execution.plan_job(chunk)
+    }
+
+    /// Takes the plan that was needed.
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`] if it is not `Ta` actions.
+    pub fn deliver(&mut self, chunk: &[f64]) -> Result<(), Error> {
+        self.execution.deliver(chunk, 0)
+    }
+
+    /// Lets `planner` play until the episode is over. `on_tick` sees every tick, and the rollout
+    /// after it.
+    ///
+    /// # Errors
+    /// Those of [`Planner::plan`] and [`PushTEnv::step`].
+    pub fn run(
+        &mut self,
+        planner: &mut (impl Planner + ?Sized),
+        mut on_tick: impl FnMut(&Tick, &Self),
+    ) -> Result<EpisodeResult, Error> {
+        while !self.is_over() {
+            if self.needs_plan() {
+                self.execution.plan(planner)?;
+            }
+            let tick = self.advance()?;
+            on_tick(&tick, self);
+        }
+        Ok(self.episode.result())
+    }
+}
+
+impl<const WINDOW: usize, const CHUNK: usize> Rollout<Pipeline<WINDOW, CHUNK>> {
+    /// Takes a physics step, and what begins or ends with it; never waits, so it may run in a
+    /// timer's interrupt. Every tenth turn begins a control tick, which asks `arrived` for the plan
+    /// that has come since the last one and hands `begin` the plan that begins now. Returns the
+    /// result once the episode is over.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if the motion left the range of `f64`.
+    pub fn turn(
+        &mut self,
+        arrived: impl FnOnce() -> Option<Plan<CHUNK>>,
+        begin: impl FnOnce(PlanRequest<WINDOW>),
+    ) -> Result<Option<EpisodeResult>, Error> {
+        if !self.episode.is_in_step() {
+            if let Some(request) = self.execution.begin_tick(arrived()) {
+                begin(request);
+            }
+            let action = self.next_action(&self.episode.env().state());
+            self.episode.begin_step(action)?;
+        }
+        if self.episode.physics_step()?.is_none() {
+            return Ok(None);
+        }
+        self.observe()?;
+        Ok(self.is_over().then(|| self.episode.result()))
+    }
+
+    /// Plays until the episode is over, as in real time, with plans that take the ticks that
+    /// `planning` says.
+    ///
+    /// # Errors
+    /// Those of [`Planner::plan`] and [`PushTEnv::step`].
+    pub fn run_simulated<P: Planner, F: Fn(u32) -> u32>(
+        &mut self,
+        planning: &mut SimulatedPlanning<P, F, CHUNK>,
+    ) -> Result<EpisodeResult, Error> {
+        while !self.is_over() {
+            planning.begin_tick(&mut self.execution)?;
+            self.advance()?;
+        }
+        Ok(self.episode.result())
+    }
+}

@@ -1,0 +1,93 @@
+//! Takes the parts of a model file one after the other.
+
+use super::error::ModelError;
+use crate::quant::kernels::read;
+
+/// A place in a model file. Offsets in errors count from the file's first byte.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader<'a> {
+    /// What is left of the current section.
+    rest: &'a [u8],
+    /// Offset of its first byte.
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// The parts of `bytes`, which begin at offset `at` of the file.
+    pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
+        Self { rest: bytes, at }
+    }
+
+    /// Offset of the next byte.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// All that is left.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// The refusal of the part that comes next.
+    pub(crate) fn out_of_range(&self, what: &'static str) -> ModelError {
+        ModelError::OutOfRange { what, at: self.at }
+    }
+
+    /// The next `len` bytes.
+    pub(crate) fn take(&mut self, what: &'static str, len: usize) -> Result<&'a [u8], ModelError> {
+        let Some((taken, rest)) = self.rest.split_at_checked(len) else {
+            return Err(ModelError::Truncated { what, at: self.at });
+        };
+        self.rest = rest;
+        self.at += len;
+        Ok(taken)
+    }
+
+    /// A word from `0` to `max`.
+    pub(crate) fn word(&mut self, what: &'static str, max: u32) -> Result<u32, ModelError> {
+        let error = self.out_of_range(what);
+        let word = read::i32_at(self.take(what, 4)?, 0) as u32;
+        if word > max { Err(error) } else { Ok(word) }
+    }
+
+    /// A size from `min` to `max`.
+    pub(crate) fn size(
+        &mut self,
+        what: &'static str,
+        min: usize,
+        max: usize,
+    ) -> Result<usize, ModelError> {
+        let error = self.out_of_range(what);
+        let size = self.word(what, max as u32)? as usize;
+        if size < min { Err(error) } else { Ok(size) }
+    }
+
+    /// The contents of the next section, which must be called `tag`: tag, length, contents, in
+    /// whole words.
+    pub(crate) fn section(&mut self, tag: &'static str) -> Result<Self, ModelError> {
+        let wrong = ModelError::WrongSection {
+            expected: tag,
+            at: self.at,
+        };
+        let header = self.take(tag, 8)?;
+        let len = read::i32_at(header, 4) as u32 as usize;
+        if &header[..4] != tag.as_bytes() || !len.is_multiple_of(4) {
+            return Err(wrong);
+        }
+        let at = self.at;
+        let contents = self.take(tag, len).map_err(|_| wrong)?;
+        Ok(Self::new(contents, at))
+    }
+
+    /// Nothing may be left.
+    pub(crate) fn end(&self, expected: &'static str) -> Result<(), ModelError> {
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(ModelError::WrongSection {
+                expected,
+                at: self.at,
+            })
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The values of an observation and of an action: fixed-point format, normaliser, name, unit.
+
+use crate::control::Value;
+use crate::quant::kernels::rounding::Factor;
+use crate::quant::kernels::read;
+use fixed::types::{I8F24, I16F16};
+
+/// Most binary places of a value.
+pub const MAX_VALUE_EXPONENT: u32 = 30;
+/// Longest name of a value or task, bytes.
+pub const MAX_NAME_LEN: usize = 32;
+/// Longest unit, bytes.
+pub const MAX_UNIT_LEN: usize = 16;
+
+/// An affine map: a factor, then an offset.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Affine {
+    factor: Factor,
+    offset: i32,
+}
+
+impl Affine {
+    /// Bytes of a map in the model file.
+    const SIZE: usize = Factor::SIZE + 4;
+
+    fn read(table: &[u8], at: usize) -> Self {
+        Self {
+            factor: Factor::read(table, at),
+            offset: read::i32_at(table, at + Factor::SIZE),
+        }
+    }
+
+    pub(crate) fn is_valid(self) -> bool {
+        self.factor.is_valid()
+    }
+
+    fn apply(self, value: i32) -> i32 {
+        self.factor.apply(value).saturating_add(self.offset)
+    }
+}
+
+/// One value of an observation.
+#[derive(Clone, Copy, Debug)]
+pub struct ObservationValue {
+    /// Binary places: the integer path takes `round(value * 2^exponent)`.
+    pub exponent: u32,
+    pub(crate) normalizer: Affine,
+}
+
+impl ObservationValue {
+    /// Bytes of a value in the model file.
+    pub(crate) const SIZE: usize = 4 + Affine::SIZE;
+
+    pub(crate) fn read(table: &[u8], index: usize) -> Self {
+        let at = index * Self::SIZE;
+        Self {
+            exponent: read::i32_at(table, at) as u32,
+            normalizer: Affine::read(table, at + 4),
+        }
+    }
+
+    /// Fixed point as [`normalize`](Self::normalize) takes it, to nearest; what is out of range
+    /// saturates.
+    pub fn to_fixed(&self, value: f64) -> i32 {
+        let value = value * exp2(self.exponent as i32 - 16);
+        // `saturating_from_num` panics at NaN: no observation is one, but the optimiser cannot know.
+        let end = if value < 0.0 {
+            I16F16::MIN
+        } else {
+            I16F16::MAX
+        };
+        I16F16::checked_from_num(value).unwrap_or(end).to_bits()
+    }
+
+    /// The normalised value.
+    #[inline(always)]
+    pub fn normalize(&self, fixed: i32) -> I16F16 {
+        I16F16::from_bits(self.normalizer.apply(fixed))
+    }
+}
+
+/// What an action value falls back to where there is no plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Hold {
+    /// The last action's value: right for positions.
+    Last,
+    /// The observed value that a relative action is counted from.
+    Observed,
+    /// Zero: right for velocities and displacements.
+    Zero,
+}
+
+/// One value of an action.
+#[derive(Clone, Copy, Debug)]
+pub struct ActionValue {
+    /// Binary places of what the integer path answers.
+    pub exponent: u32,
+    /// Which value of the newest observation it is counted from; nothing for an absolute value.
+    pub relative_to: Option<usize>,
+    /// What it falls back to where there is no plan.
+    pub hold: Hold,
+    pub(crate) unnormalizer: Affine,
+}
+
+impl ActionValue {
+    /// Bytes of a value in the model file.
+    pub(crate) const SIZE: usize = 12 + Affine::SIZE;
+    /// In place of an observation's value: absolute.
+    pub(crate) const ABSOLUTE: u32 = u32::MAX;
+
+    pub(crate) fn read(table: &[u8], index: usize) -> Self {
+        let at = index * Self::SIZE;
+        let relative_to = read::i32_at(table, at + 4) as u32;
+        Self {
+            exponent: read::i32_at(table, at) as u32,
+            relative_to: (relative_to != Self::ABSOLUTE).then_some(relative_to as usize),
+            hold: match read::i32_at(table, at + 8) {
+                0 => Hold::Last,
+                1 => Hold::Observed,
+                _ => Hold::Zero,
+            },
+            unnormalizer: Affine::read(table, at + 12),
+        }
+    }
+
+    /// The action's value in fixed point, from its normalised one and what it is counted from.
+    #[inline(always)]
+    pub fn unnormalize(&self, normalized: I8F24, origin: i32) -> i32 {
+        origin.saturating_add(self.unnormalizer.apply(normalized.to_bits()))
+    }
+
+    /// The number that a fixed-point value stands for.
+    pub fn to_f64(&self, fixed: i32) -> f64 {
+        f64::from(fixed) * exp2(-(self.exponent as i32))
+    }
+}
+
+/// `2^exponent`, exact; `exponent` is -30 to 14.
+fn exp2(exponent: i32) -> f64 {
+    f64::from_bits(((1023 + i64::from(exponent)) as u64) << 52)
+}
+
+/// The names in a model file: lines of text, the task's first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Names<'a>(&'a str);
+
+impl<'a> Names<'a> {
+    /// The names of a task and `n_values` values; nothing if one is missing or too long.
+    pub(crate) fn checked(text: &'a str, n_values: usize) -> Option<Self> {
+        let names = Self(text);
+        let mut lines = text.lines();
+        let is_name = |line: &str| line.len() <= MAX_NAME_LEN && !line.contains('\t');
+        let mut are_names = lines.next().is_some_and(is_name);
+        for _ in 0..n_values {
+            let line = lines.next()?;
+            let Value { name, unit } = Self::split(line);
+            are_names &= is_name(name) && unit.len() <= MAX_UNIT_LEN && !unit.contains('\t');
+        }
+        are_names.then_some(names)
+    }
+
+    pub(crate) fn task(self) -> &'a str {
+        self.0.lines().next().unwrap_or_default()
+    }
+
+    pub(crate) fn value(self, index: usize) -> Value<'a> {
+        Self::split(self.0.lines().nth(1 + index).unwrap_or_default())
+    }
+
+    fn split(line: &'a str) -> Value<'a> {
+        let (name, unit) = line.split_once('\t').unwrap_or((line, ""));
+        Value { name, unit }
+    }
+}

@@ -1,0 +1,186 @@
+"""Lets a policy play FetchPickAndPlace-v4 and reports how often it succeeds.
+
+    pip install -r tests/own_task/requirements.txt
+    python3 tests/own_task/evaluate.py --lerobot /tmp/own/run/checkpoints/last/pretrained_model
+    python3 tests/own_task/evaluate.py --predict -- COMMAND...
+
+`--lerobot` plays a LeRobot policy in PyTorch, with its processors. `--predict` starts a command
+that reads one JSON request per line, `{"obs": [[28 numbers], ...], "seed": S}` with the oldest
+observation first, and answers with one line, `{"action": [[4 numbers], ...]}`. All actions of an
+answer are executed before the next request. The rows are those of `fetch.row`.
+
+An episode has 100 steps and never ends early. It succeeds if the object is within 5 cm of the goal
+after the last step. Environment seeds from 10000 up are for figures that are reported, seeds from
+20000 up for choices between policies; training uses neither.
+"""
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import numpy as np
+
+import fetch
+
+
+class LeRobot:
+    """A policy in LeRobot's folder, played by LeRobot itself."""
+
+    def __init__(self, folder: Path, passes: int | None) -> None:
+        import torch
+        from lerobot.policies.diffusion.modeling_diffusion import DiffusionPolicy
+        from lerobot.policies.factory import make_pre_post_processors
+
+        if not (folder / "config.json").is_file():
+            sys.exit(f"{folder} is no folder of a LeRobot policy")
+        torch.set_num_threads(1)
+        self.torch = torch
+        self.policy = DiffusionPolicy.from_pretrained(folder)
+        self.policy.eval()
+        if passes is not None:
+            self.policy.diffusion.num_inference_steps = passes
+        self.before, self.after = make_pre_post_processors(
+            self.policy.config, pretrained_path=str(folder)
+        )
+
+    def begin(self, seed: int) -> None:
+        self.torch.manual_seed(seed)
+        self.policy.reset()
+        self.before.reset()
+        self.after.reset()
+
+    def act(self, row: np.ndarray) -> np.ndarray:
+        values = self.torch.from_numpy(row)[None]
+        batch = {
+            "observation.state": values[:, : fetch.STATE_SIZE],
+            "observation.environment_state": values[:, fetch.STATE_SIZE :],
+        }
+        with self.torch.inference_mode():
+            action = self.after(self.policy.select_action(self.before(batch)))
+        return action[0].numpy()
+
+
+class Predict:
+    """A command that speaks JSON lines, in a process of its own."""
+
+    def __init__(self, command: list[str], rows: int) -> None:
+        try:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        except OSError as error:
+            sys.exit(f"cannot start {command[0]}: {error.strerror}")
+        self.rows = rows
+
+    def begin(self, seed: int) -> None:
+        self.seed = seed * fetch.MAX_STEPS
+        self.steps = 0
+        self.window: list[list[float]] = []
+        self.queue: list[list[float]] = []
+
+    def act(self, row: np.ndarray) -> np.ndarray:
+        values = row.tolist()
+        # At the start the first row fills the window, as in LeRobot's queues.
+        self.window = (self.window or [values] * self.rows)[1:] + [values]
+        if not self.queue:
+            # Each plan has noise of its own.
+            self.queue = self.plan(self.seed + self.steps)
+        self.steps += 1
+        return np.array(self.queue.pop(0))
+
+    def plan(self, seed: int) -> list[list[float]]:
+        try:
+            self.process.stdin.write(json.dumps({"obs": self.window, "seed": seed}) + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            sys.exit("the policy gave no answer")
+        try:
+            actions = json.loads(answer)["action"]
+            shape = np.array(actions, dtype=float).shape
+        except (KeyError, TypeError, ValueError):
+            sys.exit(f"the policy's answer is no plan: {answer.strip()[:200]}")
+        if len(shape) != 2 or shape[0] == 0 or shape[1] != fetch.ACTION_SIZE:
+            sys.exit(f"the policy's plan has shape {shape}, not [steps, {fetch.ACTION_SIZE}]")
+        return actions
+
+
+def episode(env, policy, seed: int) -> tuple[bool, int | None]:
+    """Success after the last step, and the number of steps until the first success."""
+    observation, _ = env.reset(seed=seed)
+    policy.begin(seed)
+    first = None
+    for step in range(1, fetch.MAX_STEPS + 1):
+        action = np.clip(policy.act(fetch.row(observation)), -1, 1)
+        observation, _, _, _, info = env.step(action.astype(np.float32))
+        if first is None and info["is_success"]:
+            first = step
+    return bool(info["is_success"]), first
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a success rate."""
+    z = 1.959963984540054
+    p = successes / n
+    center = p + z * z / (2 * n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return (center - half) / scale, (center + half) / scale
+
+
+def main() -> None:
+    own, command = sys.argv[1:], []
+    if "--" in own:
+        own, command = own[: own.index("--")], own[own.index("--") + 1 :]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--lerobot", type=Path, metavar="FOLDER", help="a LeRobot policy, in PyTorch")
+    kind.add_argument("--predict", action="store_true", help="the command after --")
+    parser.add_argument("--passes", type=int, help="network passes per plan, with --lerobot")
+    parser.add_argument("--rows", type=int, default=2, help="rows of a window, with --predict")
+    parser.add_argument("--episodes", type=int, default=100)
+    parser.add_argument("--first-seed", type=int, default=10_000)
+    arguments = parser.parse_args(own)
+    if arguments.episodes < 1 or arguments.rows < 1:
+        sys.exit("--episodes and --rows must be at least 1")
+    if arguments.predict != bool(command):
+        sys.exit("--predict and a command after -- go together")
+
+    if arguments.predict:
+        policy = Predict(command, arguments.rows)
+    else:
+        policy = LeRobot(arguments.lerobot, arguments.passes)
+    env = fetch.make()
+    results = []
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.episodes):
+        results.append(episode(env, policy, seed))
+        successes = sum(success for success, _ in results)
+        print(
+            f"\r{len(results)} of {arguments.episodes} episodes, {successes} successful",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
+    print(file=sys.stderr)
+    low, high = wilson(successes, len(results))
+    firsts = [first for _, first in results if first is not None]
+    failed = [seed for seed, (success, _) in enumerate(results, arguments.first_seed) if not success]
+    print(f"success rate   {successes}/{len(results)} (95 % interval {low:.3f} to {high:.3f})")
+    if firsts:
+        print(f"first success  {np.mean(firsts):.1f} steps on average, in {len(firsts)} episodes")
+    if failed:
+        print(f"failed seeds   {' '.join(map(str, failed))}")
+
+
+if __name__ == "__main__":
+    main()

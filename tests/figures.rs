@@ -29,11 +29,21 @@ const MODELS: [&str; 2] = ["pusht", "pusht-small"];
 const CHAPTERS: [(&str, &[Source]); 7] = [
     (
         "Scores",
-        &[File("scores"), File("human_data"), File("frontier"), File("changes")],
+        &[
+            File("scores"),
+            File("human_data"),
+            File("frontier"),
+            File("changes"),
+        ],
     ),
     (
         "Models and integers",
-        &[Computed(models), File("parity"), File("undecided"), File("weight_rounding")],
+        &[
+            Computed(models),
+            File("parity"),
+            File("undecided"),
+            File("weight_rounding"),
+        ],
     ),
     (
         "On microcontrollers",
@@ -47,14 +57,22 @@ const CHAPTERS: [(&str, &[Source]); 7] = [
             File("inner_loops"),
         ],
     ),
-    ("Budgets", &[Computed(board_budgets), Computed(other_budgets)]),
+    (
+        "Budgets",
+        &[Computed(board_budgets), Computed(other_budgets)],
+    ),
     (
         "Simulator and environments",
         &[File("env"), File("env_limit"), File("vector")],
     ),
     (
         "Policies, training and demonstrations on the host",
-        &[File("host_plans"), File("float_pass"), File("training_step"), File("expert")],
+        &[
+            File("host_plans"),
+            File("float_pass"),
+            File("training_step"),
+            File("expert"),
+        ],
     ),
     ("Agreement with the originals", &[File("agreement")]),
 ];
@@ -206,16 +224,21 @@ fn models() -> Table {
             grouped(n_parameters(&twin)),
             model.n_passes().to_string(),
             format!("{} of {}", model.n_action_steps(), model.horizon()),
-            format!("{} bytes, {}", grouped(bytes.len() as u64), kib(bytes.len() as u64)),
+            format!(
+                "{} bytes, {}",
+                grouped(bytes.len() as u64),
+                kib(bytes.len() as u64)
+            ),
             format!("{} bytes", grouped(model.memory_bytes() as u64)),
         ]
         .to_vec()
     });
     Table {
         title: "The shipped models".to_owned(),
-        about: "Int8 weights, int16 activations. Working memory is that of a plan; a panel of 3 KiB \
+        about:
+            "Int8 weights, int16 activations. Working memory is that of a plan; a panel of 3 KiB \
                 comes on top of it."
-            .to_owned(),
+                .to_owned(),
         columns: words(&[
             "policy",
             "parameters",
@@ -307,10 +330,11 @@ fn plan_times() -> Table {
     };
     Table {
         title: "Estimated time of a plan".to_owned(),
-        about: "**Estimates, not measurements**: the instructions above at one to two cycles each. \
+        about:
+            "**Estimates, not measurements**: the instructions above at one to two cycles each. \
                 Flash wait states and caches are left out; code and weights in slow or uncached \
                 flash take several times as long. A plan is due every 3 actions, 300 ms."
-            .to_owned(),
+                .to_owned(),
         columns: words(&["part", "core", "clock", "`pusht`", "`pusht-small`"]),
         rows: PARTS.map(row).to_vec(),
         ..bench_plan()
@@ -344,21 +368,48 @@ fn other_budgets() -> Table {
         [on("`episode`: flash"), kib(episode.flash_bytes)],
         [on("`episode`: RAM without stack"), kib(episode.ram_bytes)],
         [on("`episode`: stack"), kib(episode.stack_bytes)],
-        [on("`episode`: instructions of the longest plan"), grouped(episode.plan_instructions)],
-        [on("`episode`: instructions of a control step"), grouped(episode.step_instructions)],
-        [on("`realtime`: longest turn of the interrupt"), us(budgets::REALTIME_TURN_US)],
-        [on("`realtime`: longest latency of the interrupt"), us(budgets::REALTIME_LATENCY_US)],
-        ["`plans`: flash beside the model file".to_owned(), kib(budgets::CODE_BYTES)],
-        ["`plans`: RAM and stack".to_owned(), kib(budgets::PLAN_RAM_BYTES)],
-        ["`bench`, physical boards: flash".to_owned(), kib(budgets::SILICON_BENCH_FLASH_BYTES)],
+        [
+            on("`episode`: instructions of the longest plan"),
+            grouped(episode.plan_instructions),
+        ],
+        [
+            on("`episode`: instructions of a control step"),
+            grouped(episode.step_instructions),
+        ],
+        [
+            on("`realtime`: longest turn of the interrupt"),
+            us(budgets::REALTIME_TURN_US),
+        ],
+        [
+            on("`realtime`: longest latency of the interrupt"),
+            us(budgets::REALTIME_LATENCY_US),
+        ],
+        [
+            "`plans`: flash beside the model file".to_owned(),
+            kib(budgets::CODE_BYTES),
+        ],
+        [
+            "`plans`: RAM and stack".to_owned(),
+            kib(budgets::PLAN_RAM_BYTES),
+        ],
+        [
+            "`bench`, physical boards: flash".to_owned(),
+            kib(budgets::SILICON_BENCH_FLASH_BYTES),
+        ],
     ];
     for budget in &budgets::SILICON_BUDGETS {
         let (flash, ram) = (kib(budget.flash_bytes), kib(budget.ram_bytes));
-        let what = format!("other binaries, `{}`: flash, RAM without stack", budget.board);
+        let what = format!(
+            "other binaries, `{}`: flash, RAM without stack",
+            budget.board
+        );
         rows.push([what, format!("{flash}, {ram}")]);
     }
     let pair = |pair: [u64; 2]| pair.map(grouped).join(", ");
-    for (what, bounds) in ["chases", "walls", "squeezes"].iter().zip(budgets::STEP_INSTRUCTIONS) {
+    for (what, bounds) in ["chases", "walls", "squeezes"]
+        .iter()
+        .zip(budgets::STEP_INSTRUCTIONS)
+    {
         let what = format!("x86-64: instructions of a control step, {what}; alone, side by side");
         rows.push([what, pair(bounds)]);
     }

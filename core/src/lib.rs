@@ -21,6 +21,7 @@ pub mod error;
 pub mod link;
 pub mod noise;
 pub mod policy;
+#[cfg(feature = "pusht")]
 pub mod pusht;
 pub mod quant;
 

@@ -4,8 +4,11 @@ use crate::float_engine::FloatPolicy;
 use crate::{console, policy_file, quantize, shipped};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use pusht_core::Error;
-use pusht_core::control::receding_horizon::{PlanJob, Planner};
-use pusht_core::quant::{BATCH, IntPolicy, IntPolicyBatch, MAGIC, Model, Scratch};
+use pusht_core::control::{PlanJob, PlanShape, Planner};
+use pusht_core::pusht::env::PushTEnv;
+use pusht_core::pusht::observation::ObservationKind;
+use pusht_core::pusht::rollout::{Horizon, Rollout};
+use pusht_core::quant::{BATCH, IntPolicy, IntPolicyBatch, MAGIC, Model};
 use std::path::PathBuf;
 
 /// Which arithmetic runs a policy.
@@ -93,7 +96,7 @@ impl Engine {
     /// If a plan has fewer.
     pub fn with_action_steps(self, n_action_steps: usize) -> Result<Self> {
         let most = match &self {
-            Self::Int(model) => model.horizon() + 1 - model.n_obs_steps(),
+            Self::Int(model) => model.horizon() + 1 - model.shape().n_obs_steps,
             Self::Float(policy) => {
                 let options = policy.policy().options();
                 options.trajectory_len() - options.action_steps().start
@@ -141,8 +144,9 @@ impl Engine {
                 config.num_inference_steps = passes;
                 let twin = FloatPolicy::from_parts(config, &tensors)?;
                 let seeds = console::parse_seeds(quantize::CALIBRATION_SEEDS)?;
+                let data = quantize::CalibrationData::Episodes(seeds);
                 let progress = console::progress_bar("episodes to calibrate on");
-                let bytes = quantize::model_file(&twin, &tensors, &seeds, &progress)?;
+                let bytes = quantize::model_file(&twin, &tensors, &data, &progress)?;
                 progress.finish_and_clear();
                 Self::parse(bytes.leak(), Some(EngineKind::Int))
             }
@@ -168,7 +172,7 @@ impl Engine {
     /// Rows and columns of the noise that a plan starts from.
     pub fn noise_shape(&self) -> [usize; 2] {
         match self {
-            Self::Int(model) => [model.horizon(), 2],
+            Self::Int(model) => [model.horizon(), model.shape().action_dim],
             Self::Float(policy) => policy.noise_shape(),
         }
     }
@@ -177,42 +181,58 @@ impl Engine {
     pub fn with_planner<R>(&self, f: impl FnOnce(&mut dyn Planner) -> R) -> R {
         match self {
             Self::Int(model) => {
-                let mut scratch = Box::new(Scratch::new());
-                f(&mut IntPolicy::new(model, &mut scratch))
+                let mut scratch = vec![0; model.scratch_len()];
+                let policy = IntPolicy::new(model, &mut scratch);
+                f(&mut policy.expect("as long as the model says"))
             }
             Self::Float(policy) => f(&mut FloatPolicy::clone(policy)),
         }
     }
 
-    /// How many past states a plan looks at.
-    pub fn n_obs_steps(&self) -> usize {
+    /// Sizes of a window of observations and of a chunk of actions.
+    pub fn shape(&self) -> PlanShape {
         match self {
-            Self::Int(model) => model.n_obs_steps(),
-            Self::Float(policy) => policy.n_obs_steps(),
+            Self::Int(model) => model.shape(),
+            Self::Float(policy) => policy.shape(),
         }
     }
 
-    /// Actions of a plan that are executed before the next.
-    pub fn n_action_steps(&self) -> usize {
-        match self {
-            Self::Int(model) => model.n_action_steps(),
-            Self::Float(policy) => policy.n_action_steps(),
-        }
+    /// What the policy sees of PushT.
+    ///
+    /// # Errors
+    /// If it is a policy of another task.
+    pub fn observation(&self) -> Result<ObservationKind> {
+        let (kind, task) = match self {
+            Self::Int(model) => (ObservationKind::of_task(model.task()), model.task()),
+            Self::Float(policy) => (policy.observation(), policy.task().name.as_str()),
+        };
+        kind.with_context(|| format!("a policy of the task {task:?} can't play PushT"))
+    }
+
+    /// The policy's rollout from the present state of `env`, before its first plan; `seed` names the
+    /// policy's noise.
+    ///
+    /// # Errors
+    /// If it is a policy of another task.
+    pub fn rollout(&self, env: PushTEnv, seed: u64, max_steps: usize) -> Result<Rollout<Horizon>> {
+        let horizon = Horizon::new(self.shape(), seed)?;
+        Ok(Rollout::new(env, self.observation()?, horizon, max_steps)?)
     }
 
     /// As [`with_planner`](Self::with_planner), for many environments at once; the integer engine plans for [`BATCH`] together.
     pub fn with_batch_planner<R>(&self, f: impl FnOnce(BatchPlanner<'_>) -> R) -> R {
         match self {
             Self::Int(model) => {
-                let mut scratch = Box::new([const { Scratch::new() }; BATCH]);
-                let mut policy = IntPolicyBatch::new(model, &mut scratch);
+                let mut scratch = vec![0; BATCH * model.scratch_len()];
+                let policy = IntPolicyBatch::new(model, &mut scratch);
+                let mut policy = policy.expect("as long as the model says");
                 f(&mut |jobs| policy.plan(jobs))
             }
             Self::Float(policy) => {
                 let mut policy = FloatPolicy::clone(policy);
                 f(&mut |jobs| {
                     jobs.iter_mut()
-                        .try_for_each(|job| policy.plan(job.states, job.noise, job.chunk))
+                        .try_for_each(|job| policy.plan(job.window, job.noise, job.chunk))
                 })
             }
         }

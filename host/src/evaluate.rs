@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
-use pusht_core::pusht::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
 use serde::Serialize;
 use std::ops::Range;
 use std::time::Duration;
@@ -62,13 +62,14 @@ pub fn start(seed: u64, seeding: Seeding) -> Result<PushTEnv> {
         .with_context(|| format!("seed {seed}"))
 }
 
-/// Plays one episode.
+/// Plays one episode from the present state of `env`.
 ///
 /// # Errors
-/// If the policy refuses a state.
-pub fn episode(engine: &Engine, mut env: PushTEnv, seed: u64) -> Result<EpisodeResult> {
+/// If the policy is of another task.
+pub fn episode(engine: &Engine, env: PushTEnv, seed: u64) -> Result<EpisodeResult> {
+    let mut rollout = engine.rollout(env, seed, MAX_EPISODE_STEPS)?;
     engine
-        .with_planner(|planner| episode::run(&mut env, planner, seed, MAX_EPISODE_STEPS, |_| ()))
+        .with_planner(|planner| rollout.run(planner, |_, _| ()))
         .with_context(|| format!("seed {seed}"))
 }
 

@@ -1,9 +1,9 @@
 //! The float policy as a planner: a file in, actions out. The oracle of the integer engine.
 
-use crate::policy_file::{self, ActionFrame, PolicyConfig, SchedulerKind, Tensors};
+use crate::policy_file::{self, PolicyConfig, SchedulerKind, Task, Tensors};
 use anyhow::{Context, Result, bail, ensure};
 use pusht_core::Error;
-use pusht_core::control::receding_horizon::{Action, MAX_HORIZON, MAX_OBS_STEPS, Planner};
+use pusht_core::control::{PlanShape, Planner};
 use pusht_core::noise::{Noise, NoiseSource};
 use pusht_core::policy::scheduler::{
     BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, FlowMatchEulerScheduler,
@@ -16,7 +16,7 @@ use pusht_core::policy::{
     ActionPrediction, DiffusionUnetLowdimPolicy, LinearNormalizer, PolicyError, PolicyOptions,
     Scheduler,
 };
-use pusht_core::pusht::observation::{MAX_OBSERVATION_DIM, STATE_DIM, observe};
+use pusht_core::pusht::observation::ObservationKind;
 use std::path::Path;
 
 /// Most training steps of a scheduler.
@@ -28,14 +28,12 @@ type Policy = DiffusionUnetLowdimPolicy<'static, Vec<f32>, Vec<f32>, MAX_TRAIN_T
 #[derive(Clone, Debug)]
 pub struct FloatPolicy {
     config: PolicyConfig,
+    task: Task,
     policy: Policy,
     scratch: Vec<f32>,
     /// Which values of the trajectory are known, when inpainting.
     mask: Vec<bool>,
 }
-
-/// The last `To` states of an episode, oldest first (px and rad).
-pub type States<'a> = &'a [[f64; STATE_DIM]];
 
 impl FloatPolicy {
     /// Reads a policy file.
@@ -53,24 +51,23 @@ impl FloatPolicy {
     /// # Errors
     /// If the sizes contradict each other, or a tensor is missing or of the wrong shape.
     pub fn from_parts(config: PolicyConfig, tensors: &Tensors) -> Result<Self> {
-        ensure!(
-            (1..=MAX_OBS_STEPS).contains(&config.n_obs_steps),
-            "n_obs_steps {} is not 1 to {MAX_OBS_STEPS}",
-            config.n_obs_steps
-        );
-        ensure!(
-            (1..=MAX_HORIZON).contains(&config.horizon),
-            "horizon {} is not 1 to {MAX_HORIZON}",
-            config.horizon
-        );
+        let task = config.task()?;
+        let (obs_dim, action_dim) = (task.observation.len(), task.action.len());
+        for value in &task.action {
+            ensure!(
+                value.relative_to.is_none_or(|from| from < obs_dim),
+                "action {} is counted from value {} of an observation that has {obs_dim}",
+                value.name,
+                value.relative_to.unwrap_or_default()
+            );
+        }
         let unet_config = unet_config(&config.unet)?;
         let memory = vec![0.0; unet_config.weights_len()?];
         let unet = ConditionalUnet1D::new(unet_config, &Named(tensors), memory)?;
         let options = PolicyOptions {
             horizon: config.horizon,
-            obs_dim: pusht_core::pusht::observation::ObservationKind::from(config.observation)
-                .dim(),
-            action_dim: 2,
+            obs_dim,
+            action_dim,
             n_action_steps: config.n_action_steps,
             n_obs_steps: config.n_obs_steps,
             num_inference_steps: config.num_inference_steps,
@@ -83,6 +80,7 @@ impl FloatPolicy {
         let scratch = vec![0.0; policy.scratch_len(1)];
         Ok(Self {
             config,
+            task,
             policy,
             scratch,
             mask: Vec::new(),
@@ -94,12 +92,22 @@ impl FloatPolicy {
         &self.config
     }
 
+    /// The values of observations and actions.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// PushT's observation, if that is the task.
+    pub fn observation(&self) -> Option<ObservationKind> {
+        self.config.observation.map(ObservationKind::from)
+    }
+
     /// Network, scheduler and normalisers.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Rows and columns of the noise that a plan starts from: `Tp` x 2 with global or local conditioning, observations beside the actions when
+    /// Rows and columns of the noise that a plan starts from: `Tp` x `Da` with global or local conditioning, observations beside the actions when
     /// inpainting, `Ta` rows where only the executed actions are predicted.
     pub fn noise_shape(&self) -> [usize; 2] {
         let options = self.policy.options();
@@ -126,24 +134,29 @@ impl FloatPolicy {
         Ok(())
     }
 
-    /// Plans the whole horizon for a batch: `states` holds a window for each plan, `noise` fills the initial samples
-    /// (B x [`Self::noise_shape`]) and what the scheduler draws after them. Returns as many actions a plan as that has rows, px; those to
-    /// execute are `policy().options().action_steps()` of each plan. `observer` sees every sub-module's output in every pass.
+    /// Plans the whole horizon for a batch: `windows` holds `[To][Do]` for each plan, `noise` fills the
+    /// initial samples (B x [`Self::noise_shape`]) and what the scheduler draws after them. Returns as
+    /// many actions (`[Da]` each) per plan as that has rows; those to execute are
+    /// `policy().options().action_steps()` of each plan. `observer` sees every sub-module's output in
+    /// every pass.
     ///
     /// # Errors
-    /// [`Error::NonFiniteObservation`], [`Error::WrongLength`].
+    /// [`Error::NonFiniteObservation`] if a value is NaN or infinite, [`Error::WrongLength`] if a
+    /// window has another length.
     pub fn predict(
         &mut self,
-        states: &[States<'_>],
+        windows: &[&[f64]],
         noise: &mut (impl NoiseGenerator + ?Sized),
         observer: &mut impl Observer,
-    ) -> Result<Vec<Action>, Error> {
+    ) -> Result<Vec<f64>, Error> {
         let options = *self.policy.options();
-        let mut obs = Vec::with_capacity(states.len() * options.n_obs_steps * options.obs_dim);
-        for window in states {
-            self.observe_window(window, &mut obs)?;
+        let window_len = options.n_obs_steps * options.obs_dim;
+        let mut obs = Vec::with_capacity(windows.len() * window_len);
+        for window in windows {
+            check_len("window", window_len, window.len())?;
+            obs.extend(window.iter().map(|value| *value as f32));
         }
-        let batch = states.len();
+        let batch = windows.len();
         let scratch_len = self.policy.scratch_len(batch);
         if self.scratch.len() < scratch_len {
             self.scratch.resize(scratch_len, 0.0);
@@ -152,8 +165,8 @@ impl FloatPolicy {
         if self.mask.len() < mask_len {
             self.mask.resize(mask_len, false);
         }
-        let length = options.trajectory_len();
-        let mut action_pred = vec![0.0; batch * length * options.action_dim];
+        let plan_len = options.trajectory_len() * options.action_dim;
+        let mut action_pred = vec![0.0; batch * plan_len];
         let prediction = ActionPrediction {
             action_pred: &mut action_pred,
             obs_pred: None,
@@ -162,35 +175,30 @@ impl FloatPolicy {
         self.policy
             .predict_action(&obs, noise, prediction, room, observer)
             .map_err(refusal)?;
-        let pairs = action_pred.as_chunks::<2>().0;
-        let mut actions: Vec<Action> = pairs.iter().map(|xy| xy.map(f64::from)).collect();
-        if self.config.action_frame == ActionFrame::Agent {
-            for (plan, window) in actions.chunks_exact_mut(length).zip(states) {
-                let [agent_x, agent_y, ..] = window[options.n_obs_steps - 1];
-                plan.iter_mut()
-                    .for_each(|[x, y]| (*x, *y) = (*x + agent_x, *y + agent_y));
+        let mut actions: Vec<f64> = action_pred.into_iter().map(f64::from).collect();
+        for (plan, window) in actions.chunks_exact_mut(plan_len).zip(windows) {
+            let newest = &window[window_len - options.obs_dim..];
+            for action in plan.chunks_exact_mut(options.action_dim) {
+                for (value, of_task) in action.iter_mut().zip(&self.task.action) {
+                    if let Some(from) = of_task.relative_to {
+                        *value += newest[from];
+                    }
+                }
             }
         }
         Ok(actions)
     }
+}
 
-    fn observe_window(&self, window: States<'_>, obs: &mut Vec<f32>) -> Result<(), Error> {
-        let options = self.policy.options();
-        if window.len() != options.n_obs_steps {
-            return Err(Error::WrongLength {
-                what: "states",
-                expected: options.n_obs_steps,
-                got: window.len(),
-            });
-        }
-        let mut values = [0.0; MAX_OBSERVATION_DIM];
-        let values = &mut values[..options.obs_dim];
-        for state in window {
-            observe(self.config.observation.into(), state, values)?;
-            obs.extend(values.iter().map(|v| *v as f32));
-        }
-        Ok(())
+fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), Error> {
+    if expected == got {
+        return Ok(());
     }
+    Err(Error::WrongLength {
+        what,
+        expected,
+        got,
+    })
 }
 
 /// The door has checked everything but the observation itself.
@@ -211,30 +219,27 @@ fn refusal(error: PolicyError) -> Error {
 }
 
 impl Planner for FloatPolicy {
-    fn n_obs_steps(&self) -> usize {
-        self.config.n_obs_steps
-    }
-
-    fn n_action_steps(&self) -> usize {
-        self.config.n_action_steps
+    fn shape(&self) -> PlanShape {
+        let options = self.policy.options();
+        PlanShape {
+            n_obs_steps: options.n_obs_steps,
+            obs_dim: options.obs_dim,
+            n_action_steps: options.n_action_steps,
+            action_dim: options.action_dim,
+        }
     }
 
     fn plan(
         &mut self,
-        states: States<'_>,
+        window: &[f64],
         noise: &mut dyn Noise,
-        chunk: &mut [Action],
+        chunk: &mut [f64],
     ) -> Result<(), Error> {
+        let dim = self.task.action.len();
         let steps = self.policy.options().action_steps();
-        if chunk.len() != steps.len() {
-            return Err(Error::WrongLength {
-                what: "chunk",
-                expected: steps.len(),
-                got: chunk.len(),
-            });
-        }
-        let actions = self.predict(&[states], noise, &mut Unobserved)?;
-        chunk.copy_from_slice(&actions[steps]);
+        check_len("chunk", dim * steps.len(), chunk.len())?;
+        let actions = self.predict(&[window], noise, &mut Unobserved)?;
+        chunk.copy_from_slice(&actions[dim * steps.start..dim * steps.end]);
         Ok(())
     }
 }

@@ -31,8 +31,12 @@ pub type Tensors = BTreeMap<String, Tensor>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyConfig {
-    /// What the policy sees.
-    pub observation: Observation,
+    /// What a policy of PushT sees; absent for another task, which [`task`](Self::task) describes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub observation: Option<Observation>,
+    /// The values of another task's observations and actions.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub task: Option<Task>,
     /// `To`: observations that a plan looks at.
     pub n_obs_steps: usize,
     /// `Tp`: actions that a plan predicts.
@@ -61,6 +65,94 @@ pub struct PolicyConfig {
     /// How the weights were made: command, data, seed, commit.
     #[serde(default)]
     pub provenance: BTreeMap<String, String>,
+}
+
+impl PolicyConfig {
+    /// The values of observations and actions, PushT's too.
+    ///
+    /// # Errors
+    /// If the file names neither PushT's observation nor another task, or both.
+    pub fn task(&self) -> Result<Task> {
+        match (&self.observation, &self.task) {
+            (Some(observation), None) => Ok(observation.task(self.action_frame)),
+            (None, Some(task)) if self.action_frame == ActionFrame::Window => Ok(task.clone()),
+            (None, Some(_)) => bail!("action_frame is PushT's; relative_to belongs to the task"),
+            (None, None) => bail!("neither observation nor task"),
+            (Some(_), Some(_)) => bail!("both observation and task"),
+        }
+    }
+}
+
+/// The values of a task's observations and actions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Name, at most 32 bytes.
+    pub name: String,
+    /// The `Do` values of an observation.
+    pub observation: Vec<ObservedValue>,
+    /// The `Da` values of an action.
+    pub action: Vec<CommandedValue>,
+}
+
+/// A value of an observation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObservedValue {
+    /// Name, at most 32 bytes.
+    pub name: String,
+    /// Unit, at most 16 bytes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unit: String,
+}
+
+/// A value of an action.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandedValue {
+    /// Name, at most 32 bytes.
+    pub name: String,
+    /// Unit, at most 16 bytes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unit: String,
+    /// Which value of the newest observation it is counted from; absent for an absolute value.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub relative_to: Option<usize>,
+    /// What it falls back to where there is no plan.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub hold: Hold,
+}
+
+/// [`pusht_core::quant::Hold`] in a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Hold {
+    /// The last action's value: right for positions.
+    #[default]
+    Last,
+    /// The observed value that a relative action is counted from.
+    Observed,
+    /// Zero: right for velocities and displacements.
+    Zero,
+}
+
+impl Task {
+    /// A task whose values have no names of their own.
+    pub fn unnamed(obs_dim: usize, action_dim: usize) -> Self {
+        let observed = |index| ObservedValue {
+            name: format!("obs_{index}"),
+            ..ObservedValue::default()
+        };
+        let commanded = |index| CommandedValue {
+            name: format!("action_{index}"),
+            ..CommandedValue::default()
+        };
+        Self {
+            name: String::new(),
+            observation: (0..obs_dim).map(observed).collect(),
+            action: (0..action_dim).map(commanded).collect(),
+        }
+    }
 }
 
 /// From where the actions that the network predicts are counted. The policy answers with positions in the window either way.
@@ -120,6 +212,58 @@ pub enum Observation {
     Keypoints,
     /// Eight vertices and the agent.
     Vertices,
+}
+
+impl Observation {
+    /// PushT's observation with so many values.
+    pub fn of_dim(obs_dim: usize) -> Option<Self> {
+        let all = [Self::State, Self::Keypoints, Self::Vertices];
+        let dim = |kind: &Self| ObservationKind::from(*kind).dim();
+        all.into_iter().find(|kind| dim(kind) == obs_dim)
+    }
+
+    /// The task with these observations.
+    fn task(self, frame: ActionFrame) -> Task {
+        let kind = ObservationKind::from(self);
+        let value = |name: &str, unit: &str| ObservedValue {
+            name: name.to_owned(),
+            unit: unit.to_owned(),
+        };
+        let points = |what: &str, n: usize| {
+            let point = |index| ["x", "y"].map(|axis| format!("{what}_{index}_{axis}"));
+            let names: Vec<String> = (0..n).flat_map(point).collect();
+            let agent = ["agent_x".to_owned(), "agent_y".to_owned()];
+            let names = names.into_iter().chain(agent);
+            names.map(|name| value(&name, "px")).collect()
+        };
+        let observation = match self {
+            Self::State => ["agent_x", "agent_y", "block_x", "block_y"]
+                .map(|name| value(name, "px"))
+                .into_iter()
+                .chain([value("block_angle", "rad")])
+                .collect(),
+            Self::Keypoints => points("keypoint", 9),
+            Self::Vertices => points("vertex", 8),
+        };
+        let target = |(axis, name): (usize, &str)| CommandedValue {
+            name: name.to_owned(),
+            unit: "px".to_owned(),
+            relative_to: (frame == ActionFrame::Agent).then_some(kind.agent_at() + axis),
+            hold: match frame {
+                ActionFrame::Window => Hold::Last,
+                ActionFrame::Agent => Hold::Observed,
+            },
+        };
+        Task {
+            name: kind.task().to_owned(),
+            observation,
+            action: ["target_x", "target_y"]
+                .into_iter()
+                .enumerate()
+                .map(target)
+                .collect(),
+        }
+    }
 }
 
 impl From<Observation> for ObservationKind {
@@ -346,7 +490,8 @@ mod tests {
 
     fn config() -> PolicyConfig {
         PolicyConfig {
-            observation: Observation::Vertices,
+            observation: Some(Observation::Vertices),
+            task: None,
             n_obs_steps: 2,
             horizon: 16,
             n_action_steps: 8,

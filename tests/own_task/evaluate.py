@@ -15,6 +15,7 @@ after the last step. Environment seeds from 10000 up are for figures that are re
 """
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -41,7 +42,9 @@ class LeRobot:
             sys.exit(f"{folder} is no folder of a LeRobot policy")
         torch.set_num_threads(1)
         self.torch = torch
-        self.policy = DiffusionPolicy.from_pretrained(folder)
+        # LeRobot prints a line of its own; standard output is for the figures.
+        with contextlib.redirect_stdout(sys.stderr):
+            self.policy = DiffusionPolicy.from_pretrained(folder)
         self.policy.eval()
         if passes is not None:
             self.policy.diffusion.num_inference_steps = passes
@@ -162,7 +165,8 @@ def main() -> None:
         policy = LeRobot(arguments.lerobot, arguments.passes)
     env = fetch.make()
     results = []
-    for seed in range(arguments.first_seed, arguments.first_seed + arguments.episodes):
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.episodes)
+    for seed in seeds:
         results.append(episode(env, policy, seed))
         successes = sum(success for success, _ in results)
         print(
@@ -174,7 +178,7 @@ def main() -> None:
     print(file=sys.stderr)
     low, high = wilson(successes, len(results))
     firsts = [first for _, first in results if first is not None]
-    failed = [seed for seed, (success, _) in enumerate(results, arguments.first_seed) if not success]
+    failed = [seed for seed, (success, _) in zip(seeds, results, strict=True) if not success]
     print(f"success rate   {successes}/{len(results)} (95 % interval {low:.3f} to {high:.3f})")
     if firsts:
         print(f"first success  {np.mean(firsts):.1f} steps on average, in {len(firsts)} episodes")

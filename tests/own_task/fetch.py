@@ -4,8 +4,10 @@ A row is what a policy reads at one step: the 10 values of the robot, then the 1
 object and of the goal. The environment itself has another order; `row` translates.
 """
 
+import contextlib
+import io
+
 import gymnasium
-import gymnasium_robotics
 import numpy as np
 
 ENVIRONMENT = "FetchPickAndPlace-v4"
@@ -14,7 +16,7 @@ MAX_STEPS = 100
 STEP_S = 0.04
 FPS = round(1 / STEP_S)
 
-# Gripper's velocities and finger velocities are metres per step, as the environment gives them.
+# Velocities are per step of 40 ms, as the environment gives them.
 STATE_NAMES = [
     "gripper_x_m",
     "gripper_y_m",
@@ -57,10 +59,14 @@ ROW_SIZE = STATE_SIZE + len(_OBJECT)
 ACTION_SIZE = len(ACTION_NAMES)
 
 
-def make() -> gymnasium.Env:
+def make(max_steps: int = MAX_STEPS) -> gymnasium.Env:
     """The environment, without a display."""
+    # The package prints a notice about other environments.
+    with contextlib.redirect_stderr(io.StringIO()):
+        import gymnasium_robotics
+
     gymnasium.register_envs(gymnasium_robotics)
-    return gymnasium.make(ENVIRONMENT, max_episode_steps=MAX_STEPS)
+    return gymnasium.make(ENVIRONMENT, max_episode_steps=max_steps)
 
 
 def row(observation: dict) -> np.ndarray:

@@ -7,9 +7,11 @@ Writes `OUT/dataset`, a LeRobotDataset with `observation.state`, `observation.en
 and `action`, and `OUT/windows.npy`, float32 [N, 2, 28]: observation windows of other episodes,
 oldest row first, to calibrate a quantiser.
 
-The expert's intended action is recorded while a disturbed one is executed, and some episodes lose
-their object on the way: the dataset shows how to recover. Episodes that do not end in success are
-left out. Environment seeds start at 100000 (dataset) and 500000 (windows).
+Most episodes begin in disarray: for up to 50 steps that are not recorded, noise, pushes and opening
+fingers disturb the expert. What is recorded then is its way back, almost undisturbed, since a
+policy that plans several actions ahead would learn to expect, and to repeat, what disturbs it in
+the recording. Episodes that do not end in success are left out. Environment seeds start at 100000
+(dataset) and 500000 (windows).
 """
 
 import argparse
@@ -27,8 +29,10 @@ import fetch
 
 FIRST_SEED = 100_000
 FIRST_WINDOW_SEED = 500_000
-# Steps kept after the goal is first reached.
+# Recorded steps after the goal is reached.
 HOLD_STEPS = 20
+# The longest disarray.
+ASTRAY_STEPS = 50
 
 HOVER_M = 0.08
 LOST_M = 0.045
@@ -65,40 +69,34 @@ class Expert:
         return np.append(np.clip(10 * (target - gripper), -1, 1), fingers)
 
 
-class Disturbance:
-    """What an episode's actuators add to the intended actions.
-
-    A little noise throughout, since a policy trained on noisy episodes samples their jitter, and
-    now and then a push for a few steps or fingers that open: what follows shows how to recover.
-    """
+class Disarray:
+    """Strong disturbances of the expert's actions: noise, pushes, fingers that open."""
 
     def __init__(self, random: np.random.Generator) -> None:
         self.random = random
-        self.scale = random.uniform(0.0, 0.08)
+        self.scale = random.uniform(0.0, 0.3)
+        self.push_chance = random.choice([0.0, 0.1])
+        self.open_chance = random.choice([0.0, 0.05])
         self.drift = np.zeros(3)
         self.push = np.zeros(3)
         self.push_steps = 0
-        self.carried = 0
-        # Carried steps after which the fingers open for a while; most episodes never drop.
-        self.drop_after = random.integers(2, 25) if random.random() < 0.25 else None
-        self.drop_steps = 0
+        self.open_steps = 0
 
-    def apply(self, action: np.ndarray, carrying: bool) -> np.ndarray:
-        self.drift = 0.5 * self.drift + self.scale * self.random.standard_normal(3)
+    def apply(self, action: np.ndarray) -> np.ndarray:
+        random = self.random
+        self.drift = 0.5 * self.drift + self.scale * random.standard_normal(3)
         executed = action.copy()
         executed[:3] += self.drift
-        if self.random.random() < 0.03:
-            self.push = self.random.uniform(-1, 1, 3)
-            self.push_steps = int(self.random.integers(1, 5))
+        if random.random() < self.push_chance:
+            self.push = random.uniform([-1.0, -1.0, -0.5], 1.0)
+            self.push_steps = int(random.integers(1, 6))
         if self.push_steps > 0:
             self.push_steps -= 1
             executed[:3] += self.push
-        self.carried += carrying
-        if self.drop_after is not None and self.carried == self.drop_after:
-            self.drop_steps = int(self.random.integers(3, 8))
-            self.drop_after = None
-        if self.drop_steps > 0:
-            self.drop_steps -= 1
+        if random.random() < self.open_chance:
+            self.open_steps = int(random.integers(1, 8))
+        if self.open_steps > 0:
+            self.open_steps -= 1
             executed[3] = 1.0
         return np.clip(executed, -1, 1)
 
@@ -107,24 +105,24 @@ def record(env, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Rows and intended actions of one episode; nothing unless it ends in success."""
     random = np.random.default_rng(seed)
     observation, _ = env.reset(seed=seed)
-    expert, disturbance = Expert(), Disturbance(random)
-    # Some episodes start elsewhere: the gripper wanders first, unrecorded.
-    if random.random() < 0.4:
-        wander = np.append(random.uniform([-0.7, -0.7, -0.3], 0.7), random.choice([-1.0, 1.0]))
-        for _ in range(random.integers(1, 11)):
-            observation, *_ = env.step(wander)
+    expert = Expert()
+    if random.random() < 0.7:
+        disarray = Disarray(random)
+        for _ in range(random.integers(1, ASTRAY_STEPS + 1)):
+            executed = disarray.apply(expert.act(observation))
+            observation, *_ = env.step(executed.astype(np.float32))
+    scale = random.uniform(0.0, 0.05)
     rows, actions = [], []
     held = 0
-    while held < HOLD_STEPS:
+    while held < HOLD_STEPS and len(rows) < fetch.MAX_STEPS:
         action = expert.act(observation)
         rows.append(fetch.row(observation))
         actions.append(action.astype(np.float32))
-        executed = disturbance.apply(action, expert.carrying)
-        observation, _, _, truncated, info = env.step(executed.astype(np.float32))
+        executed = action.copy()
+        executed[:3] += scale * random.standard_normal(3)
+        observation, *_, info = env.step(np.clip(executed, -1, 1).astype(np.float32))
         held = held + 1 if info["is_success"] else 0
-        if truncated:
-            break
-    if not info["is_success"]:
+    if held < HOLD_STEPS:
         return None
     return np.array(rows), np.array(actions)
 
@@ -163,7 +161,7 @@ def main() -> None:
 
     # One progress line, ours, rather than one bar per episode.
     datasets.disable_progress_bars()
-    env = fetch.make()
+    env = fetch.make(ASTRAY_STEPS + fetch.MAX_STEPS)
     arguments.out.mkdir(parents=True, exist_ok=True)
 
     random = np.random.default_rng(0)

@@ -41,8 +41,9 @@ class InMemory(torch.utils.data.Dataset):
         # Per frame: the first frame of its episode and the first after it.
         starts = torch.empty(count, dtype=torch.long)
         ends = torch.empty(count, dtype=torch.long)
-        bounds = dataset.meta.episodes
-        for start, end in zip(bounds["dataset_from_index"], bounds["dataset_to_index"], strict=True):
+        episodes = dataset.meta.episodes
+        bounds = zip(episodes["dataset_from_index"], episodes["dataset_to_index"], strict=True)
+        for start, end in bounds:
             starts[start:end], ends[start:end] = start, end
         self.items = {}
         for key in KEYS:
@@ -111,7 +112,7 @@ def main() -> None:
     parser.add_argument("--kernel-size", type=int, default=3)
     parser.add_argument("--prediction", choices=["sample", "epsilon"], default="sample")
     parser.add_argument("--passes", type=int, default=10, help="network passes per plan")
-    parser.add_argument("--drop-last", type=int, default=7, help="frames of an episode's end to skip")
+    parser.add_argument("--drop-last", type=int, default=7, help="frames left out at the end")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save-every", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=1)

@@ -1,13 +1,16 @@
 //! The digests of [`pusht_core`] as exports of a WebAssembly module: `tests/wasm.rs` calls each of
 //! them and compares.
 
+use pusht_core::pusht::rollout::{MAX_CHUNK_LEN, MAX_WINDOW_LEN};
 use pusht_core::pusht::selftest;
-use pusht_core::quant::{self, Model, Scratch};
+use pusht_core::quant::{self, Model};
 
 const MODEL: &[u8] = include_bytes!("../../models/pusht-small.ptm");
 /// Plans of the digest, as in `tests/wasm.rs`.
 const N_PLANS: u32 = 1;
 const N_STEPS: usize = 4;
+/// Working memory, more than the model needs.
+const SCRATCH_LEN: usize = 2048;
 
 /// Digest of the simulator's motion.
 #[expect(
@@ -27,7 +30,7 @@ pub extern "C" fn physics_digest() -> u64 {
 #[unsafe(no_mangle)]
 pub extern "C" fn plans_digest() -> u64 {
     Model::parse(MODEL).map_or(0, |model| {
-        quant::selftest(&model, &mut Scratch::new(), N_PLANS)
+        quant::selftest(&model, &mut [0; SCRATCH_LEN], N_PLANS).unwrap_or_default()
     })
 }
 
@@ -39,7 +42,11 @@ pub extern "C" fn plans_digest() -> u64 {
 #[unsafe(no_mangle)]
 pub extern "C" fn closed_loop_digest() -> u64 {
     Model::parse(MODEL).map_or(0, |model| {
-        let digest = selftest::closed_loop_digest(&model, &mut Scratch::new(), N_STEPS);
+        let digest = selftest::closed_loop_digest::<MAX_WINDOW_LEN, MAX_CHUNK_LEN>(
+            &model,
+            &mut [0; SCRATCH_LEN],
+            N_STEPS,
+        );
         digest.unwrap_or_default()
     })
 }

@@ -157,7 +157,10 @@ impl<const WINDOW: usize, const CHUNK: usize> Pipeline<WINDOW, CHUNK> {
         self.counts.plans += 1;
         let mut window = [0.0; WINDOW];
         let observed = self.horizon.window();
-        copy(observed, window.get_mut(..observed.len()).unwrap_or_default());
+        copy(
+            observed,
+            window.get_mut(..observed.len()).unwrap_or_default(),
+        );
         Some(PlanRequest {
             began: self.tick,
             window,
@@ -305,7 +308,11 @@ mod tests {
             let (executed, counts) = actions(delay, |_| 1);
             for (t, [seen, meant]) in executed.iter().enumerate() {
                 if t < delay {
-                    assert_eq!([*seen, *meant], [0.0, -1.0], "the hold before the first plan");
+                    assert_eq!(
+                        [*seen, *meant],
+                        [0.0, -1.0],
+                        "the hold before the first plan"
+                    );
                 } else {
                     let began = (t - delay) / 3 * 3;
                     assert_eq!([*seen, *meant], [began as f64, t as f64], "{delay}");

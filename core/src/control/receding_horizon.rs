@@ -2,7 +2,7 @@
 
 use super::planner::{PlanJob, PlanShape, Planner, check_finite, check_len};
 use crate::Error;
-use crate::noise::{Noise, NoiseSource};
+use crate::noise::NoiseSource;
 
 /// The window and the queue of one episode.
 ///
@@ -123,10 +123,7 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
     /// What a plan that begins now is made from: the window and the episode's noise.
     pub fn plan_inputs(&mut self) -> (&[f64], &mut NoiseSource) {
         let len = self.shape.window_len();
-        (
-            self.window.get(..len).unwrap_or_default(),
-            &mut self.noise,
-        )
+        (self.window.get(..len).unwrap_or_default(), &mut self.noise)
     }
 
     /// The job of a planner that plans for several episodes together, into `chunk`.
@@ -255,6 +252,7 @@ pub(super) fn copy(values: &[f64], to: &mut [f64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::noise::Noise;
 
     extern crate std;
     use std::vec::Vec;

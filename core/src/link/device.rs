@@ -1,6 +1,8 @@
 //! The device's end: a session, an episode in it, and one answer for every request.
 
-use super::frame::{Damage, FrameDecoder, MAX_SHORT_FRAME, encode, max_frame_len, max_message_len};
+use super::frame::{
+    Damage, FrameCounts, FrameDecoder, MAX_SHORT_FRAME, encode, max_frame_len, max_message_len,
+};
 use super::message::{
     Answer, AnswerBody, BOARD_LEN, Counts, Event, Refusal, Request, RequestBody, Restart, VERSION,
 };
@@ -60,7 +62,7 @@ pub enum State {
 ///
 /// `WINDOW` and `CHUNK` as in [`RecedingHorizon`].
 pub struct Device<'m, P, Clock, const WINDOW: usize, const CHUNK: usize> {
-    decoder: FrameDecoder<'m>,
+    decoder: FrameDecoder<&'m mut [u8]>,
     /// The frame of the answer to the request that was done last, to be sent again if that request
     /// comes again.
     answer: &'m mut [u8],
@@ -166,7 +168,7 @@ impl<'m, P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize
 
     /// Counters since the start.
     pub fn counts(&self) -> Counts {
-        self.conversation.counts_with(&self.decoder)
+        self.conversation.counts_with(self.decoder.counts())
     }
 
     /// Takes a byte from the wire; `send` puts the frames of what there is to say on it.
@@ -177,7 +179,7 @@ impl<'m, P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize
             answer_len,
             conversation,
         } = self;
-        let counts_before = conversation.counts_with(decoder);
+        let mut frames = decoder.counts();
         match decoder.push::<Request<'_>>(byte) {
             None | Some(Err(Damage::Empty)) => return,
             Some(Err(_)) => {
@@ -190,8 +192,11 @@ impl<'m, P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize
                     Turn::Repeated => send(answer.get(..*answer_len).unwrap_or_default()),
                     Turn::Refused(refusal) => conversation.refuse(&request, refusal, &mut send),
                     Turn::Next => {
+                        // This one counts.
+                        frames.good = frames.good.wrapping_add(1);
+                        let counts = conversation.counts_with(frames);
                         let began_us = (conversation.clock_us)();
-                        match conversation.body_of(&request, began_us, counts_before) {
+                        match conversation.body_of(&request, began_us, counts) {
                             Err(refusal) => conversation.refuse(&request, refusal, &mut send),
                             Ok(body) => {
                                 let done = Answer {
@@ -237,9 +242,9 @@ impl<'m, P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize
 impl<P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize>
     Conversation<P, Clock, WINDOW, CHUNK>
 {
-    fn counts_with(&self, decoder: &FrameDecoder<'_>) -> Counts {
+    fn counts_with(&self, frames: FrameCounts) -> Counts {
         Counts {
-            frames: decoder.counts(),
+            frames,
             ..self.counts
         }
     }

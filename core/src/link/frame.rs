@@ -141,9 +141,9 @@ impl FrameCounts {
 /// Takes bytes as they come and gives back messages. Whatever came before, it is in step again after
 /// the next zero.
 #[derive(Debug)]
-pub struct FrameDecoder<'m> {
+pub struct FrameDecoder<M> {
     /// Where frames are unstuffed: room for the longest message and its checksum.
-    memory: &'m mut [u8],
+    memory: M,
     /// Bytes unstuffed.
     len: usize,
     cobs: DecoderState,
@@ -152,9 +152,9 @@ pub struct FrameDecoder<'m> {
     counts: FrameCounts,
 }
 
-impl<'m> FrameDecoder<'m> {
+impl<M: AsRef<[u8]> + AsMut<[u8]>> FrameDecoder<M> {
     /// In step, nothing received. `memory` has [`max_message_len`] bytes of the longest message.
-    pub fn new(memory: &'m mut [u8]) -> Self {
+    pub fn new(memory: M) -> Self {
         Self {
             memory,
             len: 0,
@@ -176,7 +176,7 @@ impl<'m> FrameDecoder<'m> {
     }
 
     /// Takes a byte. The zero that ends a frame gives the message in it.
-    pub fn push<'d, M: Deserialize<'d>>(&'d mut self, byte: u8) -> Option<Result<M, Damage>> {
+    pub fn push<'d, T: Deserialize<'d>>(&'d mut self, byte: u8) -> Option<Result<T, Damage>> {
         if byte != 0 {
             if !self.is_within_frame {
                 self.is_within_frame = true;
@@ -197,14 +197,14 @@ impl<'m> FrameDecoder<'m> {
         } else if !is_whole {
             Err(Damage::Unstuffing)
         } else {
-            decode(self.memory.get(..self.len).unwrap_or_default())
+            decode(self.memory.as_ref().get(..self.len).unwrap_or_default())
         };
         self.counts.count(message.as_ref().err().copied());
         Some(message)
     }
 
     fn store(&mut self, byte: u8) {
-        match self.memory.get_mut(self.len) {
+        match self.memory.as_mut().get_mut(self.len) {
             Some(place) => {
                 *place = byte;
                 self.len += 1;

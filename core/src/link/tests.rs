@@ -1,61 +1,101 @@
 use super::*;
 use crate::Error;
-use crate::control::receding_horizon::{Action, Planner};
+use crate::control::{PlanShape, Planner, Value};
 use crate::noise::Noise;
-use crate::pusht::observation::STATE_DIM;
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg32;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::boxed::Box;
 use std::cell::Cell;
 use std::fmt::Debug;
 use std::vec::Vec;
 
 extern crate std;
 
-/// Plans actions of the newest x of the agent and the number of plans so far.
+/// Values of an observation and of an action.
+const OBS_DIM: usize = 5;
+const ACTION_DIM: usize = 2;
+
+/// Plans the newest observation's first value, and how many plans there were. It holds the first two values that it sees.
 struct Count(f64);
 
 impl Planner for Count {
-    fn n_obs_steps(&self) -> usize {
-        2
+    fn shape(&self) -> PlanShape {
+        PlanShape {
+            n_obs_steps: 2,
+            obs_dim: OBS_DIM,
+            n_action_steps: 2,
+            action_dim: ACTION_DIM,
+        }
     }
-    fn n_action_steps(&self) -> usize {
-        2
-    }
+
     fn plan(
         &mut self,
-        states: &[[f64; STATE_DIM]],
+        window: &[f64],
         _noise: &mut dyn Noise,
-        chunk: &mut [Action],
+        chunk: &mut [f64],
     ) -> Result<(), Error> {
         self.0 += 1.0;
-        chunk.fill([states[1][0], self.0]);
+        chunk.copy_from_slice(&[window[OBS_DIM], self.0].repeat(2));
         Ok(())
+    }
+
+    fn hold(&self, observation: &[f64], action: &mut [f64]) {
+        action.copy_from_slice(&observation[..ACTION_DIM]);
+    }
+
+    fn task(&self) -> &str {
+        "counting"
+    }
+
+    fn value(&self, index: usize) -> Value<'_> {
+        let names = ["a", "b", "c", "d", "angle", "x", "y"];
+        Value {
+            name: names[index],
+            unit: if index == 4 { "rad" } else { "" },
+        }
     }
 }
 
-type TestDevice<'c> = Device<Count, std::boxed::Box<dyn Fn() -> u64 + 'c>>;
+type TestDevice<'c> = Device<'static, Count, Box<dyn Fn() -> u64 + 'c>, 10, 6>;
 
 fn device(clock_us: &Cell<u64>) -> TestDevice<'_> {
     let identity = Identity::new("mps2-an386", b"123456789");
-    let clock = std::boxed::Box::new(|| clock_us.get());
-    Device::new(Count(0.0), identity, Restart::PowerOrPin, clock)
+    let clock: Box<dyn Fn() -> u64> = Box::new(|| clock_us.get());
+    let frames = std::vec![0; frame_memory_len(OBS_DIM, ACTION_DIM)].leak();
+    Device::new(Count(0.0), frames, identity, Restart::PowerOrPin, clock).unwrap()
 }
 
-/// All messages that the device sends in reply to `bytes`.
-fn say(device: &mut TestDevice<'_>, bytes: &[u8]) -> Vec<Answer> {
-    let mut decoder = FrameDecoder::new();
-    let mut answers = Vec::new();
-    for byte in bytes {
-        device.receive(*byte, |frame| {
-            answers.extend(frame.iter().filter_map(|byte| decoder.push(*byte)));
-        });
+/// Bytes of a message's frame.
+fn frame_of(message: &impl Serialize) -> Vec<u8> {
+    encode(message, &mut [0; 512]).to_vec()
+}
+
+/// The messages in `bytes`, the damaged ones too.
+fn decoded<'d, M: Deserialize<'d> + 'd>(bytes: &[u8]) -> Vec<Result<M, Damage>> {
+    let mut messages = Vec::new();
+    for frame in bytes.split_inclusive(|byte| *byte == 0) {
+        // Never freed, so that messages may borrow from it.
+        let decoder = Box::leak(Box::new(FrameDecoder::new(std::vec![0; 512])));
+        let (zero, others) = frame.split_last().unwrap();
+        for byte in others {
+            assert!(decoder.push::<u8>(*byte).is_none());
+        }
+        messages.extend(decoder.push(*zero));
     }
-    answers.into_iter().map(Result::unwrap).collect()
+    messages
 }
 
-fn request(session: u32, sequence: u32, body: RequestBody) -> Request {
+/// What the device says to `bytes`.
+fn say(device: &mut TestDevice<'_>, bytes: &[u8]) -> Vec<Answer<'static>> {
+    let mut said = Vec::new();
+    for byte in bytes {
+        device.receive(*byte, |frame| said.extend_from_slice(frame));
+    }
+    decoded(&said).into_iter().map(Result::unwrap).collect()
+}
+
+fn request(session: u32, sequence: u32, body: RequestBody<'_>) -> Request<'_> {
     Request {
         session,
         sequence,
@@ -63,9 +103,14 @@ fn request(session: u32, sequence: u32, body: RequestBody) -> Request {
     }
 }
 
-/// The only answer to a request; events are skipped.
-fn ask(device: &mut TestDevice<'_>, session: u32, sequence: u32, body: RequestBody) -> AnswerBody {
-    let answers = say(device, &encode(&request(session, sequence, body)));
+/// The one answer to a request, events left out.
+fn ask(
+    device: &mut TestDevice<'_>,
+    session: u32,
+    sequence: u32,
+    body: RequestBody<'_>,
+) -> AnswerBody<'static> {
+    let answers = say(device, &frame_of(&request(session, sequence, body)));
     let mut bodies = answers
         .iter()
         .map(|answer| answer.body)
@@ -79,30 +124,35 @@ fn ask(device: &mut TestDevice<'_>, session: u32, sequence: u32, body: RequestBo
     body
 }
 
-const HELLO: RequestBody = RequestBody::Hello { version: VERSION };
+const HELLO: RequestBody<'_> = RequestBody::Hello { version: VERSION };
 
-fn observe(x: f64) -> RequestBody {
-    let state = [x, 2.0, 3.0, 4.0, 5.0];
-    RequestBody::Observe { state }
+fn observe(x: f64) -> RequestBody<'static> {
+    let values: &[f64] = Vec::leak([x, 2.0, 3.0, 4.0, 5.0].to_vec());
+    RequestBody::Observe {
+        values: Row::Values(values),
+    }
 }
 
-fn action_of(body: AnswerBody) -> Action {
+fn action_of(body: AnswerBody<'_>) -> Vec<f64> {
     match body {
-        AnswerBody::Action { action, .. } => action,
+        AnswerBody::Action { values, .. } => values.iter().collect(),
         other => panic!("{other:?}"),
     }
 }
 
-fn passes<M: Serialize + DeserializeOwned + PartialEq + Debug>(message: M) {
-    let frame = encode(&message);
-    assert!(frame.len() <= MAX_FRAME && frame.len() > 5, "{message:?}");
+/// The message comes through a frame of at most `n_values` values.
+fn passes<M: Serialize + Deserialize<'static> + PartialEq + Debug + 'static>(
+    message: M,
+    n_values: usize,
+) {
+    let frame = frame_of(&message);
+    assert!(frame.len() <= max_frame_len(n_values), "{message:?}");
     assert_eq!(
         frame.iter().position(|byte| *byte == 0),
         Some(frame.len() - 1)
     );
-    let mut decoder = FrameDecoder::new();
-    let answers: Vec<_> = frame.iter().filter_map(|b| decoder.push::<M>(*b)).collect();
-    assert_eq!(answers, [Ok(message)]);
+    assert!(frame.len() > 5, "{message:?}");
+    assert_eq!(decoded::<M>(&frame), [Ok(message)]);
 }
 
 #[test]
@@ -125,16 +175,17 @@ fn the_longest_messages_fit_a_frame() {
         sessions: most,
         holds: most,
     };
-    let state = [f64::MAX; STATE_DIM];
+    let values = Row::Values(&[f64::MAX; 40]);
+    passes(request(most, most, RequestBody::Observe { values }), 40);
     for body in [
         RequestBody::Hello { version: u16::MAX },
         RequestBody::Begin { seed: u64::MAX },
-        RequestBody::Observe { state },
         RequestBody::Report,
+        RequestBody::Describe { index: u16::MAX },
     ] {
-        passes(request(most, most, body));
+        passes(request(most, most, body), 0);
     }
-    let action = [f64::MIN; 2];
+    let text = "0123456789abcdef0123456789abcdef";
     let event = |event| AnswerBody::Event {
         at_us: u64::MAX,
         event,
@@ -144,48 +195,66 @@ fn the_longest_messages_fit_a_frame() {
             version: u16::MAX,
             board: [255; BOARD_LEN],
             model_crc32: most,
+            obs_dim: u16::MAX,
+            action_dim: u16::MAX,
+            n_obs_steps: u16::MAX,
+            n_action_steps: u16::MAX,
+            task: text,
         },
         AnswerBody::Begun,
-        AnswerBody::Action {
-            action,
-            device_us: most,
-        },
         AnswerBody::Report(counts),
         AnswerBody::Refused(Refusal::WrongVersion { version: u16::MAX }),
         AnswerBody::Refused(Refusal::OutOfSequence { expected: most }),
         event(Event::Started(Restart::StackOverflow { address: most })),
-        event(Event::Holding { at: action }),
+        event(Event::Holding),
         event(Event::Overrun { bytes: most }),
+        AnswerBody::Value {
+            name: text,
+            unit: &text[..16],
+        },
     ] {
-        passes(Answer {
-            session: most,
-            sequence: most,
-            body,
-        });
+        let (session, sequence) = (most, most);
+        passes(
+            Answer {
+                session,
+                sequence,
+                body,
+            },
+            0,
+        );
     }
+    let action = Answer {
+        session: most,
+        sequence: most,
+        body: AnswerBody::Action {
+            values,
+            device_us: most,
+        },
+    };
+    passes(action, 40);
 }
 
 /// The examples in `docs/link.md`.
 #[test]
 fn frames_equal_the_examples_of_the_document() {
-    let hello = encode(&request(0x1234, 0, HELLO));
-    let observe = encode(&request(0x1234, 2, observe(1.0)));
-    let answer = encode(&Answer {
+    let hello = frame_of(&request(0x1234, 0, HELLO));
+    let observe = frame_of(&request(0x1234, 2, observe(1.0)));
+    let answer = frame_of(&Answer {
         session: 0x1234,
         sequence: 2,
         body: AnswerBody::Action {
-            action: [1.0, -2.0],
+            values: Row::Values(&[1.0, -2.0]),
             device_us: 300,
         },
     });
-    let damaged = encode(&Answer {
+    let damaged = frame_of(&Answer {
         session: 0,
         sequence: 0,
         body: AnswerBody::Refused(Refusal::Damaged),
     });
     let document = include_str!("../../../docs/link.md");
     for (what, frame) in [
-        ("hello", hello.as_slice()),
+        ("hello", &hello),
         ("observe", &observe),
         ("action", &answer),
         ("damaged", &damaged),
@@ -196,24 +265,36 @@ fn frames_equal_the_examples_of_the_document() {
     }
 }
 
+/// Blocks of 254 bytes without a zero, and those one shorter or longer, are where COBS has its corners.
+#[test]
+fn rows_of_any_length_come_through() {
+    for n_values in 0..60 {
+        for fill in [0x0101_0101_0101_0101_u64, 0] {
+            let values: &[f64] = Vec::leak(std::vec![f64::from_bits(fill); n_values]);
+            let values = Row::Values(values);
+            passes(request(1, 2, RequestBody::Observe { values }), n_values);
+        }
+    }
+}
+
 #[test]
 fn unstuffing_agrees_with_the_cobs_crate() {
     let mut random = Pcg32::seed_from_u64(2);
     let (mut whole, mut broken) = (0, 0);
     for _ in 0..20_000 {
         // Half of the frames consist of small COBS codes, so that many of them are well-formed.
-        let len = 1 + random.next_u32() as usize % (MAX_FRAME - 1);
-        let frame: Vec<u8> = (0..len)
+        let len = 1 + random.next_u32() as usize % 85;
+        let mut frame: Vec<u8> = (0..len)
             .map(|_| {
                 1 + (random.next_u32() >> 16) as u8 % if len.is_multiple_of(2) { 3 } else { 254 }
             })
             .collect();
-        let mut copy = frame.clone();
-        let expected = cobs::decode_in_place(&mut copy).ok();
-        let expected = expected.map(|len| &copy[..len]);
-        assert_eq!(frame::unstuff(&frame).as_deref(), expected, "{frame:?}");
-        whole += u32::from(expected.is_some());
-        broken += u32::from(expected.is_none());
+        let is_whole = cobs::decode_in_place(&mut frame.clone()).is_ok();
+        frame.push(0);
+        let result = decoded::<u64>(&frame);
+        assert_eq!(result != [Err(Damage::Unstuffing)], is_whole, "{frame:?}");
+        whole += u32::from(is_whole);
+        broken += u32::from(!is_whole);
     }
     assert!(whole > 2_000 && broken > 2_000, "{whole} {broken}");
 }
@@ -239,37 +320,32 @@ fn integers_are_encoded_as_by_postcard() {
 #[test]
 fn a_decoder_resynchronises_at_every_zero_and_counts_what_it_drops() {
     let mut random = Pcg32::seed_from_u64(5);
-    let good = encode(&request(7, 8, observe(1.5)));
-    let mut decoder = FrameDecoder::new();
-    let mut expected = FrameCounts::default();
+    let good = frame_of(&request(7, 8, observe(1.5)));
+    let mut decoder = FrameDecoder::new([0; 84]);
+    let (mut n_good, mut n_empty) = (0, 0);
     for round in 0..20_000 {
         // Garbage without a zero, the zero that closes it, then a good frame.
-        let len = random.next_u32() as usize % (2 * MAX_FRAME);
+        let len = random.next_u32() as usize % 180;
         let garbage: Vec<u8> = (0..len)
             .map(|_| (random.next_u32() % 255 + 1) as u8)
             .collect();
         for byte in &garbage {
-            assert_eq!(decoder.push::<Request>(*byte), None);
+            assert_eq!(decoder.push::<Request<'_>>(*byte), None);
         }
         assert_eq!(decoder.is_within_frame(), len > 0);
-        let closed = decoder.push::<Request>(0).expect("a zero ends a frame");
+        let closed = decoder.push::<Request<'_>>(0).expect("a zero ends a frame");
         assert!(closed.is_err(), "{round}: {garbage:?}");
-        match len {
-            0 => expected.empty += 1,
-            len if len > MAX_FRAME => expected.too_long += 1,
-            _ => {}
+        assert!(len < 170 || closed == Err(Damage::TooLong), "{garbage:?}");
+        n_empty += u32::from(len == 0);
+        for byte in &good {
+            if let Some(request) = decoder.push::<Request<'_>>(*byte) {
+                assert_eq!(request, Ok(super::tests::request(7, 8, observe(1.5))));
+                n_good += 1;
+            }
         }
-        let answers: Vec<_> = (good.iter())
-            .filter_map(|byte| decoder.push::<Request>(*byte))
-            .collect();
-        assert_eq!(answers, [Ok(request(7, 8, observe(1.5)))], "{round}");
-        expected.good += 1;
         let counts = decoder.counts();
-        assert_eq!(counts.good, expected.good);
-        assert_eq!(
-            (counts.empty, counts.too_long),
-            (expected.empty, expected.too_long)
-        );
+        assert_eq!((counts.good, counts.empty), (n_good, n_empty));
+        assert_eq!(n_good, round + 1);
         assert_eq!(counts.empty + counts.damaged(), round + 1);
     }
 }
@@ -277,7 +353,7 @@ fn a_decoder_resynchronises_at_every_zero_and_counts_what_it_drops() {
 #[test]
 fn a_frame_with_up_to_five_wrong_bits_is_refused() {
     let mut random = Pcg32::seed_from_u64(6);
-    let frame = encode(&request(7, 8, observe(1.5)));
+    let frame = frame_of(&request(7, 8, observe(1.5)));
     for round in 0..100_000 {
         let mut wrong = frame.clone();
         for _ in 0..random.next_u32() % 5 + 1 {
@@ -287,9 +363,9 @@ fn a_frame_with_up_to_five_wrong_bits_is_refused() {
         if wrong == frame {
             continue;
         }
-        let mut decoder = FrameDecoder::new();
+        let mut decoder = FrameDecoder::new([0; 128]);
         for byte in wrong {
-            let result = decoder.push::<Request>(byte);
+            let result = decoder.push::<Request<'_>>(byte);
             assert!(!matches!(result, Some(Ok(_))), "{round}");
         }
     }
@@ -298,12 +374,8 @@ fn a_frame_with_up_to_five_wrong_bits_is_refused() {
 /// The checksum is right: it covers the trailing byte, too.
 #[test]
 fn a_message_with_trailing_bytes_is_refused() {
-    let mut decoder = FrameDecoder::new();
-    let frame = encode(&(request(7, 8, RequestBody::Report), 0_u8));
-    let results: Vec<_> = (frame.iter())
-        .filter_map(|byte| decoder.push::<Request>(*byte))
-        .collect();
-    assert_eq!(results, [Err(Damage::Unknown)]);
+    let frame = frame_of(&(request(7, 8, RequestBody::Report), 0_u8));
+    assert_eq!(decoded::<Request<'_>>(&frame), [Err(Damage::Unknown)]);
 }
 
 #[test]
@@ -312,23 +384,41 @@ fn a_device_drives_an_episode_by_receding_horizon() {
     let mut device = device(&clock);
     assert_eq!(device.state(), State::Idle);
     let hello = ask(&mut device, 9, 0, HELLO);
-    let AnswerBody::Hello {
-        board, model_crc32, ..
-    } = hello
-    else {
-        panic!("{hello:?}");
+    let board = *b"mps2-an386\0\0\0\0\0\0";
+    let expected = AnswerBody::Hello {
+        version: 2,
+        board,
+        model_crc32: 0xcbf4_3926,
+        obs_dim: 5,
+        action_dim: 2,
+        n_obs_steps: 2,
+        n_action_steps: 2,
+        task: "counting",
     };
-    assert!(board.starts_with(b"mps2-an386\0"));
-    assert_eq!(model_crc32, 0xcbf4_3926);
-    assert_eq!(device.state(), State::Driven(None));
+    assert_eq!(hello, expected);
+    assert_eq!((device.state(), device.action()), (State::Driven, None));
     let begun = ask(&mut device, 9, 1, RequestBody::Begin { seed: 3 });
     assert_eq!(begun, AnswerBody::Begun);
-    let actions: Vec<Action> = (0..5_u8)
+    let actions: Vec<Vec<f64>> = (0..5_u8)
         .map(|t| action_of(ask(&mut device, 9, 2 + u32::from(t), observe(t.into()))))
         .collect();
     let expected = [[0.0, 1.0], [0.0, 1.0], [2.0, 2.0], [2.0, 2.0], [4.0, 3.0]];
     assert_eq!(actions, expected);
-    assert_eq!(device.state(), State::Driven(Some([4.0, 3.0])));
+    assert_eq!(device.action(), Some(&[4.0, 3.0][..]));
+}
+
+#[test]
+fn a_device_describes_its_values() {
+    let clock = Cell::new(0);
+    let mut device = device(&clock);
+    ask(&mut device, 9, 0, HELLO);
+    let expected = [(0, "a", ""), (4, "angle", "rad"), (6, "y", "")];
+    for (sequence, (index, name, unit)) in (1..).zip(expected) {
+        let body = ask(&mut device, 9, sequence, RequestBody::Describe { index });
+        assert_eq!(body, AnswerBody::Value { name, unit });
+    }
+    let none = ask(&mut device, 9, 4, RequestBody::Describe { index: 7 });
+    assert_eq!(none, AnswerBody::Refused(Refusal::NoValue));
 }
 
 /// The repetition gets the first answer again and uses up no action.
@@ -353,9 +443,7 @@ fn a_request_out_of_turn_is_refused() {
     let mut device = device(&clock);
     let refused = |body, refusal| assert_eq!(body, AnswerBody::Refused(refusal));
     refused(ask(&mut device, 9, 1, observe(1.0)), Refusal::NoSession);
-    let wrong = RequestBody::Hello {
-        version: VERSION + 1,
-    };
+    let wrong = RequestBody::Hello { version: 1 };
     let version = VERSION;
     refused(
         ask(&mut device, 9, 0, wrong),
@@ -371,13 +459,15 @@ fn a_request_out_of_turn_is_refused() {
         Refusal::OutOfSequence { expected },
     );
     ask(&mut device, 9, 1, RequestBody::Begin { seed: 0 });
-    refused(
-        ask(&mut device, 9, 2, observe(f64::NAN)),
-        Refusal::BadObservation,
-    );
+    let short = RequestBody::Observe {
+        values: Row::Values(&[1.0; 4]),
+    };
+    for bad in [observe(f64::NAN), short] {
+        refused(ask(&mut device, 9, 2, bad), Refusal::BadObservation);
+    }
     // A refused request uses up no sequence number.
     assert_eq!(action_of(ask(&mut device, 9, 2, observe(1.0))), [1.0, 1.0]);
-    assert_eq!(device.counts().refused, 6);
+    assert_eq!(device.counts().refused, 7);
     // Another host takes over; the first has no session any more.
     ask(&mut device, 10, 0, HELLO);
     refused(ask(&mut device, 9, 3, observe(1.0)), Refusal::NoSession);
@@ -394,26 +484,27 @@ fn a_device_holds_the_agent_when_its_host_vanishes() {
     ask(&mut device, 9, 2, observe(1.0));
     clock.set(HOLD_AFTER_US);
     device.poll();
-    assert_eq!(device.state(), State::Driven(Some([1.0, 1.0])));
+    assert_eq!(device.action(), Some(&[1.0, 1.0][..]));
     // Noise does not postpone the hold; a repeated request does.
     say(&mut device, &[1, 2, 3, 0]);
     ask(&mut device, 9, 2, observe(1.0));
     clock.set(2 * HOLD_AFTER_US);
     say(&mut device, &[1, 2, 3, 0]);
     device.poll();
-    assert_eq!(device.state(), State::Driven(Some([1.0, 1.0])));
+    assert_eq!(device.state(), State::Driven);
     clock.set(2 * HOLD_AFTER_US + 1);
     device.poll();
-    assert_eq!(device.state(), State::Holding([1.0, 2.0]));
+    assert_eq!(device.state(), State::Holding);
+    assert_eq!(device.action(), Some(&[1.0, 2.0][..]));
     assert_eq!(
         ask(&mut device, 9, 3, observe(1.0)),
         AnswerBody::Refused(Refusal::NoSession)
     );
-    let answers = say(&mut device, &encode(&request(11, 0, HELLO)));
+    let answers = say(&mut device, &frame_of(&request(11, 0, HELLO)));
     let AnswerBody::Event { at_us, event } = answers[1].body else {
         panic!("{answers:?}");
     };
-    assert_eq!(event, Event::Holding { at: [1.0, 2.0] });
+    assert_eq!(event, Event::Holding);
     assert_eq!(at_us, 2 * HOLD_AFTER_US + 1);
     assert_eq!(device.counts().holds, 1);
 }
@@ -421,7 +512,7 @@ fn a_device_holds_the_agent_when_its_host_vanishes() {
 #[test]
 fn the_next_frame_after_a_reset_in_mid_frame_is_understood() {
     let clock = Cell::new(0);
-    let frame = encode(&request(9, 0, HELLO));
+    let frame = frame_of(&request(9, 0, HELLO));
     for cut in 0..frame.len() {
         // The device starts while a frame is on the wire and sees only the rest of it.
         let mut device = device(&clock);
@@ -435,7 +526,7 @@ fn the_next_frame_after_a_reset_in_mid_frame_is_understood() {
         // The host restarts in the middle of its frame and closes it with a zero.
         say(&mut device, &frame[..cut]);
         say(&mut device, &[0]);
-        let answers = say(&mut device, &encode(&request(9, 1, RequestBody::Report)));
+        let answers = say(&mut device, &frame_of(&request(9, 1, RequestBody::Report)));
         assert!(matches!(answers[0].body, AnswerBody::Report(_)), "{cut}");
     }
 }

@@ -22,6 +22,23 @@ pub enum ObservationKind {
 }
 
 impl ObservationKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::State, Self::Keypoints, Self::Vertices];
+
+    /// What a policy's file calls the task with these observations.
+    pub const fn task(self) -> &'static str {
+        match self {
+            Self::State => "pusht/state",
+            Self::Keypoints => "pusht/keypoints",
+            Self::Vertices => "pusht/vertices",
+        }
+    }
+
+    /// The kind that belongs to a policy's task; nothing if that is not PushT.
+    pub fn of_task(task: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.task() == task)
+    }
+
     /// Length of one observation.
     pub const fn dim(self) -> usize {
         match self {

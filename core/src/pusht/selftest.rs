@@ -1,10 +1,12 @@
 //! A machine checks itself: does it move the block by the same bits as every other?
 
 use crate::Error;
+use crate::control::{Planner, RecedingHorizon};
 use crate::digest::Digest;
 use crate::pusht::env::{PushTEnv, PushTParams, StartOrder, StartState, Vec2};
-use crate::pusht::episode;
-use crate::quant::{IntPolicy, Model, Scratch};
+use crate::pusht::observation::ObservationKind;
+use crate::pusht::rollout::Rollout;
+use crate::quant::{IntPolicy, Model};
 
 /// [`physics_digest`] with `libm`, on every target, debug and release.
 pub const PHYSICS_DIGEST: u64 = 0xd765_b6b8_73bf_4daa;
@@ -62,19 +64,29 @@ pub fn physics_digest() -> Result<u64, Error> {
     Ok(digest.finish())
 }
 
-/// Lets the integer policy drive a fixed start, and digests the bits of all actions and states: the closed loop of simulator and policy.
+/// Lets the integer policy drive a fixed start, and digests the bits of all actions and states: the closed loop of simulator
+/// and policy. `scratch` has [`Model::scratch_len`] words; `WINDOW` and `CHUNK` as in [`RecedingHorizon`].
 ///
 /// # Errors
-/// None that a working machine gives.
-pub fn closed_loop_digest(
+/// [`Error::WrongLength`] if the policy is of another task, or something has too little room.
+pub fn closed_loop_digest<const WINDOW: usize, const CHUNK: usize>(
     model: &Model<'_>,
-    scratch: &mut Scratch,
+    scratch: &mut [u64],
     n_steps: usize,
 ) -> Result<u64, Error> {
+    let too_short = |expected, got| Error::WrongLength {
+        what: "scratch",
+        expected,
+        got,
+    };
+    let available = scratch.len();
+    let mut policy =
+        IntPolicy::new(model, scratch).map_err(|_| too_short(model.scratch_len(), available))?;
+    let kind = ObservationKind::of_task(model.task()).unwrap_or(ObservationKind::State);
     let start = StartState::from_state(&SCENES[0].start);
-    let mut env = PushTEnv::new(PushTParams::default(), start, SCENES[0].order)?;
-    let mut policy = IntPolicy::new(model, scratch);
-    let result = episode::run(&mut env, &mut policy, 0, n_steps, |_| ())?;
+    let env = PushTEnv::new(PushTParams::default(), start, SCENES[0].order)?;
+    let horizon = RecedingHorizon::<WINDOW, CHUNK>::new(policy.shape(), 0)?;
+    let result = Rollout::new(env, kind, horizon, n_steps)?.run(&mut policy, |_, _| ())?;
     let mut digest = Digest::new();
     for part in [result.action_digest, result.state_digest] {
         digest.i32s(&[part as i32, (part >> 32) as i32]);

@@ -18,16 +18,21 @@ mod net;
 
 pub use format::error::ModelError;
 pub use format::model::{MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT, MAX_LEVELS, Model};
-pub use format::parse::{FORMAT_VERSION, MAGIC};
+pub use format::parse::{
+    FORMAT_VERSION, MAGIC, MAX_ACTION_DIM, MAX_CHANNELS, MAX_HORIZON, MAX_KERNEL_SIZE,
+    MAX_WINDOW_LEN,
+};
+pub use format::values::{
+    ActionValue, Hold, MAX_NAME_LEN, MAX_UNIT_LEN, MAX_VALUE_EXPONENT, ObservationValue,
+};
 pub use kernels::activation::{Activation, Normalization};
 pub use kernels::convolution::Convolution;
 pub use kernels::linear::{LANES, PACKING};
-pub use kernels::norm::{MAX_EPS, MAX_GAMMA, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN};
+pub use kernels::norm::{MAX_EPS, MAX_GAMMA, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN, headroom};
 pub use kernels::rounding::{
     Factor, MAX_SHIFT, round_to_i16, rounding_shift_right, saturate_i16, saturate_i32,
 };
 pub use net::batch::{BATCH, IntPolicyBatch};
-pub use net::policy::{IntPolicy, ObservationWindow};
-pub use net::scratch::{ARENA_LEN, MAX_CONDITION_LEN, MAX_HORIZON, Scratch};
+pub use net::policy::IntPolicy;
 pub use net::selftest::selftest;
-pub use net::unet::{Layer, LayerKind, NoTap, Tap};
+pub use net::unet::{Layer, LayerKind, Observer, Unobserved};

@@ -141,7 +141,7 @@ fn settings_of(args: &Args, policy: Option<&Engine>) -> Result<Settings> {
             let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
             Some(Corrections {
                 policy_crc32: crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&bytes),
-                n_action_steps: policy.with_planner(|planner| planner.n_action_steps()),
+                n_action_steps: policy.shape().n_action_steps,
                 per_episode: args.corrections,
                 steps: args.correction_steps,
                 near_miss_share: args.near_miss_share,

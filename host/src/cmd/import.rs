@@ -1,11 +1,14 @@
 //! `pusht import`.
 
+use crate::policy_file::Task;
 use crate::{import, policy_file};
-use std::path::PathBuf;
+use anyhow::Context;
+use std::path::{Path, PathBuf};
 
 /// Turn a policy trained elsewhere into a float policy.
 ///
-/// Reads LeRobot diffusion policies without images and low-dimensional checkpoints of diffusion_policy.
+/// Reads LeRobot diffusion policies without images and low-dimensional checkpoints of diffusion_policy, of any task. A policy
+/// of PushT's sizes is one of PushT unless --task says otherwise.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: pusht import outputs/train/checkpoints/last/pretrained_model --out policy.safetensors\n         \
@@ -14,6 +17,11 @@ use std::path::PathBuf;
 pub struct Args {
     /// Folder with config.json and model.safetensors, or a .ckpt file
     path: PathBuf,
+    /// JSON file that names the task and its values: {"name": .., "observation": [{"name": .., "unit": ..}, ..],
+    /// "action": [{"name": .., "unit": .., "relative_to": index of an observation's value, "hold": "last", "observed" or
+    /// "zero"}, ..]}; unit, relative_to and hold may be absent
+    #[arg(long, value_name = "FILE")]
+    task: Option<PathBuf>,
     /// Float policy to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -24,8 +32,17 @@ pub struct Args {
 /// # Errors
 /// If the policy can't be served, by name; nothing is written then.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let (config, tensors) = import::read(&args.path)?;
+    let task = args.task.as_deref().map(read_task).transpose()?;
+    let (config, tensors) = import::read(&args.path, task)?;
     policy_file::save(&args.out, &config, &tensors)?;
     println!("{}", args.out.display());
     Ok(())
+}
+
+fn read_task(path: &Path) -> anyhow::Result<Task> {
+    let file = || path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .context("can't read")
+        .with_context(file)?;
+    serde_json::from_str(&text).with_context(file)
 }

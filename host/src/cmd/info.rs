@@ -2,9 +2,9 @@
 
 use crate::engine::{Engine, PolicyArgs};
 use crate::float_engine::{FloatPolicy, unet_config};
-use crate::policy_file::{ActionFrame, Conditioning, PolicyConfig, SchedulerConfig, SchedulerKind};
+use crate::policy_file::{Conditioning, PolicyConfig, SchedulerConfig, SchedulerKind};
 use anyhow::Result;
-use fixed::types::{I8F24, I16F16};
+use fixed::types::I8F24;
 use pusht_core::quant::Model;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -24,7 +24,8 @@ type Row = (String, String);
 #[derive(Deserialize)]
 struct Quantized {
     quantized_by: String,
-    calibration_seeds: String,
+    calibration_seeds: Option<String>,
+    calibration_data: Option<String>,
     /// The float twin's settings.
     policy: PolicyConfig,
 }
@@ -52,57 +53,118 @@ fn row(name: &str, value: impl ToString) -> Row {
     (name.to_owned(), value.to_string())
 }
 
+/// A value of an observation or an action.
+struct ValueRow<'v> {
+    name: &'v str,
+    unit: &'v str,
+    /// What becomes -1 and 1.
+    range: [f64; 2],
+    /// What it is counted from.
+    relative_to: Option<&'v str>,
+}
+
+impl ValueRow<'_> {
+    fn text(&self) -> String {
+        let [low, high] = self.range;
+        let mut text = format!("{} {low:.4} to {high:.4} {}", self.name, self.unit);
+        if let Some(from) = self.relative_to {
+            text += &format!(" from {from}");
+        }
+        text.trim_end().to_owned()
+    }
+}
+
+/// A line for each value.
+fn value_rows<'v>(what: &'static str, values: impl Iterator<Item = ValueRow<'v>>) -> Vec<Row> {
+    let name = |index| if index == 0 { what } else { "" };
+    let rows = values.enumerate();
+    rows.map(|(index, value)| row(name(index), value.text()))
+        .collect()
+}
+
 fn float_rows(policy: &FloatPolicy) -> Result<Vec<Row>> {
     let config = policy.config();
+    let task = policy.task();
     let [obs, action] = policy.policy().normalizers().map(|normalizer| {
         let pairs = normalizer.scale().iter().zip(normalizer.offset());
-        let ends =
-            pairs.map(|(scale, offset)| [-1.0, 1.0].map(|y| f64::from((y - offset) / scale)));
-        ranges(&ends.collect::<Vec<_>>())
+        pairs
+            .map(|(scale, offset)| [-1.0, 1.0].map(|y| f64::from((y - offset) / scale)))
+            .collect::<Vec<_>>()
     });
-    let mut rows = vec![row("arithmetic", "32-bit floats")];
+    let observed = task
+        .observation
+        .iter()
+        .zip(obs)
+        .map(|(value, range)| ValueRow {
+            name: &value.name,
+            unit: &value.unit,
+            range,
+            relative_to: None,
+        });
+    let commanded = task.action.iter().zip(action).map(|(value, range)| {
+        let from = |from: usize| task.observation[from].name.as_str();
+        ValueRow {
+            name: &value.name,
+            unit: &value.unit,
+            range,
+            relative_to: value.relative_to.map(from),
+        }
+    });
+    let mut rows = vec![row("arithmetic", "32-bit floats"), row("task", &task.name)];
     rows.extend(sizes(config)?);
-    rows.extend(normalizers(&obs, &action, config.action_frame));
+    rows.extend(value_rows("observation", observed));
+    rows.extend(value_rows("action", commanded));
     rows.extend(config.provenance.clone());
     Ok(rows)
 }
 
 fn integer_rows(model: &Model<'_>) -> Result<Vec<Row>> {
-    let frame = match model.actions_from_agent() {
-        true => ActionFrame::Agent,
-        false => ActionFrame::Window,
-    };
-    let obs = (0..model.observation().dim()).map(|index| observed_range(model, index));
-    let obs = ranges(&obs.collect::<Vec<_>>());
-    let action = [0, 1]
-        .map(|axis| [-1, 1].map(|y| model.unnormalize_action(axis, I8F24::from_num(y)).to_num()));
-    let mut rows = vec![row(
-        "arithmetic",
-        "integers: int8 weights, int16 activations",
-    )];
+    let shape = model.shape();
+    let mut rows = vec![
+        row("arithmetic", "integers: int8 weights, int16 activations"),
+        row("task", model.task()),
+    ];
     let made = serde_json::from_str::<Quantized>(model.provenance());
     match &made {
         Ok(made) => rows.extend(sizes(&made.policy)?),
         // Another quantiser's: what the file itself says.
         Err(_) => rows.extend([
-            row(
-                "observation",
-                format!("{:?}, {} steps", model.observation(), model.n_obs_steps()),
-            ),
-            row("actions", executed(model.n_action_steps(), model.horizon())),
+            row("window", format!("{} observations", shape.n_obs_steps)),
+            row("actions", executed(shape.n_action_steps, model.horizon())),
             row("passes", model.n_passes()),
         ]),
     }
-    rows.extend(normalizers(&obs, &ranges(&action), frame));
+    let observed = (0..shape.obs_dim).map(|index| ValueRow {
+        name: model.value(index).name,
+        unit: model.value(index).unit,
+        range: observed_range(model, index),
+        relative_to: None,
+    });
+    let commanded = (0..shape.action_dim).map(|index| {
+        let value = model.action_value(index);
+        let end = |y| value.to_f64(value.unnormalize(I8F24::from_num(y), 0));
+        ValueRow {
+            name: model.value(shape.obs_dim + index).name,
+            unit: model.value(shape.obs_dim + index).unit,
+            range: [-1, 1].map(end),
+            relative_to: value.relative_to.map(|from| model.value(from).name),
+        }
+    });
+    rows.extend(value_rows("observation", observed));
+    rows.extend(value_rows("action", commanded));
     rows.push(row(
-        "memory",
-        format!("{} bytes a plan", model.memory_bytes()),
+        "scratch",
+        format!(
+            "{} words of 8 bytes: [0u64; {0}] for IntPolicy::new",
+            model.scratch_len()
+        ),
     ));
     match made {
         Err(_) => rows.push(row("made", model.provenance())),
         Ok(made) => {
             rows.push(row("quantized by", made.quantized_by));
-            rows.push(row("calibrated on", made.calibration_seeds));
+            let on = made.calibration_seeds.or(made.calibration_data);
+            rows.push(row("calibrated on", on.unwrap_or_default()));
             rows.extend(made.policy.provenance);
         }
     }
@@ -111,14 +173,13 @@ fn integer_rows(model: &Model<'_>) -> Result<Vec<Row>> {
 
 /// What an observation's value is where its normalised one is -1 and 1; the map is a straight line.
 fn observed_range(model: &Model<'_>, index: usize) -> [f64; 2] {
-    const FAR_PX: i32 = 512;
-    let normalized = |x: i32| -> f64 {
-        let y = model.normalize_observation(index, I16F16::from_num(x));
-        y.to_num()
-    };
+    const FAR: i32 = 1 << 24;
+    let value = model.observation_value(index);
+    let normalized = |fixed| -> f64 { value.normalize(fixed).to_num() };
     let offset = normalized(0);
-    let scale = (normalized(FAR_PX) - offset) / f64::from(FAR_PX);
-    [-1.0, 1.0].map(|y| (y - offset) / scale)
+    let scale = (normalized(FAR) - offset) / f64::from(FAR);
+    let unit = (-f64::from(value.exponent)).exp2();
+    [-1.0, 1.0].map(|y| (y - offset) / scale * unit)
 }
 
 fn executed(n_action_steps: usize, horizon: usize) -> String {
@@ -133,10 +194,7 @@ fn sizes(config: &PolicyConfig) -> Result<Vec<Row>> {
         false => config.horizon,
     };
     Ok(vec![
-        row(
-            "observation",
-            format!("{:?}, {} steps", config.observation, config.n_obs_steps),
-        ),
+        row("window", format!("{} observations", config.n_obs_steps)),
         row(
             "actions",
             format!(
@@ -184,8 +242,10 @@ fn conditioning(config: &PolicyConfig) -> String {
             format!("local, {} values a position, {film}", unet.local_cond_dim)
         }
         Conditioning::Inpainting => {
-            let observed = unet.input_dim.saturating_sub(crate::data::ACTION_DIM);
-            format!("inpainting, {observed} values a position, {film}")
+            format!(
+                "inpainting, {} values a position with the action, {film}",
+                unet.input_dim
+            )
         }
     }
 }
@@ -218,26 +278,4 @@ fn scheduler(scheduler: &SchedulerConfig) -> String {
         (None, false) => ", clip off".to_owned(),
     };
     text
-}
-
-/// Which values become -1 and 1, a feature after the other.
-fn ranges(ends: &[[f64; 2]]) -> String {
-    let texts = ends
-        .iter()
-        .map(|[low, high]| format!("{low:.1}..{high:.1}"));
-    texts.collect::<Vec<_>>().join(" ")
-}
-
-fn normalizers(obs: &str, action: &str, frame: ActionFrame) -> [Row; 2] {
-    let frame = match frame {
-        ActionFrame::Window => "px",
-        ActionFrame::Agent => "px from the agent",
-    };
-    [
-        row(
-            "normalizer",
-            format!("linear; observations {obs} become -1..1"),
-        ),
-        row("", format!("actions {action} {frame}")),
-    ]
 }

@@ -9,6 +9,7 @@ use crc::{CRC_32_ISO_HDLC, Crc};
 use pusht_core::link::{Counts, Event, Restart};
 use pusht_core::pusht::env::Seeding;
 use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
+use pusht_core::pusht::observation::ObservationKind;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,6 +38,9 @@ pub struct Args {
     /// The model file that the device runs, for --check [default: the shipped policy]
     #[arg(long, value_name = "FILE", requires = "check")]
     policy: Option<PathBuf>,
+    /// Print the values that the device takes and gives, with their units, and end
+    #[arg(long)]
+    describe: bool,
     /// Milliseconds without an answer until a request is sent again
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     timeout_ms: u64,
@@ -76,9 +80,18 @@ pub fn run(args: &Args) -> Result<()> {
     let mut client = Client::new(wire, timeout, show);
     let hello = client.hello()?;
     println!(
-        "{:<20} {}, model {:08x}",
-        "device", hello.board, hello.model_crc32
+        "{:<20} {}, model {:08x}, task {:?}",
+        "device", hello.board, hello.model_crc32, hello.task
     );
+    if args.describe {
+        return describe(&mut client, &hello);
+    }
+    let kind = ObservationKind::of_task(&hello.task).with_context(|| {
+        format!(
+            "the device's policy is for {:?}, not for PushT: --describe shows its values",
+            hello.task
+        )
+    })?;
     let engine = match args.check {
         true => Some(engine_of(args, &hello)?),
         false => None,
@@ -88,7 +101,7 @@ pub fn run(args: &Args) -> Result<()> {
     let (mut scores, mut unequal) = (Vec::new(), Vec::new());
     for seed in args.seeds.clone() {
         let env = evaluate::start(seed, Seeding::Legacy)?;
-        let played = play(&mut client, || Ok(env), seed, MAX_EPISODE_STEPS);
+        let played = play(&mut client, kind, || Ok(env), seed, MAX_EPISODE_STEPS);
         let played = played.with_context(|| format!("seed {seed}"))?;
         if let Some(engine) = &engine
             && evaluate::episode(engine, env, seed)? != played
@@ -115,6 +128,29 @@ pub fn run(args: &Args) -> Result<()> {
         ensure!(
             unequal.is_empty(),
             "the episodes of seeds {unequal:?} differ"
+        );
+    }
+    Ok(())
+}
+
+/// Prints what the device drives.
+fn describe(client: &mut Client<impl Wire>, hello: &Hello) -> Result<()> {
+    let shape = hello.shape;
+    println!(
+        "{:<20} {} observations in, {} actions out",
+        "plan", shape.n_obs_steps, shape.n_action_steps
+    );
+    for index in 0..shape.obs_dim + shape.action_dim {
+        let value = client.describe(u16::try_from(index)?)?;
+        let (side, index) = match index.checked_sub(shape.obs_dim) {
+            None => ("observation", index),
+            Some(index) => ("action", index),
+        };
+        println!(
+            "{:<20} {} {}",
+            format!("{side} {index}"),
+            value.name,
+            value.unit
         );
     }
     Ok(())
@@ -158,9 +194,7 @@ fn show(told: DeviceEvent) {
         Event::Started(Restart::StackOverflow { address }) => {
             format!("started anew after a stack overflow below {address:#010x}")
         }
-        Event::Holding { at: [x, y] } => {
-            format!("the host was silent: holding at {x:.1}, {y:.1} px")
-        }
+        Event::Holding => "the host was silent: holding".to_owned(),
         Event::Overrun { bytes } => format!("{bytes} bytes lost, faster than they were taken"),
     };
     let at_s = told.at_us as f64 / 1e6;

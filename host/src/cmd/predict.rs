@@ -3,18 +3,19 @@
 use crate::engine::{Engine, PolicyArgs};
 use anyhow::{Context, Result, bail, ensure};
 use fixed::types::I8F24;
-use pusht_core::control::receding_horizon::{Action, Planner};
+use pusht_core::control::Planner;
 use pusht_core::noise::{Noise, NoiseSource};
-use pusht_core::pusht::observation::STATE_DIM;
+use pusht_core::pusht::observation::{ObservationKind, STATE_DIM, observe};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, Write};
 
 /// Answer observations on standard input with actions, so that any program can drive the policy.
 ///
-/// Each line of input is a JSON object. `obs` holds the last two states, older first: agent x, agent y, block x, block y
+/// Each line of input is a JSON object. `obs` holds the last `To` observations, oldest first: `Do` values each, in the
+/// order and the units that `pusht info` prints. For a policy of PushT a state will do: agent x, agent y, block x, block y
 /// in pixels and the block's angle in radians. `seed` names the noise that the plan starts from; `noise` gives it
-/// instead (a row x, y for each step of the horizon; for an inpainting policy as many values a row as an action and an
-/// observation have). Each is answered with a line that holds the actions to execute before asking again.
+/// instead (a row of `Da` values for each step of the horizon; for an inpainting policy as many values a row as an action
+/// and an observation have). Each is answered with a line that holds the actions to execute before asking again.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: echo '{\"obs\": [[222,97,222,300,0.5],[222,97,222,300,0.5]], \"seed\": 0}' | pusht predict"
@@ -27,14 +28,14 @@ pub struct Args {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request {
-    obs: Vec<[f64; STATE_DIM]>,
+    obs: Vec<Vec<f64>>,
     seed: Option<u64>,
     noise: Option<Vec<Vec<f64>>>,
 }
 
 #[derive(Serialize)]
 struct Answer {
-    action: Vec<Action>,
+    action: Vec<Vec<f64>>,
 }
 
 /// Runs the command.
@@ -44,6 +45,7 @@ struct Answer {
 pub fn run(args: &Args) -> Result<()> {
     let engine = Engine::load(&args.policy)?;
     let noise_shape = engine.noise_shape();
+    let kind = engine.observation().ok();
     engine.with_planner(|planner| {
         let mut output = std::io::stdout().lock();
         for (index, line) in std::io::stdin().lock().lines().enumerate() {
@@ -52,7 +54,7 @@ pub fn run(args: &Args) -> Result<()> {
             if line.trim().is_empty() {
                 continue;
             }
-            let answer = answer(planner, noise_shape, &line).with_context(place)?;
+            let answer = answer(planner, kind, noise_shape, &line).with_context(place)?;
             writeln!(output, "{}", serde_json::to_string(&answer)?)?;
             output.flush()?;
         }
@@ -60,22 +62,55 @@ pub fn run(args: &Args) -> Result<()> {
     })
 }
 
-fn answer(planner: &mut dyn Planner, noise_shape: [usize; 2], line: &str) -> Result<Answer> {
+fn answer(
+    planner: &mut dyn Planner,
+    kind: Option<ObservationKind>,
+    noise_shape: [usize; 2],
+    line: &str,
+) -> Result<Answer> {
     let request: Request = serde_json::from_str(line)?;
-    let (given, needed) = (request.obs.len(), planner.n_obs_steps());
+    let shape = planner.shape();
+    let (given, needed) = (request.obs.len(), shape.n_obs_steps);
     ensure!(
         given == needed,
-        "obs has {given} states, the policy needs {needed}"
+        "obs has {given} observations, the policy needs {needed}"
     );
-    let mut action = vec![[0.0; 2]; planner.n_action_steps()];
+    let mut window = Vec::with_capacity(shape.window_len());
+    for row in &request.obs {
+        window.extend(observation(row, kind, shape.obs_dim)?);
+    }
     let mut noise: Box<dyn Noise> = match (request.seed, request.noise) {
         (Some(seed), None) => Box::new(NoiseSource::new(seed)),
         (None, Some(rows)) => Box::new(GivenNoise::new(&rows, noise_shape)?),
         (None, None) => bail!("neither seed nor noise"),
         (Some(_), Some(_)) => bail!("both seed and noise"),
     };
-    planner.plan(&request.obs, noise.as_mut(), &mut action)?;
-    Ok(Answer { action })
+    let mut chunk = vec![0.0; shape.chunk_len()];
+    planner.plan(&window, noise.as_mut(), &mut chunk)?;
+    let rows = chunk.chunks(shape.action_dim).map(<[f64]>::to_vec);
+    Ok(Answer {
+        action: rows.collect(),
+    })
+}
+
+/// A row of a request as the policy sees it.
+fn observation(row: &[f64], kind: Option<ObservationKind>, obs_dim: usize) -> Result<Vec<f64>> {
+    match (kind, <&[f64; STATE_DIM]>::try_from(row)) {
+        _ if row.len() == obs_dim => Ok(row.to_vec()),
+        (Some(kind), Ok(state)) => {
+            let mut values = vec![0.0; obs_dim];
+            observe(kind, state, &mut values)?;
+            Ok(values)
+        }
+        (Some(_), Err(_)) => bail!(
+            "an observation has {} values, the policy needs {obs_dim}, or a state's {STATE_DIM}",
+            row.len()
+        ),
+        (None, _) => bail!(
+            "an observation has {} values, the policy needs {obs_dim}",
+            row.len()
+        ),
+    }
 }
 
 /// The initial sample from outside; what a stochastic scheduler draws after it comes from seed 0.

@@ -3,23 +3,26 @@
 use crate::console::{self, parse_seeds};
 use crate::float_engine::FloatPolicy;
 use crate::policy_file::{self, SchedulerKind};
-use crate::quantize::calibrate::{self, Window};
-use crate::quantize::compare::{self, LayerNoise, Parity};
+use crate::quantize::calibrate::Window;
+use crate::quantize::compare::{self, LayerNoise, Metric, Parity};
 use crate::quantize::sensitivity;
-use crate::quantize::{self, CALIBRATION_SEEDS};
+use crate::quantize::{self, CALIBRATION_SEEDS, CalibrationData, windows};
 use anyhow::{Context, Result};
-use pusht_core::quant::{Model, Scratch, selftest};
+use pusht_core::control::Planner;
+use pusht_core::quant::{Model, selftest};
 use std::ops::Range;
 use std::path::PathBuf;
 
 /// Turn a float policy into an integer model file.
 ///
-/// Plays some episodes to see how large every tensor gets, quantises, writes the file, and compares both policies:
-/// the noise added to every layer, how far the actions move, and how far the float policy's own would move for a small change of
-/// what it sees.
+/// Finds out how large every tensor gets, quantises, writes the file, and compares both policies: the noise added to every
+/// layer, how far the actions move, and how far the float policy's own would move for a small change of what it sees.
 ///
-/// Example: pusht quantize --policy models/pusht.safetensors --out models/pusht.ptm
+/// A policy of PushT is calibrated on episodes that it plays, another task's on recorded observations (--data).
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples: pusht quantize --policy models/pusht.safetensors --out models/pusht.ptm\n          pusht quantize --policy arm.safetensors --data windows.npy --out arm.ptm"
+)]
 pub struct Args {
     /// The float policy.
     #[arg(long, value_name = "FILE")]
@@ -37,8 +40,12 @@ pub struct Args {
     #[arg(long, value_enum)]
     scheduler: Option<SchedulerKind>,
     /// Legacy seeds of the episodes to calibrate on, B excluded; as many from B on are played to compare.
-    #[arg(long, value_name = "A..B", default_value = CALIBRATION_SEEDS, value_parser = parse_seeds)]
+    #[arg(long, value_name = "A..B", default_value = CALIBRATION_SEEDS, value_parser = parse_seeds, conflicts_with = "data")]
     seeds: Range<u64>,
+    /// Windows of observations to calibrate on instead: (N, To, Do) numbers, a `.npy` file or the tensor `obs` of a
+    /// `.safetensors` file. Each tenth window is kept back to compare.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
     /// Plans to compare in the end, at least.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     compare: usize,
@@ -56,15 +63,15 @@ pub fn run(args: &Args) -> Result<()> {
     let policy = FloatPolicy::from_parts(config, &tensors)
         .with_context(|| format!("{}: not a usable policy", args.policy.display()))?;
 
-    let progress = console::progress_bar("episodes to calibrate on");
-    let bytes = quantize::model_file(&policy, &tensors, &args.seeds, &progress)?;
+    let (data, held_back) = data(args, &policy)?;
+    let progress = console::progress_bar("calibration");
+    let bytes = quantize::model_file(&policy, &tensors, &data, &progress)?;
     progress.finish_and_clear();
     let model = Model::parse(&bytes).context("the quantised network is refused")?;
     policy_file::write_whole(&args.out, &bytes)?;
 
-    let next_seeds = args.seeds.end..2 * args.seeds.end - args.seeds.start;
-    let progress = console::progress_bar("episodes to compare on");
-    let windows = calibrate::play(&policy, next_seeds, &progress)?.windows;
+    let progress = console::progress_bar("comparison");
+    let windows = held_back.calibrate(&policy, &progress)?.windows;
     progress.finish_and_clear();
     print_noise(&compare::layer_noise(
         &policy,
@@ -74,23 +81,53 @@ pub fn run(args: &Args) -> Result<()> {
     let compared = spread(&windows, args.compare);
     let progress = console::progress_bar("plans compared");
     progress.set_length(compared.len() as u64);
-    let distances_px = compare::distances_px(&policy, &model, &compared, &progress)?;
+    let distances = compare::distances(&policy, &model, &compared, &progress)?;
     progress.finish();
-    let parity = Parity::of(&distances_px)?;
+    let parity = Parity::of(&distances)?;
     println!(
-        "actions of {} plans, float against integer: median {:.3} px, 99 % {:.3} px, largest {:.3} px",
-        parity.n_plans, parity.median_px, parity.p99_px, parity.max_px
+        "actions of {} plans, float against integer ({}): median {:.4}, 99 % {:.4}, largest {:.4}",
+        parity.n_plans,
+        Metric::of(&policy).unit,
+        parity.median,
+        parity.p99,
+        parity.max
     );
-    print_sensitivity(&policy, &compared, &distances_px)?;
+    print_sensitivity(&policy, &compared, &distances)?;
     println!(
-        "{}: {} bytes, {} passes, {} bytes of memory, digest {:016x}",
+        "{}: {} bytes, {} passes, scratch of {} words of 8 bytes, digest {:016x}",
         args.out.display(),
         bytes.len(),
         model.n_passes(),
-        model.memory_bytes(),
-        selftest(&model, &mut Scratch::new(), 8)
+        model.scratch_len(),
+        selftest(&model, &mut vec![0; model.scratch_len()], 8)?
     );
     Ok(())
+}
+
+/// What to calibrate on, and what to compare on.
+fn data(args: &Args, policy: &FloatPolicy) -> Result<(CalibrationData, CalibrationData)> {
+    let Some(path) = &args.data else {
+        policy
+            .observation()
+            .context("a policy of another task than PushT is calibrated on --data")?;
+        let next_seeds = args.seeds.end..2 * args.seeds.end - args.seeds.start;
+        return Ok((
+            CalibrationData::Episodes(args.seeds.clone()),
+            CalibrationData::Episodes(next_seeds),
+        ));
+    };
+    const KEPT_BACK: usize = 10;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let windows = windows::read(path, policy.shape())?;
+    let (kept_back, used) = (windows.into_iter().enumerate())
+        .partition::<Vec<_>, _>(|(index, _)| index.is_multiple_of(KEPT_BACK));
+    let [kept_back, used] = [kept_back, used].map(|windows| {
+        let windows = windows.into_iter().map(|(_, window)| window).collect();
+        CalibrationData::Windows(windows, name.clone().into_owned())
+    });
+    let is_enough = matches!(&used, CalibrationData::Windows(windows, _) if !windows.is_empty());
+    anyhow::ensure!(is_enough, "{}: too few windows", path.display());
+    Ok((used, kept_back))
 }
 
 /// `n` windows, evenly spread over all; each as often as needed.
@@ -102,26 +139,27 @@ fn spread(windows: &[Window], n: usize) -> Vec<&Window> {
 fn print_sensitivity(
     policy: &FloatPolicy,
     windows: &[&Window],
-    distances_px: &[Vec<f64>],
+    distances: &[Vec<f64>],
 ) -> Result<()> {
     const SHOWN: usize = 20;
-    let [a, b, c] = sensitivity::STEPS_PX;
+    let [a, b, c] = sensitivity::STEPS;
+    let unit = Metric::of(policy).unit;
     println!(
-        "float's own actions move by (median, px), if the positions that it sees move by {a}, {b} and {c} px:"
+        "float's own actions move by (median, {unit}), if the values that it sees move by {a}, {b} and {c} of their half range:"
     );
     for (what, first) in [("most apart", 0), ("in the middle", windows.len() / 2)] {
-        let plans = sensitivity::of_ranks(policy, windows, distances_px, first..first + SHOWN)?;
+        let plans = sensitivity::of_ranks(policy, windows, distances, first..first + SHOWN)?;
         let (Some(most), Some(least)) = (plans.first(), plans.last()) else {
             continue;
         };
-        let [a, b, c] = sensitivity::median_moves_px(&plans);
+        let [a, b, c] = sensitivity::median_moves(&plans);
         println!(
-            "  {:<42} {a:>8.3} {b:>8.2} {c:>8.1}",
+            "  {:<42} {a:>8.4} {b:>8.3} {c:>8.2}",
             format!(
-                "{} plans {what}, {:.2} to {:.2} px",
+                "{} plans {what}, {:.2} to {:.2}",
                 plans.len(),
-                least.distance_px,
-                most.distance_px
+                least.distance,
+                most.distance
             )
         );
     }

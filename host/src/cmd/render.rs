@@ -6,9 +6,8 @@ use crate::evaluate::start;
 use crate::policy_file::write_whole;
 use crate::render::{Animation, FRAME_DELAY_CS};
 use anyhow::{Context, Result, bail};
-use pusht_core::control::receding_horizon::Action;
 use pusht_core::pusht::env::{PushTEnv, Seeding};
-use pusht_core::pusht::episode::{self, MAX_EPISODE_STEPS};
+use pusht_core::pusht::episode::{Action, MAX_EPISODE_STEPS};
 use pusht_gym::scene::{Scene, draw};
 use std::path::{Path, PathBuf};
 use tiny_skia::Pixmap;
@@ -127,11 +126,13 @@ fn play(
     seeding: Seeding,
     mut show: impl FnMut(usize, &Scene<'_>),
 ) -> Result<Scene<'static>> {
-    let mut env = start(seed, seeding)?;
+    let env = start(seed, seeding)?;
     let goal = goal_of(&env);
+    let mut rollout = engine.rollout(env, seed, MAX_EPISODE_STEPS)?;
     let played = engine.with_planner(|planner| {
-        episode::run(&mut env, planner, seed, MAX_EPISODE_STEPS, |tick| {
-            let plan: Vec<Action> = tick.controller.planned().collect();
+        rollout.run(planner, |tick, rollout| {
+            let planned = rollout.execution().planned();
+            let plan: Vec<Action> = planned.filter_map(|row| row.try_into().ok()).collect();
             let scene = Scene {
                 state: tick.state,
                 goal,
@@ -143,7 +144,7 @@ fn play(
     });
     played.with_context(|| format!("seed {seed}"))?;
     Ok(Scene {
-        state: env.state(),
+        state: rollout.episode().env().state(),
         goal,
         target: None,
         plan: &[],

@@ -4,13 +4,11 @@ use crate::data::Episode;
 use crate::engine::Engine;
 use crate::expert::{Expert, ExpertOptions};
 use anyhow::{Context, Result};
-use pusht_core::Error;
-use pusht_core::control::receding_horizon::{Action, RecedingHorizon};
 use pusht_core::noise::{Noise, NoiseSource};
 use pusht_core::pusht::env::{
     GOAL_ANGLE_RAD, GOAL_PX, PushTEnv, PushTParams, Seeding, StartOrder, StartState, Vec2,
 };
-use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
+use pusht_core::pusht::episode::{self, Action, MAX_EPISODE_STEPS};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use rustix::time::{ClockId, clock_gettime};
@@ -158,32 +156,41 @@ fn start_near_goal(random: &mut Pcg64) -> Result<PushTEnv> {
 
 /// The expert plays from `env` on. Its intended actions are recorded, also where noise is added to what is executed
 /// (DART, arXiv 1703.09327).
-fn play(settings: &Settings, mut env: PushTEnv, attempt: &mut Attempt) -> Result<()> {
+fn play(settings: &Settings, env: PushTEnv, attempt: &mut Attempt) -> Result<()> {
     let mut expert = Expert::new(settings.expert, attempt.seed);
     let mut noise = NoiseSource::new(!attempt.seed);
-    let mut episode = Episode {
+    let mut recorded = Episode {
         seed: (!attempt.near_goal).then_some(attempt.seed),
         ..Episode::default()
     };
-    while !expert.has_finished(&env) && attempt.steps < settings.max_steps {
-        let intended = expert.act(&env);
-        episode.states.push(env.state());
-        episode.actions.push(intended);
-        let spread_px = if attempt.noisy {
-            settings.noise_px
-        } else {
-            0.0
-        };
+    let spread_px = if attempt.noisy {
+        settings.noise_px
+    } else {
+        0.0
+    };
+    let mut played = episode::Episode::new(env, settings.max_steps);
+    while !expert.has_finished(played.env()) && played.steps() < settings.max_steps {
+        let intended = expert.act(played.env());
+        recorded.states.push(played.env().state());
+        recorded.actions.push(intended);
         let executed = intended.map(|v| v + spread_px * noise.next_gaussian().to_num::<f64>());
-        let outcome = env.step(executed)?;
-        attempt.steps += 1;
-        attempt.max_coverage = attempt.max_coverage.max(outcome.coverage);
+        played.step(executed)?;
     }
-    attempt.solved = expert.has_finished(&env);
-    if attempt.solved && !episode.states.is_empty() {
-        attempt.recorded.push(episode);
+    attempt.take_result(&played);
+    attempt.solved = expert.has_finished(played.env());
+    if attempt.solved && !recorded.states.is_empty() {
+        attempt.recorded.push(recorded);
     }
     Ok(())
+}
+
+impl Attempt {
+    fn take_result(&mut self, played: &episode::Episode) {
+        let result = played.result();
+        self.steps = result.steps;
+        self.max_coverage = result.max_coverage;
+        self.solved = result.success;
+    }
 }
 
 /// The policy plays an episode; from some of its states the expert goes on.
@@ -223,24 +230,18 @@ struct Visited {
     action: Action,
 }
 
-fn policy_episode(
-    policy: &Engine,
-    mut env: PushTEnv,
-    attempt: &mut Attempt,
-) -> Result<Vec<Visited>> {
-    let mut controller = RecedingHorizon::new(attempt.seed);
+fn policy_episode(policy: &Engine, env: PushTEnv, attempt: &mut Attempt) -> Result<Vec<Visited>> {
+    let mut rollout = policy.rollout(env, attempt.seed, MAX_EPISODE_STEPS)?;
     let mut visited = Vec::new();
-    policy.with_planner(|planner| -> Result<(), Error> {
-        while !attempt.solved && attempt.steps < MAX_EPISODE_STEPS {
-            let action = controller.act(planner, &env.state())?;
+    let mut before = env;
+    policy.with_planner(|planner| {
+        rollout.run(planner, |tick, rollout| {
+            let env = std::mem::replace(&mut before, *rollout.episode().env());
+            let action = tick.action;
             visited.push(Visited { env, action });
-            let outcome = env.step(action)?;
-            attempt.steps += 1;
-            attempt.max_coverage = attempt.max_coverage.max(outcome.coverage);
-            attempt.solved = outcome.terminated;
-        }
-        Ok(())
+        })
     })?;
+    attempt.take_result(rollout.episode());
     Ok(visited)
 }
 

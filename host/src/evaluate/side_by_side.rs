@@ -11,12 +11,10 @@ use crate::engine::Engine;
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use pusht_core::Error;
-use pusht_core::control::receding_horizon::{
-    Action, MAX_HORIZON, MAX_OBS_STEPS, PlanJob, RecedingHorizon,
-};
-use pusht_core::pusht::env::{PushTEnv, Seeding};
-use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS, Record};
-use pusht_core::pusht::observation::STATE_DIM;
+use pusht_core::control::PlanJob;
+use pusht_core::pusht::env::Seeding;
+use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::pusht::rollout::{Horizon, Rollout};
 use pusht_core::quant::BATCH;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -110,37 +108,35 @@ struct Thread<'t> {
 impl Thread<'_> {
     /// Up to `n_episodes` at a time, until no seed is left.
     fn play(mut self, n_episodes: usize) -> Result<Played> {
-        let (n_obs_steps, n_action_steps) =
-            (self.engine.n_obs_steps(), self.engine.n_action_steps());
         self.engine.with_batch_planner(|plan| {
             let mut episodes = Vec::new();
             loop {
                 while episodes.len() < n_episodes
                     && let Some(seed) = self.seeds.take()
                 {
-                    episodes.push(Episode::start(seed, self.seeding)?);
+                    episodes.push(Episode::start(self.engine, seed, self.seeding)?);
                 }
                 if episodes.is_empty() {
                     return anyhow::Ok(());
                 }
                 let begin = Instant::now();
-                let jobs = (episodes.iter_mut()).map(|e| e.job(n_obs_steps, n_action_steps));
+                let jobs = episodes.iter_mut().map(Episode::job);
                 plan(&mut jobs.collect::<Vec<_>>())
                     .with_context(|| format!("one of the seeds {}", seeds_of(&episodes)))?;
                 self.played.planning += begin.elapsed();
                 self.played.plans += episodes.len() as u32;
-                self.act(&mut episodes, n_action_steps)?;
+                self.advance(&mut episodes)?;
             }
         })?;
         Ok(self.played)
     }
 
     /// Lets every episode act until it needs the next plan; those that are over leave.
-    fn act(&mut self, episodes: &mut Vec<Episode>, n_action_steps: usize) -> Result<()> {
+    fn advance(&mut self, episodes: &mut Vec<Episode>) -> Result<()> {
         let mut at = 0;
         while let Some(episode) = episodes.get_mut(at) {
             let seed = episode.seed;
-            match (episode.act(n_action_steps)).with_context(|| format!("seed {seed}"))? {
+            match (episode.advance()).with_context(|| format!("seed {seed}"))? {
                 Some(result) => {
                     self.played.episodes.push((seed, result));
                     self.progress.inc(1);
@@ -161,56 +157,32 @@ fn seeds_of(episodes: &[Episode]) -> String {
 /// An episode that needs a plan.
 struct Episode {
     seed: u64,
-    env: PushTEnv,
-    horizon: RecedingHorizon,
-    record: Record,
-    states: [[f64; STATE_DIM]; MAX_OBS_STEPS],
-    chunk: [Action; MAX_HORIZON],
+    rollout: Rollout<Horizon>,
+    chunk: Vec<f64>,
 }
 
 impl Episode {
-    fn start(seed: u64, seeding: Seeding) -> Result<Self> {
+    fn start(engine: &Engine, seed: u64, seeding: Seeding) -> Result<Self> {
         let env = start(seed, seeding)?;
-        let mut horizon = RecedingHorizon::new(seed);
-        horizon.observe(&env.state())?;
         Ok(Self {
             seed,
-            env,
-            horizon,
-            record: Record::new(),
-            states: Default::default(),
-            chunk: [[0.0; 2]; MAX_HORIZON],
+            rollout: engine.rollout(env, seed, MAX_EPISODE_STEPS)?,
+            chunk: vec![0.0; engine.shape().chunk_len()],
         })
     }
 
     /// The plan that it needs.
-    fn job(&mut self, n_obs_steps: usize, n_action_steps: usize) -> PlanJob<'_> {
-        let (states, noise) = self.horizon.plan_inputs(n_obs_steps);
-        self.states = states;
-        PlanJob {
-            states: &self.states[..n_obs_steps],
-            noise,
-            chunk: &mut self.chunk[..n_action_steps],
-        }
+    fn job(&mut self) -> PlanJob<'_> {
+        self.rollout.plan_job(&mut self.chunk)
     }
 
     /// Acts by that plan until it needs the next one, or returns how it ended.
-    fn act(&mut self, n_action_steps: usize) -> Result<Option<EpisodeResult>, Error> {
-        self.horizon.deliver(&self.chunk[..n_action_steps], 0)?;
-        loop {
-            let state = self.env.state();
-            let action = self.horizon.next_action(&state);
-            let outcome = self.env.step(action)?;
-            self.record.tick(&state, &action, &outcome);
-            let state = self.env.state();
-            if self.record.is_over(MAX_EPISODE_STEPS) {
-                return Ok(Some(self.record.clone().finish(&state)));
-            }
-            self.horizon.observe(&state)?;
-            if self.horizon.planned().next().is_none() {
-                return Ok(None);
-            }
+    fn advance(&mut self) -> Result<Option<EpisodeResult>, Error> {
+        self.rollout.deliver(&self.chunk)?;
+        while !self.rollout.is_over() && !self.rollout.needs_plan() {
+            self.rollout.advance()?;
         }
+        Ok((self.rollout.is_over()).then(|| self.rollout.episode().result()))
     }
 }
 

@@ -13,8 +13,8 @@ mod route;
 mod search;
 
 use anyhow::{Result, ensure};
-use pusht_core::control::receding_horizon::Action;
 use pusht_core::pusht::env::PushTEnv;
+use pusht_core::pusht::episode::Action;
 use search::Search;
 
 /// How the expert plays.

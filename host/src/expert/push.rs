@@ -2,8 +2,8 @@
 
 use super::outline;
 use super::route::{self, APPROACH_PX};
-use pusht_core::control::receding_horizon::Action;
 use pusht_core::pusht::env::{Info, PushTEnv, Vec2, WINDOW_PX};
+use pusht_core::pusht::episode::Action;
 use pusht_core::pusht::geometry::Pose;
 
 /// Most control steps of a plan.

@@ -1,8 +1,8 @@
 //! What comes of a plan: it is simulated, and scored by its best beginning.
 
 use super::outline::CORNERS_PX;
-use pusht_core::control::receding_horizon::Action;
 use pusht_core::pusht::env::{GOAL_ANGLE_RAD, GOAL_PX, PushTEnv, Vec2};
+use pusht_core::pusht::episode::Action;
 use pusht_core::pusht::geometry::Pose;
 
 /// Distance that counts as none, px.

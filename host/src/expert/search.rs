@@ -3,9 +3,9 @@
 use super::push::{MAX_STEPS, Push, Targets};
 use super::rollout::{Score, rollout};
 use super::{ExpertOptions, outline};
-use pusht_core::control::receding_horizon::Action;
 use pusht_core::noise::{Noise, NoiseSource};
 use pusht_core::pusht::env::{PushTEnv, WINDOW_PX};
+use pusht_core::pusht::episode::Action;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 

@@ -2,8 +2,8 @@
 
 use super::pickle::{Id, Object, Pickle};
 use crate::policy_file::{
-    ActionFrame, Conditioning, Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Tensor,
-    Tensors, Thresholding, UnetConfig,
+    ActionFrame, Conditioning, Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Task,
+    Tensor, Tensors, Thresholding, UnetConfig,
 };
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
@@ -17,8 +17,9 @@ const POLICY: &str = "DiffusionUnetLowdimPolicy";
 /// Longest pickle that is read: weights are kept outside of it.
 const MAX_PICKLE_BYTES: u64 = 1 << 26;
 
-/// Reads the checkpoint at `path`: the averaged (EMA) weights if it has them.
-pub fn read(path: &Path) -> Result<(PolicyConfig, Tensors)> {
+/// Reads the checkpoint at `path`: the averaged (EMA) weights if it has them. It is a policy of PushT if no other `task` is
+/// named and its sizes are PushT's.
+pub fn read(path: &Path, task: Option<Task>) -> Result<(PolicyConfig, Tensors)> {
     let mut archive = ZipArchive::new(File::open(path)?)?;
     let name = archive
         .file_names()
@@ -36,7 +37,7 @@ pub fn read(path: &Path) -> Result<(PolicyConfig, Tensors)> {
         root: cfg,
         id: cfg,
     };
-    let policy = policy_config(config)?;
+    let policy = policy_config(config, task)?;
 
     let states = pickle
         .item(root, "state_dicts")
@@ -250,18 +251,20 @@ impl<'p> Node<'p> {
     }
 }
 
-fn policy_config(cfg: Node<'_>) -> Result<PolicyConfig> {
+fn policy_config(cfg: Node<'_>, task: Option<Task>) -> Result<PolicyConfig> {
     let policy = cfg.child("policy")?;
     let target = policy.text_or("_target_", "")?;
     if target.rsplit('.').next() != Some(POLICY) {
         bail!("policies of class {target:?} are not served, only {POLICY}");
     }
-    let obs_dim = policy.int("obs_dim")?;
-    let observation = match obs_dim {
-        20 => Observation::Keypoints,
-        18 => Observation::Vertices,
-        5 => Observation::State,
-        other => bail!("obs_dim {other} is none of PushT's observations (5, 18 or 20 values)"),
+    let (obs_dim, action_dim) = (policy.int("obs_dim")?, policy.int("action_dim")?);
+    let observation = match &task {
+        None if action_dim == crate::data::ACTION_DIM => Observation::of_dim(obs_dim),
+        _ => None,
+    };
+    let task = match observation {
+        Some(_) => None,
+        None => Some(task.unwrap_or_else(|| Task::unnamed(obs_dim, action_dim))),
     };
     let mut scheduler = scheduler(policy.child("noise_scheduler")?)?;
     // What else the policy was given goes to the scheduler's step.
@@ -280,6 +283,7 @@ fn policy_config(cfg: Node<'_>) -> Result<PolicyConfig> {
     };
     Ok(PolicyConfig {
         observation,
+        task,
         n_obs_steps,
         horizon: policy.int("horizon")?,
         n_action_steps: policy.int("n_action_steps")?,

@@ -2,8 +2,8 @@
 //! normalisation statistics in `policy_{pre,post}processor*.safetensors`.
 
 use crate::policy_file::{
-    ActionFrame, Conditioning, Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Tensor,
-    Tensors, UnetConfig,
+    ActionFrame, Conditioning, Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Task,
+    Tensor, Tensors, UnetConfig,
 };
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, SafeTensors};
@@ -15,9 +15,12 @@ const STATE: &str = "observation.state";
 const ENVIRONMENT: &str = "observation.environment_state";
 const ACTION: &str = "action";
 
-/// Values of `observation.state` and `observation.environment_state` in PushT with keypoints.
-const STATE_DIM: usize = 2;
-const ENVIRONMENT_DIM: usize = 16;
+/// Values of `observation.state`, `observation.environment_state` and `action` in PushT with keypoints.
+const PUSHT_DIMS: Dims = Dims {
+    state: 2,
+    environment: 16,
+    action: 2,
+};
 
 /// Keeps a denominator from zero (`normalize_processor.py`, `eps`).
 const EPS: f32 = 1e-8;
@@ -61,32 +64,52 @@ struct Feature {
     shape: Vec<usize>,
 }
 
-/// Reads the policy in `folder`.
-pub fn read(folder: &Path) -> Result<(PolicyConfig, Tensors)> {
+/// Sizes of a policy's features; 0 for one that it doesn't have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Dims {
+    state: usize,
+    environment: usize,
+    action: usize,
+}
+
+/// Reads the policy in `folder`. Observations are `observation.state`, then `observation.environment_state`, as LeRobot
+/// has them; PushT's, which there is if no other `task` is named, have the agent last here.
+pub fn read(folder: &Path, task: Option<Task>) -> Result<(PolicyConfig, Tensors)> {
     let text = std::fs::read_to_string(folder.join("config.json")).context("config.json")?;
     let config: Config = serde_json::from_str(&text).context("config.json")?;
     if let Some(kind) = config.kind.as_deref().filter(|kind| *kind != "diffusion") {
         bail!("policies of type {kind:?} are not served, only \"diffusion\"");
     }
-    config.check_features()?;
+    let dims = config.dims()?;
+    let is_pusht = task.is_none() && dims == PUSHT_DIMS;
     let weights = f32_tensors(&folder.join("model.safetensors"))?;
     let statistics = statistics(folder, &weights)?;
     let mut tensors = Tensors::new();
     for (name, tensor) in &weights {
         if let Some(name) = name.strip_prefix("diffusion.unet.") {
-            let tensor = match name.ends_with("cond_encoder.1.weight") {
+            let tensor = match is_pusht && name.ends_with("cond_encoder.1.weight") {
                 true => config.agent_last(tensor)?,
                 false => tensor.clone(),
             };
             tensors.insert(format!("model.{}", our_name(name)), tensor);
         }
     }
-    let environment = config.affine(ENVIRONMENT, ENVIRONMENT_DIM, &statistics)?;
-    let agent = config.affine(STATE, STATE_DIM, &statistics)?;
-    let action = config.affine(ACTION, 2, &statistics)?;
-    insert_affine(&mut tensors, "obs", [environment, agent].concat());
+    let environment = config.affine(ENVIRONMENT, dims.environment, &statistics)?;
+    let state = config.affine(STATE, dims.state, &statistics)?;
+    let action = config.affine(ACTION, dims.action, &statistics)?;
+    let observation = match is_pusht {
+        true => [environment, state],
+        false => [state, environment],
+    };
+    insert_affine(&mut tensors, "obs", observation.concat());
     insert_affine(&mut tensors, "action", action);
-    Ok((config.policy()?, tensors))
+    let task = match is_pusht {
+        true => None,
+        false => {
+            Some(task.unwrap_or_else(|| Task::unnamed(dims.state + dims.environment, dims.action)))
+        }
+    };
+    Ok((config.policy(dims, task)?, tensors))
 }
 
 /// LeRobot's module names to diffusion_policy's.
@@ -124,28 +147,30 @@ impl Config {
         }
     }
 
-    /// Refuses anything but 16 vertex coordinates, the agent's position and a 2-D action.
-    fn check_features(&self) -> Result<()> {
-        let inputs = self.shapes(true)?;
+    /// Sizes of the features; refuses those that are no rows of numbers.
+    fn dims(&self) -> Result<Dims> {
+        let (inputs, outputs) = (self.shapes(true)?, self.shapes(false)?);
         if let Some(image) = inputs.keys().find(|name| name.contains("image")) {
             bail!("its input {image:?} is an image; only low-dimensional policies are served");
         }
-        for (name, dim) in [(STATE, STATE_DIM), (ENVIRONMENT, ENVIRONMENT_DIM)] {
-            let shape = inputs.get(name);
-            let shape = shape.with_context(|| format!("it has no input {name:?}"))?;
-            ensure!(
-                **shape == [dim],
-                "its input {name:?} has shape {shape:?}, not [{dim}]"
-            );
-        }
         if let Some(other) = inputs.keys().find(|n| ![STATE, ENVIRONMENT].contains(n)) {
-            bail!("its input {other:?} is not one that PushT has");
+            bail!("its input {other:?} is not served, only {STATE:?} and {ENVIRONMENT:?}");
         }
-        let outputs = self.shapes(false)?;
-        match outputs.get(ACTION) {
-            Some([2]) => Ok(()),
-            other => bail!("its action has shape {other:?}, not [2]"),
-        }
+        let dim = |shapes: &BTreeMap<&str, &[usize]>, name| match shapes.get(name).copied() {
+            None => Ok(0),
+            Some([dim]) => Ok(*dim),
+            Some(shape) => bail!("{name:?} has shape {shape:?}, not one row of values"),
+        };
+        let dims = Dims {
+            state: dim(&inputs, STATE)?,
+            environment: dim(&inputs, ENVIRONMENT)?,
+            action: dim(&outputs, ACTION)?,
+        };
+        ensure!(
+            dims.state + dims.environment > 0 && dims.action > 0,
+            "it has no {STATE:?} or no {ACTION:?}"
+        );
+        Ok(dims)
     }
 
     /// `MIN_MAX`, `MEAN_STD` or `IDENTITY` for a feature.
@@ -186,6 +211,9 @@ impl Config {
                 .map(|(a, b)| affine(*a, *b))
                 .collect()
         };
+        if dim == 0 {
+            return Ok(Vec::new());
+        }
         match self.normalization(feature).as_str() {
             "IDENTITY" => Ok(vec![[1.0, 0.0]; dim]),
             "MIN_MAX" => Ok(pairs(find("min")?, find("max")?, |min, max| {
@@ -203,7 +231,7 @@ impl Config {
 
     /// FiLM's weight with the columns of each observation in our order: LeRobot puts the agent before the vertices.
     fn agent_last(&self, weight: &Tensor) -> Result<Tensor> {
-        let obs_dim = STATE_DIM + ENVIRONMENT_DIM;
+        let obs_dim = PUSHT_DIMS.state + PUSHT_DIMS.environment;
         let columns = self.diffusion_step_embed_dim + self.n_obs_steps * obs_dim;
         ensure!(
             weight.shape.len() == 2 && weight.shape[1] == columns,
@@ -213,21 +241,22 @@ impl Config {
         let mut data = weight.data.clone();
         for row in data.chunks_exact_mut(columns) {
             for observation in row[self.diffusion_step_embed_dim..].chunks_exact_mut(obs_dim) {
-                observation.rotate_left(STATE_DIM);
+                observation.rotate_left(PUSHT_DIMS.state);
             }
         }
         let shape = weight.shape.clone();
         Ok(Tensor { shape, data })
     }
 
-    fn policy(&self) -> Result<PolicyConfig> {
+    fn policy(&self, dims: Dims, task: Option<Task>) -> Result<PolicyConfig> {
         let kind = match self.noise_scheduler_type.as_str() {
             "DDPM" => SchedulerKind::Ddpm,
             "DDIM" => SchedulerKind::Ddim,
             other => bail!("noise_scheduler_type {other:?} is not served"),
         };
         Ok(PolicyConfig {
-            observation: Observation::Vertices,
+            observation: task.is_none().then_some(Observation::Vertices),
+            task,
             n_obs_steps: self.n_obs_steps,
             horizon: self.horizon,
             n_action_steps: self.n_action_steps,
@@ -235,9 +264,9 @@ impl Config {
             pred_action_steps_only: false,
             oa_step_convention: true,
             unet: UnetConfig {
-                input_dim: 2,
+                input_dim: dims.action,
                 local_cond_dim: 0,
-                global_cond_dim: self.n_obs_steps * (STATE_DIM + ENVIRONMENT_DIM),
+                global_cond_dim: self.n_obs_steps * (dims.state + dims.environment),
                 diffusion_step_embed_dim: self.diffusion_step_embed_dim,
                 down_dims: self.down_dims.clone(),
                 kernel_size: self.kernel_size,

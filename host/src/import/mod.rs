@@ -5,7 +5,7 @@ mod lerobot;
 mod pickle;
 
 use crate::float_engine::FloatPolicy;
-use crate::policy_file::{PolicyConfig, Tensors};
+use crate::policy_file::{PolicyConfig, Task, Tensors};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 
@@ -15,24 +15,26 @@ const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 /// Finds out what `path` is and reads it: a folder with a LeRobot diffusion policy (`config.json` and
 /// `model.safetensors`, the folder itself or its `pretrained_model`), or a checkpoint of diffusion_policy (`.ckpt`).
 ///
+/// `task` names the values of observations and actions; without it, a policy of PushT's sizes is one of PushT.
+///
 /// # Errors
 /// One line naming what can't be served: images, another kind of policy, a missing or misshapen tensor.
-pub fn read(path: &Path) -> Result<(PolicyConfig, Tensors)> {
+pub fn read(path: &Path, task: Option<Task>) -> Result<(PolicyConfig, Tensors)> {
     let context = || format!("{}: can't import", path.display());
-    let (config, tensors) = read_any(path).with_context(context)?;
+    let (config, tensors) = read_any(path, task).with_context(context)?;
     // What the engine accepts is written; nothing else is.
     FloatPolicy::from_parts(config.clone(), &tensors).with_context(context)?;
     Ok((config, tensors))
 }
 
-fn read_any(path: &Path) -> Result<(PolicyConfig, Tensors)> {
+fn read_any(path: &Path, task: Option<Task>) -> Result<(PolicyConfig, Tensors)> {
     let nested = path.join("pretrained_model");
     let folder = if nested.is_dir() { &nested } else { path };
     if folder.join("config.json").is_file() {
-        return lerobot::read(folder);
+        return lerobot::read(folder, task);
     }
     if path.is_file() && starts_with(path, ZIP_MAGIC)? {
-        return checkpoint::read(path);
+        return checkpoint::read(path, task);
     }
     bail!(
         "neither a LeRobot policy (a folder with config.json and model.safetensors) nor a PyTorch checkpoint"

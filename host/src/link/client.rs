@@ -3,15 +3,16 @@
 use super::latency::Latency;
 use super::wire::Wire;
 use pusht_core::Error;
-use pusht_core::control::receding_horizon::Action;
+use pusht_core::control::PlanShape;
 use pusht_core::link::{
     Answer, AnswerBody, Counts, Event, FrameCounts, FrameDecoder, Refusal, Request, RequestBody,
-    VERSION, encode,
+    Row, VERSION, encode, max_frame_len, max_message_len,
 };
-use pusht_core::pusht::observation::STATE_DIM;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
+/// Most values of an observation or an action.
+const MAX_VALUES: usize = 4096;
 /// Times that a request is sent before the device is given up.
 const MAX_ATTEMPTS: u32 = 100;
 
@@ -64,6 +65,71 @@ pub struct Hello {
     pub board: String,
     /// CRC-32/ISO-HDLC of its model file.
     pub model_crc32: u32,
+    /// Name of the task that its policy is for.
+    pub task: String,
+    /// Sizes of observations and actions.
+    pub shape: PlanShape,
+}
+
+/// Name and unit of a value of an observation or an action.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ValueName {
+    /// Name; empty if the model file has none.
+    pub name: String,
+    /// Unit; empty for a number without one.
+    pub unit: String,
+}
+
+/// An answer, or an event, that has left the decoder's memory.
+enum Reply {
+    Hello(Hello),
+    Begun,
+    Action(Vec<f64>, Duration),
+    Report(Counts),
+    Refused(Refusal),
+    Event(DeviceEvent),
+    Value(ValueName),
+}
+
+impl From<AnswerBody<'_>> for Reply {
+    fn from(body: AnswerBody<'_>) -> Self {
+        match body {
+            AnswerBody::Hello {
+                board,
+                model_crc32,
+                obs_dim,
+                action_dim,
+                n_obs_steps,
+                n_action_steps,
+                task,
+                ..
+            } => Self::Hello(Hello {
+                board: String::from_utf8_lossy(&board)
+                    .trim_end_matches('\0')
+                    .to_owned(),
+                model_crc32,
+                task: task.to_owned(),
+                shape: PlanShape {
+                    n_obs_steps: n_obs_steps.into(),
+                    obs_dim: obs_dim.into(),
+                    n_action_steps: n_action_steps.into(),
+                    action_dim: action_dim.into(),
+                },
+            }),
+            AnswerBody::Begun => Self::Begun,
+            AnswerBody::Action { values, device_us } => Self::Action(
+                values.iter().collect(),
+                Duration::from_micros(device_us.into()),
+            ),
+            AnswerBody::Report(counts) => Self::Report(counts),
+            AnswerBody::Refused(refusal) => Self::Refused(refusal),
+            AnswerBody::Event { at_us, event } => Self::Event(DeviceEvent { at_us, event }),
+            AnswerBody::Value { name, unit } => Self::Value(ValueName {
+                name: name.to_owned(),
+                unit: unit.to_owned(),
+            }),
+        }
+    }
 }
 
 /// What the device told unasked.
@@ -98,7 +164,7 @@ pub struct ClientCounts {
 pub struct Client<W> {
     wire: W,
     timeout: Duration,
-    decoder: FrameDecoder,
+    decoder: FrameDecoder<Vec<u8>>,
     /// Received and not yet looked at.
     pending: std::collections::VecDeque<u8>,
     session: u32,
@@ -112,7 +178,8 @@ pub struct Client<W> {
 
 /// What a wait ended with.
 enum Heard {
-    Answer(Answer),
+    /// Session and sequence that it answers, and what it says.
+    Answer((u32, u32), Reply),
     Damaged,
     Nothing,
 }
@@ -123,7 +190,7 @@ impl<W: Wire> Client<W> {
         Self {
             wire,
             timeout,
-            decoder: FrameDecoder::new(),
+            decoder: FrameDecoder::new(vec![0; max_message_len(MAX_VALUES)]),
             pending: std::collections::VecDeque::new(),
             session: 0,
             sequence: 0,
@@ -152,15 +219,19 @@ impl<W: Wire> Client<W> {
         self.session = (RandomState::new().hash_one(self.session) as u32).max(1);
         self.sequence = 0;
         match self.ask(RequestBody::Hello { version: VERSION })? {
-            AnswerBody::Hello {
-                board, model_crc32, ..
-            } => Ok(Hello {
-                board: String::from_utf8_lossy(&board)
-                    .trim_end_matches('\0')
-                    .to_owned(),
-                model_crc32,
-            }),
+            Reply::Hello(hello) => Ok(hello),
             _ => Err(LinkError::Unexpected("hello")),
+        }
+    }
+
+    /// Name and unit of value `index`: the values of an observation, then those of an action.
+    ///
+    /// # Errors
+    /// [`LinkError::Forgotten`] if the device has lost the session, and whatever the wire does.
+    pub fn describe(&mut self, index: u16) -> Result<ValueName, LinkError> {
+        match self.ask_next(RequestBody::Describe { index })? {
+            Reply::Value(value) => Ok(value),
+            _ => Err(LinkError::Unexpected("a question for a value's name")),
         }
     }
 
@@ -170,20 +241,20 @@ impl<W: Wire> Client<W> {
     /// [`LinkError::Forgotten`] and whatever the wire does.
     pub fn begin(&mut self, seed: u64) -> Result<(), LinkError> {
         match self.ask_next(RequestBody::Begin { seed })? {
-            AnswerBody::Begun => Ok(()),
+            Reply::Begun => Ok(()),
             _ => Err(LinkError::Unexpected("the begin of an episode")),
         }
     }
 
-    /// A control tick: the action for a state.
+    /// A control tick: the action (`[Da]`) for an observation (`[Do]`).
     ///
     /// # Errors
-    /// [`LinkError::Forgotten`] and whatever the wire does.
-    pub fn observe(&mut self, state: &[f64; STATE_DIM]) -> Result<Action, LinkError> {
+    /// [`LinkError::Forgotten`] if the device has lost the episode, and whatever the wire does.
+    pub fn observe(&mut self, observation: &[f64]) -> Result<Vec<f64>, LinkError> {
         let asked = Instant::now();
-        match self.ask_next(RequestBody::Observe { state: *state })? {
-            AnswerBody::Action { action, device_us } => {
-                let on_device = Duration::from_micros(device_us.into());
+        let values = Row::Values(observation);
+        match self.ask_next(RequestBody::Observe { values })? {
+            Reply::Action(action, on_device) => {
                 self.latency.record(asked.elapsed(), on_device);
                 Ok(action)
             }
@@ -197,29 +268,31 @@ impl<W: Wire> Client<W> {
     /// [`LinkError::Forgotten`] and whatever the wire does.
     pub fn report(&mut self) -> Result<Counts, LinkError> {
         match self.ask_next(RequestBody::Report)? {
-            AnswerBody::Report(counts) => Ok(counts),
+            Reply::Report(counts) => Ok(counts),
             _ => Err(LinkError::Unexpected("a report")),
         }
     }
 
-    fn ask_next(&mut self, body: RequestBody) -> Result<AnswerBody, LinkError> {
+    fn ask_next(&mut self, body: RequestBody<'_>) -> Result<Reply, LinkError> {
         self.sequence = self.sequence.wrapping_add(1);
         self.ask(body)
     }
 
-    fn ask(&mut self, body: RequestBody) -> Result<AnswerBody, LinkError> {
-        let frame = encode(&Request {
+    fn ask(&mut self, body: RequestBody<'_>) -> Result<Reply, LinkError> {
+        let request = Request {
             session: self.session,
             sequence: self.sequence,
             body,
-        });
+        };
+        let mut memory = vec![0; max_frame_len(MAX_VALUES)];
+        let frame = encode(&request, &mut memory);
         for attempt in 0..MAX_ATTEMPTS {
             if attempt > 0 {
                 self.counts.repeated += 1;
                 // Ends whatever is left of the frame before.
                 self.wire.send(&[0]).map_err(LinkError::Wire)?;
             }
-            self.wire.send(&frame).map_err(LinkError::Wire)?;
+            self.wire.send(frame).map_err(LinkError::Wire)?;
             if let Some(answer) = self.wait()? {
                 self.counts.answered += 1;
                 return Ok(answer);
@@ -229,11 +302,11 @@ impl<W: Wire> Client<W> {
     }
 
     /// The answer to the present request, or nothing if it has to be sent again.
-    fn wait(&mut self) -> Result<Option<AnswerBody>, LinkError> {
+    fn wait(&mut self) -> Result<Option<Reply>, LinkError> {
         let end = Instant::now() + self.timeout;
         loop {
-            let answer = match self.hear(end)? {
-                Heard::Answer(answer) => answer,
+            let (to, reply) = match self.hear(end)? {
+                Heard::Answer(to, reply) => (to, reply),
                 Heard::Damaged => {
                     self.counts.damaged += 1;
                     return Ok(None);
@@ -243,16 +316,16 @@ impl<W: Wire> Client<W> {
                     return Ok(None);
                 }
             };
-            let is_ours = (answer.session, answer.sequence) == (self.session, self.sequence);
-            match answer.body {
-                AnswerBody::Event { at_us, event } => (self.on_event)(DeviceEvent { at_us, event }),
-                AnswerBody::Refused(Refusal::Damaged) => {
+            let is_ours = to == (self.session, self.sequence);
+            match reply {
+                Reply::Event(event) => (self.on_event)(event),
+                Reply::Refused(Refusal::Damaged) => {
                     self.counts.damaged_there += 1;
                     return Ok(None);
                 }
                 _ if !is_ours => self.counts.stale += 1,
-                AnswerBody::Refused(refusal) => return Err(refused(refusal)),
-                body => return Ok(Some(body)),
+                Reply::Refused(refusal) => return Err(refused(refusal)),
+                reply => return Ok(Some(reply)),
             }
         }
     }
@@ -264,8 +337,11 @@ impl<W: Wire> Client<W> {
         let mut is_last_look = false;
         loop {
             while let Some(byte) = self.pending.pop_front() {
-                match self.decoder.push(byte) {
-                    Some(Ok(answer)) => return Ok(Heard::Answer(answer)),
+                match self.decoder.push::<Answer<'_>>(byte) {
+                    Some(Ok(answer)) => {
+                        let to = (answer.session, answer.sequence);
+                        return Ok(Heard::Answer(to, answer.body.into()));
+                    }
                     Some(Err(pusht_core::link::Damage::Empty)) | None => {}
                     Some(Err(_)) => return Ok(Heard::Damaged),
                 }
@@ -289,6 +365,6 @@ fn refused(refusal: Refusal) -> LinkError {
             LinkError::Forgotten
         }
         Refusal::BadObservation => LinkError::Environment(Error::NonFiniteObservation),
-        Refusal::Damaged => LinkError::Unexpected("a request"),
+        Refusal::Damaged | Refusal::NoValue => LinkError::Unexpected("a request"),
     }
 }

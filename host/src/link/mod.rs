@@ -1,7 +1,7 @@
 //! The host's end of the serial link to a device that runs the policy: `docs/link.md`.
 //!
 //! ```text
-//!  environment -- state --> Client -- frames --> Wire (serial port, TCP, noise around either) --> device
+//!  environment -- observation --> Client -- frames --> Wire (serial port, TCP, noise around either) --> device
 //!              <-- action --       <-- frames --
 //! ```
 
@@ -10,38 +10,36 @@ mod latency;
 mod noise;
 mod wire;
 
-pub use client::{Client, ClientCounts, DeviceEvent, Hello, LinkError};
+pub use client::{Client, ClientCounts, DeviceEvent, Hello, LinkError, ValueName};
 pub use latency::Latency;
 pub use noise::{Faults, Noisy};
 pub use wire::{Wire, open_serial, open_tcp};
 
 use pusht_core::Error;
-use pusht_core::control::receding_horizon::Action;
 use pusht_core::pusht::env::PushTEnv;
-use pusht_core::pusht::episode::{self, Controller, EpisodeResult};
-use pusht_core::pusht::observation::STATE_DIM;
+use pusht_core::pusht::episode::{Episode, EpisodeResult};
+use pusht_core::pusht::observation::{ObservationKind, observe};
 
 /// Times that an episode is begun anew because the device had forgotten it.
 const MAX_RESTARTS: u32 = 5;
 
-/// Plays an episode of `max_steps` at most with the policy on the device; `seed` names the policy's noise. `start` makes the
-/// environment, once more if the device lost the episode and it has to begin anew.
+/// Plays an episode of PushT of `max_steps` at most with the policy on the device, which sees observations of `kind`;
+/// `seed` names the policy's noise. `start` makes the environment, once more if the device lost the episode and it has to
+/// begin anew.
 ///
 /// # Errors
 /// Those of the client, and of the environment.
 pub fn play(
     client: &mut Client<impl Wire>,
+    kind: ObservationKind,
     mut start: impl FnMut() -> Result<PushTEnv, Error>,
     seed: u64,
     max_steps: usize,
 ) -> Result<EpisodeResult, LinkError> {
     let mut restarts = 0;
     loop {
-        let mut env = start().map_err(LinkError::Environment)?;
-        let played = client
-            .begin(seed)
-            .and_then(|()| episode::drive(&mut env, client, max_steps, |_, _, _, _, _| ()));
-        match played {
+        let episode = Episode::new(start()?, max_steps);
+        match play_once(client, kind, episode, seed) {
             Err(LinkError::Forgotten) if restarts < MAX_RESTARTS => {
                 restarts += 1;
                 client.counts.restarts += 1;
@@ -52,10 +50,19 @@ pub fn play(
     }
 }
 
-impl<W: Wire> Controller for Client<W> {
-    type Error = LinkError;
-
-    fn act(&mut self, state: &[f64; STATE_DIM]) -> Result<Action, LinkError> {
-        self.observe(state)
+fn play_once(
+    client: &mut Client<impl Wire>,
+    kind: ObservationKind,
+    mut episode: Episode,
+    seed: u64,
+) -> Result<EpisodeResult, LinkError> {
+    client.begin(seed)?;
+    let mut observation = vec![0.0; kind.dim()];
+    while !episode.is_over() {
+        observe(kind, &episode.env().state(), &mut observation)?;
+        let action = client.observe(&observation)?;
+        let action = action.try_into();
+        episode.step(action.map_err(|_| LinkError::Unexpected("an observation"))?)?;
     }
+    Ok(episode.result())
 }

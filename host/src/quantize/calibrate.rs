@@ -5,11 +5,11 @@ use crate::float_engine::FloatPolicy;
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use pusht_core::Error;
-use pusht_core::control::receding_horizon::{Action, Planner};
-use pusht_core::noise::Noise;
+use pusht_core::control::{PlanShape, Planner};
+use pusht_core::noise::{Noise, NoiseSource};
 use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
-use pusht_core::pusht::episode::{self, MAX_EPISODE_STEPS};
-use pusht_core::pusht::observation::STATE_DIM;
+use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
+use pusht_core::pusht::rollout::{Horizon, Rollout};
 use pusht_core::quant::LANES;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -128,10 +128,10 @@ fn is_read(path: &str) -> bool {
     }
 }
 
-/// The last `To` states when a plan was asked for.
-pub type Window = Vec<[f64; STATE_DIM]>;
+/// What a plan saw: `[To][Do]`, oldest first.
+pub type Window = Vec<f64>;
 
-/// What episodes showed.
+/// What the policy saw and computed.
 #[derive(Clone, Debug, Default)]
 pub struct Calibration {
     /// How large every tensor got.
@@ -151,37 +151,70 @@ impl Calibration {
     }
 }
 
-/// Plays the episodes of these (legacy) seeds with the float policy.
+/// Plays the PushT episodes of these (legacy) seeds with the float policy.
 ///
 /// # Errors
-/// If a seed has no episode, or the policy plans something that is not a number.
+/// If it is a policy of another task, or a seed has no episode.
 pub fn play(
     policy: &FloatPolicy,
     seeds: Range<u64>,
     progress: &ProgressBar,
 ) -> Result<Calibration> {
     let seeds: Vec<u64> = seeds.collect();
-    let episodes: Vec<Calibration> = seeds
-        .into_par_iter()
-        .map(|seed| {
-            let episode = play_one(policy, seed).with_context(|| format!("seed {seed}"));
-            progress.inc(1);
-            episode
-        })
-        .collect::<Result<_>>()?;
-    Ok(episodes
+    join(progress, seeds, |seed| {
+        play_one(policy, seed).with_context(|| format!("seed {seed}"))
+    })
+}
+
+/// Plans from recorded windows with the float policy; plan `i` takes its noise from seed `i`.
+///
+/// # Errors
+/// If a window has another length than the policy's, or a value that is not finite.
+pub fn plan_from(
+    policy: &FloatPolicy,
+    windows: &[Window],
+    progress: &ProgressBar,
+) -> Result<Calibration> {
+    const PLANS_PER_TASK: usize = 32;
+    let parts: Vec<_> = windows.chunks(PLANS_PER_TASK).enumerate().collect();
+    join(progress, parts, |(part, windows)| {
+        let mut recorder = Recorder::new(policy);
+        let mut chunk = vec![0.0; policy.shape().chunk_len()];
+        for (index, window) in windows.iter().enumerate() {
+            let seed = PLANS_PER_TASK * part + index;
+            let planned = recorder.plan(window, &mut NoiseSource::new(seed as u64), &mut chunk);
+            planned.with_context(|| format!("window {seed}"))?;
+        }
+        Ok(recorder.calibration)
+    })
+}
+
+/// What all parts showed, in their order.
+fn join<T: Send>(
+    progress: &ProgressBar,
+    parts: Vec<T>,
+    show: impl Fn(T) -> Result<Calibration> + Sync,
+) -> Result<Calibration> {
+    progress.set_length(parts.len() as u64);
+    let shown = parts.into_par_iter().map(|part| {
+        let shown = show(part);
+        progress.inc(1);
+        shown
+    });
+    let shown = shown.collect::<Result<Vec<_>>>()?;
+    Ok(shown
         .into_iter()
         .fold(Calibration::default(), Calibration::join))
 }
 
 fn play_one(policy: &FloatPolicy, seed: u64) -> Result<Calibration> {
-    let mut recorder = Recorder {
-        policy: policy.clone(),
-        calibration: Calibration::default(),
-    };
+    let mut recorder = Recorder::new(policy);
     let start = StartState::from_seed(seed, Seeding::Legacy)?;
-    let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)?;
-    episode::run(&mut env, &mut recorder, seed, MAX_EPISODE_STEPS, |_| ())?;
+    let env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)?;
+    let kind = policy.observation().context("not a policy of PushT")?;
+    let horizon = Horizon::new(policy.shape(), seed)?;
+    let mut rollout = Rollout::new(env, kind, horizon, MAX_EPISODE_STEPS)?;
+    rollout.run(&mut recorder, |_, _| ())?;
     Ok(recorder.calibration)
 }
 
@@ -195,20 +228,25 @@ struct Recorder {
     calibration: Calibration,
 }
 
-impl Planner for Recorder {
-    fn n_obs_steps(&self) -> usize {
-        self.policy.n_obs_steps()
+impl Recorder {
+    fn new(policy: &FloatPolicy) -> Self {
+        Self {
+            policy: policy.clone(),
+            calibration: Calibration::default(),
+        }
     }
+}
 
-    fn n_action_steps(&self) -> usize {
-        self.policy.n_action_steps()
+impl Planner for Recorder {
+    fn shape(&self) -> PlanShape {
+        self.policy.shape()
     }
 
     fn plan(
         &mut self,
-        states: &[[f64; STATE_DIM]],
+        window: &[f64],
         noise: &mut dyn Noise,
-        chunk: &mut [Action],
+        chunk: &mut [f64],
     ) -> Result<(), Error> {
         let Calibration {
             ranges,
@@ -216,7 +254,7 @@ impl Planner for Recorder {
             windows,
         } = &mut self.calibration;
         let is_sampled = windows.len().is_multiple_of(PLANS_A_SAMPLE);
-        windows.push(states.to_vec());
+        windows.push(window.to_vec());
         let embed_dim = self.policy.config().unet.diffusion_step_embed_dim;
         let mut note = |path: &str, values: &[f32], n_channels: usize, _: usize| {
             ranges.note(path, values);
@@ -229,9 +267,10 @@ impl Planner for Recorder {
                 samples.note(CONDITION, &condition, condition.len());
             }
         };
-        let plan = self.policy.predict(&[states], noise, &mut note)?;
+        let plan = self.policy.predict(&[window], noise, &mut note)?;
         let executed = self.policy.policy().options().action_steps();
-        chunk.copy_from_slice(&plan[executed]);
+        let dim = self.shape().action_dim;
+        chunk.copy_from_slice(&plan[dim * executed.start..dim * executed.end]);
         Ok(())
     }
 }

@@ -3,25 +3,60 @@
 use super::calibrate::Window;
 use crate::float_engine::FloatPolicy;
 use anyhow::{Result, ensure};
-use fixed::types::I16F16;
 use indicatif::ProgressBar;
-use pusht_core::control::receding_horizon::{Action, Planner};
+use pusht_core::control::Planner;
 use pusht_core::noise::NoiseSource;
-use pusht_core::pusht::observation::STATE_DIM;
-use pusht_core::quant::{IntPolicy, Model, ObservationWindow, Scratch, Tap};
+use pusht_core::quant::{IntPolicy, Model, Observer};
 use rayon::prelude::*;
 
-/// Distance in pixels between the actions of both engines, for the same observations and noise.
+/// Distance between the actions of both engines, for the same observations and noise, in the unit of a [`Metric`].
 #[derive(Clone, Copy, Debug)]
 pub struct Parity {
     /// Plans compared.
     pub n_plans: usize,
-    /// Half of the actions are no farther apart, px.
-    pub median_px: f64,
-    /// 99 of 100 are no farther apart, px.
-    pub p99_px: f64,
-    /// None is farther apart, px.
-    pub max_px: f64,
+    /// Half of the actions are no farther apart.
+    pub median: f64,
+    /// 99 of 100 are no farther apart.
+    pub p99: f64,
+    /// None is farther apart.
+    pub max: f64,
+}
+
+/// How the distance of two actions is measured: the Euclidean length of their weighted difference.
+#[derive(Clone, Debug)]
+pub struct Metric {
+    weights: Vec<f64>,
+    /// Unit of a distance.
+    pub unit: &'static str,
+}
+
+impl Metric {
+    /// Pixels for PushT; for another task, half of the range that each value of an action had in training.
+    pub fn of(policy: &FloatPolicy) -> Self {
+        let n = policy.task().action.len();
+        let [_, action] = policy.policy().normalizers();
+        match policy.observation() {
+            Some(_) => Self {
+                weights: vec![1.0; n],
+                unit: "px",
+            },
+            None => Self {
+                weights: action.scale().iter().map(|s| f64::from(*s)).collect(),
+                unit: "of an action's half range",
+            },
+        }
+    }
+
+    /// The distance of each action (`[Da]`) of a chunk from its counterpart.
+    pub(super) fn between(&self, a: &[f64], b: &[f64]) -> Vec<f64> {
+        let dim = self.weights.len();
+        let distance = |(a, b): (&[f64], &[f64])| {
+            let differences = a.iter().zip(b).zip(&self.weights);
+            let squares = differences.map(|((a, b), weight)| ((a - b) * weight).powi(2));
+            squares.sum::<f64>().sqrt()
+        };
+        a.chunks(dim).zip(b.chunks(dim)).map(distance).collect()
+    }
 }
 
 /// Signal-to-quantisation-noise ratio of a tensor.
@@ -37,46 +72,37 @@ pub struct LayerNoise {
     pub saturated: f64,
 }
 
-/// Distances in pixels between the actions of both engines, a row a window; plan `i` takes its noise from seed `i`.
+/// Distances between the actions of both engines, a row for each window; plan `i` takes its noise from seed `i`.
 ///
 /// # Errors
 /// If a window does not suit the policy.
-pub fn distances_px(
+pub fn distances(
     policy: &FloatPolicy,
     model: &Model<'_>,
     windows: &[&Window],
     progress: &ProgressBar,
 ) -> Result<Vec<Vec<f64>>> {
+    let metric = Metric::of(policy);
     windows
         .par_iter()
         .enumerate()
         .map_init(
-            || (policy.clone(), Box::new(Scratch::new())),
+            || (policy.clone(), vec![0; model.scratch_len()]),
             |(float, scratch), (seed, window)| {
                 progress.inc(1);
                 let expected = plan(float, window, seed)?;
-                let got = plan(&mut IntPolicy::new(model, scratch), window, seed)?;
-                Ok(between_px(&expected, &got).collect())
+                let got = plan(&mut IntPolicy::new(model, scratch)?, window, seed)?;
+                Ok(metric.between(&expected, &got))
             },
         )
         .collect()
 }
 
-/// The actions of one plan.
-pub(super) fn plan(
-    planner: &mut impl Planner,
-    window: &[[f64; STATE_DIM]],
-    seed: usize,
-) -> Result<Vec<Action>> {
-    let mut chunk = vec![[0.0; 2]; planner.n_action_steps()];
+/// The actions of one plan, `[Ta][Da]`.
+pub(super) fn plan(planner: &mut impl Planner, window: &[f64], seed: usize) -> Result<Vec<f64>> {
+    let mut chunk = vec![0.0; planner.shape().chunk_len()];
     planner.plan(window, &mut NoiseSource::new(seed as u64), &mut chunk)?;
     Ok(chunk)
-}
-
-/// The distance of each action from its counterpart.
-pub(super) fn between_px(a: &[Action], b: &[Action]) -> impl Iterator<Item = f64> {
-    let pairs = a.iter().zip(b);
-    pairs.map(|([ax, ay], [bx, by])| (ax - bx).hypot(ay - by))
 }
 
 impl Parity {
@@ -84,16 +110,16 @@ impl Parity {
     ///
     /// # Errors
     /// If there are none.
-    pub fn of(distances_px: &[Vec<f64>]) -> Result<Self> {
-        let mut sorted_px = distances_px.concat();
-        ensure!(!sorted_px.is_empty(), "no plans to compare");
-        sorted_px.sort_by(f64::total_cmp);
-        let quantile = |q: f64| sorted_px[(q * (sorted_px.len() - 1) as f64).round() as usize];
+    pub fn of(distances: &[Vec<f64>]) -> Result<Self> {
+        let mut sorted = distances.concat();
+        ensure!(!sorted.is_empty(), "no plans to compare");
+        sorted.sort_by(f64::total_cmp);
+        let quantile = |q: f64| sorted[(q * (sorted.len() - 1) as f64).round() as usize];
         Ok(Self {
-            n_plans: distances_px.len(),
-            median_px: quantile(0.5),
-            p99_px: quantile(0.99),
-            max_px: quantile(1.0),
+            n_plans: distances.len(),
+            median: quantile(0.5),
+            p99: quantile(0.99),
+            max: quantile(1.0),
         })
     }
 }
@@ -109,7 +135,8 @@ pub fn layer_noise(
 ) -> Result<Vec<LayerNoise>> {
     let mut paths = Vec::new();
     let mut sums = Vec::<Sums>::new();
-    let mut scratch = Box::new(Scratch::new());
+    let mut scratch = vec![0; model.scratch_len()];
+    let shape = model.shape();
     let mut float = policy.clone();
     for (seed, window) in windows.iter().enumerate() {
         let mut expected = Vec::new();
@@ -124,13 +151,15 @@ pub fn layer_noise(
             &mut note,
         )?;
         let mut got = Tensors(Vec::new());
-        let mut policy = IntPolicy::new(model, &mut scratch);
-        let observed = ObservationWindow::of(model, window)?;
-        let mut chunk = vec![[I16F16::ZERO; 2]; model.n_action_steps()];
-        policy.plan_tapped(
-            observed.values(),
+        let mut policy = IntPolicy::new(model, &mut scratch)?;
+        let values = window.iter().enumerate();
+        let fixed: Vec<i32> = values
+            .map(|(i, value)| model.observation_value(i % shape.obs_dim).to_fixed(*value))
+            .collect();
+        policy.plan_observed(
+            &fixed,
             &mut NoiseSource::new(seed as u64),
-            &mut chunk,
+            &mut vec![0; shape.chunk_len()],
             &mut got,
         )?;
         ensure!(
@@ -176,8 +205,8 @@ fn is_compared(path: &str) -> bool {
 /// Every tensor of a plan: values, channels, binary places.
 struct Tensors(Vec<(Vec<i16>, usize, u32)>);
 
-impl Tap for Tensors {
-    fn tensor(&mut self, values: &[i16], n_channels: usize, exponent: u32) {
+impl Observer for Tensors {
+    fn observe(&mut self, values: &[i16], n_channels: usize, exponent: u32) {
         self.0.push((values.to_vec(), n_channels, exponent));
     }
 }

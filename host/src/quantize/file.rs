@@ -1,6 +1,7 @@
 //! The integer model file, written: the counterpart of `core`'s parser. `docs/model-format.md` specifies it.
 
-use pusht_core::quant::{FORMAT_VERSION, Factor, LANES, MAGIC, MAX_LEVELS, PACKING};
+use crate::policy_file::{Hold, Task};
+use pusht_core::quant::{FORMAT_VERSION, Factor, LANES, MAGIC, PACKING, headroom};
 
 /// A quantised network before it becomes bytes. All numbers are as the file has them.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,10 +10,12 @@ pub struct ModelFile {
     pub settings: Settings,
     /// The sampler's steps, in order.
     pub passes: Vec<Pass>,
-    /// Normalises one observation's values: I16F16 to Q16.
-    pub observation_scales: Vec<Affine>,
-    /// Makes pixels of an action: I8F24 to I16F16.
-    pub action_scales: Vec<Affine>,
+    /// The formats of an observation's values.
+    pub observation_values: Vec<ValueFormat>,
+    /// The formats of an action's values.
+    pub action_values: Vec<ValueFormat>,
+    /// Names and units of both, and from where actions are counted.
+    pub task: Task,
     /// Blocks and changes of length, in the order of the computation.
     pub layers: Vec<Layer>,
     /// Binary places of the final block's output.
@@ -28,8 +31,6 @@ pub struct ModelFile {
 /// The section `CONF`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// 0 state, 1 keypoints, 2 vertices.
-    pub observation_kind: u32,
     /// `To`.
     pub n_obs_steps: usize,
     /// `Tp`.
@@ -50,8 +51,6 @@ pub struct Settings {
     pub sample_exponent: u32,
     /// Binary places of the condition.
     pub condition_exponent: u32,
-    /// Whether actions are counted from the agent.
-    pub actions_from_agent: bool,
 }
 
 /// One step of the sampler.
@@ -71,6 +70,15 @@ pub struct Pass {
     pub next: [i32; 4],
     /// Binary places of `next`.
     pub next_shift: u32,
+}
+
+/// A raw value's binary places, and its normaliser: from raw to Q16 for an observation, from I8F24 to raw for an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValueFormat {
+    /// Binary places of the raw value.
+    pub exponent: u32,
+    /// Normaliser.
+    pub affine: Affine,
 }
 
 /// A factor, then an offset.
@@ -102,6 +110,8 @@ pub struct ConvBlock {
     pub conv: Vec<Row>,
     /// Binary places of `gamma`.
     pub gamma_exponent: u32,
+    /// Values in a group.
+    pub group_len: usize,
     /// `eps (n / scale)^2`.
     pub eps: u64,
     /// (`gamma`, `beta` in Q16) of each channel.
@@ -146,18 +156,47 @@ impl ModelFile {
         let mut out = Bytes::default();
         out.0.extend(MAGIC);
         out.words([FORMAT_VERSION, 0]);
-        out.section(b"CONF", |out| self.settings.write(self.passes.len(), out));
-        out.section(b"PASS", |out| self.passes.iter().for_each(|p| p.write(out)));
-        out.section(b"NORM", |out| {
-            let scales = self.observation_scales.iter().chain(&self.action_scales);
-            scales.for_each(|scale| {
-                out.factor(scale.factor);
-                out.int(scale.offset);
-            });
+        let dims = [self.observation_values.len(), self.action_values.len()];
+        out.section(b"CONF", |out| {
+            self.settings.write(dims, self.passes.len(), out);
         });
+        out.section(b"PASS", |out| self.passes.iter().for_each(|p| p.write(out)));
+        out.section(b"NORM", |out| self.write_values(out));
+        out.section(b"NAME", |out| out.text(&self.names()));
         out.section(b"UNET", |out| self.write_unet(out));
         out.section(b"TEXT", |out| out.text(&self.provenance));
         out.finish()
+    }
+
+    fn write_values(&self, out: &mut Bytes) {
+        const ABSOLUTE: u32 = u32::MAX;
+        for value in &self.observation_values {
+            out.words([value.exponent]);
+            out.affine(value.affine);
+        }
+        for (value, of_task) in self.action_values.iter().zip(&self.task.action) {
+            let hold = match of_task.hold {
+                Hold::Last => 0,
+                Hold::Observed => 1,
+                Hold::Zero => 2,
+            };
+            let relative_to = of_task.relative_to.map_or(ABSOLUTE, |from| from as u32);
+            out.words([value.exponent, relative_to, hold]);
+            out.affine(value.affine);
+        }
+    }
+
+    /// The task's name, then name and unit of each value, a line each.
+    fn names(&self) -> String {
+        let observed = self.task.observation.iter().map(|v| (&v.name, &v.unit));
+        let commanded = self.task.action.iter().map(|v| (&v.name, &v.unit));
+        let values = observed
+            .chain(commanded)
+            .map(|(name, unit)| match unit.as_str() {
+                "" => format!("{name}\n"),
+                unit => format!("{name}\t{unit}\n"),
+            });
+        format!("{}\n{}", self.task.name, values.collect::<String>())
     }
 
     fn write_unet(&self, out: &mut Bytes) {
@@ -177,13 +216,10 @@ impl ModelFile {
 }
 
 impl Settings {
-    fn write(&self, n_passes: usize, out: &mut Bytes) {
-        let mut down_dims = [0; MAX_LEVELS];
-        for (place, dim) in down_dims.iter_mut().zip(&self.down_dims) {
-            *place = *dim as u32;
-        }
+    fn write(&self, [obs_dim, action_dim]: [usize; 2], n_passes: usize, out: &mut Bytes) {
         out.words([
-            self.observation_kind,
+            obs_dim as u32,
+            action_dim as u32,
             self.n_obs_steps as u32,
             self.horizon as u32,
             self.n_action_steps as u32,
@@ -196,8 +232,7 @@ impl Settings {
             self.sample_exponent,
             self.condition_exponent,
         ]);
-        out.words(down_dims);
-        out.words([u32::from(self.actions_from_agent)]);
+        out.words(self.down_dims.iter().map(|dim| *dim as u32));
     }
 }
 
@@ -234,13 +269,13 @@ impl Block {
 
 impl ConvBlock {
     fn write(&self, out: &mut Bytes) {
-        out.words([self.conv_exponent, self.gamma_exponent]);
+        let parameters = self.parameters.as_flattened().iter();
+        let parameters: Vec<u8> = parameters.flat_map(|v| v.to_le_bytes()).collect();
+        let headroom = headroom(&parameters, self.gamma_exponent, self.group_len);
+        out.words([self.conv_exponent, self.gamma_exponent, headroom]);
         out.0.extend(self.eps.to_le_bytes());
         out.rows(&self.conv);
-        self.parameters
-            .as_flattened()
-            .iter()
-            .for_each(|v| out.int(*v));
+        out.0.extend(parameters);
     }
 }
 
@@ -253,7 +288,7 @@ impl Bytes {
         self.0.extend(value.to_le_bytes());
     }
 
-    fn words<const N: usize>(&mut self, words: [u32; N]) {
+    fn words(&mut self, words: impl IntoIterator<Item = u32>) {
         words
             .into_iter()
             .for_each(|word| self.0.extend(word.to_le_bytes()));
@@ -264,7 +299,15 @@ impl Bytes {
         self.words([factor.shift]);
     }
 
+    fn affine(&mut self, affine: Affine) {
+        self.factor(affine.factor);
+        self.int(affine.offset);
+    }
+
+    /// Whether the upper word of a product is enough for every factor, then the rows.
     fn rows(&mut self, rows: &[Row]) {
+        let is_upper_word_enough = rows.iter().all(|row| row.factor.shift > 32);
+        self.words([u32::from(is_upper_word_enough)]);
         for row in rows {
             assert!(
                 row.weights.len().is_multiple_of(LANES),

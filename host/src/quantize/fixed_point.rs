@@ -3,13 +3,19 @@
 use super::file::{Affine, Row};
 use super::rounding::{Feedback, MAX_WEIGHT};
 use anyhow::{Result, ensure};
-use pusht_core::quant::{Factor, MAX_ACTIVATION_EXPONENT, MAX_SHIFT};
+use pusht_core::quant::{Factor, MAX_ACTIVATION_EXPONENT, MAX_SHIFT, MAX_VALUE_EXPONENT};
 use rayon::prelude::*;
 
-/// Largest sum of a row's |weights|: with it, [`MAX_BIAS`] and half a unit of rounding for each of 2,560 weights
-/// the accumulator stays below 2^31 (`core` checks the rows as they are).
-const MAX_WEIGHT_SUM: f64 = 60_000.0;
+/// Largest bias.
 const MAX_BIAS: f64 = (1 << 27) as f64;
+
+/// Largest sum of the |weights| of a row with so many: with it, [`MAX_BIAS`] and half a unit of rounding for each weight
+/// the accumulator stays below 2^31 (`core` checks the rows as they are).
+fn max_weight_sum(n_weights: usize) -> f64 {
+    const ALL: f64 = (1 << 16) as f64;
+    let bias = MAX_BIAS / f64::from(1 << 15);
+    (ALL - bias - n_weights as f64 / 2.0).min(60_000.0)
+}
 
 /// Binary places for values up to `largest`, such that they fill `bits` bits at most, `limit` at most.
 pub(super) fn binary_places(largest: f64, bits: u32, limit: u32) -> u32 {
@@ -45,17 +51,34 @@ pub(super) fn factor(scale: f64) -> Result<Factor> {
     })
 }
 
-/// `scale * value + offset`, with the offset in Q16.
-pub(super) fn affine(scale: f64, offset: f64) -> Result<Affine> {
-    let offset_q16 = (offset * 65536.0).round();
+/// `scale * value + offset`, with the offset at `places` binary places.
+///
+/// # Errors
+/// If the offset leaves 32 bits, or the scale is none of a [`factor`].
+pub(super) fn affine(scale: f64, offset: f64, places: u32) -> Result<Affine> {
+    let fixed = (offset * f64::from(places).exp2()).round();
     ensure!(
-        offset_q16.abs() < f64::from(i32::MAX),
-        "offset {offset} does not fit 16 bits before the point"
+        fixed.abs() < f64::from(i32::MAX),
+        "offset {offset} does not fit 32 bits with {places} binary places"
     );
     Ok(Affine {
         factor: factor(scale)?,
-        offset: offset_q16 as i32,
+        offset: fixed as i32,
     })
+}
+
+/// Binary places of a raw value that is normalised as `scale * value + offset`: 16, or as many more as a normalised value
+/// needs for its 15; nothing if that leaves no room for four times the range.
+pub(super) fn value_places(scale: f64, offset: f64) -> Option<u32> {
+    let needed = (15.0 + scale.log2()).ceil();
+    let room = (f64::from(i32::MAX) * scale / (4.0 + offset.abs()))
+        .log2()
+        .floor();
+    let places = needed
+        .max(16.0)
+        .min(room)
+        .min(f64::from(MAX_VALUE_EXPONENT));
+    (places >= 0.0 && places >= needed - 3.0).then_some(places as u32)
 }
 
 /// Where a linear map's inputs and outputs have their binary point.
@@ -87,7 +110,7 @@ fn row(weights: &[f32], bias: f32, places: Places, feedback: &Feedback) -> Resul
     let input_unit = (-f64::from(places.input)).exp2();
     // The real value of a weight of 1: as small as each of the three limits allows.
     let unit = (largest / MAX_WEIGHT)
-        .max(sum / MAX_WEIGHT_SUM)
+        .max(sum / max_weight_sum(weights.len()))
         .max(f64::from(bias.abs()) / input_unit / MAX_BIAS)
         .max(f64::MIN_POSITIVE);
     Ok(Row {

@@ -2,13 +2,16 @@
 
 use super::calibrate::{CONDITION, Calibration, Ranges, Samples, Span};
 use super::file::{Block, ConvBlock, Layer, ModelFile, Row, Settings};
-use super::fixed_point::{Places, affine, binary_places, rows, to_fixed};
-use super::sampler;
+use super::fixed_point::{Places, binary_places, rows, to_fixed};
+use super::{sampler, values};
 use crate::float_engine::FloatPolicy;
-use crate::policy_file::{ActionFrame, Conditioning, Observation, PolicyConfig, Tensor, Tensors};
+use crate::policy_file::{Conditioning, PolicyConfig, Tensor, Tensors};
 use anyhow::{Context, Result, ensure};
 use pusht_core::policy::unet::{FINAL_CONV_N_GROUPS, UnetInput};
-use pusht_core::quant::{LANES, MAX_EPS, MAX_FILM_EXPONENT, MAX_GAMMA_EXPONENT, MAX_LEVELS};
+use pusht_core::quant::{
+    LANES, MAX_ACTION_DIM, MAX_CHANNELS, MAX_EPS, MAX_FILM_EXPONENT, MAX_GAMMA_EXPONENT,
+    MAX_HORIZON, MAX_KERNEL_SIZE, MAX_LEVELS, MAX_NAME_LEN, MAX_UNIT_LEN, MAX_WINDOW_LEN,
+};
 use std::collections::BTreeMap;
 
 /// PyTorch's `GroupNorm` default.
@@ -36,6 +39,7 @@ pub fn quantize(
         film_steps: film_steps(policy, &timesteps)?,
         condition_exponent: ranges.exponent(CONDITION)?,
     };
+    let values = values::formats(policy.task(), tensors, &calibration.windows)?;
     let (layers, mut at) = network.layers()?;
     let final_block = network.conv_block("final_conv.0", &at, FINAL_CONV_N_GROUPS)?;
     at.path = "final_conv.0.block.2".into();
@@ -43,11 +47,9 @@ pub fn quantize(
     Ok(ModelFile {
         settings: settings(config, ranges)?,
         passes,
-        observation_scales: network.affines("obs", |scale, offset| (scale, offset))?,
-        // pixels = (x - offset) / scale, from I8F24 to I16F16.
-        action_scales: network.affines("action", |scale, offset| {
-            (1.0 / scale / 256.0, -offset / scale)
-        })?,
+        observation_values: values.observation,
+        action_values: values.action,
+        task: policy.task().clone(),
         layers,
         final_exponent: at.exponent,
         final_block,
@@ -74,7 +76,6 @@ pub(super) fn check(config: &PolicyConfig) -> Result<()> {
         config.oa_step_convention && !config.pred_action_steps_only,
         "the integer path predicts the whole horizon and executes from prediction To - 1 on"
     );
-    ensure!(unet.input_dim == 2, "input_dim {} is not 2", unet.input_dim);
     ensure!(
         scheduler.thresholding.is_none(),
         "scheduler: thresholding depends on the whole sample, the integer path clips value by value"
@@ -83,21 +84,51 @@ pub(super) fn check(config: &PolicyConfig) -> Result<()> {
         scheduler.eta == 0.0 && !scheduler.use_clipped_model_output,
         "scheduler: eta and use_clipped_model_output have no integer path"
     );
+    let task = config.task()?;
+    let window_len = config.n_obs_steps * task.observation.len();
+    let n_halvings = unet.down_dims.len().saturating_sub(1);
+    let limits = [
+        ("values of all observations", window_len, MAX_WINDOW_LEN),
+        ("values of an action", task.action.len(), MAX_ACTION_DIM),
+        ("horizon", config.horizon, MAX_HORIZON),
+        ("levels (down_dims)", unet.down_dims.len(), MAX_LEVELS),
+        ("kernel_size", unet.kernel_size, MAX_KERNEL_SIZE),
+    ];
+    for (what, value, most) in limits {
+        ensure!(
+            value <= most,
+            "{what}: {value}, the integer path serves up to {most}"
+        );
+    }
+    for dim in &unet.down_dims {
+        ensure!(
+            (LANES..=MAX_CHANNELS).contains(dim)
+                && dim.is_multiple_of(LANES)
+                && dim.is_multiple_of(unet.n_groups),
+            "down_dims: {dim} channels, the integer path serves multiples of {LANES} and n_groups ({}) up to {MAX_CHANNELS}",
+            unet.n_groups
+        );
+    }
     ensure!(
-        unet.down_dims.len() <= MAX_LEVELS && unet.down_dims.iter().all(|d| d % LANES == 0),
-        "down_dims {:?} are not up to {MAX_LEVELS} multiples of {LANES}",
-        unet.down_dims
+        config.horizon.is_multiple_of(1 << n_halvings),
+        "horizon {} can't be halved {n_halvings} times",
+        config.horizon
     );
+    for (name, unit) in (task.observation.iter().map(|v| (&v.name, &v.unit)))
+        .chain(task.action.iter().map(|v| (&v.name, &v.unit)))
+        .chain([(&task.name, &String::new())])
+    {
+        let is_plain = !name.contains(['\t', '\n']) && !unit.contains(['\t', '\n']);
+        ensure!(
+            name.len() <= MAX_NAME_LEN && unit.len() <= MAX_UNIT_LEN && is_plain,
+            "name {name:?} or unit {unit:?} is longer than {MAX_NAME_LEN} or {MAX_UNIT_LEN} bytes, or has tabs"
+        );
+    }
     Ok(())
 }
 
 fn settings(config: &PolicyConfig, ranges: &Ranges) -> Result<Settings> {
     Ok(Settings {
-        observation_kind: match config.observation {
-            Observation::State => 0,
-            Observation::Keypoints => 1,
-            Observation::Vertices => 2,
-        },
         n_obs_steps: config.n_obs_steps,
         horizon: config.horizon,
         n_action_steps: config.n_action_steps,
@@ -108,7 +139,6 @@ fn settings(config: &PolicyConfig, ranges: &Ranges) -> Result<Settings> {
         film_has_scale: config.unet.cond_predict_scale,
         sample_exponent: ranges.exponent("sample")?,
         condition_exponent: ranges.exponent(CONDITION)?,
-        actions_from_agent: config.action_frame == ActionFrame::Agent,
     })
 }
 
@@ -156,26 +186,6 @@ impl Network<'_> {
         self.tensors
             .get(&name)
             .with_context(|| format!("no tensor {name}"))
-    }
-
-    fn affines(
-        &self,
-        field: &str,
-        map: impl Fn(f64, f64) -> (f64, f64),
-    ) -> Result<Vec<super::file::Affine>> {
-        let find = |kind: &str| {
-            let name = format!("normalizer.params_dict.{field}.{kind}");
-            self.tensors
-                .get(&name)
-                .with_context(|| format!("no tensor {name}"))
-        };
-        let pairs = find("scale")?.data.iter().zip(&find("offset")?.data);
-        pairs
-            .map(|(scale, offset)| {
-                let (scale, offset) = map(f64::from(*scale), f64::from(*offset));
-                affine(scale, offset).with_context(|| format!("normalizer of {field}"))
-            })
-            .collect()
     }
 
     /// All layers up to the final block, and the tensor that it reads.
@@ -390,6 +400,7 @@ impl Network<'_> {
             conv_exponent,
             conv: self.conv(&conv_path, at, conv_exponent, 1)?,
             gamma_exponent,
+            group_len: at.length * gamma.len() / n_groups,
             eps: (eps.round() as u64).clamp(1, MAX_EPS),
             parameters: parameters.collect(),
         })

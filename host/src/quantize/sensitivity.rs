@@ -2,7 +2,7 @@
 //! differ most.
 
 use super::calibrate::Window;
-use super::compare::{between_px, plan};
+use super::compare::{Metric, plan};
 use crate::float_engine::FloatPolicy;
 use anyhow::Result;
 use rand::{RngExt, SeedableRng};
@@ -10,22 +10,21 @@ use rand_pcg::Pcg64;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// How far each position in a plan's observations is moved, up or down, px.
-pub const STEPS_PX: [f64; 3] = [0.001, 0.1, 1.0];
-/// Draws of the signs for each of [`STEPS_PX`].
+/// How far each value of a plan's observations is moved, up or down, in half ranges of its normaliser: of PushT's 512 px
+/// some 0.001, 0.1 and 1 px.
+pub const STEPS: [f64; 3] = [4e-6, 4e-4, 4e-3];
+/// Draws of the signs for each of [`STEPS`].
 const DRAWS: usize = 16;
-/// Values of a state that are positions; the angle stays.
-const POSITIONS: usize = 4;
 
 /// How far small changes of a plan's observations move the float policy's actions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sensitivity {
     /// The plan, and so the seed of its noise.
     pub plan: usize,
-    /// The farthest that an action of the integer engine is from the float engine's, px.
-    pub distance_px: f64,
-    /// The farthest that an action of the float engine itself moved for each of [`STEPS_PX`], px.
-    pub moved_px: [f64; STEPS_PX.len()],
+    /// The farthest that an action of the integer engine is from the float engine's.
+    pub distance: f64,
+    /// The farthest that an action of the float engine itself moved for each of [`STEPS`].
+    pub moved: [f64; STEPS.len()],
 }
 
 /// The sensitivity of the plans `ranks` of a ranking by distance, the farthest first.
@@ -35,20 +34,20 @@ pub struct Sensitivity {
 pub fn of_ranks(
     policy: &FloatPolicy,
     windows: &[&Window],
-    distances_px: &[Vec<f64>],
+    distances: &[Vec<f64>],
     ranks: Range<usize>,
 ) -> Result<Vec<Sensitivity>> {
-    let ranking = ranking(distances_px);
+    let ranking = ranking(distances);
     let ranks = ranks.start.min(ranking.len())..ranks.end.min(ranking.len());
     ranking[ranks]
         .par_iter()
         .map_init(
             || policy.clone(),
-            |policy, (plan, distance_px)| {
+            |policy, (plan, distance)| {
                 Ok(Sensitivity {
                     plan: *plan,
-                    distance_px: *distance_px,
-                    moved_px: moved_px(policy, windows[*plan], *plan)?,
+                    distance: *distance,
+                    moved: moved(policy, windows[*plan], *plan)?,
                 })
             },
         )
@@ -56,50 +55,46 @@ pub fn of_ranks(
 }
 
 /// Every plan and the largest of its distances, the largest of all first.
-fn ranking(distances_px: &[Vec<f64>]) -> Vec<(usize, f64)> {
+fn ranking(distances: &[Vec<f64>]) -> Vec<(usize, f64)> {
     let farthest = |distances: &Vec<f64>| distances.iter().copied().fold(0.0, f64::max);
-    let mut ranking: Vec<_> = distances_px.iter().map(farthest).enumerate().collect();
+    let mut ranking: Vec<_> = distances.iter().map(farthest).enumerate().collect();
     ranking.sort_by(|(_, a), (_, b)| b.total_cmp(a));
     ranking
 }
 
-/// The median of each of [`STEPS_PX`] over some plans (one at least).
-pub fn median_moves_px(plans: &[Sensitivity]) -> [f64; STEPS_PX.len()] {
+/// The median of each of [`STEPS`] over some plans (one at least).
+pub fn median_moves(plans: &[Sensitivity]) -> [f64; STEPS.len()] {
     std::array::from_fn(|step| {
-        let mut moved_px: Vec<f64> = plans.iter().map(|plan| plan.moved_px[step]).collect();
-        moved_px.sort_by(f64::total_cmp);
-        let middle = moved_px.len() / 2;
-        if moved_px.len().is_multiple_of(2) {
-            (moved_px[middle - 1] + moved_px[middle]) / 2.0
+        let mut moved: Vec<f64> = plans.iter().map(|plan| plan.moved[step]).collect();
+        moved.sort_by(f64::total_cmp);
+        let middle = moved.len() / 2;
+        if moved.len().is_multiple_of(2) {
+            (moved[middle - 1] + moved[middle]) / 2.0
         } else {
-            moved_px[middle]
+            moved[middle]
         }
     })
 }
 
-fn moved_px(
-    policy: &mut FloatPolicy,
-    window: &Window,
-    seed: usize,
-) -> Result<[f64; STEPS_PX.len()]> {
+fn moved(policy: &mut FloatPolicy, window: &Window, seed: usize) -> Result<[f64; STEPS.len()]> {
+    let metric = Metric::of(policy);
     let unmoved = plan(policy, window, seed)?;
+    let [obs, _] = policy.policy().normalizers();
+    let scales: Vec<f64> = obs.scale().iter().map(|scale| f64::from(*scale)).collect();
     let mut random = Pcg64::seed_from_u64(seed as u64);
-    let mut moved_px = [0.0_f64; STEPS_PX.len()];
-    for (moved_px, step_px) in moved_px.iter_mut().zip(STEPS_PX) {
+    let mut moved = [0.0_f64; STEPS.len()];
+    for (moved, step) in moved.iter_mut().zip(STEPS) {
         for _ in 0..DRAWS {
             let mut window = window.clone();
-            for value in window.iter_mut().flat_map(|state| &mut state[..POSITIONS]) {
-                *value += if random.random::<bool>() {
-                    step_px
-                } else {
-                    -step_px
-                };
+            for (value, scale) in window.iter_mut().zip(scales.iter().cycle()) {
+                let sign = if random.random::<bool>() { 1.0 } else { -1.0 };
+                *value += sign * step / scale;
             }
-            let moved = plan(policy, &window, seed)?;
-            *moved_px = between_px(&unmoved, &moved).fold(*moved_px, f64::max);
+            let distances = metric.between(&unmoved, &plan(policy, &window, seed)?);
+            *moved = distances.into_iter().fold(*moved, f64::max);
         }
     }
-    Ok(moved_px)
+    Ok(moved)
 }
 
 #[cfg(test)]
@@ -108,19 +103,19 @@ mod tests {
 
     #[test]
     fn the_plan_with_the_farthest_action_comes_first() {
-        let distances_px = [vec![1.0, 0.5], vec![0.0, 3.0], vec![2.0, 2.0]];
-        assert_eq!(ranking(&distances_px), [(1, 3.0), (2, 2.0), (0, 1.0)]);
+        let distances = [vec![1.0, 0.5], vec![0.0, 3.0], vec![2.0, 2.0]];
+        assert_eq!(ranking(&distances), [(1, 3.0), (2, 2.0), (0, 1.0)]);
     }
 
     #[test]
     fn the_median_of_an_even_number_lies_between_two() {
-        let plan = |moved_px| Sensitivity {
+        let plan = |moved| Sensitivity {
             plan: 0,
-            distance_px: 0.0,
-            moved_px: [moved_px; STEPS_PX.len()],
+            distance: 0.0,
+            moved: [moved; STEPS.len()],
         };
         let plans = [8.0, 1.0, 2.0, 4.0].map(plan);
-        assert_eq!(median_moves_px(&plans)[0], 3.0);
-        assert_eq!(median_moves_px(&plans[1..])[0], 2.0);
+        assert_eq!(median_moves(&plans)[0], 3.0);
+        assert_eq!(median_moves(&plans[1..])[0], 2.0);
     }
 }

@@ -2,7 +2,7 @@
 //! by every pass to compute them, so that no list of layers has to be kept.
 
 use super::error::ModelError;
-use super::model::{MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT, Settings};
+use super::model::{MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT, Model, Settings};
 use super::reader::Reader;
 use crate::quant::kernels::linear::{LANES, Linear};
 use crate::quant::kernels::norm::{MAX_GAMMA_EXPONENT, Norm};
@@ -21,23 +21,22 @@ pub(crate) enum Step {
     JoinSkip(usize),
     /// Doubles the length.
     Upsample,
+    /// The final block.
+    Final,
 }
 
-/// Visits all steps in the order of the computation; the final block comes after them.
+/// Visits all steps in the order of the computation.
 ///
 /// The first level's skip has no reader: the way up ends one level below it.
-pub(crate) fn walk<E>(
+pub(crate) fn walk(
     settings: &Settings,
-    mut visit: impl FnMut(Step) -> Result<(), E>,
-) -> Result<(), E> {
+    visit: &mut dyn FnMut(Step) -> Result<(), ModelError>,
+) -> Result<(), ModelError> {
     let last = settings.n_levels.saturating_sub(1);
-    let mut two_blocks = |visit: &mut dyn FnMut(Step) -> Result<(), E>, level| {
-        let block = Step::Block(settings.channels(level));
-        visit(block)?;
-        visit(block)
-    };
+    let block = |level| Step::Block(settings.channels(level));
     for level in 0..settings.n_levels {
-        two_blocks(&mut visit, level)?;
+        visit(block(level))?;
+        visit(block(level))?;
         if level > 0 {
             visit(Step::SaveSkip(level))?;
         }
@@ -45,13 +44,15 @@ pub(crate) fn walk<E>(
             visit(Step::Downsample)?;
         }
     }
-    two_blocks(&mut visit, last)?;
+    visit(block(last))?;
+    visit(block(last))?;
     for level in (0..last).rev() {
         visit(Step::JoinSkip(level + 1))?;
-        two_blocks(&mut visit, level)?;
+        visit(block(level))?;
+        visit(block(level))?;
         visit(Step::Upsample)?;
     }
-    Ok(())
+    visit(Step::Final)
 }
 
 /// Convolution, GroupNorm, Mish.
@@ -73,7 +74,7 @@ pub(crate) struct ResidualBlock<'a> {
     pub(crate) hidden_exponent: u32,
     pub(crate) second: ConvBlock<'a>,
     /// The 1x1 convolution beside the block, where the number of channels changes.
-    pub(crate) residual: Option<Linear<'a>>,
+    pub(crate) residual_conv: Option<Linear<'a>>,
     /// Binary places of what is added, and of the sum.
     pub(crate) residual_exponent: u32,
     pub(crate) exponent: u32,
@@ -90,11 +91,20 @@ pub(crate) struct Film<'a> {
     pub(crate) exponent: u32,
 }
 
-/// A change of length by two.
+/// `Downsample1d`: a convolution of three taps and stride 2.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Resample<'a> {
-    /// Down: one convolution. Up: the even positions' rows, then the odd ones'.
+pub(crate) struct Downsample<'a> {
+    pub(crate) conv: Linear<'a>,
+    /// Binary places of the output.
+    pub(crate) exponent: u32,
+}
+
+/// `Upsample1d`: a transposed convolution of four taps and stride 2.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Upsample<'a> {
+    /// The even positions' rows, then the odd ones', of two taps each.
     pub(crate) phases: [Linear<'a>; 2],
+    /// Binary places of the output.
     pub(crate) exponent: u32,
 }
 
@@ -106,6 +116,44 @@ pub(crate) struct FinalBlock<'a> {
     pub(crate) exponent: u32,
     /// From channels to an action, in I8F24.
     pub(crate) conv: Linear<'a>,
+}
+
+/// A step with its layer.
+#[derive(Clone, Debug)]
+pub(crate) enum NetworkLayer<'a> {
+    /// A residual block.
+    Block(ResidualBlock<'a>),
+    /// Keeps the tensor as the skip of a level.
+    SaveSkip(usize),
+    /// Halves the length.
+    Downsample(Downsample<'a>),
+    /// Puts the skip of a level beside the tensor.
+    JoinSkip(usize),
+    /// Doubles the length.
+    Upsample(Upsample<'a>),
+    /// The end.
+    Final(FinalBlock<'a>),
+}
+
+/// Visits all layers of a model that was parsed, in the order of the computation.
+#[inline(always)]
+pub(crate) fn for_each_layer<'a>(model: &Model<'a>, mut visit: impl FnMut(NetworkLayer<'a>)) {
+    let mut layers = Layers::new(Reader::new(model.unet, 0), &model.settings);
+    let walked = walk(&model.settings, &mut |step| {
+        visit(match step {
+            Step::Block(n_channels) => NetworkLayer::Block(layers.block(n_channels)?),
+            Step::SaveSkip(level) => NetworkLayer::SaveSkip(level),
+            Step::Downsample => NetworkLayer::Downsample(layers.downsample()?),
+            Step::JoinSkip(level) => {
+                layers.n_channels *= 2;
+                NetworkLayer::JoinSkip(level)
+            }
+            Step::Upsample => NetworkLayer::Upsample(layers.upsample()?),
+            Step::Final => NetworkLayer::Final(layers.final_block()?),
+        });
+        Ok(())
+    });
+    debug_assert!(walked.is_ok(), "the parser has read every layer");
 }
 
 /// The layers that are still to come, and the tensor at this point.
@@ -148,12 +196,12 @@ impl<'a, 's> Layers<'a, 's> {
             exponent: film_exponent,
         };
         let second = self.conv_block(n_channels, n_channels, n_groups)?;
-        let (residual, residual_exponent) = if self.n_channels == n_channels {
+        let (residual_conv, residual_exponent) = if self.n_channels == n_channels {
             (None, self.exponent)
         } else {
             let what = "residual convolution";
-            let residual = self.linear(what, n_channels, 1, self.n_channels)?;
-            (Some(residual), own_exponent)
+            let conv = self.linear(what, n_channels, 1, self.n_channels)?;
+            (Some(conv), own_exponent)
         };
         self.n_channels = n_channels;
         self.exponent = exponent;
@@ -163,30 +211,27 @@ impl<'a, 's> Layers<'a, 's> {
             film,
             hidden_exponent,
             second,
-            residual,
+            residual_conv,
             residual_exponent,
             exponent,
         })
     }
 
-    /// The next layer, a convolution of three taps and stride 2.
-    pub(crate) fn downsample(&mut self) -> Result<Resample<'a>, ModelError> {
+    /// The next layer, which halves the length.
+    pub(crate) fn downsample(&mut self) -> Result<Downsample<'a>, ModelError> {
         let exponent = self.exponent_word("resampling exponent")?;
         let conv = self.linear("resampling", self.n_channels, 3, self.n_channels)?;
         self.exponent = exponent;
-        Ok(Resample {
-            phases: [conv; 2],
-            exponent,
-        })
+        Ok(Downsample { conv, exponent })
     }
 
-    /// The next layer, a transposed convolution of four taps and stride 2: two taps a phase.
-    pub(crate) fn upsample(&mut self) -> Result<Resample<'a>, ModelError> {
+    /// The next layer, which doubles the length.
+    pub(crate) fn upsample(&mut self) -> Result<Upsample<'a>, ModelError> {
         let exponent = self.exponent_word("resampling exponent")?;
         let even = self.linear("resampling", self.n_channels, 2, self.n_channels)?;
         let odd = self.linear("resampling", self.n_channels, 2, self.n_channels)?;
         self.exponent = exponent;
-        Ok(Resample {
+        Ok(Upsample {
             phases: [even, odd],
             exponent,
         })

@@ -5,7 +5,6 @@ use super::parse;
 use super::values::{ActionValue, Names, ObservationValue};
 use crate::control::{PlanShape, Value};
 use crate::quant::kernels::{read, slices};
-use fixed::types::I8F24;
 
 /// Most levels of a U-Net.
 pub const MAX_LEVELS: usize = 6;
@@ -143,7 +142,11 @@ pub(crate) struct Settings {
 impl Settings {
     /// Channels of a level.
     pub(crate) fn channels(&self, level: usize) -> usize {
-        self.down_dims.get(level).copied().unwrap_or_default().into()
+        self.down_dims
+            .get(level)
+            .copied()
+            .unwrap_or_default()
+            .into()
     }
 
     /// Zero rows before and after every tensor.
@@ -220,4 +223,3 @@ impl Pass {
         }
     }
 }
-

@@ -175,8 +175,8 @@ fn observation_values<'a>(reader: &mut Reader<'a>, n: usize) -> Result<&'a [u8],
     let error = reader.out_of_range("an observation's value");
     let table = reader.take("an observation's value", n * ObservationValue::SIZE)?;
     let mut values = (0..n).map(|index| ObservationValue::read(table, index));
-    let are_valid = values
-        .all(|value| value.exponent <= MAX_VALUE_EXPONENT && value.normalizer.is_valid());
+    let are_valid =
+        values.all(|value| value.exponent <= MAX_VALUE_EXPONENT && value.normalizer.is_valid());
     if are_valid { Ok(table) } else { Err(error) }
 }
 
@@ -250,10 +250,7 @@ impl<'a, 's> Check<'a, 's> {
             skip_exponents: [0; MAX_LEVELS],
             section,
         };
-        walk(settings, |step| check.step(step))?;
-        let last = check.layers.final_block()?;
-        check.conv_block(&last.block, settings.final_n_groups)?;
-        check.linear(&last.conv)?;
+        walk(settings, &mut |step| check.step(step))?;
         check.layers.reader.end("UNET")?;
         Ok(check.sizes)
     }
@@ -268,7 +265,7 @@ impl<'a, 's> Check<'a, 's> {
             Step::Downsample => {
                 self.length /= 2;
                 let layer = self.layers.downsample()?;
-                self.linear(&layer.phases[0])?;
+                self.linear(&layer.conv)?;
                 self.need_tensors(self.layers.n_channels, self.layers.n_channels);
             }
             Step::JoinSkip(level) => {
@@ -286,6 +283,11 @@ impl<'a, 's> Check<'a, 's> {
                 }
                 self.need_tensors(self.layers.n_channels, self.layers.n_channels);
             }
+            Step::Final => {
+                let last = self.layers.final_block()?;
+                self.conv_block(&last.block, self.settings.final_n_groups)?;
+                self.linear(&last.conv)?;
+            }
         }
         Ok(())
     }
@@ -296,8 +298,8 @@ impl<'a, 's> Check<'a, 's> {
         self.conv_block(&block.first, self.settings.n_groups)?;
         self.conv_block(&block.second, self.settings.n_groups)?;
         self.linear(&block.film.condition)?;
-        if let Some(residual) = &block.residual {
-            self.linear(residual)?;
+        if let Some(conv) = &block.residual_conv {
+            self.linear(conv)?;
         }
         self.sizes.film += self.settings.film_len(n_channels);
         self.need_tensors(n_in, n_channels);

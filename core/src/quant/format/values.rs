@@ -1,8 +1,8 @@
 //! The values of an observation and of an action: fixed-point format, normaliser, name, unit.
 
 use crate::control::Value;
-use crate::quant::kernels::rounding::Factor;
 use crate::quant::kernels::read;
+use crate::quant::kernels::rounding::Factor;
 use fixed::types::{I8F24, I16F16};
 
 /// Most binary places of a value.

@@ -1,10 +1,10 @@
 //! One matrix product alone, for measuring a kernel and for comparing it with the reference.
 
 use super::linear::{LANES, Linear, Outputs, Product, Windows};
+use super::panel::panel_len;
 use super::rounding::Factor;
 use crate::Error;
 use crate::quant::format::error::ModelError;
-use crate::quant::net::scratch::Scratch;
 
 /// Output rows as the model file has them (`docs/model-format.md`): bias, factor, weights.
 #[derive(Clone, Copy, Debug)]
@@ -45,13 +45,18 @@ impl<'a> Convolution<'a> {
         }
     }
 
+    /// Words of working memory that [`run`](Self::run) takes.
+    pub fn panel_len(&self) -> usize {
+        panel_len(self.0.window())
+    }
+
     /// Outputs of `n_positions` windows that begin `step` values apart: row `c`'s to `output[p * n_rows + c]`.
     ///
     /// # Errors
     /// [`Error::WrongLength`] if the input ends before the last window, or the output is not as long.
     pub fn run(
         &self,
-        scratch: &mut Scratch,
+        panel: &mut [u64],
         input: &[i16],
         step: usize,
         n_positions: usize,
@@ -60,7 +65,7 @@ impl<'a> Convolution<'a> {
         let (windows, outputs) = self.operands(input, step, n_positions, output)?;
         self.0.apply([Product {
             windows,
-            panel: &mut scratch.panel,
+            panel,
             outputs,
         }]);
         Ok(())

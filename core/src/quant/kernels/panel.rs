@@ -3,12 +3,15 @@
 //! A product lays out its windows in it (an im2col of a tile of up to four positions); normalisation, which runs between two
 //! products, keeps the factors of its channels there. Nothing is kept from one call to the next.
 
-use super::linear::Input;
 use super::norm;
 use bytemuck::Pod;
 
 /// The words; every plan has its own.
 pub(crate) type Panel = [u64];
+
+/// Bytes of an input in the kernel that wants the widest, so that the size is the same on every
+/// machine.
+const WIDEST_INPUT_BYTES: usize = 4;
 
 /// With more windows than fit this, a tile has fewer positions: two windows of a convolution of 3 taps over 256 channels,
 /// or four over 128, in 16 bits.
@@ -18,7 +21,7 @@ const LARGEST_TILE_BYTES: usize = 3072;
 ///
 /// It holds at least one position of it, four if they fit [`LARGEST_TILE_BYTES`], and what normalisation needs.
 pub(crate) const fn panel_len(largest_window: usize) -> usize {
-    let window_bytes = largest_window * size_of::<Input>();
+    let window_bytes = largest_window * WIDEST_INPUT_BYTES;
     let tile_bytes = max(window_bytes, min(4 * window_bytes, LARGEST_TILE_BYTES));
     max(tile_bytes.div_ceil(size_of::<u64>()), norm::Memory::LEN)
 }

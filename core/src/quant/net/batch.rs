@@ -72,11 +72,15 @@ impl<'m> IntPolicyBatch<'m> {
         for (part, job) in parts.iter_mut().zip(jobs.iter()) {
             write_window(model, job.window, part);
         }
-        let mut noise = jobs.each_mut().map(|job| &mut *job.noise);
+        let mut noise = jobs.each_mut().map(noise_of);
         plan_together(model, &mut parts, &mut noise, &mut Unobserved);
         for (part, job) in parts.iter().zip(jobs) {
             read_chunk(model, part, job.chunk);
         }
         Ok(())
     }
+}
+
+fn noise_of<'j>(job: &'j mut PlanJob<'_>) -> &'j mut dyn Noise {
+    job.noise
 }

@@ -82,7 +82,12 @@ impl<'m> IntPolicy<'m> {
         check_len("chunk", shape.chunk_len(), chunk.len())?;
         let mut parts = Parts::of(self.scratch, &self.model.sizes);
         slices::copy(window, parts.window);
-        plan_together(self.model, array::from_mut(&mut parts), &mut [noise], observer);
+        plan_together(
+            self.model,
+            array::from_mut(&mut parts),
+            &mut [noise],
+            observer,
+        );
         for (index, value) in chunk.iter_mut().enumerate() {
             *value = action(self.model, &parts, index);
         }
@@ -212,7 +217,9 @@ pub(super) fn action(model: &Model<'_>, parts: &Parts<'_>, index: usize) -> i32 
     let first = settings.n_obs_steps.saturating_sub(1) * settings.action_dim;
     let value = model.action_value(index % settings.action_dim.max(1));
     let newest = parts.window.len().saturating_sub(settings.obs_dim);
-    let origin = value.relative_to.and_then(|from| parts.window.get(newest + from));
+    let origin = value
+        .relative_to
+        .and_then(|from| parts.window.get(newest + from));
     let normalized = parts.sample.get(first + index).copied();
     value.unnormalize(
         normalized.unwrap_or_default(),

@@ -1,11 +1,10 @@
 //! The reverse diffusion process: noise in, a trajectory of normalised actions out.
 
-use crate::noise::Noise;
-use crate::quant::format::model::{Model, Pass};
-use crate::quant::kernels::rounding::{rounding_shift_right, saturate_i32};
 use super::scratch::Parts;
 use super::unet::{self, Observer};
 use crate::noise::Noise;
+use crate::quant::format::model::{Model, Pass};
+use crate::quant::kernels::rounding::{rounding_shift_right, saturate_i32};
 use fixed::types::I8F24;
 
 /// Fills every `sample` with its plan's noise and lets every pass of the network take some of it

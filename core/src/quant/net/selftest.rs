@@ -18,11 +18,7 @@ use core::array;
 /// # Errors
 /// [`ModelError::ScratchTooSmall`] if `scratch` has fewer words.
 #[inline(never)]
-pub fn selftest(
-    model: &Model<'_>,
-    scratch: &mut [u64],
-    n_plans: u32,
-) -> Result<u64, ModelError> {
+pub fn selftest(model: &Model<'_>, scratch: &mut [u64], n_plans: u32) -> Result<u64, ModelError> {
     check_scratch(model.scratch_len(), scratch.len())?;
     let mut digest = Digest::new();
     for plan in 0..n_plans {

@@ -11,9 +11,6 @@ use crate::quant::kernels::linear::{Linear, Outputs, Product, Row, Windows};
 use crate::quant::kernels::rounding::saturate_i16;
 use heapless::Vec;
 
-/// This kernel needs no panel.
-pub(crate) type Input = ();
-
 /// Windows that share the load of a row.
 const GROUP: usize = 8;
 

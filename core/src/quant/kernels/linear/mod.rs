@@ -37,6 +37,7 @@ pub const LANES: usize = 8;
 pub const PACKING: [usize; 4] = [0, 2, 1, 3];
 
 /// What a tuned kernel keeps in a [`Panel`].
+#[cfg(any(armv6m, mla, mve, smlad))]
 pub(crate) use kernel::Input;
 
 /// Windows of a tensor, `step` values apart; the convolution's positions.

@@ -1,0 +1,112 @@
+//! The fixed-point formats of observations and actions.
+
+use super::calibrate::Window;
+use super::file::{Affine, ValueFormat};
+use super::fixed_point::{affine, factor, value_places};
+use crate::policy_file::{Task, Tensors};
+use anyhow::{Context, Result, ensure};
+
+/// The formats of all values.
+pub(super) struct Formats {
+    pub(super) observation: Vec<ValueFormat>,
+    pub(super) action: Vec<ValueFormat>,
+}
+
+/// Binary places between an integer and a whole number, of normalised observations.
+const NORMALIZED_PLACES: u32 = 16;
+/// The same of normalised actions.
+const SAMPLE_PLACES: u32 = 24;
+
+/// The formats of a task's values, by the policy's normalisers and what it saw in calibration.
+///
+/// # Errors
+/// If 32 bits hold no format of a value that is fine and wide enough.
+pub(super) fn formats(task: &Task, tensors: &Tensors, windows: &[Window]) -> Result<Formats> {
+    let (observed, commanded) = (normalizer(tensors, "obs")?, normalizer(tensors, "action")?);
+    ensure!(
+        observed.len() == task.observation.len() && commanded.len() == task.action.len(),
+        "the normalisers are of other sizes than the task"
+    );
+    let mut places = Vec::new();
+    for (index, &[scale, offset]) in observed.iter().enumerate() {
+        places.push(match value_places(scale, offset) {
+            Some(places) => Some(places),
+            // What never changed in training has a scale without meaning.
+            None if constant(windows, index, observed.len()).is_some() => None,
+            None => no_format(&task.observation[index].name, scale, offset)?,
+        });
+    }
+    let mut action = Vec::new();
+    for (value, &[scale, offset]) in task.action.iter().zip(&commanded) {
+        let own = value_places(scale, offset);
+        let own = own.map_or_else(
+            || no_format(&value.name, scale, offset),
+            |own| Ok(Some(own)),
+        )?;
+        // A value and what it is counted from are added: one format for both.
+        let exponent = match (own, value.relative_to.and_then(|from| places[from])) {
+            (Some(own), Some(observed)) => own.min(observed),
+            (Some(places), None) | (None, Some(places)) => places,
+            (None, None) => NORMALIZED_PLACES,
+        };
+        if let Some(from) = value.relative_to {
+            places[from] = Some(exponent);
+        }
+        let unit = (f64::from(exponent) - f64::from(SAMPLE_PLACES)).exp2();
+        let affine = affine(unit / scale, -offset / scale, exponent);
+        let affine = affine.with_context(|| format!("action {}", value.name))?;
+        action.push(ValueFormat { exponent, affine });
+    }
+    let observation = observed
+        .iter()
+        .enumerate()
+        .map(|(index, &[scale, offset])| {
+            let name = || format!("observation {}", task.observation[index].name);
+            let Some(exponent) = places[index] else {
+                let value = constant(windows, index, observed.len()).unwrap_or_default();
+                return Ok(ValueFormat {
+                    exponent: NORMALIZED_PLACES,
+                    affine: Affine {
+                        factor: factor(0.0)?,
+                        offset: affine(0.0, scale * value + offset, NORMALIZED_PLACES)?.offset,
+                    },
+                });
+            };
+            let unit = (f64::from(NORMALIZED_PLACES) - f64::from(exponent)).exp2();
+            let affine = affine(unit * scale, offset, NORMALIZED_PLACES).with_context(name)?;
+            Ok(ValueFormat { exponent, affine })
+        });
+    Ok(Formats {
+        observation: observation.collect::<Result<_>>()?,
+        action,
+    })
+}
+
+fn no_format<T>(name: &str, scale: f64, offset: f64) -> Result<T> {
+    anyhow::bail!(
+        "{name}: 32 bits are not fine and wide enough for values around {:.3e} that change by {:.3e}",
+        -offset / scale,
+        2.0 / scale
+    )
+}
+
+/// The value of observation `index`, if it is the same in every window.
+fn constant(windows: &[Window], index: usize, obs_dim: usize) -> Option<f64> {
+    let mut values = windows
+        .iter()
+        .flat_map(|w| w.iter().skip(index).step_by(obs_dim));
+    let first = *values.next()?;
+    values.all(|value| *value == first).then_some(first)
+}
+
+/// Scale and offset of each value.
+fn normalizer(tensors: &Tensors, field: &str) -> Result<Vec<[f64; 2]>> {
+    let find = |kind: &str| {
+        let name = format!("normalizer.params_dict.{field}.{kind}");
+        let tensor = tensors.get(&name);
+        tensor.with_context(|| format!("no tensor {name}"))
+    };
+    let (scale, offset) = (find("scale")?, find("offset")?);
+    let pairs = scale.data.iter().zip(&offset.data);
+    Ok(pairs.map(|(s, o)| [f64::from(*s), f64::from(*o)]).collect())
+}

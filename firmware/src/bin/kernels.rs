@@ -1,5 +1,5 @@
-//! The kernels of this core (products, activations) against the reference, over random shapes and values. Exit code 0 if all bits are
-//! equal.
+//! The kernels of this core (products, activations) against the reference, over random shapes and
+//! values. Exit code 0 if all results are equal bit for bit.
 #![no_std]
 #![no_main]
 
@@ -11,7 +11,7 @@ use pusht_firmware::{board, exit};
 
 const N_PRODUCTS: u32 = 300;
 const N_ACTIVATIONS: u32 = 1000;
-/// A micro:bit has no room for more.
+/// A micro:bit has no memory for larger shapes.
 const IS_SMALL: bool = cfg!(feature = "board-microbit");
 const MAX_ROWS: usize = if IS_SMALL { 2 } else { 10 };
 const MAX_CHUNKS: usize = if IS_SMALL { 25 } else { 210 };
@@ -21,7 +21,7 @@ const MAX_STEP_CHUNKS: usize = if IS_SMALL { 6 } else { 12 };
 const MAX_STEP: usize = MAX_STEP_CHUNKS * LANES;
 const MAX_CHANNELS: usize = if IS_SMALL { 8 } else { 128 };
 
-/// Room for a product.
+/// Buffers of a product.
 #[repr(align(4))]
 struct Memory {
     rows: [u8; MAX_ROWS * Convolution::row_size(MAX_WINDOW)],
@@ -41,7 +41,7 @@ impl Memory {
     }
 }
 
-/// Room for an activation.
+/// Buffers of an activation.
 #[repr(C, align(4))]
 struct Tensors {
     parameters: [[u8; 8]; MAX_CHANNELS],
@@ -115,14 +115,15 @@ struct Shape {
     window: usize,
     step: usize,
     n_positions: usize,
-    /// Whether inputs are the ends of their range.
+    /// Whether half of the inputs are `i16::MIN` or `i16::MAX`.
     is_extreme: bool,
     /// Smallest shift of a factor.
     least_shift: u32,
 }
 
 impl Shape {
-    /// Where there is room, one in eight has a window that no panel holds; one in eight factors that no kernel takes.
+    /// Draws a shape. One in eight has a window longer than any panel (where memory allows), one in
+    /// eight factors that no kernel supports.
     fn of(random: &mut Random) -> Self {
         let most_chunks = match random.below(8) {
             0 => MAX_CHUNKS,
@@ -190,19 +191,20 @@ struct Groups {
     group_size: usize,
     n_positions: usize,
     gamma_exponent: u32,
-    /// Bits of a `gamma`, its sign's included.
+    /// Bits of a `gamma`, including its sign.
     gamma_bits: u32,
     eps_bits: u32,
     exponent: u32,
-    /// Places that FiLM loses.
+    /// Binary places that FiLM drops.
     down: u32,
     /// Bits of an input.
     n_bits: u32,
 }
 
 impl Groups {
-    /// One in eight has an odd number of positions, one in eight factors that no kernel takes; half have groups as networks have them, half
-    /// `gamma` as they do; with few of its places and a small variance, there is no room for `n x`.
+    /// Draws groups. One in eight has an odd number of positions, one in eight factors that no
+    /// kernel supports; half have group sizes as in networks, half `gamma` as in networks. With few
+    /// binary places of `gamma` and a small variance, `n x` does not fit.
     fn of(random: &mut Random) -> Self {
         let n_groups = 1 + random.below(8);
         let n_positions = 2 + 2 * random.below(MAX_POSITIONS / 2);

@@ -39,7 +39,7 @@ const fn segment(index: i32) -> (i16, i16) {
 }
 
 /// A segment for `SMLAD`'s machines, which have no instruction for a half of a word here.
-#[cfg(smlad)]
+#[cfg(kernels = "armv7em")]
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
 pub(crate) struct Segment {
@@ -49,10 +49,10 @@ pub(crate) struct Segment {
 }
 
 /// A segment: the slope in the lower half, `at_zero` in the upper one.
-#[cfg(not(smlad))]
+#[cfg(not(kernels = "armv7em"))]
 pub(crate) type Segment = u32;
 
-#[cfg(smlad)]
+#[cfg(kernels = "armv7em")]
 const fn entry(index: i32) -> Segment {
     let (slope, at_zero) = segment(index);
     Segment {
@@ -61,7 +61,7 @@ const fn entry(index: i32) -> Segment {
     }
 }
 
-#[cfg(not(smlad))]
+#[cfg(not(kernels = "armv7em"))]
 const fn entry(index: i32) -> Segment {
     let (slope, at_zero) = segment(index);
     (at_zero as u16 as u32) << 16 | slope as u16 as u32
@@ -98,7 +98,7 @@ pub(crate) fn mish_in_range(x_q16: i32) -> i32 {
     )
 }
 
-#[cfg(smlad)]
+#[cfg(kernels = "armv7em")]
 #[inline(always)]
 fn line(segment: Segment, x_q16: i32) -> i32 {
     segment
@@ -108,7 +108,7 @@ fn line(segment: Segment, x_q16: i32) -> i32 {
         >> FRACTION_BITS
 }
 
-#[cfg(not(smlad))]
+#[cfg(not(kernels = "armv7em"))]
 #[inline(always)]
 fn line(segment: Segment, x_q16: i32) -> i32 {
     // The slope is at most 1.1, `x` at most 16.

@@ -49,14 +49,30 @@ pub(crate) fn rsqrt(value: u64) -> Rsqrt {
     }
 }
 
+/// [`rsqrt`] of up to 66 bits; below 2^64 it is the same, above, the exponent reaches 63.
+pub(crate) fn rsqrt_wide(value: u128) -> Rsqrt {
+    if let Ok(value) = u64::try_from(value) {
+        return rsqrt(value);
+    }
+    let root = rsqrt((value >> 2) as u64);
+    Rsqrt {
+        exponent: root.exponent + 1,
+        ..root
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(value: u64) {
-        let Rsqrt { mantissa, exponent } = rsqrt(value);
+        check_wide(value.into());
+    }
+
+    fn check_wide(value: u128) {
+        let Rsqrt { mantissa, exponent } = rsqrt_wide(value);
         assert!(
-            mantissa < 1 << 31 && (31..=62).contains(&exponent),
+            mantissa < 1 << 31 && (31..=63).contains(&exponent),
             "{value}"
         );
         let got = f64::from(mantissa) * libm::exp2(-f64::from(exponent));
@@ -75,6 +91,14 @@ mod tests {
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
             check((value >> (shift % 63)).max(1));
+        }
+        for value in [
+            1_u128 << 64,
+            (1 << 64) + 1,
+            (1 << 64) + (1 << 56),
+            (1 << 66) - 1,
+        ] {
+            check_wide(value);
         }
         // The largest mantissas.
         for more in 0..100_000 {

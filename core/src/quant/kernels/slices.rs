@@ -48,7 +48,7 @@ pub(crate) fn split_mut<T>(values: &mut [T], at: usize) -> (&mut [T], &mut [T]) 
 }
 
 /// Values that are copied at once: an Armv6-M needs aligned words and would call a function.
-const COPIED: usize = if cfg!(armv6m) { 1 } else { 8 };
+const COPIED: usize = if cfg!(kernels = "armv6m") { 1 } else { 8 };
 
 /// `to.copy_from_slice(values)`: mostly rows, which are whole eights.
 #[inline(never)]

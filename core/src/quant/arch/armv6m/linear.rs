@@ -1,21 +1,27 @@
 //! The product on ARMv6-M (Cortex-M0, M0+): eight low registers, `MULS`, no `SMULL`.
 #![allow(unsafe_code)]
 
-use crate::quant::arch::assembler::{lines, restore_registers, save_registers};
-use crate::quant::kernels::linear::Linear;
-use crate::quant::kernels::linear::panel_kernel::{Job, Routine};
-pub(crate) use crate::quant::kernels::linear::panel_kernel::{apply, fill_words as fill};
+use crate::quant::arch::cortex_m::assembler::{lines, restore_registers, save_registers};
+use crate::quant::arch::cortex_m::linear::{Job, Microkernel, Routine, fill_words};
+use crate::quant::kernels::linear::Windows;
 use core::arch::naked_asm;
 
-/// What a panel holds: for each weight, in the file's order, the first position's input, then the second's, .., widened so that `LDM` loads operands.
-pub(crate) type Input = i32;
-pub(crate) const ROUTINE_4: Routine = rows_times_4;
-pub(crate) const ROUTINE_2: Routine = rows_times_2;
-pub(crate) const ROUTINE_1: Routine = rows_times_1;
+/// The product by `MULS`.
+pub(crate) struct Muls;
 
-/// Every product.
-pub(crate) fn can_take(_: Linear<'_>) -> bool {
-    true
+// SAFETY: the routines read the panel as `fill` lays it out, to the end of its last chunk, and the rest as `Routine` says.
+unsafe impl Microkernel for Muls {
+    /// For each weight, in the file's order, the input of the first position, then of the second, ..; widened, so that `LDM` loads
+    /// operands.
+    type Input = i32;
+    const TILE_4: Routine = rows_times_4;
+    const TILE_2: Routine = rows_times_2;
+    const TILE_1: Routine = rows_times_1;
+
+    #[inline(always)]
+    fn fill<const P: usize>(panel: &mut [i32], windows: Windows<'_>, window: usize) {
+        fill_words::<P>(panel, windows, window);
+    }
 }
 
 /// The job to the stack, the rows to r0: from here on `[sp]` has panel and number of chunks, `[sp, 8]` the outputs' address and

@@ -2,48 +2,89 @@
 //! upper word counts.
 #![allow(unsafe_code)]
 
-use crate::quant::arch::assembler::{lines, restore_registers, save_registers};
+use crate::quant::arch::cortex_m::assembler::{lines, restore_registers, save_registers};
+use crate::quant::arch::cortex_m::norm::{Job, Routine, Routines};
 use crate::quant::kernels::mish;
 use crate::quant::kernels::norm::Parameters;
-use crate::quant::kernels::norm::factors::{Factors, Scaled};
-use crate::quant::kernels::norm::kernel::{Channel, Sums};
-use crate::quant::kernels::norm::routines::{Job, Routine};
+use crate::quant::kernels::norm::factors::{Channel, Factors};
+use crate::quant::kernels::norm::group::{Scaled, Sums};
 use core::arch::naked_asm;
 
-/// Positions that a routine takes at once.
-pub(crate) const POSITIONS: usize = 1;
-/// By how much FiLM shifts.
-pub(crate) const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
-pub(crate) const ADD: Routine = add;
-/// The routines want factors as every machine writes them.
-pub(crate) const TAKES_CHANNELS: bool = true;
+/// Only instructions of ARMv6-M.
+pub(crate) struct Armv6m;
 
-/// Sums of groups of `size` channels side by side, of an even number of channels each; nothing is done for others.
-///
-/// # Safety
-/// From `x` on there are `n_rows` rows (one at least) of `n_channels` values, and in each all of these groups, one at least.
-#[inline(always)]
-pub(crate) unsafe fn sum(
-    x: *const i16,
-    n_channels: usize,
-    n_rows: usize,
-    size: usize,
-    sums: &mut [Sums],
-) -> bool {
-    if !size.is_multiple_of(2) {
-        return false;
+// SAFETY: what the routines read and write besides the channels' values is the channels, the job and the table of Mish.
+unsafe impl Routines for Armv6m {
+    const POSITIONS: usize = 1;
+    const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
+    const ADD: Routine = add;
+    const TAKES_PORTABLE_FACTORS: bool = true;
+
+    #[inline(always)]
+    unsafe fn sums(
+        x: *const i16,
+        n_channels: usize,
+        n_rows: usize,
+        size: usize,
+        sums: &mut [Sums],
+    ) -> bool {
+        if !size.is_multiple_of(2) {
+            return false;
+        }
+        let groups = Groups {
+            sums: sums.as_mut_ptr(),
+            x,
+            n_groups: sums.len(),
+            row_bytes: 2 * size,
+            step_bytes: 2 * n_channels,
+            group_bytes: 2 * n_channels * n_rows,
+        };
+        // SAFETY: the caller's.
+        unsafe { sum_groups(&groups) };
+        true
     }
-    let groups = Groups {
-        sums: sums.as_mut_ptr(),
-        x,
-        n_groups: sums.len(),
-        row_bytes: 2 * size,
-        step_bytes: 2 * n_channels,
-        group_bytes: 2 * n_channels * n_rows,
-    };
-    // SAFETY: the caller's.
-    unsafe { sum_groups(&groups) };
-    true
+
+    #[inline(always)]
+    fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> bool {
+        let n_channels = channels.len();
+        let size = factors.group_size.min(n_channels);
+        let can_be_read = n_channels > 0
+            && factors.parameters.len() >= n_channels
+            && size * factors.groups.len() == n_channels
+            && factors.parameters.as_ptr().cast::<i32>().is_aligned()
+            && (factors.film.as_ref()).is_none_or(|film| film.are_of(n_channels));
+        if !can_be_read {
+            return false;
+        }
+        let gains = Gains {
+            channels: channels.as_mut_ptr(),
+            parameters: factors.parameters.as_ptr(),
+            groups: factors.groups.as_ptr(),
+            parameters_end: factors.parameters.as_ptr().wrapping_add(n_channels),
+            group_bytes: size * size_of::<Parameters>(),
+        };
+        // SAFETY: a whole number of groups, and as many parameters as they have channels, at words' addresses.
+        unsafe { write_gains(&gains) };
+        let Some(film) = &factors.film else {
+            return true;
+        };
+        let Some((step_scales, scales)) = film.scales else {
+            film.write_biases(channels);
+            return true;
+        };
+        let film = Film {
+            channels: channels.as_mut_ptr(),
+            step_scales: step_scales.as_ptr(),
+            scales: scales.as_ptr(),
+            size_bytes: 2 * n_channels,
+            half: film.half,
+            step_biases: film.biases.0.as_ptr(),
+            biases: film.biases.1.as_ptr(),
+        };
+        // SAFETY: `are_of`: there are as many of all, at half words' addresses.
+        unsafe { write_film(&film) };
+        true
+    }
 }
 
 /// Groups of values that are summed.
@@ -111,49 +152,6 @@ unsafe extern "C" fn sum_groups(_: &Groups) {
         "bne 1b",
         restore_registers!(),
     )
-}
-
-/// The factors, if the addresses of what they are made of are those of whole words and half words; else nothing is done.
-#[inline(always)]
-pub(crate) fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> bool {
-    let n_channels = channels.len();
-    let size = factors.group_size.min(n_channels);
-    let can_be_read = n_channels > 0
-        && factors.parameters.len() >= n_channels
-        && size * factors.groups.len() == n_channels
-        && factors.parameters.as_ptr().cast::<i32>().is_aligned()
-        && (factors.film.as_ref()).is_none_or(|film| film.are_of(n_channels));
-    if !can_be_read {
-        return false;
-    }
-    let gains = Gains {
-        channels: channels.as_mut_ptr(),
-        parameters: factors.parameters.as_ptr(),
-        groups: factors.groups.as_ptr(),
-        parameters_end: factors.parameters.as_ptr().wrapping_add(n_channels),
-        group_bytes: size * size_of::<Parameters>(),
-    };
-    // SAFETY: a whole number of groups, and as many parameters as they have channels, at words' addresses.
-    unsafe { write_gains(&gains) };
-    let Some(film) = &factors.film else {
-        return true;
-    };
-    let Some((step_scales, scales)) = film.scales else {
-        film.write_biases(channels);
-        return true;
-    };
-    let film = Film {
-        channels: channels.as_mut_ptr(),
-        step_scales: step_scales.as_ptr(),
-        scales: scales.as_ptr(),
-        size_bytes: 2 * n_channels,
-        half: film.half,
-        step_biases: film.biases.0.as_ptr(),
-        biases: film.biases.1.as_ptr(),
-    };
-    // SAFETY: `are_of`: there are as many of all, at half words' addresses.
-    unsafe { write_film(&film) };
-    true
 }
 
 /// What gains are made of.

@@ -2,67 +2,94 @@
 //! instructions a value besides the round's 6.
 #![allow(unsafe_code)]
 
-use crate::quant::arch::assembler::{assembler_cpu, lines};
+use crate::quant::arch::cortex_m::assembler::{assembler_cpu, lines};
+use crate::quant::arch::cortex_m::norm::{Job, Routine, Routines};
 use crate::quant::kernels::mish;
 use crate::quant::kernels::norm::Parameters;
-use crate::quant::kernels::norm::factors::{Factors, Scaled};
-use crate::quant::kernels::norm::kernel::{Channel, Sums};
-use crate::quant::kernels::norm::routines::{Job, Routine};
+use crate::quant::kernels::norm::factors::{Channel, Factors};
+use crate::quant::kernels::norm::group::{Scaled, Sums};
 use core::arch::naked_asm;
 use core::ptr::null;
 
-/// Positions that a routine takes at once.
-pub(crate) const POSITIONS: usize = 2;
-/// By how much FiLM shifts.
-pub(crate) const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
-pub(crate) const ADD: Routine = add;
-/// The routines want factors as every machine writes them.
-pub(crate) const TAKES_CHANNELS: bool = true;
+/// The DSP extension.
+pub(crate) struct Dsp;
 
-/// The factors; all that they are made of is there, or none are written (a debug build looks).
-#[inline(always)]
-pub(crate) fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> bool {
-    let n_channels = channels.len();
-    let size = factors.group_size.min(n_channels);
-    let mut sources = Sources {
-        channels: channels.as_mut_ptr(),
-        parameters: factors.parameters.as_ptr(),
-        step: null(),
-        observation: null(),
-        to_biases: 0,
-        half: 0,
-        groups: factors.groups.as_ptr(),
-        parameters_end: factors.parameters.as_ptr().wrapping_add(n_channels),
-        group_bytes: size * size_of::<Parameters>(),
-    };
-    let mut are_there = n_channels > 0
-        && factors.parameters.len() >= n_channels
-        && size * factors.groups.len() == n_channels;
-    let mut routine: FactorRoutine = write_gains;
-    let scales = factors
-        .film
-        .as_ref()
-        .and_then(|film| Some((film, film.scales?)));
-    if let Some((film, (step, observation))) = scales {
-        let (step_biases, biases) = film.biases;
-        sources.step = step.as_ptr();
-        sources.observation = observation.as_ptr();
-        sources.to_biases = bytes_between(step, step_biases);
-        sources.half = film.half;
-        are_there &= bytes_between(observation, biases) == sources.to_biases
-            && step.len().min(observation.len()) >= n_channels
-            && step_biases.len().min(biases.len()) >= n_channels;
-        routine = write_factors_and_film;
+// SAFETY: what the routines read and write besides the channels' values is the channels, the job and the table of Mish.
+unsafe impl Routines for Dsp {
+    const POSITIONS: usize = 2;
+    const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
+    const ADD: Routine = add;
+    const TAKES_PORTABLE_FACTORS: bool = true;
+
+    #[inline(always)]
+    unsafe fn sums(
+        x: *const i16,
+        n_channels: usize,
+        n_rows: usize,
+        size: usize,
+        sums: &mut [Sums],
+    ) -> bool {
+        if !size.is_multiple_of(2) {
+            return false;
+        }
+        let groups = Groups {
+            sums: sums.as_mut_ptr(),
+            x,
+            n_groups: sums.len(),
+            n_pairs: size / 2,
+            step_bytes: 2 * n_channels,
+            to_next_rows: 2 * (2 * n_channels - size),
+            n_two_rows: n_rows / 2,
+        };
+        // SAFETY: the caller's.
+        unsafe { sum_groups(&groups) };
+        true
     }
-    debug_assert!(are_there);
-    if are_there {
-        // SAFETY: a whole number of groups, and as many parameters as they have channels; of FiLM's shares as many.
-        unsafe { routine(&sources) };
+
+    #[inline(always)]
+    fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> bool {
+        let n_channels = channels.len();
+        let size = factors.group_size.min(n_channels);
+        let mut sources = Sources {
+            channels: channels.as_mut_ptr(),
+            parameters: factors.parameters.as_ptr(),
+            step: null(),
+            observation: null(),
+            to_biases: 0,
+            half: 0,
+            groups: factors.groups.as_ptr(),
+            parameters_end: factors.parameters.as_ptr().wrapping_add(n_channels),
+            group_bytes: size * size_of::<Parameters>(),
+        };
+        let mut are_there = n_channels > 0
+            && factors.parameters.len() >= n_channels
+            && size * factors.groups.len() == n_channels;
+        let mut routine: FactorRoutine = write_gains;
+        let scales = factors
+            .film
+            .as_ref()
+            .and_then(|film| Some((film, film.scales?)));
+        if let Some((film, (step, observation))) = scales {
+            let (step_biases, biases) = film.biases;
+            sources.step = step.as_ptr();
+            sources.observation = observation.as_ptr();
+            sources.to_biases = bytes_between(step, step_biases);
+            sources.half = film.half;
+            are_there &= bytes_between(observation, biases) == sources.to_biases
+                && step.len().min(observation.len()) >= n_channels
+                && step_biases.len().min(biases.len()) >= n_channels;
+            routine = write_factors_and_film;
+        }
+        debug_assert!(are_there);
+        if are_there {
+            // SAFETY: a whole number of groups, and as many parameters as they have channels; of FiLM's shares as many.
+            unsafe { routine(&sources) };
+        }
+        if let (Some(film), None) = (&factors.film, scales) {
+            film.write_biases(channels);
+        }
+        true
     }
-    if let (Some(film), None) = (&factors.film, scales) {
-        film.write_biases(channels);
-    }
-    true
 }
 
 fn bytes_between<T>(from: &[T], to: &[T]) -> usize {
@@ -165,35 +192,6 @@ unsafe extern "C" fn write_factors_and_film(_: &Sources) {
         "add sp, sp, #16",
         "pop {{r4-r11, pc}}",
     )
-}
-
-/// Sums of groups of `size` channels side by side, of an even number of channels each; nothing is done for others.
-///
-/// # Safety
-/// From `x` on there are `n_rows` rows (two at least, an even number) of `n_channels` values, and in each all of these groups, one at least.
-#[inline(always)]
-pub(crate) unsafe fn sum(
-    x: *const i16,
-    n_channels: usize,
-    n_rows: usize,
-    size: usize,
-    sums: &mut [Sums],
-) -> bool {
-    if !size.is_multiple_of(2) {
-        return false;
-    }
-    let groups = Groups {
-        sums: sums.as_mut_ptr(),
-        x,
-        n_groups: sums.len(),
-        n_pairs: size / 2,
-        step_bytes: 2 * n_channels,
-        to_next_rows: 2 * (2 * n_channels - size),
-        n_two_rows: n_rows / 2,
-    };
-    // SAFETY: the caller's.
-    unsafe { sum_groups(&groups) };
-    true
 }
 
 /// Groups of values that are summed.

@@ -1,42 +1,46 @@
 //! The product with `VMLADAVA` of the vector extension (Cortex-M55): eight multiplications an instruction.
 #![allow(unsafe_code)]
 
-use crate::quant::arch::assembler::lines;
-pub(crate) use crate::quant::kernels::linear::panel_kernel::apply;
-use crate::quant::kernels::linear::panel_kernel::{Job, Routine};
+use crate::quant::arch::cortex_m::assembler::lines;
+use crate::quant::arch::cortex_m::linear::{Job, Microkernel, Routine};
 use crate::quant::kernels::linear::{LANES, Linear, Windows};
 use crate::quant::kernels::slices::from;
 use core::arch::naked_asm;
 
-/// What a panel holds: for each eight weights, in the file's order, eight inputs of the first position, then of the second, ..
-pub(crate) type Input = i16;
-pub(crate) const ROUTINE_4: Routine = rows_times_4;
-pub(crate) const ROUTINE_2: Routine = rows_times_2;
-pub(crate) const ROUTINE_1: Routine = rows_times_1;
+/// The product by `VMLADAVA`.
+pub(crate) struct Vmladava;
 
-/// The routines take two rows at a time.
-pub(crate) fn can_take(linear: Linear<'_>) -> bool {
-    linear.n_rows().is_multiple_of(2)
-}
+// SAFETY: the routines read the panel as `fill` lays it out, to the end of its last chunk, and the rest as `Routine` says.
+unsafe impl Microkernel for Vmladava {
+    /// For each eight weights, in the file's order, eight inputs of the first position, then of the second, ..
+    type Input = i16;
+    const TILE_4: Routine = rows_times_4;
+    const TILE_2: Routine = rows_times_2;
+    const TILE_1: Routine = rows_times_1;
 
-/// Lays the first `P` windows side by side.
-#[inline(always)]
-pub(crate) fn fill<const P: usize>(panel: &mut [Input], windows: Windows<'_>, window: usize) {
-    for position in 0..P {
-        let values = from(windows.values, position * windows.step);
-        let places = panel.get_mut(position * LANES..).unwrap_or_default();
-        // The last chunk's eight places end where the panel may.
-        let is_there = values.len() >= window && places.len() + P * LANES >= P * window + LANES;
-        if is_there && window >= LANES {
-            let stride_bytes = 2 * P * LANES;
-            // SAFETY: `is_there`: as many chunks can be read, and written a stride apart.
-            unsafe {
-                copy_chunks(
-                    places.as_mut_ptr(),
-                    values.as_ptr(),
-                    window / LANES,
-                    stride_bytes,
-                )
+    /// The routines take two rows at a time.
+    fn can_take(linear: Linear<'_>) -> bool {
+        linear.n_rows().is_multiple_of(2)
+    }
+
+    #[inline(always)]
+    fn fill<const P: usize>(panel: &mut [i16], windows: Windows<'_>, window: usize) {
+        for position in 0..P {
+            let values = from(windows.values, position * windows.step);
+            let places = panel.get_mut(position * LANES..).unwrap_or_default();
+            // The last chunk's eight places end where the panel may.
+            let is_there = values.len() >= window && places.len() + P * LANES >= P * window + LANES;
+            if is_there && window >= LANES {
+                let stride_bytes = 2 * P * LANES;
+                // SAFETY: `is_there`: as many chunks can be read, and written a stride apart.
+                unsafe {
+                    copy_chunks(
+                        places.as_mut_ptr(),
+                        values.as_ptr(),
+                        window / LANES,
+                        stride_bytes,
+                    )
+                }
             }
         }
     }

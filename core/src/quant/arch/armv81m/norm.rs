@@ -2,26 +2,118 @@
 //! four channels lie side by side, each kind a vector, in the place of four [`Channel`]s.
 #![allow(unsafe_code)]
 
-use crate::quant::arch::assembler::lines;
+use crate::quant::arch::cortex_m::assembler::lines;
+use crate::quant::arch::cortex_m::norm::{Job, Routine, Routines};
 use crate::quant::kernels::mish;
-use crate::quant::kernels::norm::factors::{Factors, Scaled};
-use crate::quant::kernels::norm::kernel::{Channel, Sums};
-use crate::quant::kernels::norm::routines::{Job, Routine};
-use crate::quant::kernels::norm::{MOST_CHANNELS, Parameters};
+use crate::quant::kernels::norm::factors::{Channel, Factors};
+use crate::quant::kernels::norm::group::{Scaled, Sums};
+use crate::quant::kernels::norm::kernel::MOST_CHANNELS;
+use crate::quant::kernels::norm::{Norm, Parameters};
 use core::arch::naked_asm;
 use core::ptr::null;
 
 mod roots;
 
-pub(crate) use roots::scale;
+/// The vector extension.
+pub(crate) struct Mve;
 
-/// Positions that a routine takes at once.
-pub(crate) const POSITIONS: usize = 2;
-/// By how much FiLM shifts.
-pub(crate) const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
-pub(crate) const ADD: Routine = add;
-/// The routines want factors as [`write_factors`] writes them.
-pub(crate) const TAKES_CHANNELS: bool = false;
+// SAFETY: what the routines read and write besides the channels' values is the channels, the job and the table of Mish.
+unsafe impl Routines for Mve {
+    const POSITIONS: usize = 2;
+    const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
+    const ADD: Routine = add;
+    const TAKES_PORTABLE_FACTORS: bool = false;
+
+    #[inline(always)]
+    unsafe fn sums(
+        x: *const i16,
+        n_channels: usize,
+        n_rows: usize,
+        size: usize,
+        sums: &mut [Sums],
+    ) -> bool {
+        let is_in_vectors =
+            size <= SUMMED && SUMMED.is_multiple_of(size) && n_channels <= MOST_SUMMED_CHANNELS;
+        let (routine, n_lines, len, line_rows): (SumRoutine, _, _, _) = if is_in_vectors {
+            (sum_gathered, 1, n_rows * size, SUMMED / size)
+        } else {
+            (sum_rows, n_rows, size, 1)
+        };
+        let groups = Groups {
+            sums: sums.as_mut_ptr(),
+            x,
+            n_groups: sums.len(),
+            len,
+            to_next_line: 2 * n_channels * line_rows,
+            size,
+            n_channels,
+            n_lines,
+        };
+        // SAFETY: the caller's: the values are all of the groups', however many of them make a line.
+        unsafe { routine(&groups) };
+        true
+    }
+
+    #[inline(always)]
+    fn scale(norm: Norm<'_>, len: usize, sums: &[Sums], groups: &mut [Scaled]) -> bool {
+        let scaled = roots::scale(norm, len, sums, groups);
+        scaled.unwrap_or_else(|| Scaled::of_all(norm, len, sums, groups))
+    }
+
+    #[inline(always)]
+    fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> bool {
+        let Factors {
+            parameters,
+            groups,
+            group_size,
+            film,
+        } = factors;
+        let are_enough = parameters.len() >= channels.len()
+            && channels.len() <= MOST_CHANNELS
+            && groups.len() * group_size >= channels.len();
+        let is_possible = !channels.is_empty()
+            && channels.len().is_multiple_of(LANES)
+            && *group_size > 1
+            && parameters.as_ptr().cast::<i32>().is_aligned()
+            && film.as_ref().is_none_or(|film| film.are_of(channels.len()));
+        if !are_enough || !is_possible {
+            return false;
+        }
+        let n_vectors = channels.len() / LANES;
+        let gains = Gains {
+            channels: channels.as_mut_ptr(),
+            parameters: parameters.as_ptr(),
+            groups: groups.as_ptr(),
+            n_vectors,
+            reciprocal: (1_u32 << 31).div_ceil(*group_size as u32),
+        };
+        // SAFETY: there are as many parameters, at a word's address, and a group for each of them, as `Gains` wants.
+        unsafe { write_gains(&gains) };
+        let Some(film) = film else {
+            return true;
+        };
+        let (step_scales, scales) = film.scales.map_or((null(), null()), |(step, observation)| {
+            (step.as_ptr(), observation.as_ptr())
+        });
+        let routine: FilmRoutine = match film.scales {
+            Some(_) => write_film,
+            None => write_biases,
+        };
+        let film = Film {
+            channels: channels.as_mut_ptr(),
+            step_scales,
+            scales,
+            step_biases: film.biases.0.as_ptr(),
+            biases: film.biases.1.as_ptr(),
+            n_vectors,
+            one_q15: film.one_q15,
+            half: film.half,
+        };
+        // SAFETY: `are_of`: there are as many of all that is there, at addresses of half words.
+        unsafe { routine(&film) };
+        true
+    }
+}
 
 /// Channels in a vector.
 const LANES: usize = 4;
@@ -29,40 +121,6 @@ const LANES: usize = 4;
 const SUMMED: usize = 8;
 /// With as many, a place of seven rows later has 16 bits.
 const MOST_SUMMED_CHANNELS: usize = 1 << 12;
-
-/// Sums of groups of `size` channels side by side.
-///
-/// # Safety
-/// From `x` on there are `n_rows` rows (one at least) of `n_channels` values, and in each all of these groups, one at least.
-#[inline(always)]
-pub(crate) unsafe fn sum(
-    x: *const i16,
-    n_channels: usize,
-    n_rows: usize,
-    size: usize,
-    sums: &mut [Sums],
-) -> bool {
-    let is_in_vectors =
-        size <= SUMMED && SUMMED.is_multiple_of(size) && n_channels <= MOST_SUMMED_CHANNELS;
-    let (routine, n_lines, len, line_rows): (SumRoutine, _, _, _) = if is_in_vectors {
-        (sum_gathered, 1, n_rows * size, SUMMED / size)
-    } else {
-        (sum_rows, n_rows, size, 1)
-    };
-    let groups = Groups {
-        sums: sums.as_mut_ptr(),
-        x,
-        n_groups: sums.len(),
-        len,
-        to_next_line: 2 * n_channels * line_rows,
-        size,
-        n_channels,
-        n_lines,
-    };
-    // SAFETY: the caller's: the values are all of the groups', however many of them make a line.
-    unsafe { routine(&groups) };
-    true
-}
 
 /// Groups of values that are summed.
 #[repr(C)]
@@ -149,61 +207,6 @@ unsafe extern "C" fn sum_gathered(_: &Groups) {
         "bne 1b",
         "pop {{r4-r11, pc}}",
     )
-}
-
-/// The factors, if their number and the addresses of what they are made of allow vectors; else nothing is done.
-#[inline(always)]
-pub(crate) fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> bool {
-    let Factors {
-        parameters,
-        groups,
-        group_size,
-        film,
-    } = factors;
-    let are_enough = parameters.len() >= channels.len()
-        && channels.len() <= MOST_CHANNELS
-        && groups.len() * group_size >= channels.len();
-    let is_possible = !channels.is_empty()
-        && channels.len().is_multiple_of(LANES)
-        && *group_size > 1
-        && parameters.as_ptr().cast::<i32>().is_aligned()
-        && film.as_ref().is_none_or(|film| film.are_of(channels.len()));
-    if !are_enough || !is_possible {
-        return false;
-    }
-    let n_vectors = channels.len() / LANES;
-    let gains = Gains {
-        channels: channels.as_mut_ptr(),
-        parameters: parameters.as_ptr(),
-        groups: groups.as_ptr(),
-        n_vectors,
-        reciprocal: (1_u32 << 31).div_ceil(*group_size as u32),
-    };
-    // SAFETY: there are as many parameters, at a word's address, and a group for each of them, as `Gains` wants.
-    unsafe { write_gains(&gains) };
-    let Some(film) = film else {
-        return true;
-    };
-    let (step_scales, scales) = film.scales.map_or((null(), null()), |(step, observation)| {
-        (step.as_ptr(), observation.as_ptr())
-    });
-    let routine: FilmRoutine = match film.scales {
-        Some(_) => write_film,
-        None => write_biases,
-    };
-    let film = Film {
-        channels: channels.as_mut_ptr(),
-        step_scales,
-        scales,
-        step_biases: film.biases.0.as_ptr(),
-        biases: film.biases.1.as_ptr(),
-        n_vectors,
-        one_q15: film.one_q15,
-        half: film.half,
-    };
-    // SAFETY: `are_of`: there are as many of all that is there, at addresses of half words.
-    unsafe { routine(&film) };
-    true
 }
 
 /// What gains are made of.

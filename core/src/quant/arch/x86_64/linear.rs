@@ -7,51 +7,54 @@ mod avx2;
 mod sse2;
 
 use crate::cpu::has_avx2;
-use crate::quant::kernels::linear::{Linear, Outputs, Product, Row, Windows};
+use crate::quant::kernels::linear::{Linear, LinearKernel, Outputs, Product, Row, Windows};
 use crate::quant::kernels::rounding::saturate_i16;
 use heapless::Vec;
 
-/// This kernel needs no panel.
-pub(crate) type Input = ();
-
-/// Windows that share the load of a row.
-const GROUP: usize = 8;
+/// Positions of a tile: they share the load of a row.
+const TILE: usize = 8;
 
 /// A window, and a place for each row's output.
 type Position<'p> = (&'p [i16], &'p mut [i16]);
 
-/// As [`Linear::apply`].
-pub(crate) fn apply<const B: usize>(linear: Linear<'_>, products: [Product<'_>; B]) {
-    if has_avx2() {
-        // SAFETY: the processor has AVX2, and the system keeps its registers.
-        in_groups(linear, products, |positions| unsafe {
-            avx2::multiply(linear, positions);
-        });
-    } else {
-        in_groups(linear, products, |positions| {
-            sse2::multiply(linear, positions)
-        });
+/// The product by `PMADDWD`.
+pub(crate) struct Pmaddwd;
+
+impl LinearKernel for Pmaddwd {
+    const INPUT_SIZE: usize = 0;
+
+    fn apply<const B: usize>(linear: Linear<'_>, products: [Product<'_>; B]) {
+        if has_avx2() {
+            // SAFETY: the processor has AVX2, and the system keeps its registers.
+            in_tiles(linear, products, |positions| unsafe {
+                avx2::multiply(linear, positions);
+            });
+        } else {
+            in_tiles(linear, products, |positions| {
+                sse2::multiply(linear, positions)
+            });
+        }
     }
 }
 
-/// All positions of all products, up to [`GROUP`] at a time.
-fn in_groups<const B: usize>(
+/// All positions of all products, a tile at a time.
+fn in_tiles<const B: usize>(
     linear: Linear<'_>,
     products: [Product<'_>; B],
     mut multiply: impl FnMut(&mut [Position<'_>]),
 ) {
-    let mut group = Vec::<Position<'_>, GROUP>::new();
+    let mut tile = Vec::<Position<'_>, TILE>::new();
     for product in products {
         for position in positions(linear, product) {
             // There is room: it was full after the push before, if at all.
-            let _ = group.push(position);
-            if group.is_full() {
-                multiply(&mut group);
-                group.clear();
+            let _ = tile.push(position);
+            if tile.is_full() {
+                multiply(&mut tile);
+                tile.clear();
             }
         }
     }
-    multiply(&mut group);
+    multiply(&mut tile);
 }
 
 /// Each position of a product: `linear.window()` inputs, `linear.n_rows()` outputs.
@@ -113,7 +116,7 @@ mod tests {
         for case in 0..300 {
             let window = 8 * (1 + random.next() as usize % 40);
             let n_rows = 1 + random.next() as usize % 9;
-            let n_positions = random.next() as usize % (GROUP + 1);
+            let n_positions = random.next() as usize % (TILE + 1);
             let smallest_shift = if case % 4 == 0 { 25 } else { 33 };
             let rows = random_rows(&mut random, n_rows, window, smallest_shift);
             let linear = Linear::checked(&rows, window).unwrap();

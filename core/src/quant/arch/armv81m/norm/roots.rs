@@ -1,13 +1,12 @@
-//! What a kernel wants to know of four groups at once: their variances, 64 bits wide, and the reciprocal roots of those.
+//! What four groups' channels have in common, at a time: variances, 64 bits wide, and their reciprocal roots.
 
 use super::LANES;
-use crate::quant::kernels::norm::factors::Scaled;
-use crate::quant::kernels::norm::kernel::Sums;
+use crate::quant::kernels::norm::group::{Scaled, Sums};
 use crate::quant::kernels::norm::{DROPPED_BITS, Norm};
 use crate::quant::kernels::rsqrt;
 use core::arch::naked_asm;
 
-/// As `Norm::scale`; nothing is done where the number of groups does not fill vectors.
+/// As [`Scaled::of_all`]; nothing, and nothing done, if the number of groups does not fill vectors.
 #[inline(always)]
 pub(crate) fn scale(
     norm: Norm<'_>,
@@ -25,7 +24,7 @@ pub(crate) fn scale(
         n: len,
         eps: [norm.eps as u32, (norm.eps >> 32) as u32],
         start_q31: rsqrt::START_Q31.as_ptr(),
-        // `Group::scaled`'s, of `Group::of`'s shift, of a root's exponent (62 less half of the variance's shift) but for that half.
+        // 32 less `Norm::shift`, where a root's exponent is 62 less half of the variance's shift, but for that half.
         up: 32 + 16 + DROPPED_BITS as i32 - norm.gamma_exponent as i32 - 62,
         n_vectors: n_groups / LANES,
     };
@@ -42,12 +41,12 @@ struct Groups {
     n: usize,
     eps: [u32; 2],
     start_q31: *const u32,
-    /// What half of a variance's shift is added to, to be that of `n`.
+    /// Plus half of a variance's shift, it is that of `n`.
     up: i32,
     n_vectors: usize,
 }
 
-/// Whether there is room for all. As `Group::of`, `rsqrt` and `Group::scaled`, every product and every sum of two words.
+/// Whether there is room for all. As `Scaled::of` and `rsqrt`, with every product and sum of 64 bits from two words.
 ///
 /// q6 is `n`, q7 the distances of four groups' words; r12 and r9 the largest shift and shifted `n`.
 #[unsafe(naked)]

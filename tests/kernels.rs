@@ -1,5 +1,5 @@
-//! The host's kernels against the reference implementation, over random shapes and values. `firmware/src/bin/kernels.rs` is the same for
-//! a device's kernels.
+//! The host's kernels against the reference implementation, over random shapes and values.
+//! `firmware/src/bin/kernels.rs` is the same for a device's kernels.
 
 use proptest::prelude::*;
 use pusht_core::quant::measure::{Activation, Convolution, Normalization, panel_len};

@@ -1,5 +1,5 @@
-//! The kernels of this core (products, activations) against the reference, over random shapes and values. Exit code 0 if all bits are
-//! equal.
+//! The kernels of this core (products, activations) against the reference, over random shapes and
+//! values. Exit code 0 if all bits are equal.
 #![no_std]
 #![no_main]
 
@@ -124,7 +124,8 @@ struct Shape {
 }
 
 impl Shape {
-    /// Where there is room, one in eight has a window that fills the panel alone; one in eight has factors that no kernel takes.
+    /// Where there is room, one in eight has a window that fills the panel alone; one in eight has
+    /// factors that no kernel takes.
     fn of(random: &mut Random) -> Self {
         let most_chunks = match random.below(8) {
             0 => MAX_CHUNKS,
@@ -198,8 +199,9 @@ struct Groups {
 }
 
 impl Groups {
-    /// One in eight has an odd number of positions, one in eight factors that no kernel takes; half have groups as networks have them, half
-    /// `gamma` as they do; with few of its places and a small variance, there is no room for `n x`.
+    /// One in eight has an odd number of positions, one in eight factors that no kernel takes; half
+    /// have groups as networks have them, half `gamma` as they do; with few of its places and a
+    /// small variance, there is no room for `n x`.
     fn of(random: &mut Random) -> Self {
         let n_groups = 1 + random.below(8);
         let n_positions = 2 + 2 * random.below(MAX_POSITIONS / 2);

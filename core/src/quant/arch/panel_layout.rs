@@ -1,11 +1,13 @@
-//! Layout of the structs that normalisation keeps in the panel, whose fields assembler finds by their offsets.
+//! Layout of the structs that normalisation keeps in the panel, whose fields assembler finds by
+//! their offsets.
 #![allow(unsafe_code)]
 
 use crate::quant::kernels::norm::factors::Channel;
 use crate::quant::kernels::norm::group::{Scaled, Sums};
 use bytemuck::{Pod, Zeroable};
 
-// SAFETY: all three are `repr(C)` structs of 32-bit integers and arrays of them: any bits are a value, and there is no padding.
+// SAFETY: all three are `repr(C)` structs of 32-bit integers and arrays of them: any bits are a
+// value, and there is no padding.
 unsafe impl Zeroable for Channel {}
 // SAFETY: as above.
 unsafe impl Pod for Channel {}

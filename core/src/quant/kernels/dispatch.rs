@@ -1,8 +1,9 @@
 //! Picks the kernels of the target: what the network calls.
 //!
-//! `build.rs` sets `cfg(kernels = "..")` to the name of a folder of [`arch`](crate::quant::arch), or to `portable`. This is the only
-//! choice between kernels. A few lines of arithmetic look at the same `cfg`, each beside its alternative: products of 32-bit
-//! numbers and copies on ARMv6-M (`rounding`, `slices`, `norm`), and the table of `mish` on ARMv7E-M.
+//! `build.rs` sets `cfg(kernels = "..")` to the name of a folder of [`arch`](crate::quant::arch),
+//! or to `portable`. This is the only choice between kernels. A few lines of arithmetic look at the
+//! same `cfg`, each beside its alternative: products of 32-bit numbers and copies on ARMv6-M
+//! (`rounding`, `slices`, `norm`), and the table of `mish` on ARMv7E-M.
 
 #[cfg(kernels = "armv6m")]
 use crate::quant::arch::armv6m as target;
@@ -26,13 +27,14 @@ mod target {
     pub(crate) use super::super::norm::portable::Portable as NormKernel;
 }
 
-/// Most bytes of a tile of more than one window: four windows of a convolution of 3 taps over 128 channels, or two over 256,
-/// in 16 bits.
+/// Most bytes of a tile of more than one window: four windows of a convolution of 3 taps over 128
+/// channels, or two over 256, in 16 bits.
 const LARGEST_TILE_SIZE: usize = 3072;
 
 /// Words of a kernel's working memory for a model whose largest window has `largest_window` inputs.
 ///
-/// That is room for one window, for four where they fit 3,072 bytes, and for the factors of normalisation.
+/// That is room for one window, for four where they fit 3,072 bytes, and for the factors of
+/// normalisation.
 pub const fn panel_len(largest_window: usize) -> usize {
     let window_size = largest_window * target::LinearKernel::INPUT_SIZE;
     let tile_size = max(window_size, min(4 * window_size, LARGEST_TILE_SIZE));
@@ -47,16 +49,23 @@ const fn max(a: usize, b: usize) -> usize {
     if a > b { a } else { b }
 }
 
+/// Not generic, and not inlined, so that it is compiled in this crate, with its optimisation.
+#[inline(never)]
+fn apply(linear: Linear<'_>, products: &mut [Product<'_>]) {
+    target::LinearKernel::apply(linear, products);
+}
+
 impl Linear<'_> {
     /// The product of every environment; see [`LinearKernel::apply`].
     #[inline(always)]
-    pub(crate) fn apply<const B: usize>(self, products: [Product<'_>; B]) {
-        target::LinearKernel::apply(self, products);
+    pub(crate) fn apply<const B: usize>(self, mut products: [Product<'_>; B]) {
+        apply(self, &mut products);
     }
 }
 
 impl Norm<'_> {
-    /// `out = epilogue(mish(gamma[c] (x - mean) / sqrt(variance + eps) + beta[c]), out)` for `x` and `out`, both `[L][C]`.
+    /// `out = epilogue(mish(gamma[c] (x - mean) / sqrt(variance + eps) + beta[c]), out)` for `x`
+    /// and `out`, both `[L][C]`.
     #[inline(never)]
     pub(crate) fn activate(
         self,

@@ -1,7 +1,8 @@
 //! Working memory of a kernel: words that the caller owns, viewed as what the kernel at work needs.
 //!
-//! The linear product lays windows of a tile in them (im2col); normalisation, which runs between two products, keeps the
-//! factors of its channels there. Nothing is kept from one call to the next.
+//! The linear product lays windows of a tile in them (im2col); normalisation, which runs between
+//! two products, keeps the factors of its channels there. Nothing is kept from one call to the
+//! next.
 
 use bytemuck::Pod;
 

@@ -1,4 +1,4 @@
-//! Every rounding and every saturation of the integer path.
+//! All rounding and saturation of the integer policy.
 
 use super::read;
 
@@ -20,8 +20,8 @@ pub fn rounding_shift_right_i32(value: i32, shift: u32) -> i32 {
 
 /// `a * b / 2^shift`, rounded as by [`rounding_shift_right`] and saturated.
 ///
-/// From 33 places on, half a unit is a whole number of 2^32, so the product's upper word is all that counts: a
-/// 32-bit machine has it in one instruction.
+/// For shifts of at least 33, the half to round by is a multiple of 2^32, so that the product's
+/// upper word is enough, which a 32-bit core computes in one instruction.
 #[inline(always)]
 pub fn multiply_shift(a: i32, b: i32, shift: u32) -> i32 {
     let product = i64::from(a) * i64::from(b);
@@ -43,7 +43,7 @@ pub(crate) fn multiply_shift_wide(a: i64, b: i32, shift: u32) -> i32 {
 
 /// `saturate_i16(rounding_shift_right(value, shift))` in 32 bits, for `shift` 0 to 16.
 ///
-/// A sum that would leave 32 bits saturates: shifted by 16 at most, it is beyond 16 bits anyway.
+/// A sum that would overflow 32 bits saturates: shifted by at most 16, it is beyond 16 bits anyway.
 #[inline(always)]
 pub fn round_to_i16(value: i32, shift: u32) -> i16 {
     debug_assert!(shift <= 16);
@@ -74,7 +74,7 @@ pub(crate) fn product_by_halves(a: u32, b: u32) -> u64 {
     u64::from(upper) << 32 | u64::from(other_middle << 16 | lowest & 0xffff)
 }
 
-/// `a b / 2^32`, rounded down, or to nearest.
+/// `a b / 2^32`, rounded to nearest or, without `is_rounded`, down.
 #[cfg(not(kernels = "armv6m"))]
 #[inline(always)]
 pub(crate) fn upper_word(a: i32, b: i32, is_rounded: bool) -> i32 {
@@ -85,7 +85,8 @@ pub(crate) fn upper_word(a: i32, b: i32, is_rounded: bool) -> i32 {
 #[cfg(kernels = "armv6m")]
 pub(crate) use upper_word_by_halves as upper_word;
 
-/// [`upper_word`] of a core that multiplies to 32 bits (Cortex-M0): from four products, with `a` and `b` as `2^16 high + low`.
+/// [`upper_word`] of a core that multiplies to 32 bits (Cortex-M0): from four products, with `a`
+/// and `b` as `2^16 high + low`.
 #[cfg(any(test, kernels = "armv6m"))]
 #[inline(always)]
 pub(crate) fn upper_word_by_halves(a: i32, b: i32, is_rounded: bool) -> i32 {
@@ -113,7 +114,7 @@ pub fn saturate_i32(value: i64) -> i32 {
     value.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
 }
 
-/// A real factor, not negative: `multiplier / 2^shift`.
+/// A non-negative factor, `multiplier / 2^shift`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Factor {
     /// Numerator.

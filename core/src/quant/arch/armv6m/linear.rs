@@ -1,4 +1,5 @@
-//! The product on ARMv6-M (Cortex-M0, M0+): eight low registers, `MULS`, no `SMULL`.
+//! The linear product by `MULS`. Most instructions reach only eight registers, and there is no
+//! `SMULL`.
 #![allow(unsafe_code)]
 
 use crate::quant::arch::cortex_m::assembler::{lines, restore_registers, save_registers};
@@ -9,10 +10,11 @@ use core::arch::naked_asm;
 /// The product by `MULS`.
 pub(crate) struct Muls;
 
-// SAFETY: the routines read the panel as `fill` lays it out, to the end of its last chunk, and the rest as `Routine` says.
+// SAFETY: the routines read the panel as `fill` lays it out, to the end of its last chunk, and the
+// rest as `Routine` says.
 unsafe impl Microkernel for Muls {
-    /// For each weight, in the file's order, the input of the first position, then of the second, ..; widened, so that `LDM` loads
-    /// operands.
+    /// For each weight, in the file's order, the input of the first position, then of the second,
+    /// ..; widened, so that `LDM` loads operands.
     type Input = i32;
     const TILE_4: Routine = rows_times_4;
     const TILE_2: Routine = rows_times_2;
@@ -24,8 +26,9 @@ unsafe impl Microkernel for Muls {
     }
 }
 
-/// The job to the stack, the rows to r0: from here on `[sp]` has panel and number of chunks, `[sp, 8]` the outputs' address and
-/// step, `[sp, 16]` the rows' end, `[sp, 20]` a row's size.
+/// Copies the job to the stack, the rows' address to r0. From here on `[sp]` has panel and number
+/// of chunks, `[sp, 8]` the outputs' address and step, `[sp, 16]` the rows' end, `[sp, 20]` a row's
+/// size.
 macro_rules! begin {
     () => {
         lines!(
@@ -37,7 +40,7 @@ macro_rules! begin {
     };
 }
 
-/// Bias to r4, panel to r1, the address behind the row's weights to r12.
+/// Begins a row: bias to r4, panel to r1, the end of the row's weights to r12.
 macro_rules! begin_row {
     () => {
         lines!(
@@ -51,7 +54,8 @@ macro_rules! begin_row {
     };
 }
 
-/// Four weights in the order of their bytes, each handed to `$weight` in r3; the word is r2.
+/// Loads four weights to r2 and calls `$weight` for each, in the order of the bytes, with the
+/// weight in r3.
 macro_rules! four_weights {
     ($weight:ident) => {
         lines!(
@@ -70,7 +74,7 @@ macro_rules! four_weights {
     };
 }
 
-/// An input in `$input` times the weight (r3) onto `$sum`.
+/// The input in `$input` times the weight in r3, added to `$sum`.
 macro_rules! product {
     ($input:literal, $sum:literal) => {
         lines!(
@@ -80,7 +84,7 @@ macro_rules! product {
     };
 }
 
-/// The weight times the inputs of four positions (r4 to r7) onto the sums (r8 to r11).
+/// The weight times the inputs of four positions (r4 to r7) added to the sums (r8 to r11).
 macro_rules! weight_times_4 {
     ($_:ident) => {
         lines!(
@@ -93,11 +97,12 @@ macro_rules! weight_times_4 {
     };
 }
 
-/// `$sum` (a high register) times the factor (r2 lower half, r3 upper half of the multiplier; r12 the shift less 32), saturated, to the
-/// address r1, which then goes on by the step in lr.
+/// Multiplies `$sum` (a high register) by the factor (halves of the multiplier in r2 and r3, lower
+/// first, shift less 32 in r12), rounds, saturates, stores it at r1, and adds the step in lr to r1.
 ///
-/// The product's upper word out of halves: with `a = 2^16 ah + al`, `m = 2^16 mh + ml` it is
-/// `ah mh + (t >> 16) + (((t & 0xffff) + al mh) >> 16)`, `t = ah ml + ((al ml) >> 16)`; no term leaves 32 bits as `m < 2^31`.
+/// The product's upper word, from halves: with `a = 2^16 ah + al`, `m = 2^16 mh + ml` it is `ah mh
+/// + (t >> 16) + (((t & 0xffff) + al mh) >> 16)`, `t = ah ml + ((al ml) >> 16)`; no term overflows
+/// 32 bits, as `m < 2^31`.
 macro_rules! scale_and_store {
     ($sum:literal, $label:literal) => {
         lines!(
@@ -137,7 +142,7 @@ macro_rules! scale_and_store {
     };
 }
 
-/// The factor and where the outputs go, to the registers that `scale_and_store` wants; the outputs' address on to the next row's.
+/// Loads what `scale_and_store` needs, and moves the outputs' address to the next row's.
 macro_rules! end_sums {
     () => {
         lines!(
@@ -158,7 +163,7 @@ macro_rules! end_sums {
     };
 }
 
-/// Back to label 1 if there is a row left.
+/// Goes back to label 1 if a row is left; else returns.
 macro_rules! end_row {
     () => {
         lines!(
@@ -200,7 +205,8 @@ unsafe extern "C" fn rows_times_4(_: &Job) {
     )
 }
 
-/// The weight times the inputs of two positions onto the sums (r8, r9); every second time four inputs are loaded.
+/// The weight times the inputs of two positions added to the sums (r8, r9); every second time four
+/// inputs are loaded.
 macro_rules! weight_times_2 {
     (first) => {
         lines!(
@@ -235,7 +241,8 @@ unsafe extern "C" fn rows_times_2(_: &Job) {
     )
 }
 
-/// The weight times the input of one position onto the sum (r8); every second time two inputs are loaded.
+/// The weight times the input of one position added to the sum (r8); every second time two inputs
+/// are loaded.
 macro_rules! weight_times_1 {
     (first) => {
         lines!("ldm r1!, {{r4, r5}}", product!("r4", "r8"))

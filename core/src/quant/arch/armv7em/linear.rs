@@ -1,4 +1,4 @@
-//! The product with `SMLAD` (Cortex-M4, M7, and M33 with the DSP extension): two multiplications an instruction.
+//! The linear product by `SMLAD`: two MACs per instruction.
 #![allow(unsafe_code)]
 
 use crate::quant::arch::cortex_m::armv7m_rows::{begin, begin_row, end_row, end_sums, scale};
@@ -11,7 +11,8 @@ use core::arch::naked_asm;
 /// The product by `SMLAD`.
 pub(crate) struct Smlad;
 
-// SAFETY: the routines read the panel as `fill` lays it out, to the end of its last chunk, and the rest as `Routine` says.
+// SAFETY: the routines read the panel as `fill` lays it out, to the end of its last chunk, and the
+// rest as `Routine` says.
 unsafe impl Microkernel for Smlad {
     /// For each two weights, two inputs of the first position, then of the second, ..
     type Input = i16;
@@ -22,7 +23,8 @@ unsafe impl Microkernel for Smlad {
     #[inline(always)]
     fn fill<const P: usize>(panel: &mut [i16], windows: Windows<'_>, window: usize) {
         if P == 4 && is_for_copy(panel, windows, window) {
-            // SAFETY: `is_for_copy`: as many chunks are there in each window, at addresses of whole words, and have their places.
+            // SAFETY: `is_for_copy`: each window has as many chunks, aligned for words, and the
+            // panel has room for them.
             unsafe {
                 copy_4(
                     panel.as_mut_ptr(),
@@ -95,7 +97,8 @@ unsafe extern "C" fn copy_4(
     )
 }
 
-/// Two inputs of each of four positions (r6 to r9) times two weights (r12) onto the sums (r2 to r5).
+/// Two inputs of each of four positions (r6 to r9) times two weights (r12) added to the sums (r2 to
+/// r5).
 macro_rules! pair_times_4 {
     ($widen:expr) => {
         lines!(
@@ -122,7 +125,7 @@ macro_rules! chunk_times_4 {
     };
 }
 
-/// Four positions, two chunks a round; an odd number of them begins in the middle.
+/// Four positions, two chunks per iteration; an odd number of chunks enters the loop in its middle.
 #[unsafe(naked)]
 unsafe extern "C" fn rows_times_4(_: &Job) {
     naked_asm!(
@@ -155,7 +158,8 @@ unsafe extern "C" fn rows_times_4(_: &Job) {
     )
 }
 
-/// Four weights (`$four`) times four inputs of each of two positions (r4 to r7) onto the sums (r2, r3).
+/// Four weights (`$four`) times four inputs of each of two positions (r4 to r7) added to the sums
+/// (r2, r3).
 macro_rules! four_times_2 {
     ($four:literal) => {
         lines!(
@@ -183,7 +187,8 @@ macro_rules! two_chunks_times_2 {
     };
 }
 
-/// Two positions: an odd chunk first, then four chunks a round, beginning in the middle if two are left over.
+/// Two positions: an odd chunk first, then four chunks per iteration, entering the loop in its
+/// middle if two are left over.
 #[unsafe(naked)]
 unsafe extern "C" fn rows_times_2(_: &Job) {
     naked_asm!(
@@ -217,7 +222,7 @@ unsafe extern "C" fn rows_times_2(_: &Job) {
     )
 }
 
-/// Four weights (`$four`) times two pairs of inputs onto the sum (r2).
+/// Four weights (`$four`) times two pairs of inputs added to the sum (r2).
 macro_rules! four_times_1 {
     ($four:literal, $low:literal, $high:literal) => {
         lines!(

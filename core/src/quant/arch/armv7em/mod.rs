@@ -1,4 +1,5 @@
-//! ARMv7E-M: Cortex-M4 and M7; with the feature `dsp` ARMv8-M with the DSP extension, as on the Cortex-M33.
+//! ARMv7E-M: Cortex-M4 and M7; with the feature `dsp` ARMv8-M with the DSP extension, as on the
+//! Cortex-M33.
 
 mod linear;
 mod norm;

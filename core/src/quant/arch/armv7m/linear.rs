@@ -1,4 +1,4 @@
-//! The product with `MLA` (Cortex-M3, and M33 without the DSP extension): one multiplication an instruction.
+//! The linear product by `MLA`: one MAC per instruction.
 #![allow(unsafe_code)]
 
 use crate::quant::arch::cortex_m::armv7m_rows::{begin, begin_row, end_row, end_sums, scale};
@@ -10,10 +10,11 @@ use core::arch::naked_asm;
 /// The product by `MLA`.
 pub(crate) struct Mla;
 
-// SAFETY: the routines read the panel as `fill` lays it out, to the end of its last chunk, and the rest as `Routine` says.
+// SAFETY: the routines read the panel as `fill` lays it out, to the end of its last chunk, and the
+// rest as `Routine` says.
 unsafe impl Microkernel for Mla {
-    /// For each weight, in the file's order, the input of the first position, then of the second, ..; widened, so that `LDM` loads
-    /// operands.
+    /// For each weight, in the file's order, the input of the first position, then of the second,
+    /// ..; widened, so that `LDM` loads operands.
     type Input = i32;
     const TILE_4: Routine = rows_times_4;
     const TILE_2: Routine = rows_times_2;
@@ -25,7 +26,8 @@ unsafe impl Microkernel for Mla {
     }
 }
 
-/// The next weight (r12) times the inputs of four positions (r6 to r9) onto the sums (r2 to r5): 6 instructions.
+/// The next weight (r12) times the inputs of four positions (r6 to r9) added to the sums (r2 to
+/// r5): 6 instructions.
 macro_rules! weight_times_4 {
     () => {
         lines!(
@@ -39,7 +41,7 @@ macro_rules! weight_times_4 {
     };
 }
 
-/// Four positions, a chunk a round: 50 instructions for 32 products.
+/// Four positions, a chunk per iteration: 50 instructions for 32 products.
 #[unsafe(naked)]
 unsafe extern "C" fn rows_times_4(_: &Job) {
     naked_asm!(
@@ -74,7 +76,8 @@ unsafe extern "C" fn rows_times_4(_: &Job) {
     )
 }
 
-/// Four weights times the inputs of two positions (r4 to r11) onto the sums (r2, r3): 13 instructions.
+/// Four weights times the inputs of two positions (r4 to r11) added to the sums (r2, r3): 13
+/// instructions.
 macro_rules! four_weights_times_2 {
     () => {
         lines!(
@@ -117,7 +120,7 @@ unsafe extern "C" fn rows_times_2(_: &Job) {
     )
 }
 
-/// The next weight (r12) times an input onto the sum (r2).
+/// The next weight (r12) times an input added to the sum (r2).
 macro_rules! weight_times_1 {
     ($input:literal) => {
         lines!(

@@ -1,9 +1,11 @@
-//! What surrounds the sums in the linear routines of ARMv7-M and ARMv7E-M: arguments, a row's bias and factor, rounding, the next row.
+//! What surrounds the sums in the linear routines of ARMv7-M and ARMv7E-M: arguments, a row's bias
+//! and factor, rounding, the next row.
 
 // A routine that uses these imports `lines` and `assembler_cpu` beside them.
 
-/// Copies the job to the stack, the rows' address to r0. From here on `[sp]` has panel and number of chunks, `[sp, 8]` the
-/// outputs' address and step, `[sp, 16]` the rows' end, `[sp, 24]` room for a factor.
+/// Copies the job to the stack, the rows' address to r0. From here on `[sp]` has panel and number
+/// of chunks, `[sp, 8]` the outputs' address and step, `[sp, 16]` the rows' end, `[sp, 24]` room
+/// for a factor.
 macro_rules! begin {
     () => {
         lines!(
@@ -29,7 +31,8 @@ macro_rules! begin_row {
 }
 pub(crate) use begin_row;
 
-/// Loads what is needed after the sums: multiplier to r6, shift less 32 to r7, the outputs' address to r8, their step to r9.
+/// Loads what is needed after the sums: multiplier to r6, shift less 32 to r7, the outputs' address
+/// to r8, their step to r9.
 macro_rules! end_sums {
     () => {
         lines!(
@@ -41,8 +44,8 @@ macro_rules! end_sums {
 }
 pub(crate) use end_sums;
 
-/// Multiplies `$sum` by the factor, rounds and saturates: the product's upper word is shifted, and the carry, the last bit shifted
-/// out, is the half to round by.
+/// Multiplies `$sum` by the factor, rounds and saturates: the product's upper word is shifted, and
+/// the carry, the last bit shifted out, is the half to round by.
 macro_rules! scale {
     ($sum:literal) => {
         lines!(

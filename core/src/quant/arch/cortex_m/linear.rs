@@ -1,8 +1,9 @@
-//! The linear product on a Cortex-M: im2col of a tile of positions into the panel, then an assembler routine over all rows.
+//! The linear product on a Cortex-M: im2col of a tile of positions into the panel, then an
+//! assembler routine over all rows.
 //!
-//! A tile is four positions (two, or one, for the rest and for windows too large for the panel). The panel interleaves their windows so
-//! that one instruction loads the operands of several multiplications and one pointer walks through all of them, which leaves
-//! registers for the sums.
+//! A tile is four positions (two, or one, for the rest and for windows too large for the panel).
+//! The panel interleaves their windows so that one instruction loads the operands of several
+//! multiplications and one pointer walks through all of them, which leaves registers for the sums.
 #![allow(unsafe_code)]
 
 use crate::quant::kernels::linear::{
@@ -13,7 +14,8 @@ use crate::quant::kernels::panel::{Panel, view};
 use crate::quant::kernels::{linear::PACKING, slices::from};
 use bytemuck::Pod;
 
-/// What a routine is told. A routine copies it to its stack, as room for what it has no register for.
+/// What a routine is told. A routine copies it to its stack, as room for what it has no register
+/// for.
 #[repr(C)]
 pub(crate) struct Job {
     panel: *const u8,
@@ -28,15 +30,16 @@ pub(crate) struct Job {
 /// An assembler routine: all rows times the `P` windows in the panel.
 ///
 /// # Safety
-/// The job must have `n_chunks * 8` inputs (one chunk at least) of each of `P` windows in the panel, rows with as many weights from `rows`
-/// to `rows_end` (one row at least; aligned to words; shifts above 32), and places for row `c`'s outputs at `output + 2 c`,
-/// `output_step_bytes` apart.
+/// The job must have `n_chunks * 8` inputs (one chunk at least) of each of `P` windows in the
+/// panel, rows with as many weights from `rows` to `rows_end` (one row at least; aligned to words;
+/// shifts above 32), and places for row `c`'s outputs at `output + 2 c`, `output_step_bytes` apart.
 pub(crate) type Routine = unsafe extern "C" fn(&Job);
 
 /// What an instruction set adds: the panel's layout and the routines. It makes a [`LinearKernel`].
 ///
 /// # Safety
-/// Given what [`Routine`] demands, the routines read and write nothing else, for rows that [`can_take`](Self::can_take) allows.
+/// Given what [`Routine`] demands, the routines read and write nothing else, for rows that
+/// [`can_take`](Self::can_take) allows.
 pub(crate) unsafe trait Microkernel {
     /// An input in the panel.
     type Input: Pod;
@@ -58,19 +61,16 @@ impl<M: Microkernel> LinearKernel for M {
     const INPUT_SIZE: usize = size_of::<M::Input>();
 
     #[inline(always)]
-    fn apply<const B: usize>(linear: Linear<'_>, products: [Product<'_>; B]) {
-        for Product {
-            windows,
-            panel,
-            outputs,
-        } in products
-        {
-            apply::<M>(linear, windows, panel, outputs);
+    fn apply(linear: Linear<'_>, products: &mut [Product<'_>]) {
+        for product in products {
+            let outputs = product.outputs.reborrow();
+            apply::<M>(linear, product.windows, product.panel, outputs);
         }
     }
 }
 
 /// The product of one environment.
+#[inline(always)]
 fn apply<M: Microkernel>(
     linear: Linear<'_>,
     windows: Windows<'_>,
@@ -138,13 +138,15 @@ fn tile<M: Microkernel, const P: usize>(
         row_size,
         rows,
     };
-    // SAFETY: `fits`: the panel has P windows, filled above, and there are places for P outputs of each row. `apply` has checked the
-    // rows' alignment and shifts, that there is one, and that it has a chunk.
+    // SAFETY: `fits`: the panel has P windows, filled above, and there are places for P outputs of
+    // each row. `apply` has checked the rows' alignment and shifts, that there is one, and that it
+    // has a chunk.
     unsafe { routine(&job) };
     P
 }
 
-/// [`Microkernel::fill`] of a panel of words: for each weight, in the file's order, the inputs of the `P` windows.
+/// [`Microkernel::fill`] of a panel of words: for each weight, in the file's order, the inputs of
+/// the `P` windows.
 #[cfg(any(kernels = "armv6m", kernels = "armv7m"))]
 #[inline(always)]
 pub(crate) fn fill_words<const P: usize>(panel: &mut [i32], windows: Windows<'_>, window: usize) {

@@ -11,7 +11,8 @@ use crate::quant::kernels::norm::portable::Portable;
 use core::marker::PhantomData;
 use core::ptr::null;
 
-/// What a routine is told: `n_rounds` times, for each channel, [`Routines::POSITIONS`] values `step_bytes` apart.
+/// What a routine is told: `n_rounds` times, for every channel, [`Routines::POSITIONS`] values
+/// `step_bytes` apart.
 #[repr(C)]
 pub(crate) struct Job {
     /// From a value to its place in the output, bytes.
@@ -22,7 +23,7 @@ pub(crate) struct Job {
     channels_end: *const Channel,
     segments: *const mish::Segment,
     n_rounds: usize,
-    /// From behind a row's last channel to the next round's first, bytes.
+    /// From the end of a row's channels to the first channel of the next iteration, bytes.
     to_next_round: usize,
     /// The old value is multiplied by it before it is added.
     old_factor: i32,
@@ -35,8 +36,8 @@ pub(crate) struct Job {
 /// An assembler routine: normalisation, Mish and epilogue of some channels.
 ///
 /// # Safety
-/// The job must have one channel at least, their values in `n_rounds * POSITIONS` rows `step_bytes` apart, one round at least, and as many
-/// places for outputs.
+/// The job must have one channel at least, their values in `n_rounds * POSITIONS` rows `step_bytes`
+/// apart, one round at least, and as many places for outputs.
 pub(crate) type Routine = unsafe extern "C" fn(&Job);
 
 /// What an instruction set adds: the routines. They make a [`NormKernel`], [`Kernel`].
@@ -53,11 +54,12 @@ pub(crate) unsafe trait Routines {
     /// Whether the routines read the factors of [`Portable`].
     const TAKES_PORTABLE_FACTORS: bool;
 
-    /// [`NormKernel::sums`] from the first group's first value on; false, and nothing done, for sizes that it does not take.
+    /// [`NormKernel::sums`] from the first group's first value on; false, and nothing done, for
+    /// sizes that it does not take.
     ///
     /// # Safety
-    /// From `x` on there must be `n_rows` rows (a multiple of `POSITIONS`, at least one) of `n_channels` values, and in each all of these
-    /// groups, at least one.
+    /// From `x` on there must be `n_rows` rows (a multiple of `POSITIONS`, at least one) of
+    /// `n_channels` values, and in each all of these groups, at least one.
     unsafe fn sums(
         x: *const i16,
         n_channels: usize,
@@ -72,7 +74,8 @@ pub(crate) unsafe trait Routines {
         Scaled::of_all(norm, len, sums, groups)
     }
 
-    /// [`NormKernel::write_factors`]; false, and nothing done, where it does not take the factors' number or alignment.
+    /// [`NormKernel::write_factors`]; false, and nothing done, where it does not take the factors'
+    /// number or alignment.
     fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> bool;
 }
 
@@ -81,6 +84,8 @@ pub(crate) struct Kernel<R> {
     /// For what there is no routine for.
     portable: Portable,
     n_positions: usize,
+    /// Values of a tensor.
+    len: usize,
     /// Nothing while the factors are [`Portable`]'s and the routines do not take those.
     routine: Option<Routine>,
     job: Job,
@@ -91,9 +96,7 @@ impl<R> Kernel<R> {
     /// Whether a tensor of so many values has all rows, and those these channels, one at least.
     #[inline(always)]
     fn has(&self, n_values: usize, first: usize, n_channels: usize) -> bool {
-        n_channels > 0
-            && first + n_channels <= self.portable.n_channels
-            && n_values >= self.n_positions * self.portable.n_channels
+        n_channels > 0 && first + n_channels <= self.portable.n_channels && n_values >= self.len
     }
 }
 
@@ -124,6 +127,7 @@ impl<R: Routines> NormKernel for Kernel<R> {
         Some(Self {
             portable: Portable::new(n_positions, n_channels, epilogue)?,
             n_positions,
+            len: n_positions * n_channels,
             routine: Some(routine),
             job,
             routines: PhantomData,
@@ -134,8 +138,8 @@ impl<R: Routines> NormKernel for Kernel<R> {
     fn sums(&self, x: &[i16], first: usize, size: usize, sums: &mut [Sums]) {
         let is_there = self.has(x.len(), first, sums.len() * size);
         let from = x.as_ptr().wrapping_add(first);
-        // SAFETY: `is_there`: the rows, and in each the channels of these groups, which are at least one. `new` has checked that the rows
-        // are a multiple of `POSITIONS`.
+        // SAFETY: `is_there`: the rows, and in each the channels of these groups, which are at
+        // least one. `new` has checked that the rows are a multiple of `POSITIONS`.
         let is_done = is_there
             && unsafe { R::sums(from, self.portable.n_channels, self.n_positions, size, sums) };
         if !is_done {
@@ -177,8 +181,9 @@ impl<R: Routines> NormKernel for Kernel<R> {
         job.channels_end = channels.as_ptr_range().end;
         job.n_channels = channels.len();
         job.to_next_round = 2 * (R::POSITIONS * self.portable.n_channels - channels.len());
-        // SAFETY: `is_there`: the rows of both tensors, and in each these channels, at least one. `new` has checked that there are rows, a
-        // multiple of `POSITIONS`. An index into the table of Mish has `INDEX_BITS` bits, whatever the value.
+        // SAFETY: `is_there`: the rows of both tensors, and in each these channels, at least one.
+        // `new` has checked that there are rows, a multiple of `POSITIONS`. An index into the table
+        // of Mish has `INDEX_BITS` bits, whatever the value.
         unsafe { routine(job) };
     }
 }

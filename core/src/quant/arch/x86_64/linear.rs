@@ -1,6 +1,7 @@
-//! The product with `PMADDWD`: sixteen multiplications an instruction where there is AVX2, eight with SSE2, which every x86-64 has.
+//! The linear product by `PMADDWD`: sixteen products per instruction with AVX2, eight with SSE2.
 //!
-//! Eight windows, of one environment or of several, share the load of a row. They are read where they lie: no panel.
+//! Eight windows, of one environment or of several, share the load of a row. They are read where
+//! they are, without a panel.
 #![allow(unsafe_code)]
 
 mod avx2;
@@ -23,7 +24,7 @@ pub(crate) struct Pmaddwd;
 impl LinearKernel for Pmaddwd {
     const INPUT_SIZE: usize = 0;
 
-    fn apply<const B: usize>(linear: Linear<'_>, products: [Product<'_>; B]) {
+    fn apply(linear: Linear<'_>, products: &mut [Product<'_>]) {
         if has_avx2() {
             // SAFETY: the processor has AVX2, and the system keeps its registers.
             in_tiles(linear, products, |positions| unsafe {
@@ -38,15 +39,15 @@ impl LinearKernel for Pmaddwd {
 }
 
 /// All positions of all products, a tile at a time.
-fn in_tiles<const B: usize>(
+fn in_tiles(
     linear: Linear<'_>,
-    products: [Product<'_>; B],
+    products: &mut [Product<'_>],
     mut multiply: impl FnMut(&mut [Position<'_>]),
 ) {
     let mut tile = Vec::<Position<'_>, TILE>::new();
     for product in products {
         for position in positions(linear, product) {
-            // There is room: it was full after the push before, if at all.
+            // There is room: it is emptied as soon as it is full.
             let _ = tile.push(position);
             if tile.is_full() {
                 multiply(&mut tile);
@@ -58,7 +59,10 @@ fn in_tiles<const B: usize>(
 }
 
 /// Each position of a product: `linear.window()` inputs, `linear.n_rows()` outputs.
-fn positions<'p>(linear: Linear<'_>, product: Product<'p>) -> impl Iterator<Item = Position<'p>> {
+fn positions<'p>(
+    linear: Linear<'_>,
+    product: &'p mut Product<'_>,
+) -> impl Iterator<Item = Position<'p>> {
     let (window, n_rows) = (linear.window(), linear.n_rows());
     let Windows {
         values,
@@ -68,7 +72,7 @@ fn positions<'p>(linear: Linear<'_>, product: Product<'p>) -> impl Iterator<Item
     let Outputs {
         values: places,
         step: place_step,
-    } = product.outputs;
+    } = product.outputs.reborrow();
     let places = places.chunks_mut(place_step.max(1)).take(n_positions);
     places.enumerate().filter_map(move |(position, places)| {
         let start = position * step;
@@ -109,7 +113,7 @@ mod tests {
         kernels
     }
 
-    /// `tests/kernels.rs` has more shapes, but for the kernel alone that this machine picks.
+    /// `tests/kernels.rs` has more shapes, but only for the kernel that this machine picks.
     #[test]
     fn whichever_instructions_there_are_the_bits_are_the_references() {
         let mut random = Lcg(5);

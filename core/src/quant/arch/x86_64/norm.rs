@@ -1,4 +1,5 @@
-//! Normalisation, Mish and epilogue of eight values at a time with AVX2: of eight channels, or of four channels at two positions.
+//! Normalisation, Mish and epilogue of eight values at a time with AVX2: of eight channels, or of
+//! four channels at two positions.
 #![allow(unsafe_code)]
 
 use crate::cpu::has_avx2;
@@ -165,7 +166,7 @@ impl Factors {
         }
     }
 
-    /// The outputs of eight values, and of the old values in their places.
+    /// Outputs from eight values and the old values in the outputs' places.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn activate(&self, x: __m128i, old: __m128i) -> __m128i {
@@ -192,7 +193,7 @@ impl Factors {
         )
     }
 
-    /// As [`mish_in_range`](crate::quant::kernels::mish::mish_in_range).
+    /// The same as [`mish_in_range`](crate::quant::kernels::mish::mish_in_range).
     #[inline]
     #[target_feature(enable = "avx2")]
     fn mish(&self, y_q16: __m256i) -> __m256i {
@@ -211,7 +212,7 @@ impl Factors {
     }
 }
 
-/// `a b / 2^32`, rounded down, or to nearest.
+/// `a b / 2^32`, rounded to nearest or, without `is_rounded`, down.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn upper_words(a: __m256i, b: __m256i, is_rounded: bool) -> __m256i {

@@ -1,8 +1,9 @@
-//! The linear product: rows of int8 weights times windows of int16 activations, the network's only matrix product.
+//! The linear product: rows of int8 weights times windows of int16 activations, the network's only
+//! matrix product.
 //!
-//! Activations are channels-last, `[L][C]`, with rows of zeros before and after. The receptive field of a convolution of `k`
-//! taps is then `k C` consecutive values, a window: a convolution is this product with a window for each position, a linear layer
-//! is this product with one window.
+//! Activations are channels-last, `[L][C]`, with rows of zeros before and after. The receptive
+//! field of a convolution of `k` taps is then `k C` consecutive values, a window: a convolution is
+//! this product with a window for each position, a linear layer is this product with one window.
 
 pub(crate) mod reference;
 
@@ -14,20 +15,23 @@ use super::{read, slices};
 /// Windows and channels are multiples of this; the model file pads with zeros.
 pub const LANES: usize = 8;
 
-/// Place in the file of the weight of input `i`, within each four: two `SXTB16` of a Cortex-M then give the pairs (0, 1) and
-/// (2, 3) that `SMLAD` multiplies.
+/// Place in the file of the weight of input `i`, within each four: two `SXTB16` of a Cortex-M then
+/// give the pairs (0, 1) and (2, 3) that `SMLAD` multiplies.
 pub const PACKING: [usize; 4] = [0, 2, 1, 3];
 
-/// A kernel of the product for one instruction set. Its results are those of [`reference`], bit for bit.
+/// A kernel of the product for one instruction set. Its results are those of [`mod@reference`], bit for
+/// bit.
 pub(crate) trait LinearKernel {
     /// Bytes of an input in the panel; 0 if the kernel reads windows where they are.
     const INPUT_SIZE: usize;
 
-    /// Writes, for every product, row `c`'s output at position `p` to `outputs.values[p * outputs.step + c]`:
-    /// `saturate(round(factor[c] * (bias[c] + sum_i weights[c][i] * window[p][i])))`.
+    /// Writes, for every product, row `c`'s output at position `p` to `outputs.values[p *
+    /// outputs.step + c]`: `saturate(round(factor[c] * (bias[c] + sum_i weights[c][i] *
+    /// window[p][i])))`.
     ///
-    /// The panel has room for one window; with room for more a kernel takes more positions at a time.
-    fn apply<const B: usize>(linear: Linear<'_>, products: [Product<'_>; B]);
+    /// The panel has room for one window; with room for more a kernel takes more positions at a
+    /// time.
+    fn apply(linear: Linear<'_>, products: &mut [Product<'_>]);
 }
 
 /// Windows of a tensor, one for each position, whose starts are `step` values apart.
@@ -57,6 +61,16 @@ pub(crate) struct Outputs<'a> {
     pub(crate) step: usize,
 }
 
+impl Outputs<'_> {
+    #[inline(always)]
+    pub(crate) fn reborrow(&mut self) -> Outputs<'_> {
+        Outputs {
+            values: self.values,
+            step: self.step,
+        }
+    }
+}
+
 /// The operands of one environment.
 #[derive(Debug)]
 pub(crate) struct Product<'a> {
@@ -69,12 +83,14 @@ pub(crate) struct Product<'a> {
     pub(crate) outputs: Outputs<'a>,
 }
 
-/// Rows of the model file, one for each output: bias (`i32`, in the sum's scale), factor (multiplier, shift), weights.
+/// Rows of the model file, one for each output: bias (`i32`, in the sum's scale), factor
+/// (multiplier, shift), weights.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Linear<'a> {
     pub(crate) rows: &'a [u8],
     pub(crate) window: usize,
-    /// Whether every factor's shift is above 32: then a kernel needs only the upper word of the product with the multiplier.
+    /// Whether every factor's shift is above 32: then a kernel needs only the upper word of the
+    /// product with the multiplier.
     pub(crate) is_upper_word_enough: bool,
 }
 
@@ -96,8 +112,8 @@ impl<'a> Linear<'a> {
     /// Rows of `window` weights (a multiple of [`LANES`], at least one).
     ///
     /// # Errors
-    /// The index of the first row whose factor is out of range, or whose sum could overflow 32 bits for some input: partial
-    /// sums in any order are bounded by `|bias| + 2^15 sum |w|`.
+    /// The index of the first row whose factor is out of range, or whose sum could overflow 32 bits
+    /// for some input: partial sums in any order are bounded by `|bias| + 2^15 sum |w|`.
     pub(crate) fn checked(rows: &'a [u8], window: usize) -> Result<Self, usize> {
         let mut linear = Self {
             rows,

@@ -13,9 +13,9 @@ pub(crate) struct Reference;
 impl LinearKernel for Reference {
     const INPUT_SIZE: usize = 0;
 
-    fn apply<const B: usize>(linear: Linear<'_>, products: [Product<'_>; B]) {
+    fn apply(linear: Linear<'_>, products: &mut [Product<'_>]) {
         for product in products {
-            multiply(linear, product.windows, product.outputs);
+            multiply(linear, product.windows, product.outputs.reborrow());
         }
     }
 }

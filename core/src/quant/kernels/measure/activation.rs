@@ -30,11 +30,13 @@ pub struct Normalization<'a> {
 }
 
 impl<'a> Activation<'a> {
-    /// With FiLM: a channel's scale and bias are sums of two shares of `exponent` binary places; `step` and `observation` have all
-    /// scales, then all biases. The result has `exponent - down` binary places.
+    /// With FiLM: a channel's scale and bias are sums of two shares of `exponent` binary places;
+    /// `step` and `observation` have all scales, then all biases. The result has `exponent - down`
+    /// binary places.
     ///
     /// # Errors
-    /// [`ModelError::OutOfRange`] if a length is not twice the number of channels, or a value is not allowed in a model file.
+    /// [`ModelError::OutOfRange`] if a length is not twice the number of channels, or a value is
+    /// not allowed in a model file.
     pub fn with_film(
         norm: Normalization<'a>,
         step: &'a [[u8; 2]],
@@ -57,7 +59,8 @@ impl<'a> Activation<'a> {
         Self::new(norm, Epilogue::Modulate(film), is_right)
     }
 
-    /// With the sum of the result and the old output, which has `old_exponent` binary places; the sum has `exponent`.
+    /// With the sum of the result and the old output, which has `old_exponent` binary places; the
+    /// sum has `exponent`.
     ///
     /// # Errors
     /// [`ModelError::OutOfRange`] if a value is not allowed in a model file.

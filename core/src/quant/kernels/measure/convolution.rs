@@ -28,8 +28,8 @@ impl<'a> Convolution<'a> {
     /// Rows of `window` weights, a multiple of [`LANES`].
     ///
     /// # Errors
-    /// [`ModelError::OutOfRange`] if `window` is not such a multiple or `rows` not a whole number of rows,
-    /// [`ModelError::AccumulatorOverflow`] if a sum could overflow 32 bits.
+    /// [`ModelError::OutOfRange`] if `window` is not such a multiple or `rows` not a whole number
+    /// of rows, [`ModelError::AccumulatorOverflow`] if a sum could overflow 32 bits.
     pub fn new(rows: &'a [u8], window: usize) -> Result<Self, ModelError> {
         let row_size = Self::row_size(window);
         if window == 0 || !window.is_multiple_of(LANES) || !rows.len().is_multiple_of(row_size) {
@@ -44,11 +44,12 @@ impl<'a> Convolution<'a> {
         }
     }
 
-    /// Outputs of `n_positions` windows that begin `step` values apart: row `c`'s to `output[p * n_rows + c]`. The panel's length is
-    /// that of [`panel_len`](super::panel_len).
+    /// Outputs of `n_positions` windows that begin `step` values apart: row `c`'s to `output[p *
+    /// n_rows + c]`. The panel's length is that of [`panel_len`](super::panel_len).
     ///
     /// # Errors
-    /// [`Error::WrongLength`] if the input ends before the last window, or the output's length is not `n_positions * n_rows`.
+    /// [`Error::WrongLength`] if the input ends before the last window, or the output's length is
+    /// not `n_positions * n_rows`.
     pub fn run(
         &self,
         panel: &mut [u64],

@@ -1,4 +1,5 @@
-//! Single layers, to measure a kernel and to compare it with the reference implementation. Not for users of the policy.
+//! Single layers, to measure a kernel and to compare it with the reference implementation. Not for
+//! users of the policy.
 
 mod activation;
 mod convolution;

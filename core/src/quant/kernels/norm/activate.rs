@@ -39,7 +39,8 @@ impl<'p> Memory<'p> {
     }
 }
 
-/// How many groups are summed together, and how many of their channels are then computed together: several groups, or a part of one.
+/// How many groups are summed together, and how many of their channels are then computed together:
+/// several groups, or a part of one.
 #[inline(always)]
 fn tile_shape(group_size: usize) -> (usize, usize) {
     let group_size = group_size.max(1);
@@ -52,8 +53,8 @@ fn tile_shape(group_size: usize) -> (usize, usize) {
 }
 
 impl Norm<'_> {
-    /// [`activate`](Self::activate) by kernel `K`; what `K` does not take, and groups without the room for 32 bits, by the
-    /// reference implementation.
+    /// [`activate`](Self::activate) by kernel `K`; what `K` does not take, and groups without the
+    /// room for 32 bits, by the reference implementation.
     #[inline(always)]
     pub(crate) fn activate_with<K: NormKernel>(
         self,

@@ -1,5 +1,5 @@
-//! What follows an activation: FiLM (Perez et al. 2018, arXiv 1709.07871), `scale y + bias` for each channel, or the sum with a
-//! block's residual.
+//! What follows an activation: FiLM (Perez et al. 2018, arXiv 1709.07871), `scale y + bias` for
+//! each channel, or the sum with a block's residual.
 
 use crate::quant::kernels::rounding::{round_to_i16, rounding_shift_right, saturate_i16};
 use crate::quant::kernels::slices;
@@ -17,10 +17,12 @@ pub(crate) enum Epilogue<'m> {
     },
 }
 
-/// An [`Epilogue`] as kernels compute it, in 32 bits: its shifts. Scale and bias are a [`Channel`](super::factors::Channel)'s.
+/// An [`Epilogue`] as kernels compute it, in 32 bits: its shifts. Scale and bias are a
+/// [`Channel`](super::factors::Channel)'s.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum EpilogueShifts {
-    /// `saturate(round((scale y / 2^16 + bias) / 2^shift))`; for a shift of at least 1 the bias includes the half to round by.
+    /// `saturate(round((scale y / 2^16 + bias) / 2^shift))`; for a shift of at least 1 the bias
+    /// includes the half to round by.
     Modulate {
         /// Binary places that are rounded away.
         shift: u32,
@@ -39,9 +41,11 @@ pub(crate) fn half(shift: u32) -> i32 {
     (1 << shift) >> 1
 }
 
-/// FiLM of one block at one pass. Each scale and each bias is a sum of two shares with the same binary places.
+/// FiLM of one block at one pass. Each scale and each bias is a sum of two shares with the same
+/// binary places.
 pub(crate) struct Modulation<'m> {
-    /// The diffusion step's share: the scales of all channels (if there are any), then their biases.
+    /// The diffusion step's share: the scales of all channels (if there are any), then their
+    /// biases.
     pub(crate) step: &'m [[u8; 2]],
     /// The observation's share, in the same order.
     pub(crate) observation: &'m [i16],
@@ -53,13 +57,15 @@ pub(crate) struct Modulation<'m> {
     pub(crate) shift: u32,
 }
 
-/// Shifts of [`Modulation`] that kernels take: from the 16 binary places of `y` to what the upper word of a product has room for.
+/// Shifts of [`Modulation`] that kernels take: from the 16 binary places of `y` to what the upper
+/// word of a product has room for.
 const KERNEL_SHIFTS: core::ops::RangeInclusive<u32> = 16..=30;
 /// Largest `up` that kernels take: `2^15 << 13` plus a `y` within the table of Mish is below 2^30.
 const MAX_KERNEL_UP: u32 = 13;
 
 impl Epilogue<'_> {
-    /// The reference implementation. Not inlined: it would be twice in the loop over a group's values.
+    /// The reference implementation. Not inlined: it would be twice in the loop over a group's
+    /// values.
     #[inline(never)]
     pub(crate) fn apply(&self, channel: usize, y_q16: i32, old: i16) -> i16 {
         match self {

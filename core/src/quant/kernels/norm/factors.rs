@@ -20,7 +20,8 @@ pub(crate) struct Channel {
     /// The upper word of its product with `d` is the normalised value in Q16, less `beta`.
     pub(crate) gain: i32,
     pub(crate) beta_q16: i32,
-    /// FiLM's scale, in Q15 of its own binary places, and bias, for [`EpilogueShifts::Modulate`](super::EpilogueShifts::Modulate).
+    /// FiLM's scale, in Q15 of its own binary places, and bias, for
+    /// [`EpilogueShifts::Modulate`](super::epilogue::EpilogueShifts::Modulate).
     pub(crate) scale_q15: i32,
     pub(crate) bias: i32,
 }

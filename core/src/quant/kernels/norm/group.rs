@@ -35,7 +35,8 @@ impl Sums {
     }
 }
 
-/// The square of a 16-bit value. A core with a 64-bit product adds it to a sum in the same instruction.
+/// The square of a 16-bit value. A core with a 64-bit product adds it to a sum in the same
+/// instruction.
 #[inline(always)]
 fn square(value: i32) -> u64 {
     if cfg!(kernels = "armv6m") {
@@ -45,8 +46,8 @@ fn square(value: i32) -> u64 {
     }
 }
 
-/// What a kernel needs to know of a group: `d = n x + minus_sum`, shifted to the left until the upper word of its product with
-/// a channel's gain is the normalised value in Q16.
+/// What a kernel needs to know of a group: `d = n x + minus_sum`, shifted to the left until the
+/// upper word of its product with a channel's gain is the normalised value in Q16.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Scaled {

@@ -5,18 +5,21 @@ use super::epilogue::EpilogueShifts;
 use super::factors::{Channel, Factors};
 use super::group::{Scaled, Sums};
 
-/// Most channels in a call of [`write_factors`](NormKernel::write_factors) and [`activate`](NormKernel::activate).
+/// Most channels in a call of [`write_factors`](NormKernel::write_factors) and
+/// [`activate`](NormKernel::activate).
 pub(crate) const MOST_CHANNELS: usize = 64;
 /// Most groups in a call of [`sums`](NormKernel::sums) and [`scale`](NormKernel::scale).
 pub(crate) const MOST_GROUPS: usize = 8;
-/// Most values in a group: no sum then overflows, and `|d| <= 2^28`. Larger groups go to the reference implementation.
+/// Most values in a group: no sum then overflows, and `|d| <= 2^28`. Larger groups go to the
+/// reference implementation.
 pub(crate) const MAX_KERNEL_GROUP_LEN: usize = 1 << 12;
 
-/// Normalisation, Mish and epilogue of a tensor `[L][C]` for one instruction set. Its results are those of
-/// [`reference`](super::reference), bit for bit.
+/// Normalisation, Mish and epilogue of a tensor `[L][C]` for one instruction set. Its results are
+/// those of [`reference`](super::reference), bit for bit.
 ///
-/// [`Norm::activate_with`] makes one for a tensor and calls, for some groups after the other: `sums`, `scale`, and for all or some of
-/// their channels `write_factors` and `activate`. A kernel without instructions of its own for a step calls that of
+/// [`Norm::activate_with`] makes one for a tensor and calls, for some groups after the other:
+/// `sums`, `scale`, and for all or some of their channels `write_factors` and `activate`. A kernel
+/// without instructions of its own for a step calls that of
 /// [`Portable`](super::portable::Portable).
 pub(crate) trait NormKernel: Sized {
     /// For tensors of this shape; nothing for a shape or an epilogue that the kernel does not take.
@@ -25,7 +28,8 @@ pub(crate) trait NormKernel: Sized {
     /// Sums of adjacent groups of `size` channels, the first of which begins at channel `first`.
     fn sums(&self, x: &[i16], first: usize, size: usize, sums: &mut [Sums]);
 
-    /// What the channels of those groups, of `len` values each, have in common; whether all groups have room.
+    /// What the channels of those groups, of `len` values each, have in common; whether all groups
+    /// have room.
     fn scale(norm: Norm<'_>, len: usize, sums: &[Sums], groups: &mut [Scaled]) -> bool {
         Scaled::of_all(norm, len, sums, groups)
     }
@@ -33,6 +37,7 @@ pub(crate) trait NormKernel: Sized {
     /// The factors of channels, in whatever layout [`activate`](Self::activate) reads.
     fn write_factors(&mut self, factors: &Factors<'_>, channels: &mut [Channel]);
 
-    /// Normalises the values of these channels, the first of which is `first`, from `x` to `out`, through Mish and the epilogue.
+    /// Normalises the values of these channels, the first of which is `first`, from `x` to `out`,
+    /// through Mish and the epilogue.
     fn activate(&mut self, x: &[i16], out: &mut [i16], first: usize, channels: &[Channel]);
 }

@@ -1,11 +1,11 @@
 //! GroupNorm (Wu and He 2018, arXiv 1803.08494), Mish and an epilogue, in integers.
 //!
-//! With `n` values `x` in a group, `d = n x - sum x` and `V = n sum x^2 - (sum x)^2 + eps'`, the normalised value is
-//! `d / sqrt(V)`. Nothing is divided by `n`, and the scale of `x` cancels, except in `eps' = eps (n / scale)^2`, which the model
-//! file has.
+//! With `n` values `x` in a group, `d = n x - sum x` and `V = n sum x^2 - (sum x)^2 + eps'`, the
+//! normalised value is `d / sqrt(V)`. Nothing is divided by `n`, and the scale of `x` cancels,
+//! except in `eps' = eps (n / scale)^2`, which the model file has.
 //!
-//! A kernel sums the values of a group, computes from that the factors of its channels, and then its values. [`reference`] does
-//! the same one value after the other, and in more bits.
+//! A kernel sums the values of a group, computes from that the factors of its channels, and then
+//! its values. [`mod@reference`] does the same one value after the other, and in more bits.
 
 pub(crate) mod activate;
 pub(crate) mod epilogue;
@@ -30,14 +30,16 @@ pub const MAX_GAMMA_EXPONENT: u32 = 30;
 /// Largest mantissa of `gamma`.
 pub const MAX_GAMMA: i32 = 0x7fff;
 
-/// Binary places of a channel's gain, `gamma` times the mantissa of `1 / sqrt(V)`, that are rounded away for it to fit 32 bits.
+/// Binary places of a channel's gain, `gamma` times the mantissa of `1 / sqrt(V)`, that are rounded
+/// away for it to fit 32 bits.
 pub(crate) const DROPPED_BITS: u32 = 15;
 const _: () = assert!((MAX_GAMMA as u64) << 31 >> DROPPED_BITS < 1 << 31);
 
 /// A normalisation's parameters in the model file.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Norm<'a> {
-    /// `gamma` as a mantissa of at most [`MAX_GAMMA`], then `beta` in Q16 (`i32` both), of each channel.
+    /// `gamma` as a mantissa of at most [`MAX_GAMMA`], then `beta` in Q16 (`i32` both), of each
+    /// channel.
     pub(crate) parameters: &'a [u8],
     /// Number of groups that the channels form.
     pub(crate) n_groups: usize,
@@ -45,7 +47,8 @@ pub struct Norm<'a> {
     pub(crate) gamma_exponent: u32,
     /// `eps'`.
     pub(crate) eps: u64,
-    /// By how many bits a normalised value in Q16 may be shifted to the left without overflow of 32 bits.
+    /// By how many bits a normalised value in Q16 may be shifted to the left without overflow of 32
+    /// bits.
     pub(crate) headroom: u32,
 }
 
@@ -88,8 +91,8 @@ impl<'a> Norm<'a> {
         self.parameters.len() / Self::PARAMETERS_SIZE
     }
 
-    /// From the largest normalised value, `|gamma| sqrt(n) + |beta|`, as `|x - mean| <= sqrt((n - 1) variance)`. `mish` is never
-    /// below -0.31.
+    /// From the largest normalised value, `|gamma| sqrt(n) + |beta|`, as `|x - mean| <= sqrt((n -
+    /// 1) variance)`. `mish` is never below -0.31.
     fn headroom_of(parameters: &[u8], gamma_exponent: u32, group_len: usize) -> u32 {
         const MISH_LEAST_Q16: u64 = 1 << 15;
         let root = (group_len as u64).isqrt() + 1;

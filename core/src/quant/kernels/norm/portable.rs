@@ -1,5 +1,5 @@
-//! The kernel of targets without a tuned one, and of what a tuned one leaves over: 32 bits suffice, but for two products, of which
-//! the upper word is wanted.
+//! The kernel of targets without a tuned one, and of what a tuned one leaves over: 32 bits suffice,
+//! but for two products, of which the upper word is wanted.
 
 use super::epilogue::{EpilogueShifts, half};
 use super::factors::{Channel, Factors};

@@ -1,4 +1,5 @@
-//! The reference implementation: 64 bits and more wherever a product needs them, for whatever a model file may hold.
+//! The reference implementation: 64 bits and more wherever a product needs them, for whatever a
+//! model file may hold.
 
 use super::factors::gain_and_beta;
 use super::{Epilogue, Norm, Parameters};
@@ -54,8 +55,8 @@ struct Group {
 impl Group {
     /// The first `size` channels of `x` (`[L][C]`).
     ///
-    /// For [`MAX_GROUP_LEN`](super::MAX_GROUP_LEN) values the sum is at most 2^32, that of squares 2^47, and
-    /// `V <= 2^64 + eps'`.
+    /// For [`MAX_GROUP_LEN`](super::MAX_GROUP_LEN) values the sum is at most 2^32, that of squares
+    /// 2^47, and `V <= 2^64 + eps'`.
     fn of(norm: Norm<'_>, x: &[i16], size: usize) -> Self {
         let (mut n, mut sum, mut square_sum) = (0_u32, 0_i64, 0_u64);
         for row in x.chunks(norm.n_channels().max(1)) {

@@ -25,7 +25,8 @@ fn activations_q16(x: &[i16], activate: impl Fn(&[i16], &mut [i16], &Epilogue<'_
         .collect()
 }
 
-/// Largest error of the integer layer against f64, for `x / 2^exponent` in `[L][C]` and 2 groups of 4 channels.
+/// Largest error of the integer layer against f64, for `x / 2^exponent` in `[L][C]` and 2 groups of
+/// 4 channels.
 fn largest_error(x: &[i16], exponent: u32, gamma: f64, beta: f64) -> f64 {
     let n = x.len() / 2;
     let parameters: Vec<u8> = (0..8)
@@ -74,7 +75,8 @@ fn agrees_with_the_formula() {
     }
 }
 
-/// Largest error of one group of one channel against f64, of what it may be: by `activate`, and by the reference implementation.
+/// Largest error of one group of one channel against f64, of what it may be: by `activate`, and by
+/// the reference implementation.
 fn errors_of_a_group(x: &[i16], eps: u64, gamma: f64) -> [f64; 2] {
     let n = x.len();
     let parameters = [(gamma * 4096.0) as i32, 0].map(i32::to_le_bytes).concat();

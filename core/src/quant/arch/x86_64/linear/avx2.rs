@@ -1,4 +1,4 @@
-//! Sixteen multiplications an instruction; eight sums at a time are finished together.
+//! Sixteen products per instruction. Eight sums at a time are scaled and rounded together.
 
 use super::{Position, TILE, finish};
 use crate::quant::kernels::linear::LANES;
@@ -52,7 +52,8 @@ fn some_positions<'s, 'p, const P: usize>(
     rest
 }
 
-/// Dot products of one packed row with `P` windows of its length; zeros in the places of the others.
+/// Dot products of one packed row with `P` windows of its length; zeros in the places of the
+/// others.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn dots<const P: usize>(weights: &[u8], windows: [&[i16]; P]) -> __m256i {
@@ -84,7 +85,8 @@ fn dots<const P: usize>(weights: &[u8], windows: [&[i16]; P]) -> __m256i {
     horizontal_sums(sums)
 }
 
-/// Sixteen packed int8 as int16 in the order of the inputs: see [`PACKING`](crate::quant::kernels::linear::PACKING).
+/// Sixteen packed int8 as int16 in the order of the inputs: see
+/// [`PACKING`](crate::quant::kernels::linear::PACKING).
 #[inline]
 #[target_feature(enable = "avx2")]
 fn widen(packed: __m128i) -> __m256i {
@@ -106,7 +108,7 @@ fn horizontal_sums(sums: [__m256i; TILE]) -> __m256i {
     )
 }
 
-/// As [`finish`], for shifts above 32: the product's upper word is enough, as in
+/// As [`finish`], for shifts above 32, where the product's upper word is enough, as in
 /// [`multiply_shift`](crate::quant::kernels::rounding::multiply_shift).
 #[inline]
 #[target_feature(enable = "avx2")]

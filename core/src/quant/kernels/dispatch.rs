@@ -37,8 +37,15 @@ const LARGEST_TILE_SIZE: usize = 3072;
 /// normalisation.
 pub const fn panel_len(largest_window: usize) -> usize {
     let window_size = largest_window * target::LinearKernel::INPUT_SIZE;
-    let tile_size = max(window_size, min(4 * window_size, LARGEST_TILE_SIZE));
-    max(tile_size.div_ceil(size_of::<u64>()), Memory::LEN)
+    max(
+        tile_size(window_size).div_ceil(size_of::<u64>()),
+        Memory::LEN,
+    )
+}
+
+/// Bytes of the largest tile with windows of `window_size` bytes or less.
+const fn tile_size(window_size: usize) -> usize {
+    max(window_size, min(4 * window_size, LARGEST_TILE_SIZE))
 }
 
 const fn min(a: usize, b: usize) -> usize {
@@ -75,5 +82,19 @@ impl Norm<'_> {
         panel: &mut Panel,
     ) {
         self.activate_with::<target::NormKernel>(x, out, epilogue, panel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_window_fits_and_four_do_within_3_kib() {
+        for window_size in (16..10_000).step_by(16) {
+            let size = tile_size(window_size);
+            assert!(size >= window_size && (window_size > 3072 || size <= 3072));
+            assert_eq!(size >= 4 * window_size, 4 * window_size <= 3072);
+        }
     }
 }

@@ -3,9 +3,9 @@
 use crate::counter::{Counter, UNIT};
 use fixed::types::I16F16;
 use pusht_core::noise::NoiseSource;
+use pusht_core::quant::measure::{Convolution, panel_len};
 use pusht_core::quant::{
-    self, Convolution, Factor, IntPolicy, Layer, LayerKind, MAX_CONDITION_LEN, MAX_HORIZON, Model,
-    Scratch, Tap,
+    self, Factor, IntPolicy, Layer, LayerKind, MAX_CONDITION_LEN, MAX_HORIZON, Model, Scratch, Tap,
 };
 
 /// Cost of products.
@@ -31,9 +31,10 @@ const MAX_CHANNELS: usize = 64;
 const MAX_WINDOW: usize = 3 * MAX_CHANNELS;
 const MAX_POSITIONS: usize = 8;
 
-/// Buffers of a layer.
-#[repr(align(4))]
+/// Room for a layer.
+#[repr(C, align(8))]
 pub struct Memory {
+    panel: [u64; panel_len(MAX_WINDOW)],
     rows: [u8; MAX_CHANNELS * Convolution::row_size(MAX_WINDOW)],
     input: [i16; MAX_CHANNELS * (MAX_POSITIONS + 2)],
     output: [i16; MAX_CHANNELS * MAX_POSITIONS],
@@ -45,6 +46,7 @@ impl Memory {
     #[allow(clippy::new_without_default, reason = "it belongs into a static")]
     pub const fn new() -> Self {
         Self {
+            panel: [0; _],
             rows: [0; _],
             input: [0; _],
             output: [0; _],
@@ -54,14 +56,8 @@ impl Memory {
 }
 
 impl Convolved {
-    /// Fills the layer with random numbers and runs it once; `None` if an output differs from the
-    /// reference.
-    pub fn measure(
-        &self,
-        counter: &Counter,
-        scratch: &mut Scratch,
-        memory: &mut Memory,
-    ) -> Option<Cost> {
+    /// Fills the layer with random numbers and runs it once; nothing if an output is not the reference's.
+    pub fn measure(&self, counter: &Counter, memory: &mut Memory) -> Option<Cost> {
         let mut random = Random(self.n_positions as u64);
         let window = self.n_taps * self.n_channels;
         let row_size = Convolution::row_size(window);
@@ -89,7 +85,7 @@ impl Convolved {
             .ok()?;
         let start = counter.now();
         convolution
-            .run(scratch, input, step, n_positions, output)
+            .run(&mut memory.panel, input, step, n_positions, output)
             .ok()?;
         let spent = counter.now() - start;
         let is_saturated = |v: &&i16| **v == i16::MAX || **v == i16::MIN;

@@ -1,4 +1,5 @@
-//! Environments for these tests, each as small as its purpose allows. They also show what a user writes.
+//! Environments for these tests, each as small as its purpose allows. They also show what a user
+//! writes.
 
 use pusht_gym::env::{Env, EnvError, EnvSpec, Registry, Step};
 use pusht_gym::space::{Pcg64, Space, seeded};
@@ -36,7 +37,8 @@ fn whole(action: &Value) -> Result<i64, EnvError> {
     action.as_int().ok_or_else(wrong)
 }
 
-/// A pole on a cart (Barto, Sutton and Anderson 1983), as Gymnasium's `CartPole-v1` without its time limit.
+/// A pole on a cart (Barto, Sutton and Anderson 1983), as Gymnasium's `CartPole-v1` without its
+/// time limit.
 pub struct CartPole {
     random: Pcg64,
     seed: u64,
@@ -141,7 +143,8 @@ impl Env for CartPole {
     }
 }
 
-/// Counts its steps from the seed on, until `max_count`; the action is the reward. `truncate_at` cuts it off.
+/// Counts its steps from the seed on, until `max_count`; the action is the reward. `truncate_at`
+/// cuts it off.
 #[derive(Default)]
 struct Count {
     count: i64,
@@ -257,8 +260,8 @@ pub fn half(value: f32) -> half::f16 {
     half::f16::from_f32(value)
 }
 
-/// Actions in, observations out of the same space: the one with the number `space`, or a box of the length
-/// `len` from 0 to `high`. It ends after `max_count` steps.
+/// Actions in, observations out of the same space: the one with the number `space`, or a box of the
+/// length `len` from 0 to `high`. It ends after `max_count` steps.
 struct Sampled {
     space: Space,
     action_space: Space,
@@ -330,7 +333,8 @@ impl Env for Sampled {
     }
 }
 
-/// Takes `slow_reset` seconds to reset, and as many to step as the action says. Its observation is how often it did.
+/// Takes `slow_reset` seconds to reset, and as many to step as the action says. Its observation is
+/// how often it did.
 struct Slow {
     slow_reset: f64,
     steps: u8,
@@ -448,7 +452,8 @@ impl Env for Infos {
     }
 }
 
-/// Does what the action says: steps, returns an error, panics, exits, hangs, returns a wrong observation.
+/// Does what the action says: steps, returns an error, panics, exits, hangs, returns a wrong
+/// observation.
 #[derive(Default)]
 struct Faulty {
     steps: i64,

@@ -1,5 +1,5 @@
-//! Vector environments: the counterparts of Gymnasium's `tests/vector`, a module a file and a test a test, then what
-//! Gymnasium gets wrong. `docs/vector.md` maps one to the other.
+//! Vector environments: the counterparts of Gymnasium's `tests/vector`, a module a file and a test
+//! a test, then what Gymnasium gets wrong. `docs/vector.md` maps one to the other.
 
 mod async_vector_env;
 mod autoreset_mode;

@@ -21,9 +21,9 @@ pub(super) struct Chunk {
     pub(super) observations: Vec<f64>,
     pub(super) rewards: Vec<f64>,
     pub(super) coverage: Vec<f64>,
-    pub(super) terminated: Vec<bool>,
-    pub(super) truncated: Vec<bool>,
-    pub(super) final_observations: Vec<f64>,
+    pub(super) terminations: Vec<bool>,
+    pub(super) truncations: Vec<bool>,
+    pub(super) final_obs: Vec<f64>,
     pub(super) is_final: Vec<bool>,
     fault: Vec<Option<Refusal>>,
 }
@@ -60,9 +60,9 @@ impl Chunk {
             observations: vec![0.0; n * dim],
             rewards: vec![0.0; n],
             coverage: vec![0.0; n],
-            terminated: vec![false; n],
-            truncated: vec![false; n],
-            final_observations: vec![0.0; n * dim],
+            terminations: vec![false; n],
+            truncations: vec![false; n],
+            final_obs: vec![0.0; n * dim],
             is_final: vec![false; n],
             fault: vec![None; n],
         })
@@ -124,8 +124,8 @@ impl Chunk {
                 .unwrap_or_else(|_| self.unchanged(at));
             self.rewards[at] = step.reward;
             self.coverage[at] = step.coverage;
-            self.terminated[at] = step.terminated;
-            self.truncated[at] = step.truncated;
+            self.terminations[at] = step.terminated;
+            self.truncations[at] = step.truncated;
             self.fault[at] = stepped.err();
         }
     }
@@ -159,7 +159,7 @@ impl Chunk {
                 self.is_final[at] = true;
                 let dim = self.observation.dim();
                 let row = at * dim..(at + 1) * dim;
-                self.final_observations[row.clone()].copy_from_slice(&self.observations[row]);
+                self.final_obs[row.clone()].copy_from_slice(&self.observations[row]);
                 self.reset(at, None)?;
             }
         }

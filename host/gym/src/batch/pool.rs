@@ -1,5 +1,5 @@
-//! Threads that step chunks together. `rayon` would allocate when it is called from outside, and these wait for one
-//! thing only.
+//! Threads that step chunks together. `rayon` would allocate when it is called from outside, and
+//! these wait for one thing only.
 
 use super::chunk::Chunk;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -1,4 +1,4 @@
-//! A batch of PushT as a vector environment among others.
+//! [`PushTBatch`] as a [`VectorEnv`].
 
 use super::batcher::{Batcher, Description, check_name};
 use super::error::{Cause, Fault};
@@ -14,8 +14,8 @@ use pusht_core::pusht::env::WINDOW_PX;
 use pusht_core::pusht::observation::ObservationKind;
 use std::sync::Arc;
 
-/// [`PushTBatch`] as a [`VectorEnv`]. Its observations are copies; of the infos it has `coverage` and `is_success`, for
-/// every environment, and with [`AutoresetMode::SameStep`] `final_obs`.
+/// [`PushTBatch`] behind the interface of [`VectorEnv`]. Observations are copies. The infos are
+/// `coverage` and `is_success`, and with [`AutoresetMode::SameStep`] `final_obs`.
 pub struct PushTVectorEnv {
     batch: PushTBatch,
     batcher: Batcher,
@@ -24,10 +24,10 @@ pub struct PushTVectorEnv {
 }
 
 impl PushTVectorEnv {
-    /// `num_envs` environments.
+    /// A vector environment of `num_envs` PushT environments.
     ///
     /// # Errors
-    /// Those of [`PushTBatch::new`].
+    /// As [`PushTBatch::new`].
     pub fn new(num_envs: usize, options: BatchOptions) -> Result<Self, VectorError> {
         let batch = PushTBatch::new(num_envs, options)?;
         let single = PushT::new(PushTOptions::default()).map_err(|error| failed(0, error))?;
@@ -65,14 +65,14 @@ impl PushTVectorEnv {
         Array::new(&shape, values.to_vec()).map_or(Value::None, Value::Array)
     }
 
-    /// What the latest step brought.
+    /// The result of the latest step.
     fn latest(&self) -> VectorStep {
         let step = self.batch.latest();
         VectorStep {
             observations: Arc::new(self.rows(step.observations)),
             rewards: step.rewards.to_vec(),
-            terminations: step.terminated.to_vec(),
-            truncations: step.truncated.to_vec(),
+            terminations: step.terminations.to_vec(),
+            truncations: step.truncations.to_vec(),
             infos: self.infos(&step),
         }
     }
@@ -82,12 +82,12 @@ impl PushTVectorEnv {
         let mut infos = dict([
             ("coverage", step.coverage.to_vec().into()),
             ("_coverage", all.clone()),
-            ("is_success", step.terminated.to_vec().into()),
+            ("is_success", step.terminations.to_vec().into()),
             ("_is_success", all),
         ]);
         if self.autoreset_mode == AutoresetMode::SameStep && step.is_final.contains(&true) {
             let dim = self.batch.observation_dim();
-            let rows = step.final_observations.chunks_exact(dim);
+            let rows = step.final_obs.chunks_exact(dim);
             let last: Vec<Option<Dict>> = rows
                 .zip(step.is_final)
                 .map(|(row, is_final)| is_final.then(|| dict([("final_obs", row.to_vec().into())])))

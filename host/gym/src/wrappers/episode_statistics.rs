@@ -6,12 +6,14 @@ use crate::value::{Dict, Value, dict};
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// Episodes that are remembered.
+/// Episodes in the queues.
 const BUFFER_LENGTH: usize = 100;
 
-/// Puts return, length and time of an episode into the `info` of its last step: `episode`, with `r`, `l` and `t` (s).
+/// Adds `episode` to the `info` of an episode's last step: return `r`, length `l` (steps) and
+/// duration `t` (s).
 ///
-/// The last hundred are the attributes `return_queue`, `length_queue` and `time_queue`; `episode_count` is how many there were.
+/// Attributes: `return_queue`, `length_queue` and `time_queue` of the last hundred episodes,
+/// `episode_count`.
 pub struct RecordEpisodeStatistics<E> {
     env: E,
     start: Instant,
@@ -24,7 +26,7 @@ pub struct RecordEpisodeStatistics<E> {
 }
 
 impl<E: Env> RecordEpisodeStatistics<E> {
-    /// With nothing recorded.
+    /// Wraps `env`.
     pub fn new(env: E) -> Self {
         Self {
             env,

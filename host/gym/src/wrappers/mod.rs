@@ -1,4 +1,4 @@
-//! Environments around environments.
+//! Wrappers: environments that change the behaviour of another one.
 
 mod episode_statistics;
 mod multi_step;
@@ -12,7 +12,7 @@ pub use multi_step::{MultiStep, MultiStepOptions, RewardAggregation};
 pub use record_video::{RecordVideo, capped_cubic_video_schedule};
 pub use time_limit::TimeLimit;
 
-/// What a wrapper does not change.
+/// Methods that a wrapper forwards unchanged.
 macro_rules! forward {
     ($($method:ident)*) => {
         $(forward!(@ $method);)*

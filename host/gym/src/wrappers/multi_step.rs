@@ -8,38 +8,38 @@ use crate::value::{Dict, Value};
 use crate::vector::stack_values;
 use std::collections::{BTreeMap, VecDeque};
 
-/// How the rewards become one.
+/// How the rewards of an episode are combined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RewardAggregation {
-    /// The largest.
+    /// Largest reward.
     #[default]
     Max,
-    /// The smallest.
+    /// Smallest reward.
     Min,
-    /// Their mean.
+    /// Mean reward.
     Mean,
-    /// Their sum.
+    /// Sum of rewards.
     Sum,
 }
 
-/// What can be chosen about [`MultiStep`].
+/// Options of [`MultiStep`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MultiStepOptions {
-    /// Observations that are returned, the latest last.
+    /// Observations per returned stack, the latest last.
     pub n_obs_steps: usize,
-    /// Actions that are taken in a step.
+    /// Actions per step.
     pub n_action_steps: usize,
-    /// Steps of the environment after which an episode is cut off; `None`: never.
+    /// Steps of the wrapped environment after which an episode is truncated; `None`: never.
     pub max_episode_steps: Option<usize>,
-    /// How the rewards become one.
+    /// How the rewards are combined.
     pub reward_agg_method: RewardAggregation,
 }
 
-/// Takes a chunk of actions in a step, and returns the last observations, stacked.
+/// Executes a chunk of actions per step and returns the last observations, stacked.
 ///
-/// As upstream: as long as an episode has too few observations, the oldest stands for those before it; the actions of a
-/// chunk after the end of the episode are left out; the reward is that of **all** steps of the episode so far, not of
-/// the chunk alone; every entry of the `info` is stacked like the observations, but not padded.
+/// As upstream: at the start of an episode the oldest observation pads the stack; actions after the
+/// end of the episode are skipped; the reward combines **all** steps of the episode so far, not
+/// only the chunk's; `info` entries are stacked like the observations, without padding.
 pub struct MultiStep<E> {
     env: E,
     options: MultiStepOptions,
@@ -53,8 +53,10 @@ pub struct MultiStep<E> {
 }
 
 impl<E: Env> MultiStep<E> {
+    /// Wraps `env`.
+    ///
     /// # Errors
-    /// If no observation or no action is wanted.
+    /// If `n_obs_steps` or `n_action_steps` is 0.
     pub fn new(env: E, options: MultiStepOptions) -> Result<Self, EnvError> {
         if options.n_obs_steps == 0 || options.n_action_steps == 0 {
             let message = "n_obs_steps and n_action_steps: at least 1 needed";

@@ -1,4 +1,4 @@
-//! Gymnasium's `RecordVideo`, whose videos are animated GIFs here.
+//! Gymnasium's `RecordVideo`, with animated GIFs as videos.
 
 use super::forward;
 use crate::env::{Env, EnvError, Step};
@@ -8,12 +8,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Frames a second, if the environment does not say.
+/// Frames per second of an environment without `render_fps`.
 const RENDER_FPS: f64 = 30.0;
-/// Effort of choosing a frame's colours: 1 is the best and slowest, 30 the fastest.
+/// Speed of choosing a frame's colours: 1 is the slowest and best, 30 the fastest.
 const COLOR_SPEED: i32 = 10;
 
-/// The episodes that are recorded by default: 0, 1, 8, 27 and so on up to 729, then every thousandth.
+/// Gymnasium's default schedule: records episodes 0, 1, 8, 27 and so on up to 729, then every
+/// thousandth.
 pub fn capped_cubic_video_schedule(episode: u64) -> bool {
     if episode < 1000 {
         (0..10).any(|root: u64| root.pow(3) == episode)
@@ -22,22 +23,24 @@ pub fn capped_cubic_video_schedule(episode: u64) -> bool {
     }
 }
 
-/// Writes episodes as `PREFIX-episode-N.gif`, a frame a step; a file appears when its episode ends.
+/// Records episodes as `PREFIX-episode-N.gif`, one frame per step; the file is written when the
+/// episode ends.
 pub struct RecordVideo<E> {
     env: E,
     folder: PathBuf,
     prefix: String,
     is_recorded: fn(u64) -> bool,
-    /// Of the episode that runs; those before were reset.
+    /// Number of the current episode.
     episode: Option<u64>,
     frames: Vec<Value>,
 }
 
 impl<E: Env> RecordVideo<E> {
-    /// Records the episodes that `is_recorded` names (Gymnasium's `episode_trigger`) into a folder, which is made.
+    /// Records the episodes for which `is_recorded` (Gymnasium's `episode_trigger`) is true into
+    /// `folder`, which is created if it is missing.
     ///
     /// # Errors
-    /// If the environment does not render, or there can be no such folder.
+    /// If the environment has no render mode, or the folder can't be created.
     pub fn new(
         env: E,
         folder: impl Into<PathBuf>,
@@ -67,7 +70,7 @@ impl<E: Env> RecordVideo<E> {
         Ok(())
     }
 
-    /// Writes what was recorded of the episode.
+    /// Writes the recorded frames of the episode.
     fn write(&mut self) -> Result<(), EnvError> {
         let frames = std::mem::take(&mut self.frames);
         let (Some(episode), false) = (self.episode, frames.is_empty()) else {
@@ -144,7 +147,7 @@ impl<E: Env> Env for RecordVideo<E> {
     }
 
     fn close(&mut self) {
-        // There is nobody to tell any more; `reset` would.
+        // `close` can't return an error; `reset` would.
         let _ = self.write();
         self.env.close();
     }

@@ -1,4 +1,4 @@
-//! What workers run in, and how one is started.
+//! The kinds of workers, and how one is started.
 
 use super::link::{Link, Received, Start};
 use super::process::{ProcessLink, WorkerProgram};
@@ -10,10 +10,10 @@ use crate::vector::batcher::{Batcher, Description};
 use crate::vector::error::{Cause, Fault, VectorError};
 use std::sync::Arc;
 
-/// An environment's worker.
+/// The worker of a sub-environment.
 pub(super) struct Worker {
     pub(super) link: Box<dyn Link>,
-    /// Why it does not answer any more.
+    /// Why it no longer replies.
     pub(super) dead: Option<Cause>,
 }
 
@@ -27,7 +27,7 @@ pub(super) enum Transport {
 }
 
 impl Worker {
-    /// Takes notice of an end. What is left of the worker goes, too.
+    /// Records why the worker is dead, and kills what is left of it.
     pub(super) fn bury(&mut self, cause: &Cause) {
         self.dead = Some(cause.clone());
         self.link.kill();
@@ -35,7 +35,7 @@ impl Worker {
 }
 
 impl Transport {
-    /// Starts a worker; its first reply is still to come.
+    /// Starts a worker without waiting for its first reply.
     pub(super) fn start(&self, start: &Start) -> Result<Box<dyn Link>, Cause> {
         Ok(match self {
             Self::Threads(env_fns) => {
@@ -65,7 +65,7 @@ impl Transport {
     }
 }
 
-/// What a worker says that has just been started.
+/// Waits for the first reply of a worker.
 pub(super) fn description(link: &mut dyn Link) -> Result<Description, Cause> {
     match link.receive(None) {
         Received::Reply(Reply {
@@ -82,7 +82,7 @@ pub(super) fn description(link: &mut dyn Link) -> Result<Description, Cause> {
     }
 }
 
-/// Memory for the observations of all.
+/// Allocates shared memory for the observations of all sub-environments.
 pub(super) fn shared_memory(batcher: &Batcher) -> Result<Arc<SharedMemory>, VectorError> {
     let space = &batcher.spaces.single_observation_space;
     match SharedMemory::create(space, batcher.num_envs) {

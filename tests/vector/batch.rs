@@ -13,7 +13,7 @@ use pusht_gym::vector::{
 };
 use std::num::NonZero;
 
-/// Two chunks and a part of one.
+/// Two whole chunks and part of a third.
 const NUM_ENVS: usize = 70;
 const STEPS: usize = 25;
 
@@ -90,7 +90,7 @@ fn a_batch_equals_as_many_single_environments() {
             assert_eq!(Some(many.observations), one.observations.as_slice());
             assert_eq!(many.rewards, one.rewards);
             assert_eq!(
-                (many.terminated, many.truncated),
+                (many.terminations, many.truncations),
                 (&one.terminations[..], &one.truncations[..])
             );
             let covered = one

@@ -1,4 +1,4 @@
-//! What Gymnasium 1.4.0 gets wrong, and what a vector of workers has to survive.
+//! Failures that Gymnasium 1.4.0 handles wrongly, and failures of workers.
 
 use crate::envs::{faulty, spec};
 use crate::{ALL, ASYNC, Vectoriser, ints, program};
@@ -26,7 +26,7 @@ fn make_faulty(vectoriser: Vectoriser) -> AsyncVectorEnv {
     envs
 }
 
-/// Environment 1 does something else than to step.
+/// A step in which environment 1 takes the action `fault` and the others step.
 fn actions(fault: i64) -> Value {
     ints([faulty::STEP, fault, faulty::STEP])
 }
@@ -35,7 +35,7 @@ fn pid(envs: &mut AsyncVectorEnv, index: usize) -> u32 {
     envs.get_attr("pid").unwrap()[index].as_int().unwrap() as u32
 }
 
-/// The state of a process, a letter; `None`: there is none.
+/// The state of a process as a letter; `None` if there is no such process.
 fn state(pid: u32) -> Option<char> {
     if Path::new("/proc/self/stat").exists() {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -55,8 +55,8 @@ fn kill(pid: u32) {
     assert!(killed.unwrap().success());
 }
 
-/// The error names environment 1 and the others were stepped; it stays named, until it is
-/// restarted.
+/// Checks that the error names environment 1 alone, that the others were stepped, and that only a
+/// restart ends the error.
 fn dies_alone(vectoriser: Vectoriser, mut envs: AsyncVectorEnv, error: VectorError, cause: &Cause) {
     let fault = Fault {
         index: 1,
@@ -404,10 +404,10 @@ fn a_worker_that_missed_its_entry_starts_no_workers() {
     }
 }
 
-/// The environment variable that turns [`parent_entry`] from a test into the parent that is killed.
+/// Environment variable that turns [`parent_entry`] from a test into the parent that is killed.
 const PARENT_VARIABLE: &str = "VECTOR_TEST_PARENT";
 
-/// A program with workers of which one hangs: it says who they are, and waits to be killed.
+/// The parent: prints the process ids of its workers, of which one hangs, and waits to be killed.
 #[test]
 fn parent_entry() {
     if std::env::var_os(PARENT_VARIABLE).is_none() {

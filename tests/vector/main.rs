@@ -1,5 +1,6 @@
-//! Vector environments: the counterparts of Gymnasium's `tests/vector`, a module a file and a test
-//! a test, then what Gymnasium gets wrong. `docs/vector.md` maps one to the other.
+//! Vector environments: a counterpart of each test in Gymnasium's `tests/vector`, with the same name,
+//! in a module per file; then tests of what Gymnasium gets wrong. `docs/vector.md` lists the
+//! differences.
 
 mod async_vector_env;
 mod autoreset_mode;
@@ -25,7 +26,7 @@ use pusht_gym::vector::{
     WorkerProgram, run_if_worker,
 };
 
-/// What worker processes run: this program, by the name of this test.
+/// The entry of worker processes, which run this test program with the name of this test.
 #[test]
 fn worker_entry() {
     run_if_worker(&registry());
@@ -41,7 +42,7 @@ fn program() -> WorkerProgram {
     }
 }
 
-/// The ways to run environments.
+/// The transports: how sub-environments run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Vectoriser {
     Sync,
@@ -57,7 +58,7 @@ const ALL: [Vectoriser; 4] = [
     Vectoriser::Pipes,
 ];
 
-/// The ways that Gymnasium's asynchronous tests are run in, and threads.
+/// The asynchronous transports: Gymnasium's two, and threads.
 const ASYNC: [Vectoriser; 3] = [
     Vectoriser::Threads,
     Vectoriser::SharedMemory,
@@ -108,7 +109,7 @@ fn cart_poles(n: i64) -> Vec<EnvSpec> {
         .collect()
 }
 
-/// Whole numbers as a batch of discrete actions.
+/// Integers as a batch of discrete actions.
 fn ints<const N: usize>(values: [i64; N]) -> Value {
     values.into()
 }

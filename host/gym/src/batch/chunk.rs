@@ -1,4 +1,4 @@
-//! Some of the environments of a batch, with their own rows of every array.
+//! A chunk of the environments of a batch, with its own rows of every array.
 
 use super::{ACTION_DIM, AutoresetMode, BatchOptions, Cause};
 use crate::env::EnvError;
@@ -14,7 +14,7 @@ pub(super) struct Chunk {
     autoreset_mode: AutoresetMode,
     envs: Vec<PushTEnv>,
     starts: Vec<StartSequence>,
-    /// Whether the episode is over, or none was started.
+    /// Whether the episode has ended, or none was started.
     is_over: Vec<bool>,
     actions: Vec<Option<[f64; ACTION_DIM]>>,
     outcomes: Vec<Result<Step, Error>>,
@@ -68,7 +68,7 @@ impl Chunk {
         })
     }
 
-    /// Whether the seeding knows a seed.
+    /// Checks that a seed is in the seeding's range.
     pub(super) fn check(&self, seed: u64) -> Result<(), Error> {
         StartSequence::new(seed, self.seeding).map(|_| ())
     }
@@ -97,7 +97,7 @@ impl Chunk {
         observe(self.observation, &self.envs[at].state(), row)
     }
 
-    /// As many actions as there are environments, finite.
+    /// Stores the actions of the next step: one per environment, finite.
     pub(super) fn take_actions(&mut self, actions: &[f64]) {
         let (actions, _) = actions.as_chunks();
         for (slot, action) in self.actions.iter_mut().zip(actions) {
@@ -130,7 +130,7 @@ impl Chunk {
         }
     }
 
-    /// A step that was none.
+    /// The result of a step that left the environment unchanged.
     fn unchanged(&self, at: usize) -> Step {
         Step {
             reward: 0.0,
@@ -140,7 +140,7 @@ impl Chunk {
         }
     }
 
-    /// Instead of a step after the last.
+    /// Starts an episode instead of a step after the last.
     fn begin(&mut self, at: usize) -> Result<Step, Refusal> {
         if self.autoreset_mode == AutoresetMode::Disabled {
             return Err(Refusal::EpisodeOver);
@@ -149,7 +149,7 @@ impl Chunk {
         Ok(self.unchanged(at))
     }
 
-    /// What follows the simulator's step.
+    /// Observes after the simulator's step, and resets if the mode is `SameStep`.
     fn end_step(&mut self, at: usize) -> Result<Step, Error> {
         let step = self.outcomes[at]?;
         self.see(at)?;
@@ -166,7 +166,7 @@ impl Chunk {
         Ok(step)
     }
 
-    /// The environments that the latest step left alone, and why.
+    /// The environments that the latest step did not step, and why.
     pub(super) fn faults(&self) -> impl Iterator<Item = (usize, Cause)> {
         let faults = self.fault.iter().enumerate();
         faults.filter_map(|(at, fault)| {

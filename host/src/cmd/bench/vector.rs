@@ -30,11 +30,11 @@ const BATCH: &str = "PushTBatch, all cores";
 const BATCH_ONE: &str = "PushTBatch, 1 thread";
 const GYM_ASYNC: &str = "gymnasium AsyncVectorEnv";
 
-/// Steps a second of PushT environments: in turn, in threads, in processes, in a batch, and in
+/// Steps per second of PushT environments: in turn, in threads, in processes, in a batch, and in
 /// gymnasium.
 ///
-/// Everybody takes the same kind of actions, uniform in the window, resets when an episode is over,
-/// and is asked for the state and the reward. Figures are environment steps per second, the best of
+/// Each takes actions of the same distribution, uniform in the window, resets when an episode ends,
+/// and returns state and reward. Figures are environment steps per second, the best of
 /// three measurements.
 #[derive(clap::Args)]
 #[command(after_help = "Example: pusht bench vector --gym-pusht python3 --json vector.json")]

@@ -76,14 +76,14 @@ impl AsyncVectorEnv {
     /// ```
     /// use pusht_gym::env::EnvSpec;
     /// use pusht_gym::pusht::{PUSHT_ID, registry};
-    /// use pusht_gym::value::Dict;
+    /// use pusht_gym::value::{Dict, Value};
     /// use pusht_gym::vector::{AsyncOptions, AsyncVectorEnv, Seed, VectorEnv};
     /// use std::time::Duration;
     ///
     /// let env_fn = registry().env_fn(EnvSpec::new(PUSHT_ID));
     /// let mut envs = AsyncVectorEnv::threads(&vec![env_fn; 2], AsyncOptions::default())?;
     /// envs.reset(Seed::Int(0), &Dict::new())?;
-    /// let actions = vec![[256.0, 256.0].into(); 2].into();
+    /// let actions = vec![Value::from([256.0, 256.0]); 2].into();
     /// envs.step_async(&actions)?;
     /// let step = envs.step_wait(Some(Duration::from_secs(60)))?;
     /// assert_eq!(step.terminations, [false, false]);

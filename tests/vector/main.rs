@@ -19,7 +19,7 @@ mod vector_env_info;
 mod vector_wrapper;
 
 use envs::registry;
-use pusht_gym::env::EnvSpec;
+use pusht_gym::env::{EnvFn, EnvSpec};
 use pusht_gym::value::Value;
 use pusht_gym::vector::{
     AsyncOptions, AsyncVectorEnv, SyncVectorEnv, VectorEnv, VectorError, VectorOptions,
@@ -72,11 +72,7 @@ impl Vectoriser {
         options: VectorOptions,
     ) -> Result<Box<dyn VectorEnv>, VectorError> {
         if self == Self::Sync {
-            let env_fns: Vec<_> = specs
-                .iter()
-                .map(|spec| registry().env_fn(spec.clone()))
-                .collect();
-            return Ok(Box::new(SyncVectorEnv::new(&env_fns, options)?));
+            return Ok(Box::new(SyncVectorEnv::new(&env_fns(specs), options)?));
         }
         Ok(Box::new(self.make_async(specs, options)?))
     }
@@ -92,14 +88,15 @@ impl Vectoriser {
             shared_memory,
         };
         if self == Self::Threads {
-            let env_fns: Vec<_> = specs
-                .iter()
-                .map(|spec| registry().env_fn(spec.clone()))
-                .collect();
-            return AsyncVectorEnv::threads(&env_fns, options);
+            return AsyncVectorEnv::threads(&env_fns(specs), options);
         }
         AsyncVectorEnv::processes(specs, program(), options)
     }
+}
+
+fn env_fns(specs: &[EnvSpec]) -> Vec<EnvFn> {
+    let env_fn = |spec: &EnvSpec| registry().env_fn(spec.clone());
+    specs.iter().map(env_fn).collect()
 }
 
 /// `n` environments with the seeds 0, 1, ...

@@ -97,8 +97,7 @@ impl PushT {
     }
 
     fn running(&self) -> Result<&PushTEnv, EnvError> {
-        let missing = || EnvError::new("ResetNeeded", "call `reset` before anything else");
-        self.env.as_ref().ok_or_else(missing)
+        self.env.as_ref().ok_or_else(reset_needed)
     }
 
     fn observation(&mut self) -> Result<Value, EnvError> {
@@ -146,6 +145,10 @@ impl PushT {
             ("is_success", is_success.into()),
         ]))
     }
+}
+
+fn reset_needed() -> EnvError {
+    EnvError::new("ResetNeeded", "call `reset` before anything else")
 }
 
 /// The five values of a state.
@@ -223,11 +226,7 @@ impl Env for PushT {
             .as_slice()
             .and_then(|action| action.try_into().ok())
             .ok_or_else(|| EnvError::wrong_value("action", "an array of 2 f64", action))?;
-        self.running()?;
-        let Some(env) = &mut self.env else {
-            return Err(EnvError::new("ResetNeeded", "call `reset` first"));
-        };
-        let step = env.step(action)?;
+        let step = self.env.as_mut().ok_or_else(reset_needed)?.step(action)?;
         self.last_action = Some(action);
         let mut info = self.info(step.terminated)?;
         info.insert("coverage".into(), step.coverage.into());

@@ -1,7 +1,8 @@
 //! A chunk of the environments of a batch, with its own rows of every array.
 
-use super::{ACTION_DIM, AutoresetMode, BatchOptions, Cause};
+use super::{ACTION_DIM, BatchOptions};
 use crate::env::EnvError;
+use crate::vector::{AutoresetMode, Cause};
 use pusht_core::Error;
 use pusht_core::pusht::env::{
     PushTEnv, Seeding, StartOrder, StartSequence, Step, step_side_by_side,
@@ -173,7 +174,7 @@ impl Chunk {
             fault.map(|fault| {
                 let cause = match fault {
                     Refusal::EpisodeOver => Cause::EpisodeOver,
-                    Refusal::Simulator(error) => Cause::Error(EnvError::from(error)),
+                    Refusal::Simulator(error) => EnvError::from(error).into(),
                 };
                 (at, cause)
             })

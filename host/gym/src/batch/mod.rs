@@ -9,8 +9,8 @@
 mod chunk;
 mod pool;
 
-use super::vector::{AutoresetMode, Cause, Fault, Seed, VectorError};
 use crate::env::EnvError;
+use crate::vector::{AutoresetMode, Fault, Seed, VectorError};
 use chunk::Chunk;
 use pool::Pool;
 use pusht_core::pusht::env::{PushTParams, Seeding};
@@ -109,7 +109,7 @@ impl PushTBatch {
         }
         let seed = rand::rngs::SysRng
             .try_next_u32()
-            .map_err(|error| fault(0, EnvError::from(error)))?;
+            .map_err(|error| VectorError::of(0, EnvError::from(error)))?;
         let chunks = (0..num_envs)
             .step_by(CHUNK)
             .map(|first| {
@@ -117,7 +117,8 @@ impl PushTBatch {
                 // Within the legacy seeding's range.
                 let seeds =
                     (first..first + len).map(|index| u64::from(seed.wrapping_add(index as u32)));
-                Chunk::new(seeds, &options).map_err(|error| fault(first, error.into()))
+                Chunk::new(seeds, &options)
+                    .map_err(|error| VectorError::of(first, EnvError::from(error)))
             })
             .collect::<Result<Vec<_>, _>>()?;
         let cores = || std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
@@ -199,14 +200,14 @@ impl PushTBatch {
                 let chunk = self.pool.chunk(index / CHUNK);
                 chunk
                     .check(seed)
-                    .map_err(|error| fault(index, error.into()))?;
+                    .map_err(|error| VectorError::of(index, EnvError::from(error)))?;
             }
         }
         for index in (0..self.num_envs).filter(|index| is_asked(*index)) {
             let mut chunk = self.pool.chunk(index / CHUNK);
             chunk
                 .reset(index % CHUNK, seed_of(index))
-                .map_err(|error| fault(index, error.into()))?;
+                .map_err(|error| VectorError::of(index, EnvError::from(error)))?;
             let row = index * self.dim..(index + 1) * self.dim;
             self.observations[row].copy_from_slice(chunk.observation(index % CHUNK));
             self.coverage[index] = chunk.covered(index % CHUNK);
@@ -271,13 +272,5 @@ impl PushTBatch {
             final_obs: &self.final_obs,
             is_final: &self.is_final,
         }
-    }
-}
-
-fn fault(index: usize, error: EnvError) -> VectorError {
-    let cause = Cause::Error(error);
-    VectorError::Environments {
-        faults: vec![Fault { index, cause }],
-        rest: None,
     }
 }

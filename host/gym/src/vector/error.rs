@@ -157,6 +157,23 @@ pub enum Cause {
     Lost(String),
 }
 
+impl VectorError {
+    /// The failure of one sub-environment.
+    pub(crate) fn of(index: usize, cause: impl Into<Cause>) -> Self {
+        let cause = cause.into();
+        Self::Environments {
+            faults: vec![Fault { index, cause }],
+            rest: None,
+        }
+    }
+}
+
+impl From<EnvError> for Cause {
+    fn from(error: EnvError) -> Self {
+        Self::Error(error)
+    }
+}
+
 impl Cause {
     /// Whether the worker is gone and must be restarted.
     pub fn is_fatal(&self) -> bool {

@@ -239,10 +239,7 @@ pub fn make_vec(
     options: VectorOptions,
 ) -> Result<Box<dyn VectorEnv>, VectorError> {
     let specs = vec![spec.clone(); num_envs];
-    let env_fns: Vec<_> = specs
-        .iter()
-        .map(|spec| registry.env_fn(spec.clone()))
-        .collect();
+    let env_fns = vec![registry.env_fn(spec.clone()); num_envs];
     let options_async = AsyncOptions {
         vector: options.clone(),
         ..AsyncOptions::default()

@@ -1,7 +1,6 @@
 //! [`PushTBatch`] as a [`VectorEnv`].
 
 use super::batcher::{Batcher, Description, check_name};
-use super::error::{Cause, Fault};
 use super::{
     AutoresetMode, Seed, Spaces, VectorEnv, VectorError, VectorOptions, VectorStep, batch_infos,
 };
@@ -30,7 +29,8 @@ impl PushTVectorEnv {
     /// As [`PushTBatch::new`].
     pub fn new(num_envs: usize, options: BatchOptions) -> Result<Self, VectorError> {
         let batch = PushTBatch::new(num_envs, options)?;
-        let single = PushT::new(PushTOptions::default()).map_err(|error| failed(0, error))?;
+        let single =
+            PushT::new(PushTOptions::default()).map_err(|error| VectorError::of(0, error))?;
         let observation_space = match options.observation {
             ObservationKind::State => single.observation_space(),
             other => Space::uniform_box(0.0, WINDOW_PX, &[other.dim()]),
@@ -100,16 +100,6 @@ impl PushTVectorEnv {
     }
 }
 
-fn failed(index: usize, error: EnvError) -> VectorError {
-    VectorError::Environments {
-        faults: vec![Fault {
-            index,
-            cause: Cause::Error(error),
-        }],
-        rest: None,
-    }
-}
-
 impl VectorEnv for PushTVectorEnv {
     fn num_envs(&self) -> usize {
         self.batch.num_envs()
@@ -132,7 +122,7 @@ impl VectorEnv for PushTVectorEnv {
         let (mask, rest) = self.batcher.reset_mask(options)?;
         if let Some(name) = rest.keys().next() {
             let message = format!("a batch takes no option `{name}`");
-            return Err(failed(0, EnvError::new("ValueError", message)));
+            return Err(VectorError::of(0, EnvError::new("ValueError", message)));
         }
         self.batch.reset_masked(&mask, &seed)?;
         let infos = dict([
@@ -180,13 +170,13 @@ impl VectorEnv for PushTVectorEnv {
                 .copied()
                 .map(Value::Float)
                 .collect()),
-            _ => Err(failed(0, EnvError::no_attribute(name))),
+            _ => Err(VectorError::of(0, EnvError::no_attribute(name))),
         }
     }
 
     fn set_attr(&mut self, name: &str, _values: &Value) -> Result<(), VectorError> {
         self.check_open()?;
-        Err(failed(0, EnvError::no_attribute(name)))
+        Err(VectorError::of(0, EnvError::no_attribute(name)))
     }
 
     fn close(&mut self) {

@@ -3,7 +3,7 @@
 use super::autoreset::SubEnv;
 use super::batcher::{Batcher, Description, check_name};
 use super::error::Cause;
-use super::{Fault, Seed, Spaces, VectorEnv, VectorError, VectorOptions, VectorStep};
+use super::{Seed, Spaces, VectorEnv, VectorError, VectorOptions, VectorStep};
 use crate::env::EnvFn;
 use crate::value::{Dict, Value};
 use std::sync::Arc;
@@ -43,13 +43,7 @@ impl SyncVectorEnv {
     pub fn new(env_fns: &[EnvFn], options: VectorOptions) -> Result<Self, VectorError> {
         let mut envs = Vec::new();
         for (index, env_fn) in env_fns.iter().enumerate() {
-            let env = env_fn().map_err(|error| VectorError::Environments {
-                faults: vec![Fault {
-                    index,
-                    cause: Cause::Error(error),
-                }],
-                rest: None,
-            })?;
+            let env = env_fn().map_err(|error| VectorError::of(index, error))?;
             envs.push(SubEnv::new(env, options.autoreset_mode, false));
         }
         let descriptions: Vec<Description> =

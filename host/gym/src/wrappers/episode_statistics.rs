@@ -1,6 +1,6 @@
 //! Gymnasium's `RecordEpisodeStatistics`.
 
-use super::forward;
+use super::{forward, push_bounded};
 use crate::env::{Env, EnvError, Step};
 use crate::value::{Dict, Value, dict};
 use std::collections::VecDeque;
@@ -41,13 +41,6 @@ impl<E: Env> RecordEpisodeStatistics<E> {
     }
 }
 
-fn remember<T>(queue: &mut VecDeque<T>, value: T) {
-    if queue.len() == BUFFER_LENGTH {
-        queue.pop_front();
-    }
-    queue.push_back(value);
-}
-
 impl<E: Env> Env for RecordEpisodeStatistics<E> {
     forward!(observation_space action_space metadata render close call set_attr);
 
@@ -69,9 +62,9 @@ impl<E: Env> Env for RecordEpisodeStatistics<E> {
                 ("t", time_s.into()),
             ]);
             step.info.insert("episode".into(), episode.into());
-            remember(&mut self.returns, self.episode_return);
-            remember(&mut self.lengths, self.length);
-            remember(&mut self.times, time_s);
+            push_bounded(&mut self.returns, self.episode_return, BUFFER_LENGTH);
+            push_bounded(&mut self.lengths, self.length, BUFFER_LENGTH);
+            push_bounded(&mut self.times, time_s, BUFFER_LENGTH);
             self.episode_count += 1;
         }
         Ok(step)

@@ -12,6 +12,16 @@ pub use multi_step::{MultiStep, MultiStepOptions, RewardAggregation};
 pub use record_video::{RecordVideo, capped_cubic_video_schedule};
 pub use time_limit::TimeLimit;
 
+use std::collections::VecDeque;
+
+/// Appends `value` to a queue of at most `len` values and drops the oldest.
+fn push_bounded<T>(queue: &mut VecDeque<T>, value: T, len: usize) {
+    if queue.len() == len {
+        queue.pop_front();
+    }
+    queue.push_back(value);
+}
+
 /// Methods that a wrapper forwards unchanged.
 macro_rules! forward {
     ($($method:ident)*) => {

@@ -1,6 +1,6 @@
 //! diffusion_policy's `MultiStepWrapper` (`gym_util/multistep_wrapper.py`).
 
-use super::forward;
+use super::{forward, push_bounded};
 use crate::batch_space::{batch_space, concatenate, row};
 use crate::env::{Env, EnvError, Step};
 use crate::space::Space;
@@ -75,26 +75,16 @@ impl<E: Env> MultiStep<E> {
         })
     }
 
-    fn keep(&self, queue: &mut VecDeque<Value>, value: Value) {
-        if queue.len() == self.options.n_obs_steps {
-            queue.pop_front();
-        }
-        queue.push_back(value);
-    }
-
     fn step_one(&mut self, action: &Value) -> Result<(), EnvError> {
         let step = self.env.step(action)?;
         self.rewards.push(step.reward);
         let most = self.options.max_episode_steps;
         self.terminated |= step.terminated;
         self.truncated |= step.truncated || most.is_some_and(|most| self.rewards.len() >= most);
-        let mut observations = std::mem::take(&mut self.observations);
-        self.keep(&mut observations, step.observation);
-        self.observations = observations;
+        let len = self.options.n_obs_steps;
+        push_bounded(&mut self.observations, step.observation, len);
         for (name, value) in step.info {
-            let mut values = self.infos.remove(&name).unwrap_or_default();
-            self.keep(&mut values, value);
-            self.infos.insert(name, values);
+            push_bounded(self.infos.entry(name).or_default(), value, len);
         }
         Ok(())
     }

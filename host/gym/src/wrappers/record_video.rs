@@ -3,10 +3,8 @@
 use super::forward;
 use crate::env::{Env, EnvError, Step};
 use crate::value::{Dict, Value};
-use std::fs::Permissions;
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
 /// Frames per second of an environment without `render_fps`.
 const RENDER_FPS: f64 = 30.0;
@@ -52,7 +50,7 @@ impl<E: Env> RecordVideo<E> {
             return Err(EnvError::new("ValueError", message));
         }
         let folder = folder.into();
-        std::fs::create_dir_all(&folder)?;
+        fs::create_dir_all(&folder)?;
         Ok(Self {
             env,
             folder,
@@ -82,22 +80,14 @@ impl<E: Env> RecordVideo<E> {
             .folder
             .join(format!("{}-episode-{episode}.gif", self.prefix));
         let file = encode(&frames, fps.unwrap_or(RENDER_FPS))?;
-        write_whole(&self.folder, &path, &file)
-            .map_err(|error| EnvError::new("OSError", format!("{}: {error}", path.display())))
+        // Renamed when it is whole, so that no reader sees a part.
+        let part = path.with_extension("part");
+        let written = fs::write(&part, file).and_then(|()| fs::rename(&part, &path));
+        written.map_err(|error| EnvError::new("OSError", format!("{}: {error}", path.display())))
     }
 }
 
-/// Writes to a temporary file in `folder` and renames it to `path`, so that no reader sees a part.
-fn write_whole(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.persist(path)?;
-    Ok(())
-}
-
-/// Arrays of rows, columns and colours as a GIF.
+/// Encodes arrays (rows, columns, 3) as a GIF.
 fn encode(frames: &[Value], fps: f64) -> Result<Vec<u8>, EnvError> {
     let wrong = |frame| EnvError::wrong_value("render", "an array of u8 (rows, columns, 3)", frame);
     let mut encoder: Option<gif::Encoder<Vec<u8>>> = None;

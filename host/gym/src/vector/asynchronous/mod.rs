@@ -16,9 +16,7 @@ pub use worker::run_if_worker;
 
 use super::batcher::{Batcher, check_name};
 use super::error::Cause;
-use super::{
-    AutoresetMode, Fault, Seed, Spaces, VectorEnv, VectorError, VectorOptions, VectorStep,
-};
+use super::{AutoresetMode, Seed, Spaces, VectorEnv, VectorError, VectorOptions, VectorStep};
 use crate::env::{EnvFn, EnvSpec};
 use crate::value::{Dict, Value};
 use calls::{Kind, Pending};
@@ -289,10 +287,7 @@ impl AsyncVectorEnv {
             autoreset_mode: self.autoreset_mode,
             is_over: true,
         };
-        let fault = |cause| VectorError::Environments {
-            faults: vec![Fault { index, cause }],
-            rest: None,
-        };
+        let fault = |cause| VectorError::of(index, cause);
         let mut link = self.transport.start(&start).map_err(fault)?;
         let env = description(&mut *link).map_err(fault)?;
         self.batcher.check_spaces(index, &env)?;

@@ -7,7 +7,7 @@ use super::shared_memory::{SharedMemory, SharedMemoryError};
 use super::thread::ThreadLink;
 use crate::env::{EnvFn, EnvSpec};
 use crate::vector::batcher::{Batcher, Description};
-use crate::vector::error::{Cause, Fault, VectorError};
+use crate::vector::error::{Cause, VectorError};
 use std::sync::Arc;
 
 /// The worker of a sub-environment.
@@ -88,12 +88,6 @@ pub(super) fn shared_memory(batcher: &Batcher) -> Result<Arc<SharedMemory>, Vect
     match SharedMemory::create(space, batcher.num_envs) {
         Ok(memory) => Ok(Arc::new(memory)),
         Err(SharedMemoryError::CustomSpace(name)) => Err(VectorError::CustomSpace(name)),
-        Err(SharedMemoryError::System(error)) => Err(VectorError::Environments {
-            faults: vec![Fault {
-                index: 0,
-                cause: Cause::Lost(format!("no shared memory: {error}")),
-            }],
-            rest: None,
-        }),
+        Err(error) => Err(VectorError::of(0, Cause::Lost(error.to_string()))),
     }
 }

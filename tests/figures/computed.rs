@@ -232,7 +232,10 @@ pub fn host_budgets() -> Table {
     let bounds = budgets::STEP_INSTRUCTIONS
         .into_iter()
         .chain(budgets::PLAN_INSTRUCTIONS);
-    let row = |(name, [alone, batched])| vec![name, grouped(alone), grouped(batched)];
+    let row = |(name, bounds): (String, [u64; 2])| {
+        let [alone, batched] = bounds.map(grouped);
+        vec![name, alone, batched]
+    };
     Table {
         title: "Instructions on x86-64, at most".to_owned(),
         columns: words(&["what", "alone", "side by side or batched"]),

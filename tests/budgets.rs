@@ -1,12 +1,14 @@
-//! What the firmware may take of a chip. A change that needs more fails; one that needs less lowers the figure.
+//! Budgets of the firmware and of the benchmarks: flash, RAM, stack, instructions. A change that
+//! needs more fails; one that needs less lowers the figure.
 
-/// Instructions of a control step on x86-64, release build, on `pusht bench env`'s chases, walls and squeezes, each of one environment
-/// and (with AVX2) of one of twelve side by side: the baseline of `benches/instructions.rs`, and a hundredth.
+/// Instructions per control step on x86-64, release build, for the action sequences chases, walls
+/// and squeezes of `pusht bench env`: one environment alone, and one of twelve in a batch (with
+/// AVX2). Each is the measured value of `benches/instructions.rs` plus 1 %.
 #[allow(dead_code, reason = "of the benchmark")]
 pub const STEP_INSTRUCTIONS: [[u64; 2]; 3] = [[21_480, 22_140], [23_250, 23_120], [23_600, 23_540]];
 
-/// Instructions of a plan on x86-64 with AVX2, release build: `pusht.ptm` and `pusht-small.ptm`, each alone and with seven others. The
-/// same benchmark's baseline, and a hundredth.
+/// Instructions per plan on x86-64 with AVX2, release build, for `pusht.ptm` and `pusht-small.ptm`:
+/// alone, and in a batch of eight. Each is the measured value of the same benchmark plus 1 %.
 #[allow(dead_code, reason = "of the benchmark")]
 pub const PLAN_INSTRUCTIONS: [[u64; 2]; 2] = [[3_764_000, 2_442_000], [828_000, 568_000]];
 
@@ -16,14 +18,14 @@ pub struct Budget {
     pub board: &'static str,
     /// Code, constants and the model file.
     pub flash_bytes: u64,
-    /// Variables, the plan's working memory included.
+    /// Variables, including the working memory of a plan.
     pub ram_bytes: u64,
-    /// Deepest stack.
+    /// High-water mark of the stack.
     pub stack_bytes: u64,
     /// Instructions of the longest plan.
     pub plan_instructions: u64,
-    /// Instructions of a control step: simulator, coverage, observation; the mean of the episode, and so a matter of how
-    /// much is pushed in the one that the shipped policy wins first.
+    /// Instructions per control step (simulator, coverage, observation), the mean over the episode.
+    /// It depends on how much is pushed in the episode that the shipped policy wins first.
     pub step_instructions: u64,
 }
 
@@ -37,18 +39,21 @@ pub const MPS2_AN386: Budget = Budget {
     step_instructions: 370_000,
 };
 
-/// Longest turn of the interrupt at 100 Hz, on the default board at 125 MHz and an instruction a cycle: a physics step, and
-/// with every tenth the coverage, the digests and the exchange with the planning side. Its period is 10,000 us.
+/// Longest run of the interrupt at 100 Hz, on the default board at 125 MHz and one instruction per
+/// cycle: a physics step, and in every tenth also the coverage, the digests and the exchange with
+/// the planning side. The period is 10,000 us.
 pub const REALTIME_TURN_US: u64 = 1500;
-/// Longest time from the timer to the interrupt's first instruction of its task: what critical sections and the log mask.
+/// Longest latency from the timer to the first instruction of its task: critical sections and the
+/// log mask interrupts.
 pub const REALTIME_LATENCY_US: u64 = 10;
 
-/// Upper bounds of the policy alone on one board: binary `plans` (memory) and binary `bench` (instructions).
+/// Upper bounds of the policy alone on one board: binary `plans` (memory) and binary `bench`
+/// (instructions).
 pub struct PlanBudget {
     /// The board.
     pub board: &'static str,
-    /// Thousandths of an instruction for each multiplication of a convolution (64 channels to 64, 3 taps, 8 positions), everything
-    /// in the layer included.
+    /// Thousandths of an instruction per multiplication of a convolution (64 channels to 64, 3
+    /// taps, 8 positions), overhead of the layer included.
     pub conv_milli_instructions: u64,
     /// Instructions of a plan with `pusht.ptm`.
     pub best_plan_instructions: u64,
@@ -56,9 +61,10 @@ pub struct PlanBudget {
     pub small_plan_instructions: u64,
 }
 
-/// Flash of the policy alone, the model file not counted: code, constants, start-up, log.
+/// Flash of the policy alone, without the model file: code, constants, start-up, log.
 pub const CODE_BYTES: u64 = 48 * 1024;
-/// RAM of the policy alone: activations, skips, tables, and the stack as deep as it has been, the check of the file included.
+/// RAM of the policy alone: activations, skips, tables and the deepest stack, also while the model
+/// file is checked.
 pub const PLAN_RAM_BYTES: u64 = 24 * 1024;
 
 /// Every board.
@@ -101,21 +107,21 @@ pub const PLANS: [PlanBudget; 6] = [
     },
 ];
 
-/// What an image may take of a board on a desk.
+/// Upper bounds of an image for a physical board.
 pub struct SiliconBudget {
     /// The board.
     pub board: &'static str,
     /// Code, constants and the model file.
     pub flash_bytes: u64,
-    /// Variables, without the stack's 32 KiB.
+    /// Variables, without the stack of 32 KiB.
     pub ram_bytes: u64,
 }
 
-/// Flash of the binary `bench`, which has both models: all that the nRF52840 has.
+/// Flash of the binary `bench`, which holds both models: all that the nRF52840 has.
 pub const SILICON_BENCH_FLASH_BYTES: u64 = 1024 * 1024;
 
-/// The larger model in each: of 1 MiB of flash and 256 KiB of RAM on the nRF52840, 2 MiB and 128 KiB (beside the core) on the
-/// STM32H743, 4 MiB and 520 KiB on the Pico 2.
+/// Images with the larger model. The nRF52840 has 1 MiB of flash and 256 KiB of RAM, the STM32H743
+/// 2 MiB and 128 KiB (the DTCM), the Pico 2 4 MiB and 520 KiB.
 pub const SILICON_BUDGETS: [SiliconBudget; 3] = [
     SiliconBudget {
         board: "nrf52840-dk",

@@ -1,4 +1,4 @@
-//! The command line as a user meets it: answers of `predict` and `eval`, and one clear line for bad input.
+//! The command line as a user meets it: results of the commands, and one clear line for bad input.
 
 mod tolerances;
 
@@ -17,7 +17,7 @@ fn pusht(args: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A program that refuses its arguments may be gone before it reads.
+    // A program that refuses its arguments may exit before it reads.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
 }
@@ -64,7 +64,7 @@ fn shipped_model() -> Vec<u8> {
 fn predict_answers_with_a_chunk_of_actions_that_the_seed_decides() {
     let first = predicted(&[], &request("\"seed\": 7"));
     assert!(!first.is_empty() && first.iter().all(|action| action.len() == 2));
-    // From here, the expert has no reason to leave the window.
+    // From this state, no sensible action leaves the window.
     assert!(
         first.iter().flatten().all(|v| (0.0..512.0).contains(v)),
         "{first:?}"
@@ -282,7 +282,8 @@ fn info_says_what_a_policy_is_of_either_kind() {
     }
 }
 
-/// What `pusht import` writes of this golden policy, asked by `pusht predict`, against the original program.
+/// Imports a golden policy with `pusht import` and compares the actions of `pusht predict` with
+/// those of the original program.
 fn import_and_predict(name: &str) {
     #[derive(serde::Deserialize)]
     struct Expected {

@@ -11,7 +11,7 @@ fn pusht(args: &[&str]) -> Output {
     Command::new(pusht).args(args).output().unwrap()
 }
 
-/// A folder with a file of actions, and where the trajectory is to go.
+/// A folder with a file of actions, the path of that file, and the path for the trajectory.
 fn folder(actions: &str) -> (tempfile::TempDir, String, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let (actions_path, out) = (
@@ -37,7 +37,7 @@ fn assert_refused(actions: &str, start: &[&str], words: &[&str]) {
 }
 
 #[test]
-fn a_number_loses_digits() {
+fn written_numbers_read_back_bit_for_bit() {
     let (_folder, actions, out) = folder(ACTIONS);
     let files = ["--actions", &actions, "--out", out.to_str().unwrap()];
     let output = pusht(
@@ -94,8 +94,9 @@ fn a_number_loses_digits() {
     assert_eq!(lines.next(), None);
 }
 
+/// Setting the angle moves the origin of the block, so the two orders start in different poses.
 #[test]
-fn the_order_of_a_start_state_is_ignored() {
+fn the_order_of_a_start_state_is_obeyed() {
     let state = ["--state", "100,100,256,300,0.5"];
     let start_row = |order: &str| {
         let (_folder, actions, out) = folder("action_x,action_y\n");
@@ -125,7 +126,7 @@ fn the_order_of_a_start_state_is_ignored() {
 }
 
 #[test]
-fn a_bad_action_is_stepped() {
+fn a_bad_action_is_refused_with_its_place() {
     let seed = ["--seed", "0"];
     assert_refused(
         "action_x,action_y\n1,2\nNaN,2\n",
@@ -157,7 +158,7 @@ fn a_bad_action_is_stepped() {
 }
 
 #[test]
-fn a_bad_start_is_simulated() {
+fn a_bad_start_is_refused() {
     assert_refused(
         ACTIONS,
         &["--state", "1,2,3,4"],
@@ -176,7 +177,7 @@ fn a_bad_start_is_simulated() {
 
 #[test]
 #[cfg(feature = "demonstrations")]
-fn a_demonstration_drifts_from_its_record() {
+fn demonstrations_replay_within_the_tolerance_of_their_record() {
     let repository = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let dataset = std::env::var_os("PUSHT_DATASET").map_or_else(
         || repository.join("../shared/data/pusht.zip"),
@@ -205,7 +206,7 @@ fn a_demonstration_drifts_from_its_record() {
 }
 
 #[test]
-fn a_missing_dataset_is_replayed() {
+fn a_missing_dataset_is_refused_by_name() {
     let output = pusht(&["replay", "no-such.zip"]);
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("no-such.zip"));
@@ -213,7 +214,7 @@ fn a_missing_dataset_is_replayed() {
 
 #[test]
 #[cfg(not(feature = "demonstrations"))]
-fn a_build_without_demonstrations_replays_them_or_hides_why_not() {
+fn a_build_without_demonstrations_names_the_missing_feature() {
     let output = pusht(&["replay", "pusht.zip"]);
     assert!(!output.status.success());
     let message = String::from_utf8_lossy(&output.stderr).into_owned();

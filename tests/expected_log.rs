@@ -1,11 +1,12 @@
-//! A run's log against the one that lies beside the binary: `firmware/src/bin/<binary>.out`.
+//! Compares the log of a run with the file beside the binary: `firmware/src/bin/<binary>.out`.
 //!
-//! A line a message, as `cargo firmware` shows it. `*` stands for one character or more, within the line: what differs between boards and
-//! models, and is looked at elsewhere. A line `...` stands for any number of lines more that are like the one before it.
+//! Each line is a message as `cargo firmware` shows it. `*` stands for one character or more within
+//! the line: values that differ between boards and models, which other checks look at. A line `...`
+//! stands for any number of further lines like the one before it.
 
 use pusht_device::{Log, firmware_dir};
 
-/// Compares a run's log with the one beside the binary.
+/// Panics unless the log equals the expected one.
 pub fn compare(binary: &str, board: &str, log: &Log) {
     let path = firmware_dir().join(format!("src/bin/{binary}.out"));
     let expected = std::fs::read_to_string(&path)
@@ -19,7 +20,7 @@ pub fn compare(binary: &str, board: &str, log: &Log) {
     }
 }
 
-/// Whether the lines are as expected; if not, the first that is not.
+/// Compares the log with the expected lines; an error describes the first difference.
 fn matched(expected: &str, log: &[String]) -> Result<(), String> {
     let mut lines = log.iter().peekable();
     let mut before = "";
@@ -39,7 +40,7 @@ fn matched(expected: &str, log: &[String]) -> Result<(), String> {
     })
 }
 
-/// Whether `line` is what `pattern` says, in which `*` stands for one character or more.
+/// Whether `line` matches `pattern`, in which `*` stands for one character or more.
 fn is_like(pattern: &str, line: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else {
         return pattern == line;
@@ -52,7 +53,7 @@ fn is_like(pattern: &str, line: &str) -> bool {
 }
 
 #[test]
-fn a_log_that_differs_is_taken_for_the_expected_one() {
+fn a_log_that_differs_from_the_expected_one_is_refused() {
     let log = |lines: &[&str]| {
         lines
             .iter()

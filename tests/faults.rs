@@ -1,4 +1,4 @@
-//! Faults on purpose: each ends in a restart that knows why, and in a line of the log that says where.
+//! Provoked faults: each is logged with its place and ends in a restart that knows the reason.
 
 use crate::expected_log;
 use pusht_device::{BOARDS, build, run};
@@ -8,17 +8,18 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn a_fault_is_not_logged_or_not_followed_by_a_start_that_knows_it() {
+fn every_fault_is_logged_and_known_to_the_next_start() {
     run_everywhere("faults");
 }
 
+/// The fault handlers log, and a log message within another one panics: handled once, not again.
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn the_watchdog_within_a_message_of_the_log_leads_to_a_panic_in_the_panic_handler() {
+fn a_watchdog_timeout_within_a_log_message_ends_in_a_restart() {
     run_everywhere("fault-in-a-message");
 }
 
-/// The log beside the binary has each fault and where it was, in the order of the starts.
+/// The expected log lists each fault and its place, in the order of the restarts.
 fn run_everywhere(binary: &str) {
     for board in BOARDS {
         let elf = build(binary, &board, None).unwrap();

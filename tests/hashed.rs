@@ -1,11 +1,13 @@
-//! Weights and inputs that the generators of the U-Net's and the policy's golden data also make.
+//! Deterministic weights and inputs, which the generators of the golden data compute in the same
+//! way.
 
 use crc::{CRC_32_ISO_HDLC, Crc};
 use pusht_core::policy::unet::{ConditionalUnet1D, DownDims, TensorSource, UnetConfig};
 use serde::Deserialize;
 use std::collections::HashMap;
 
-/// `count` values in [-1, 1): murmur3's finaliser over the CRC-32 of the name plus multiples of the golden ratio.
+/// `count` values in [-1, 1): the finaliser of MurmurHash3, applied to the CRC-32 of the name plus
+/// multiples of the golden ratio.
 pub fn hashed(name: &str, count: usize) -> Vec<f32> {
     let seed = Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(name.as_bytes());
     (0..count as u32)
@@ -53,11 +55,11 @@ impl UnetOptions {
     }
 }
 
-/// Every tensor of PyTorch's module under its name: weights scaled by their fan-in, those of a norm around one.
+/// Every tensor of PyTorch's module by name: weights scaled by fan-in, those of a norm around 1.
 pub struct HashedWeights(pub HashMap<String, (Vec<usize>, Vec<f32>)>);
 
 impl HashedWeights {
-    /// The shapes follow from the options as in `conditional_unet1d.py`.
+    /// All tensors; the shapes follow from the options as in `conditional_unet1d.py`.
     pub fn new(options: &UnetOptions) -> Self {
         let mut all = Self(HashMap::new());
         let (embed, dims) = (options.diffusion_step_embed_dim, &options.down_dims);
@@ -115,7 +117,7 @@ impl HashedWeights {
         }
     }
 
-    /// Weight of `shape` and its bias.
+    /// Inserts a weight of `shape` and its bias.
     fn affine(&mut self, path: &str, shape: &[usize]) {
         let name = format!("{path}.weight");
         let mut weight = hashed(&name, shape.iter().product());
@@ -127,7 +129,8 @@ impl HashedWeights {
             };
         }
         self.0.insert(name, (shape.to_vec(), weight));
-        // A transposed convolution has as many outputs as inputs here, so its bias has this length, too.
+        // Each transposed convolution has as many outputs as inputs, so its bias has this length,
+        // too.
         let name = format!("{path}.bias");
         let bias = hashed(&name, shape[0]);
         self.0.insert(name, (vec![shape[0]], bias));

@@ -1,4 +1,4 @@
-//! Policies of LeRobot and diffusion_policy, imported, against those programs' own predictions
+//! Imported policies of LeRobot and diffusion_policy against the predictions of those programs
 //! (tests/golden/import/generate.py, generate_checkpoint.py).
 
 mod tolerances;
@@ -19,7 +19,7 @@ struct Expected {
     actions: Vec<[f64; 2]>,
 }
 
-/// The starting noise; nothing else is drawn with DDIM.
+/// The golden starting noise; DDIM draws no other.
 struct Given<'a>(&'a [Vec<f32>]);
 
 impl NoiseGenerator for Given<'_> {
@@ -90,7 +90,8 @@ fn a_checkpoint_of_vertices_or_of_keypoints_predicts_the_same() {
     }
 }
 
-/// Local conditioning with thresholding; inpainting with betas of its own; only the executed actions, of a rescaled schedule.
+/// Local conditioning with thresholding; inpainting with trained betas; a policy that predicts only
+/// the executed actions, on a rescaled schedule.
 #[test]
 fn a_checkpoint_with_other_options_predicts_the_same() {
     for name in ["local", "inpainting", "actions_only"] {
@@ -116,7 +117,7 @@ fn what_has_no_integer_path_is_refused_by_name() {
     }
 }
 
-/// Names and places of the sizes and normalisations in LeRobot before version 0.2.
+/// LeRobot before version 0.2 named and placed the sizes and normalisations in another way.
 #[test]
 fn the_oldest_configuration_of_lerobot_means_the_same() {
     let copy = changed("{", "{");
@@ -155,7 +156,7 @@ fn a_flipped_bit_of_a_checkpoint_is_refused_or_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flipped.ckpt");
     let (mut refused, mut n) = (0, 0);
-    // A prime, so that all kinds of places are met.
+    // The step is prime, so that every kind of field is hit.
     for at in (0..bytes.len()).step_by(499) {
         let bit = 1 << (at % 8);
         bytes[at] ^= bit;

@@ -1,4 +1,5 @@
-//! The integer policy against its float twin, and against itself on other machines.
+//! The integer policy against the float policy that it was quantised from, and against its own
+//! committed digests.
 
 #[path = "integer/random_model.rs"]
 mod random_model;
@@ -47,7 +48,7 @@ fn check_parity(what: &str, config: PolicyConfig) {
 }
 
 #[test]
-fn every_prediction_type_and_sampler_keeps_to_the_float_engine() {
+fn every_prediction_type_and_sampler_agrees_with_the_float_engine() {
     for kind in [SchedulerKind::Ddim, SchedulerKind::Ddpm] {
         for prediction_type in ["epsilon", "sample", "v_prediction"] {
             let mut config = small_config();
@@ -59,7 +60,7 @@ fn every_prediction_type_and_sampler_keeps_to_the_float_engine() {
 }
 
 #[test]
-fn flow_matching_keeps_to_the_float_engine() {
+fn flow_matching_agrees_with_the_float_engine() {
     for passes in [1, 4] {
         let mut config = small_config();
         config.scheduler.kind = SchedulerKind::FlowMatchEuler;
@@ -70,7 +71,7 @@ fn flow_matching_keeps_to_the_float_engine() {
 }
 
 #[test]
-fn actions_from_the_agent_keep_to_the_float_engine() {
+fn actions_relative_to_the_agent_agree_with_the_float_engine() {
     for (observation, n_values) in [
         (Observation::State, 5),
         (Observation::Keypoints, 20),
@@ -85,7 +86,7 @@ fn actions_from_the_agent_keep_to_the_float_engine() {
 }
 
 #[test]
-fn all_hundred_steps_of_ddpm_keep_to_the_float_engine() {
+fn all_hundred_steps_of_ddpm_agree_with_the_float_engine() {
     let mut config = small_config();
     config.scheduler.kind = SchedulerKind::Ddpm;
     config.num_inference_steps = 100;
@@ -94,7 +95,7 @@ fn all_hundred_steps_of_ddpm_keep_to_the_float_engine() {
 }
 
 #[test]
-fn other_networks_keep_to_the_float_engine() {
+fn other_networks_agree_with_the_float_engine() {
     let mut wide_kernel = small_config();
     wide_kernel.unet.kernel_size = 5;
     check_parity("kernel 5", wide_kernel);
@@ -119,7 +120,7 @@ fn shipped(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// The fixture is made here and not by hand: with PUSHT_WRITE_FIXTURES set, it is written anew.
+/// The fixture is generated; PUSHT_WRITE_FIXTURES=1 writes it again.
 #[test]
 fn the_committed_model_is_what_its_generator_makes() {
     let bytes = random_model(tiny_settings(), 2, 0).to_bytes();
@@ -172,9 +173,10 @@ fn a_plan_does_not_depend_on_what_the_memory_held_before() {
     assert_eq!(selftest(&model, &mut used, 2), expected);
 }
 
-/// With every way to split jobs into batches, and with a sampler that draws noise in every pass.
+/// Numbers of jobs below, at and above the batch size; with more than one pass, the sampler also
+/// draws noise.
 #[test]
-fn a_plan_depends_on_those_beside_it() {
+fn a_plan_is_independent_of_its_batch() {
     for (passes, n_jobs) in [(1, 1), (3, 7), (2, BATCH), (3, 2 * BATCH + 5)] {
         let bytes = random_model(tiny_settings(), passes, n_jobs as u64).to_bytes();
         let model = Model::parse(&bytes).unwrap();

@@ -1,4 +1,5 @@
-//! The serial link's two ends together, in one process: over a good line, over bad ones, and past faults of either end.
+//! Both ends of the serial link in one process: over a good line, over noisy ones, and across
+//! faults of either end.
 
 use pusht_core::link::{Answer, AnswerBody, Device, Event, FrameDecoder, HOLD_AFTER_US};
 use pusht_core::link::{Identity, Refusal, Request, Restart, State, VERSION, encode};
@@ -16,18 +17,19 @@ use std::time::Duration;
 
 const MODEL: &[u8] = include_bytes!("../models/pusht-small.ptm");
 const MODEL_PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pusht-small.ptm");
-/// Longer than any machine stands still: the devices here answer at once or never, and the wires know it.
+/// Longer than any pause of the machine: the devices here answer immediately or never, and an empty
+/// wire reports a timeout without waiting.
 const TIMEOUT: Duration = Duration::from_secs(3600);
 
 type Clock = Rc<Cell<u64>>;
 type TestDevice<'m> = Device<IntPolicy<'m>, Box<dyn Fn() -> u64>>;
 
-/// A device at the other end of a wire; every control tick takes it a millisecond.
+/// A device at the other end of a wire. Each message to it takes a millisecond of its clock.
 struct Loop<'m> {
     device: TestDevice<'m>,
     clock: Clock,
     from_device: VecDeque<u8>,
-    /// Requests after which the device is replaced by a new one, while a frame is on the wire.
+    /// New devices, each with the number of the sent message in the middle of which it takes over.
     resets: VecDeque<(usize, TestDevice<'m>)>,
     n_sent: usize,
 }
@@ -99,7 +101,7 @@ fn start(seed: u64) -> PushTEnv {
 }
 
 #[test]
-fn noise_lets_a_wrong_action_through_or_a_fault_go_uncounted() {
+fn noise_changes_no_action_and_every_fault_is_counted() {
     const TICKS: usize = 10_000;
     let model = Model::parse(MODEL).unwrap();
     let engine = engine();
@@ -114,7 +116,8 @@ fn noise_lets_a_wrong_action_through_or_a_fault_go_uncounted() {
         }
     }
     client.wire().set_share(0.0);
-    // An answer that was damaged before may lie there still: the first report may be asked for twice, and be of the first time.
+    // The last answer may be damaged from before the noise ended. Then the first report is asked
+    // for twice, and both answers are of the first time: it is discarded.
     client.report().unwrap();
     let device = client.report().unwrap();
     let (here, counts) = (client.frames(), client.counts);
@@ -125,7 +128,7 @@ fn noise_lets_a_wrong_action_through_or_a_fault_go_uncounted() {
     assert_eq!(u64::from(device.frames.empty), there.empty_frames);
     assert_eq!(u64::from(here.damaged()), back.damaged_frames);
     assert_eq!(u64::from(here.empty), back.empty_frames);
-    // The report's own request is the one that it does not count yet.
+    // The device does not count the request for the report itself yet.
     assert_eq!(device.done + 1, counts.answered);
     assert_eq!(
         counts.repeated,
@@ -135,7 +138,7 @@ fn noise_lets_a_wrong_action_through_or_a_fault_go_uncounted() {
 }
 
 #[test]
-fn a_device_that_restarts_in_mid_frame_changes_the_episode() {
+fn an_episode_survives_a_restart_of_the_device_in_mid_frame() {
     let model = Model::parse(MODEL).unwrap();
     let events = Rc::new(RefCell::new(Vec::new()));
     let told = Rc::clone(&events);
@@ -163,8 +166,9 @@ fn a_device_that_restarts_in_mid_frame_changes_the_episode() {
     assert_eq!(*events.borrow(), expected);
 }
 
+/// It must not go on with the plan from before the silence.
 #[test]
-fn a_host_that_was_silent_goes_on_with_a_plan_of_before() {
+fn a_host_that_was_silent_has_to_begin_its_episode_again() {
     let model = Model::parse(MODEL).unwrap();
     let mut client = Client::new(Loop::new(&model), TIMEOUT, |_| ());
     client.hello().unwrap();
@@ -181,7 +185,7 @@ fn a_host_that_was_silent_goes_on_with_a_plan_of_before() {
     assert_eq!(client.wire().device.counts().holds, 1);
 }
 
-/// A device of another version, or none.
+/// A device that speaks another version of the link or does not answer.
 struct Other {
     decoder: FrameDecoder,
     speaks: bool,
@@ -215,7 +219,7 @@ impl Wire for Other {
 }
 
 #[test]
-fn a_device_of_another_version_or_none_is_waited_for_without_end() {
+fn a_device_of_another_version_or_none_is_an_error() {
     for (speaks, message) in [
         (
             true,

@@ -1,4 +1,4 @@
-//! The binary `controller` in QEMU, at the other end of `pusht link`.
+//! The firmware binary `controller` in QEMU, driven by the client of `pusht link`.
 
 use crate::expected_log;
 use anyhow::{Result, ensure};
@@ -13,16 +13,16 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The smaller model: its plans take QEMU ten milliseconds.
+/// The smaller model: QEMU takes 10 ms per plan.
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pusht-small.ptm");
 const LIMIT: Duration = Duration::from_secs(900);
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// Longer than a plan.
+/// Longer than a plan takes.
 const TIMEOUT: Duration = Duration::from_millis(100);
 
 type NoisyClient = Client<Noisy<TcpStream>>;
 
-/// Lets `talk` talk with a device that runs the smaller model.
+/// Runs `talk` with a client connected to a device that runs the smaller model; returns the log.
 fn with_device(
     board: &Board,
     noise: f64,
@@ -34,7 +34,7 @@ fn with_device(
         ..PolicyArgs::default()
     })
     .unwrap();
-    // Free a moment ago.
+    // A free port, which QEMU listens on next.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
@@ -51,7 +51,7 @@ fn with_device(
     log
 }
 
-/// QEMU listens a moment after its start.
+/// Connects as soon as QEMU listens.
 fn connect(port: u16) -> Result<TcpStream> {
     let end = Instant::now() + START_LIMIT;
     loop {
@@ -62,13 +62,14 @@ fn connect(port: u16) -> Result<TcpStream> {
     }
 }
 
-/// Plays an episode there.
+/// Plays an episode with the policy on the device.
 fn episode_there(client: &mut NoisyClient, seed: u64) -> Result<EpisodeResult> {
     let env = evaluate::start(seed, Seeding::Legacy)?;
     Ok(play(client, || Ok(env), seed, MAX_EPISODE_STEPS)?)
 }
 
-/// Plays the episodes here: when the device waits no more, for which this is a long silence.
+/// Plays the episodes on the host and compares. Called last: the device would take this time for a
+/// silent host.
 fn same_here(engine: &Engine, there: impl IntoIterator<Item = (u64, EpisodeResult)>) -> Result<()> {
     for (seed, there) in there {
         let here = evaluate::episode(engine, evaluate::start(seed, Seeding::Legacy)?, seed)?;
@@ -77,7 +78,8 @@ fn same_here(engine: &Engine, there: impl IntoIterator<Item = (u64, EpisodeResul
     Ok(())
 }
 
-/// The device's counters after everything that was sent: a report asked for twice is of the first time.
+/// The counters of the device after everything that was sent. A repeated request gets the first
+/// answer again, so this asks until a request is answered at the first attempt.
 fn report(client: &mut NoisyClient) -> Result<Counts> {
     loop {
         let repeated = client.counts.repeated;
@@ -90,7 +92,7 @@ fn report(client: &mut NoisyClient) -> Result<Counts> {
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn episodes_through_the_link_are_others_than_the_hosts() {
+fn episodes_through_the_link_equal_the_hosts() {
     with_device(&BOARDS[0], 0.0, |client, engine| {
         let mut played = Vec::new();
         for seed in 100_000..100_050 {
@@ -105,7 +107,7 @@ fn episodes_through_the_link_are_others_than_the_hosts() {
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn noise_hangs_the_device_or_changes_an_action_or_goes_uncounted() {
+fn noise_changes_no_action_and_every_fault_is_counted() {
     const TICKS: usize = 10_000;
     with_device(&BOARDS[0], 0.01, |client, engine| {
         let mut played = Vec::new();
@@ -133,7 +135,7 @@ fn noise_hangs_the_device_or_changes_an_action_or_goes_uncounted() {
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn a_device_whose_host_vanished_moves_on_or_forgets_to_say_so() {
+fn a_device_whose_host_vanished_holds_and_says_so() {
     let log = with_device(&BOARDS[0], 0.0, |client, engine| {
         client.begin(0)?;
         let state = [100.0, 200.0, 300.0, 300.0, 1.0];

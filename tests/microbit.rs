@@ -1,4 +1,4 @@
-//! A real Cortex-M0 in QEMU, the micro:bit's: 256 KiB of flash and 16 KiB of RAM.
+//! QEMU's micro:bit, a Cortex-M0 with 256 KiB of flash and 16 KiB of RAM.
 
 use crate::{LIMIT, N_PLANS, assert_bits, expected_log};
 use pusht_core::pusht::selftest::physics_digest;
@@ -6,12 +6,12 @@ use pusht_core::quant::{self, Model, Scratch};
 use pusht_device::{MICROBIT, Setup, build, footprint, run_with};
 use std::path::Path;
 
-/// The shipped models fit in neither memory.
+/// A tiny model: the shipped ones fit into neither memory.
 pub const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/integer/tiny.ptm");
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn a_cortex_m0_computes_something_else_than_the_host() {
+fn a_cortex_m0_computes_what_the_host_computes() {
     let bytes = std::fs::read(MODEL).unwrap();
     let model = Model::parse(&bytes).unwrap();
     let plans = quant::selftest(&model, &mut Scratch::new(), N_PLANS);

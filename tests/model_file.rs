@@ -1,4 +1,4 @@
-//! The model file at the door: what is written is read, and nothing else is.
+//! The parser of the model file: it reads what the writer wrote and refuses everything else.
 
 #[path = "integer/random_model.rs"]
 mod random_model;
@@ -14,7 +14,7 @@ fn tiny() -> Vec<u8> {
     random_model(tiny_settings(), 2, 0).to_bytes()
 }
 
-/// Makes length and checksum right again, as a hostile writer would.
+/// Corrects length and checksum, as a hostile writer would.
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let end = bytes.len() - 4;
     let len = bytes.len() as u32;
@@ -24,7 +24,7 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// Plans with a model; in a debug build every overflow is a panic.
+/// Plans with a model from extreme states; in a debug build, every overflow is a panic.
 fn exercise(model: &Model<'_>) {
     let mut scratch = Scratch::new();
     selftest(model, &mut scratch, 1);
@@ -82,7 +82,7 @@ fn every_truncation_is_refused() {
 }
 
 #[test]
-fn every_sealed_truncation_is_refused_or_harmless() {
+fn every_truncation_with_a_right_checksum_is_refused() {
     let bytes = tiny();
     for len in (HEADER_SIZE + 4..bytes.len()).step_by(3) {
         assert!(
@@ -110,7 +110,8 @@ fn a_hostile_file_with_a_right_checksum_never_panics() {
     let (mut refused, mut harmless) = (0, 0);
     for at in HEADER_SIZE..bytes.len() - 4 {
         for value in [0x00, 0x7f, 0x80, 0xff] {
-            // Most bytes are weights: every one of the sizes and exponents, and a sample of the rest.
+            // Most bytes are weights: all of the sizes and exponents are tried, and a sample of the
+            // rest.
             if at > 400 && !(at + usize::from(value)).is_multiple_of(7) {
                 continue;
             }
@@ -145,7 +146,7 @@ fn random_bytes_are_refused() {
             })
             .collect();
         assert!(Model::parse(&bytes).is_err());
-        // With a head that is right, the rest is still looked at.
+        // With the right magic and version, the parser goes on to the sections.
         if len > HEADER_SIZE + 4 {
             bytes[..12].copy_from_slice(&tiny()[..12]);
             assert!(Model::parse(&sealed(bytes)).is_err());
@@ -231,7 +232,7 @@ fn every_kind_of_network_is_accepted() {
                 n_action_steps: 3,
                 ..tiny_settings()
             };
-            // Five taps need wider borders than the widest network leaves room for.
+            // The widest network leaves no room for the padding of five taps.
             if settings.kernel_size == 5 && settings.down_dims[0] == 32 {
                 continue;
             }

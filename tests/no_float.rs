@@ -1,24 +1,25 @@
-//! From observation in to action out the integer policy has no float: on a core without a floating-point unit every
-//! such operation is a call, and a call leaves a symbol.
+//! The integer policy contains no float arithmetic, from the observation to the action. On a core
+//! without a floating-point unit every such operation is a call, and the call leaves a symbol.
 
 use object::{Object, ObjectSymbol};
 use pusht_device::{Board, build, demangled};
 use std::path::Path;
 
-/// A Cortex-M3: nothing but calls.
+/// A Cortex-M3, which has no floating-point unit.
 const BOARD: &str = "mps2-an385";
 
 #[test]
 #[ignore = "needs the boards' targets: cargo verify"]
-fn the_integer_policy_calls_float_arithmetic() {
+fn the_integer_policy_calls_no_float_arithmetic() {
     let board = Board::named(BOARD).unwrap();
     let found = float_symbols(&build("plans", &board, None).unwrap());
     assert!(found.is_empty(), "{found:#?}");
 }
 
+/// The control of the test above: it can fail.
 #[test]
 #[ignore = "needs the boards' targets: cargo verify"]
-fn the_search_for_float_arithmetic_misses_that_of_the_simulator() {
+fn the_search_finds_the_float_arithmetic_of_the_simulator() {
     let board = Board::named(BOARD).unwrap();
     let found = float_symbols(&build("selftest", &board, None).unwrap());
     assert!(
@@ -27,8 +28,9 @@ fn the_search_for_float_arithmetic_misses_that_of_the_simulator() {
     );
 }
 
-/// Symbols of the run-time ABI for the Arm architecture (AAELF, 4.1.2: `__aeabi_d*`, `__aeabi_f*`, conversions to
-/// either), of libgcc's names for the same (`__adddf3`), and of `libm`.
+/// The symbols in the ELF file of float routines, by the names of the run-time ABI for the Arm
+/// architecture (AAELF, 4.1.2: `__aeabi_d*`, `__aeabi_f*`, conversions to either), of libgcc
+/// (`__adddf3`) and of `libm`.
 fn float_symbols(elf: &Path) -> Vec<String> {
     let bytes = std::fs::read(elf).unwrap();
     let file = object::File::parse(bytes.as_slice()).unwrap();
@@ -52,8 +54,9 @@ fn is_float(name: &str) -> bool {
     aeabi || libgcc || name.starts_with("libm::")
 }
 
+/// The hash of a mangled name may end in `df2` or the like.
 #[test]
-fn a_hash_in_a_symbol_passes_for_float_arithmetic() {
+fn a_hash_in_a_symbol_does_not_count_as_float_arithmetic() {
     let parser = "_ZN10pusht_core5quant5parse6Reader7section17h4059a65fd3f0df25E";
     assert!(!is_float(&demangled(parser)));
     let float = "_ZN17compiler_builtins5float3add8__adddf317h0123456789abcdefE";

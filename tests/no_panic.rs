@@ -1,4 +1,5 @@
-//! Once a binary's loop runs, nothing in it can panic: `firmware/src/bin/no_panic.rs` links only if the optimiser has proved it.
+//! The control loop cannot panic: `firmware/src/bin/no_panic.rs` links only if the optimiser has
+//! proved that no path leads to the panic handler.
 
 use crate::microbit;
 use pusht_device::{BOARDS, MICROBIT, SILICON, build_with};
@@ -6,7 +7,7 @@ use std::path::Path;
 
 #[test]
 #[ignore = "needs the boards' targets: cargo verify"]
-fn the_control_loop_can_panic() {
+fn the_control_loop_cannot_panic() {
     for board in BOARDS.into_iter().chain(SILICON) {
         build_with("no_panic", &board, &["no-panic"], None).unwrap();
     }
@@ -14,9 +15,10 @@ fn the_control_loop_can_panic() {
     build_with("no_panic", &MICROBIT, &["no-panic"], small).unwrap();
 }
 
+/// The control of the test above: it can fail.
 #[test]
 #[ignore = "needs the boards' targets: cargo verify"]
-fn the_search_for_panics_misses_one() {
+fn a_control_loop_that_can_panic_does_not_link() {
     let built = build_with("no_panic", &BOARDS[0], &["panic-control"], None);
     assert!(built.is_err(), "it links with a panic in it");
 }

@@ -1,6 +1,6 @@
 //! The firmware in QEMU against the host, and against its budgets.
 //!
-//! The host's side is computed here, in a debug build; the device runs a release build.
+//! The host's values are computed in a debug build; the firmware is a release build.
 
 mod budgets;
 mod expected_log;
@@ -22,18 +22,18 @@ use pusht_device::{BOARDS, Board, Footprint, Log, Setup, build, footprint, run_w
 use std::time::Duration;
 
 const MODEL: &[u8] = include_bytes!("../models/pusht.ptm");
-/// As many as the firmware's self-test makes.
+/// Plans of the firmware's self-test.
 const N_PLANS: u32 = 2;
-/// As many as its closed loop has.
+/// Control steps of its closed loop.
 const N_CLOSED_LOOP_STEPS: usize = 12;
-/// The firmware's delay of a plan, in control ticks.
+/// Delay of a plan in the firmware, in control ticks.
 const DELAY_TICKS: u64 = 2;
 /// An episode takes about ten seconds of one core.
 const LIMIT: Duration = Duration::from_secs(300);
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn a_board_computes_something_else_than_the_host() {
+fn every_board_computes_what_the_host_computes() {
     let model = Model::parse(MODEL).unwrap();
     let mut scratch = Scratch::new();
     let plans_digest = quant::selftest(&model, &mut scratch, N_PLANS);
@@ -49,7 +49,7 @@ fn a_board_computes_something_else_than_the_host() {
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn the_closed_loop_on_the_device_goes_another_way_or_costs_more_than_its_budget() {
+fn the_closed_loop_on_the_device_equals_the_hosts_within_its_budget() {
     let board = Board::named(MPS2_AN386.board).unwrap();
     let (size, log) = run_to_success("episode", &board);
     let host = episode_on_the_host(number(&log, "episode_seed"));
@@ -62,14 +62,15 @@ fn the_closed_loop_on_the_device_goes_another_way_or_costs_more_than_its_budget(
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn real_time_misses_a_deadline_or_goes_another_way_than_the_hosts_simulation_of_it() {
+fn real_time_meets_its_deadlines_and_equals_the_hosts_simulation() {
     let board = Board::named(MPS2_AN386.board).unwrap();
     for (binary, is_late) in [("realtime", false), ("realtime-late", true)] {
-        // Exit code 0: the digests of actions and states, plans, misses and held ticks are the host's.
+        // Exit code 0 says that the digests and counts (plans, misses, held ticks) equal the
+        // host's.
         let (_, log) = run_to_success(binary, &board);
         assert_eq!(number(&log, "overruns"), 0);
         assert_eq!(number(&log, "plans_missed") > 0, is_late);
-        // One is held until the first plan is there.
+        // On time, ticks are held only until the first plan arrives.
         assert_eq!(number(&log, "ticks_held") > DELAY_TICKS, is_late);
         let turn_us = number(&log, "turn_us_max");
         assert!(turn_us <= REALTIME_TURN_US, "{turn_us} us of 10,000");
@@ -80,7 +81,7 @@ fn real_time_misses_a_deadline_or_goes_another_way_than_the_hosts_simulation_of_
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn a_plan_costs_more_than_a_boards_budget() {
+fn a_plan_stays_within_every_boards_budget() {
     let of_all = PLANS.map(|budget| budget.board);
     assert!(
         BOARDS.iter().all(|board| of_all.contains(&board.name)),
@@ -90,7 +91,8 @@ fn a_plan_costs_more_than_a_boards_budget() {
         let board = Board::named(budget.board).unwrap();
         let (size, plans) = run_to_success("plans", &board);
         let (image, bench) = run_to_success("bench", &board);
-        // What the image says of itself is what the ELF file says, but for gaps between sections.
+        // The sizes that the image reports equal those of the ELF file, except for gaps between
+        // sections.
         let gaps = |whole: &str, parts: u64| number(&bench, whole).abs_diff(parts);
         assert!(gaps("flash_bytes", image.flash_bytes) < 64);
         assert!(gaps("ram_bytes", image.ram_bytes) < 64);
@@ -127,7 +129,7 @@ fn a_plan_costs_more_than_a_boards_budget() {
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
-fn a_boards_kernel_has_other_bits_than_the_reference() {
+fn every_boards_kernels_equal_the_reference() {
     for board in BOARDS {
         run_to_success("kernels", &board);
     }
@@ -185,7 +187,7 @@ fn assert_within(budget: &Budget, size: Footprint, log: &Log) {
     ]);
 }
 
-/// Names, figures and their upper bounds.
+/// Prints each (name, figure, upper bound) and panics where the figure exceeds the bound.
 fn assert_all_within(figures: &[(&str, u64, u64)]) {
     for (name, figure, bound) in figures {
         println!("{name} {figure} of {bound}");

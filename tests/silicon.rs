@@ -1,11 +1,11 @@
-//! Images for boards on a desk: none is attached here, so they are built, linked and measured.
+//! Images for physical boards. No board is attached, so they are built, linked and measured only.
 
 use crate::budgets::{SILICON_BENCH_FLASH_BYTES, SILICON_BUDGETS};
 use pusht_device::{SILICON, build, footprint};
 
 #[test]
 #[ignore = "needs the boards' targets: cargo verify"]
-fn an_image_for_silicon_does_not_link_or_needs_more_than_its_budget() {
+fn images_for_physical_boards_link_within_their_budget() {
     for board in SILICON {
         let budget = SILICON_BUDGETS.iter().find(|b| b.board == board.name);
         let budget = budget.expect("a budget for every board");

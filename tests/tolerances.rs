@@ -1,4 +1,4 @@
-//! Every tolerance of the tests, in one table. None is widened to make a test pass.
+//! All tolerances of the tests. None is widened to make a test pass.
 #![allow(dead_code)]
 
 /// Largest distance of the simulator with `libm` from pymunk, px.
@@ -12,7 +12,7 @@ pub const REPLAY_PX: f64 = 0.01;
 /// The same, of the block's angle, rad.
 pub const REPLAY_RAD: f64 = 1e-4;
 
-// Training, against diffusion_policy on PyTorch: the largest difference as a share of the tensor's largest value.
+// Training against diffusion_policy on PyTorch: largest difference over the largest magnitude.
 
 /// The U-Net's output: sums of up to 400 products in f32, in another order.
 pub const UNET_OUTPUT_REL: f64 = 1e-5;
@@ -27,15 +27,15 @@ pub const SCHEDULE_ABS: f64 = 1e-6;
 /// Normalised samples: a factor and an offset in f32.
 pub const NORMALIZED_ABS: f64 = 1e-5;
 
-/// A layer of the float U-Net against PyTorch: largest difference over the layer's largest magnitude.
+/// A layer of the float U-Net against PyTorch: largest difference over the largest magnitude.
 pub const UNET_LAYER: f32 = 1e-5;
 
 /// One scheduler step against diffusers: difference over the larger of 1 and the magnitude.
 pub const SCHEDULER_STEP: f32 = 2e-6;
 /// The same for DDIM with eta > 0, where sqrt(1 - abar - sigma^2) cancels.
 pub const SCHEDULER_STEP_STOCHASTIC: f32 = 1e-5;
-/// The same after `rescale_betas_zero_snr`, which magnifies the last bit of PyTorch's square root (not correctly
-/// rounded) by up to 1 / sqrt(1 - abar).
+/// The same after `rescale_betas_zero_snr`, which magnifies the last bit of PyTorch's square root
+/// (not correctly rounded) by up to 1 / sqrt(1 - abar).
 pub const SCHEDULER_STEP_RESCALED: f32 = 3e-5;
 /// Betas and their products against diffusers, relative.
 pub const SCHEDULE: f32 = 1e-6;
@@ -53,13 +53,14 @@ pub const POLICY_PX: f32 = 2e-3;
 /// A normaliser's scale or offset against diffusion_policy, relative.
 pub const NORMALIZER: f32 = 1e-6;
 
-// The integer policy against its float twin, for the same observations and noise.
+// The integer policy against the float policy that it was quantised from, for equal observations
+// and noise.
 
-/// Half of the actions lie nearer, px.
+/// Median distance of the actions, px.
 pub const INTEGER_MEDIAN_PX: f64 = 1.0;
-/// 99 of 100 actions lie nearer, px.
+/// 99th percentile of the distances of the actions, px.
 pub const INTEGER_P99_PX: f64 = 4.0;
-/// Least signal-to-noise ratio of a tensor: int8 weights alone allow about 40 dB a layer.
+/// Smallest signal-to-noise ratio of a tensor, dB: int8 weights alone allow about 40 dB per layer.
 pub const INTEGER_LAYER_SNR_DB: f64 = 25.0;
 /// An action of an imported policy against the program that it comes from, px.
 pub const IMPORTED_PX: f64 = 0.01;

@@ -1,4 +1,4 @@
-//! WebAssembly against this machine: the same digests, from a debug and from a release build.
+//! WebAssembly against this machine: equal digests from a debug and a release build.
 
 use pusht_core::pusht::selftest::{PHYSICS_DIGEST, closed_loop_digest, physics_digest};
 use pusht_core::quant::{self, Model, Scratch};
@@ -8,14 +8,14 @@ use wasmi::{Engine, Instance, Linker, Module, Store};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const MODEL: &[u8] = include_bytes!("../models/pusht-small.ptm");
-/// As many as `wasm/digests.rs` makes.
+/// Plans of the digest in `wasm/digests.rs`.
 const N_PLANS: u32 = 1;
 const N_STEPS: usize = 4;
 const PROFILES: [&str; 2] = ["debug", "release"];
 
 #[test]
 #[ignore = "needs the target wasm32-unknown-unknown: cargo verify"]
-fn webassembly_computes_something_else() {
+fn webassembly_computes_what_the_host_computes() {
     assert_eq!(physics_digest().unwrap(), PHYSICS_DIGEST);
     let (model, mut scratch) = (Model::parse(MODEL).unwrap(), Scratch::new());
     let plans = quant::selftest(&model, &mut scratch, N_PLANS);
@@ -28,9 +28,10 @@ fn webassembly_computes_something_else() {
     }
 }
 
+/// Imported mathematics would have the bits of the host that runs the module.
 #[test]
 #[ignore = "needs the target wasm32-unknown-unknown: cargo verify"]
-fn the_module_takes_mathematics_from_its_host() {
+fn the_module_imports_nothing_from_its_host() {
     for profile in PROFILES {
         let bytes = std::fs::read(build(profile)).unwrap();
         let module = Module::new(&Engine::default(), bytes).unwrap();
@@ -39,7 +40,7 @@ fn the_module_takes_mathematics_from_its_host() {
     }
 }
 
-/// Builds `wasm/digests.rs`, an example of `pusht-core`, and says where it is.
+/// Builds `wasm/digests.rs`, an example of `pusht-core`, and returns the path of the module.
 fn build(profile: &str) -> PathBuf {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut cargo = Command::new(env!("CARGO"));
@@ -49,7 +50,7 @@ fn build(profile: &str) -> PathBuf {
         .current_dir(&repository);
     match profile {
         "release" => cargo.arg("--release"),
-        // The other tests have an optimised `core`; this one is as it is written.
+        // The test profile optimises `core`; this debug build does not.
         _ => cargo.args(["--config", "profile.dev.package.pusht-core.opt-level=0"]),
     };
     assert!(cargo.status().unwrap().success());
@@ -61,7 +62,7 @@ fn build(profile: &str) -> PathBuf {
         .join("examples/digests.wasm")
 }
 
-/// The module at work.
+/// An instance of the module.
 struct Digests {
     store: Store<()>,
     instance: Instance,
@@ -78,7 +79,7 @@ impl Digests {
         Self { store, instance }
     }
 
-    /// What the export `name`, a function of nothing, says.
+    /// Calls the export `name`, a function without arguments.
     fn call(&mut self, name: &str) -> u64 {
         let function = self.instance.get_typed_func::<(), u64>(&self.store, name);
         function.unwrap().call(&mut self.store, ()).unwrap()

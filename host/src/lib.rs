@@ -2,7 +2,7 @@
 //!
 //! In the order of the data: [`expert`] plays, [`collect`] records it; [`data`] reads demonstrations with the feature `demonstrations`; the feature `train` makes a float policy of them, which
 //! [`policy_file`] stores; [`engine`] runs it, in float or in integers; [`evaluate`] scores it; [`render`] shows it.
-//! [`gym`] has environments as Gymnasium does, one or many at once. [`cmd`] has a module a command.
+//! Environments and vector environments, as in Gymnasium, are the package [`pusht_gym`]. [`cmd`] has a module a command.
 
 pub mod cmd;
 pub mod collect;
@@ -12,7 +12,6 @@ pub mod engine;
 pub mod evaluate;
 pub mod expert;
 pub mod float_engine;
-pub mod gym;
 pub mod import;
 pub mod link;
 pub mod policy_file;

@@ -1,8 +1,8 @@
 //! The command line: see `pusht --help`.
 
 use clap::{Parser, Subcommand};
-use pusht_host::gym::vector::run_if_worker;
-use pusht_host::{cmd, gym};
+use pusht_gym::vector::run_if_worker;
+use pusht_host::cmd;
 use std::process::ExitCode;
 
 /// PushT and its diffusion policy: simulate, replay, train, quantise, evaluate, render.
@@ -34,7 +34,7 @@ enum Command {
 
 fn main() -> ExitCode {
     // A worker process of a vector environment is this program, too.
-    run_if_worker(&gym::pusht::registry());
+    run_if_worker(&pusht_gym::pusht::registry());
     let result = match Cli::parse().command {
         None => cmd::demo::run(),
         Some(Command::Rollout(args)) => cmd::rollout::run(&args),

@@ -22,8 +22,8 @@ struct Args {
     json: Option<PathBuf>,
 }
 
-/// CMSIS-NN's int8 convolution (`arm_convolve_1_x_n_s8`, `arm_nn_mat_mult_nt_t_s8`; GCC 12 -O3), instructions per multiplication of the same layer,
-/// counted in the same way.
+/// Instructions per multiplication of CMSIS-NN's int8 convolution (`arm_convolve_1_x_n_s8`,
+/// `arm_nn_mat_mult_nt_t_s8`; GCC 12 -O3) for the same layer, counted in the same way.
 const CMSIS_NN: [(&str, &str); 6] = [
     ("mps2-an386", "1.94 to 2.03"),
     ("mps2-an500", "1.94 to 2.03"),
@@ -33,12 +33,13 @@ const CMSIS_NN: [(&str, &str); 6] = [
     ("mps2-an385-v6m", "not measured"),
 ];
 
-/// One board's figures, all counted by instructions executed.
+/// Figures of one board, in instructions executed.
 #[derive(Serialize)]
 struct Figures {
     board: &'static str,
     core: &'static str,
-    /// A convolution of 64 channels to 64, 3 taps, at 8, 4 and 2 positions: instructions per multiplication.
+    /// Instructions per multiplication of a convolution of 64 channels to 64, 3 taps, at 8, 4 and 2
+    /// positions.
     conv_8_positions: f64,
     conv_4_positions: f64,
     conv_2_positions: f64,
@@ -53,7 +54,7 @@ struct Figures {
 struct Plan {
     instructions: u64,
     multiplications: u64,
-    /// Share of instructions outside of convolutions and projections.
+    /// Share of the instructions outside convolutions and projections.
     share_beyond_products: f64,
 }
 

@@ -5,11 +5,11 @@ use anyhow::{Context, Result};
 /// A board: how to build for it and how to run on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Board {
-    /// Name in `cargo firmware --board`, of the firmware's feature and of its memory map.
+    /// Name of the board in `cargo firmware --board`, of its feature and of its memory map.
     pub name: &'static str,
-    /// The core, for people.
+    /// Description of the core, for output.
     pub core: &'static str,
-    /// The compiler's target.
+    /// Target triple of the compiler.
     pub target: &'static str,
     /// What runs it.
     pub runner: Runner,
@@ -18,9 +18,9 @@ pub struct Board {
 /// What runs a board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runner {
-    /// QEMU, as this `-machine`.
+    /// QEMU with this `-machine`.
     Qemu(&'static str),
-    /// probe-rs, which flashes this chip on the desk and shows its log.
+    /// A physical board: probe-rs flashes this chip and shows its log.
     ProbeRs(&'static str),
 }
 
@@ -64,7 +64,8 @@ pub const BOARDS: [Board; 6] = [
     },
 ];
 
-/// A Cortex-M0 in QEMU, with room for parts of the firmware: `simulator`, `kernels`, and `plans` of a small network.
+/// A Cortex-M0 in QEMU. It has room for parts of the firmware: `simulator`, `kernels`, and `plans`
+/// with a small network.
 pub const MICROBIT: Board = Board {
     name: "microbit",
     core: "Cortex-M0",
@@ -72,7 +73,8 @@ pub const MICROBIT: Board = Board {
     runner: Runner::Qemu("microbit"),
 };
 
-/// Boards on a desk. None was there when the firmware was written: their images are built, linked and measured, and have not run.
+/// Physical boards. None was at hand when the firmware was written: their images are built, linked
+/// and measured, but have not run.
 pub const SILICON: [Board; 3] = [
     Board {
         name: "nrf52840-dk",
@@ -95,10 +97,10 @@ pub const SILICON: [Board; 3] = [
 ];
 
 impl Board {
-    /// The board of that name.
+    /// Finds a board by name.
     ///
     /// # Errors
-    /// An unknown name; the message lists the known ones.
+    /// If no board has this name; the message lists the known ones.
     pub fn named(name: &str) -> Result<Self> {
         let all = || BOARDS.into_iter().chain([MICROBIT]).chain(SILICON);
         let known: Vec<&str> = all().map(|board| board.name).collect();

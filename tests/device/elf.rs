@@ -1,4 +1,4 @@
-//! What an ELF file takes of a board's memories.
+//! Sizes and symbols of an ELF file.
 
 use anyhow::{Context, Result};
 use object::read::elf::{ElfFile32, ProgramHeader};
@@ -6,7 +6,7 @@ use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SymbolKind, elf}
 use std::ops::Range;
 use std::path::Path;
 
-/// Bytes that a firmware binary occupies, the stack not counted.
+/// Bytes that a firmware binary occupies, without the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
     /// Code, constants and the initial values of variables.
@@ -18,7 +18,7 @@ pub struct Footprint {
 /// Measures the ELF file at `path`.
 ///
 /// # Errors
-/// A file that cannot be read or is not a 32-bit ELF file.
+/// If the file cannot be read or is not a 32-bit ELF file.
 pub fn footprint(path: &Path) -> Result<Footprint> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
     let file = ElfFile32::<object::Endianness>::parse(bytes.as_slice())
@@ -51,28 +51,28 @@ fn is_variable(flags: SectionFlags) -> bool {
 pub struct Symbols(Vec<(Range<u64>, String)>);
 
 impl Symbols {
-    /// Those of the ELF file in `bytes`.
+    /// Reads the functions of the ELF file in `bytes`.
     ///
     /// # Errors
-    /// Not an ELF file.
+    /// If `bytes` are not an ELF file.
     pub fn of(bytes: &[u8]) -> Result<Self> {
         let file = object::File::parse(bytes)?;
         let functions = file.symbols().filter(|s| s.kind() == SymbolKind::Text);
         let named = functions.filter_map(|symbol| {
-            // The lowest bit says Thumb.
+            // The lowest bit of an address marks Thumb code.
             let from = symbol.address() & !1;
             Some((from..from + symbol.size(), demangled(symbol.name().ok()?)))
         });
         Ok(Self(named.collect()))
     }
 
-    /// The function that `address` lies in.
+    /// The function that contains `address`.
     pub fn at(&self, address: u64) -> Option<&str> {
         let (_, name) = self.0.iter().find(|(range, _)| range.contains(&address))?;
         Some(name)
     }
 
-    /// `line`, and behind each `pc=ADDRESS` in it the function's name.
+    /// Inserts the name of the function after each `pc=ADDRESS` in `line`.
     pub(crate) fn named(&self, line: &str) -> String {
         let words = line.split(' ').map(|word| {
             let address = word.strip_prefix("pc=0x");
@@ -86,7 +86,7 @@ impl Symbols {
     }
 }
 
-/// A symbol's name as it is in the source, without the hash.
+/// The name of a symbol as in the source, without the hash.
 pub fn demangled(name: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(name))
 }

@@ -1,4 +1,4 @@
-//! The firmware seen from the host: build it for a board, run it in QEMU, read its log.
+//! The firmware from the host: builds it for a board, runs it in QEMU, reads its log.
 
 mod board;
 mod elf;
@@ -13,24 +13,25 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-/// The firmware's folder in this repository.
+/// The folder of the firmware in this repository.
 pub fn firmware_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("firmware")
 }
 
-/// Boards of one target share a build folder, so they are built one at a time and the result is put aside.
+/// Boards with the same target share a build folder, so that one binary is built at a time and
+/// copied to a folder of the board.
 static BUILDING: Mutex<()> = Mutex::new(());
 
-/// Builds one binary of the firmware for one board, around a model file (the shipped one if none is named), and returns its
-/// ELF file.
+/// Builds one binary of the firmware for one board, with a model file (the shipped one if `model`
+/// is `None`), and returns the path of the ELF file.
 ///
 /// # Errors
-/// A model that isn't there, or whatever cargo says; its output goes to standard error.
+/// If the model file does not exist or cargo fails; the output of cargo goes to standard error.
 pub fn build(binary: &str, board: &Board, model: Option<&Path>) -> Result<PathBuf> {
     build_with(binary, board, &[], model)
 }
 
-/// As [`build`], with more of the firmware's features.
+/// As [`build`], with further features of the firmware.
 ///
 /// # Errors
 /// As [`build`].

@@ -24,13 +24,13 @@ struct Args {
     /// An ELF file already built for the board.
     #[arg(long, conflicts_with = "binary")]
     elf: Option<PathBuf>,
-    /// The model file that it carries [default: models/pusht.ptm].
+    /// The model file to embed [default: models/pusht.ptm].
     #[arg(long, value_name = "FILE", conflicts_with = "elf")]
     model: Option<PathBuf>,
-    /// The TCP port of this machine at which QEMU serves the board's UART, for `controller`.
+    /// The TCP port at which QEMU serves the UART of the board, for `controller`.
     #[arg(long, value_name = "PORT", default_value_t = 4321)]
     tcp: u16,
-    /// Seconds until a run without an end is given up.
+    /// Seconds after which a run is aborted.
     #[arg(long, default_value_t = 600)]
     limit_s: u64,
 }
@@ -68,7 +68,7 @@ fn firmware(args: &Args) -> Result<()> {
     let mut limit_s = args.limit_s;
     if let Some(port) = setup.serial_port {
         println!("UART 0 is at port {port}: pusht link --tcp localhost:{port}");
-        // Whoever serves never ends.
+        // `controller` serves for ever.
         limit_s = YEAR_S;
     }
     let limit = Duration::from_secs(limit_s);
@@ -77,7 +77,7 @@ fn firmware(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// `probe-rs run`: flashes the chip, shows the log, and ends as the firmware does.
+/// Flashes the chip with `probe-rs run` and shows the log until the firmware ends.
 fn flash_and_show(chip: &str, elf: &Path) -> Result<()> {
     let status = Command::new("probe-rs")
         .args(["run", "--chip", chip])

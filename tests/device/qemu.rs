@@ -1,4 +1,4 @@
-//! Runs an ELF file in QEMU and decodes the `defmt` log that it writes by semihosting.
+//! Runs an ELF file in QEMU and decodes the `defmt` log that it writes through semihosting.
 
 use crate::{Board, Runner, Symbols};
 use anyhow::{Context, Result, bail};
@@ -20,12 +20,12 @@ pub fn is_qemu_there() -> bool {
     qemu.status().is_ok_and(|status| status.success())
 }
 
-/// What a run said, and how it ended.
+/// Log and exit code of a run.
 #[derive(Clone, Debug)]
 pub struct Log {
-    /// The log, a line a message.
+    /// The log, one line per message.
     pub lines: Vec<String>,
-    /// The exit code that the firmware chose; 0 is success.
+    /// The exit code of the firmware; 0 is success, `None` if it was still running.
     pub exit_code: Option<i32>,
 }
 
@@ -33,7 +33,7 @@ impl Log {
     /// The value of the last `name=value` in the log.
     ///
     /// # Errors
-    /// The name does not occur; the message shows the log.
+    /// If the name does not occur; the message shows the log.
     pub fn value(&self, name: &str) -> Result<&str> {
         self.lines
             .iter()
@@ -47,26 +47,27 @@ impl Log {
 /// How QEMU runs a board.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// QEMU's `-icount`: an instruction takes 2^shift ns of its own time; without, its time is the real one.
+    /// QEMU's `-icount`: an instruction takes 2^shift ns of virtual time. `None` means real time.
     pub icount: Option<&'static str>,
-    /// The TCP port of this machine at which UART 0 is served.
+    /// The TCP port of this machine that UART 0 is connected to.
     pub serial_port: Option<u16>,
 }
 
 impl Setup {
-    /// Instructions are counted: 64 ns each.
+    /// Counts instructions: 64 ns of virtual time each.
     pub const COUNTING: Self = Self {
         icount: Some("shift=6"),
         serial_port: None,
     };
 
-    /// 8 ns an instruction: a core of 125 MHz that executes one a cycle. A core that sleeps is woken at once.
+    /// 8 ns per instruction: a core at 125 MHz that executes one instruction per cycle. A sleeping
+    /// core is woken immediately (`sleep=off`).
     pub const AT_125_MHZ: Self = Self {
         icount: Some("shift=3,sleep=off"),
         serial_port: None,
     };
 
-    /// How a binary is run that no test runs otherwise; `serial_port` is for the one that serves a host.
+    /// The usual setup of a binary; `serial_port` is used by the one that serves a host.
     pub fn of(binary: &str, serial_port: u16) -> Self {
         match binary {
             "controller" => Self::serving(serial_port),
@@ -75,7 +76,7 @@ impl Setup {
         }
     }
 
-    /// Real time, UART 0 at a TCP port.
+    /// Real time, with UART 0 at a TCP port.
     pub fn serving(serial_port: u16) -> Self {
         Self {
             icount: None,
@@ -84,17 +85,17 @@ impl Setup {
     }
 }
 
-/// Runs `elf` on `board` until it exits; `on_line` sees each line of the log as it comes.
+/// Runs `elf` on `board` until it exits; `on_line` gets each line of the log immediately.
 ///
-/// QEMU executes one instruction in 2^6 ns of its own time, so that the firmware can count them.
+/// An instruction takes 2^6 ns of virtual time, so that the firmware can count instructions.
 ///
 /// # Errors
-/// QEMU is missing, the log cannot be decoded, or nothing ends within `limit`.
+/// If QEMU is missing, the log cannot be decoded, or the run does not end within `limit`.
 pub fn run(board: &Board, elf: &Path, limit: Duration, on_line: impl FnMut(&str)) -> Result<Log> {
     run_with(&Setup::COUNTING, board, elf, limit, on_line)
 }
 
-/// As [`run`], in a QEMU set up otherwise.
+/// As [`run`], with another setup of QEMU.
 ///
 /// # Errors
 /// Those of [`run`].
@@ -112,7 +113,8 @@ pub fn run_with(
     Ok(Log { lines, exit_code })
 }
 
-/// Runs `elf` on `board` for as long as `beside` takes, which gets at it over its UART; returns what that returns, and the log.
+/// Runs `elf` on `board` while `beside` runs, which can talk to it over its UART. Returns the
+/// result of `beside` and the log.
 ///
 /// # Errors
 /// Those of [`run`] and those of `beside`.
@@ -178,7 +180,7 @@ fn read_log(
                     lines.push(line);
                 }
                 Err(DecodeError::UnexpectedEof) => break,
-                // A fault within a message cuts it off; the next one is found again.
+                // A fault within a message truncates it; the decoder finds the next one.
                 Err(DecodeError::Malformed) if table.encoding().can_recover() => {
                     let line = "error a message was cut off".to_owned();
                     on_line(&line);
@@ -195,7 +197,7 @@ fn line_of(frame: &Frame<'_>) -> String {
     format!("{level:5} {}", frame.display_message())
 }
 
-/// A running QEMU; it ends with the value.
+/// A running QEMU process, killed on drop.
 struct Qemu(Child);
 
 impl Qemu {
@@ -226,7 +228,7 @@ impl Qemu {
             .context("qemu-system-arm cannot be started; `cargo verify qemu` installs it")
     }
 
-    /// Standard output in pieces as it comes, read by a thread so that a silent run can be given up.
+    /// Standard output in chunks, read by a thread so that a silent run can time out.
     fn output(&mut self) -> Result<Receiver<Vec<u8>>> {
         let mut stdout = self.0.stdout.take().context("output already taken")?;
         let (sender, receiver) = channel();
@@ -244,7 +246,7 @@ impl Qemu {
 
 impl Drop for Qemu {
     fn drop(&mut self) {
-        // It has most often ended already.
+        // Usually it has already exited.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

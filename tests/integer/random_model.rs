@@ -1,10 +1,10 @@
-//! Small quantised networks with random weights, for tests that need a model and not a policy.
+//! Small quantised networks with random weights, for tests that need a model but no trained policy.
 
 use pusht_core::quant::{Factor, LANES};
 pub use pusht_host::quantize::file::Settings;
 use pusht_host::quantize::file::{Affine, Block, ConvBlock, Layer, ModelFile, Pass, Row};
 
-/// Sizes of the committed fixture: everything that the format has, as small as it gets.
+/// Settings of the committed fixture: every part of the format, as small as possible.
 pub fn tiny_settings() -> Settings {
     Settings {
         observation_kind: 0,
@@ -22,7 +22,7 @@ pub fn tiny_settings() -> Settings {
     }
 }
 
-/// A model of these sizes; `seed` names its weights.
+/// A model with these settings; `seed` determines its weights.
 pub fn random_model(settings: Settings, n_passes: usize, seed: u64) -> ModelFile {
     let mut random = Random(seed);
     let layers = random.layers(&settings, n_passes);
@@ -49,7 +49,7 @@ pub fn random_model(settings: Settings, n_passes: usize, seed: u64) -> ModelFile
     }
 }
 
-/// DDIM-like, with some noise in all passes but the last.
+/// A DDIM-like pass; all but the last draw noise.
 fn pass(index: usize, n_passes: usize) -> Pass {
     let draws_noise = index + 1 < n_passes;
     let one = 1 << 28;

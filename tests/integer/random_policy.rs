@@ -33,7 +33,7 @@ pub fn small_config() -> PolicyConfig {
     }
 }
 
-/// Tensors for `config`; `seed` names them.
+/// Tensors for `config`; `seed` determines them.
 pub fn random_tensors(config: &PolicyConfig, seed: u64) -> Tensors {
     let mut random = Builder {
         state: seed,
@@ -62,7 +62,7 @@ pub fn random_tensors(config: &PolicyConfig, seed: u64) -> Tensors {
         n_in = *dim;
     }
     random.conv_block("final_conv.0", unet.kernel_size, n_in, n_in);
-    // A tenth of PyTorch's spread: an untrained network that answers loudly makes the sampler chaotic.
+    // A tenth of PyTorch's spread: large outputs of an untrained network make the sampler chaotic.
     random.insert(
         "final_conv.1.weight".into(),
         &[unet.input_dim, n_in, 1],

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 use step::Step;
 
-/// Does all remaining set-up and runs every test; what it ran and how it ended is in target/verify/.
+/// Does all remaining set-up and runs every test; logs go to target/verify/.
 ///
 /// Example: cargo verify          everything
 ///
@@ -20,7 +20,7 @@ use step::Step;
 struct Args {
     /// Only the steps whose name contains one of these words.
     words: Vec<String>,
-    /// Names the steps and runs none.
+    /// Lists the steps without running them.
     #[arg(long)]
     list: bool,
 }

@@ -1,4 +1,4 @@
-//! What a fresh machine lacks: installed where that is possible, named where it is not.
+//! Tools that a fresh machine lacks: installed where possible, otherwise named in an error.
 
 use anyhow::{Context, Result, bail, ensure};
 use pusht_device::BOARDS;
@@ -13,7 +13,7 @@ const QEMU_BY_HAND: &str =
       Arch             sudo pacman -S qemu-system-arm
       macOS            brew install qemu";
 
-/// Commands that install the compiler's missing targets.
+/// Commands that install the missing targets of the compiler.
 pub fn install_targets() -> Result<Vec<Command>> {
     let wanted: BTreeSet<&str> = BOARDS
         .iter()
@@ -64,7 +64,7 @@ pub fn install_qemu() -> Result<Vec<Command>> {
     ])
 }
 
-/// Whether `program` is there and ends well.
+/// Whether `program` exists and exits successfully.
 pub fn runs(program: &str, words: &[&str]) -> bool {
     output_of(Command::new(program).args(words)).is_ok()
 }

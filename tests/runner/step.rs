@@ -1,4 +1,5 @@
-//! One step: its commands are run, their output is kept in a file and shown if one fails.
+//! One step of `cargo verify`: runs its commands, keeps their output in a file, shows it if one
+//! fails.
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
@@ -8,20 +9,20 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Lines of a failing step's output that are shown; the file has them all.
+/// Number of lines of a failing step's output that are shown; the file has all of them.
 const LINES_SHOWN: usize = 60;
 
-/// Something that must succeed.
+/// Commands that must succeed.
 pub struct Step {
-    /// What the user calls it.
+    /// Name on the command line.
     pub name: &'static str,
-    /// What it is for.
+    /// Purpose, for `--list`.
     pub purpose: &'static str,
-    /// What to run, one after the other; an error says why that cannot be.
+    /// The commands in order; an error says why they cannot be run.
     pub commands: fn() -> Result<Vec<Command>>,
 }
 
-/// What was read off the output of a step.
+/// Output of a step and the counts found in it.
 #[derive(Default)]
 struct Outcome {
     lines: Vec<String>,
@@ -29,7 +30,7 @@ struct Outcome {
     tests_ignored: u64,
 }
 
-/// Runs `step`, says on standard output how it ended, and returns whether it succeeded.
+/// Runs `step`, prints the result and returns whether it succeeded.
 pub fn run(step: &Step, place: &str) -> bool {
     let start = Instant::now();
     let spinner = ProgressBar::new_spinner();
@@ -70,7 +71,7 @@ fn run_commands(step: &Step, outcome: &mut Outcome, mut on_line: impl FnMut(&str
         let mut child = command
             .spawn()
             .with_context(|| format!("cannot start: {words}"))?;
-        // The pipe ends when nobody can write to it any more.
+        // `command` holds a writing end of the pipe; the reader ends when all of them are closed.
         drop(command);
         for line in BufReader::new(reader).split(b'\n') {
             let line = String::from_utf8_lossy(&line?).into_owned();

@@ -38,9 +38,10 @@ pub fn all() -> Vec<Step> {
                     cargo(
                         "clippy --workspace --features pusht-host/train --all-targets -- -D warnings",
                     ),
-                    // The main build is without features.
+                    // The default build has no features.
                     cargo("clippy --package pusht-host --all-targets -- -D warnings"),
-                    // Here are functions that differ between machines, and clippy.toml keeps them out.
+                    // `platform-math` calls functions that differ between machines, which
+                    // clippy.toml forbids elsewhere.
                     cargo("clippy --package pusht-core --features platform-math -- -D warnings"),
                     firmware("clippy --release -- -D warnings"),
                 ])
@@ -63,7 +64,7 @@ pub fn all() -> Vec<Step> {
                     cargo(
                         "test --workspace --features pusht-host/train --no-fail-fast -- --show-output",
                     ),
-                    // As in the main build, without features.
+                    // As in the default build, without features.
                     cargo("test --package pusht-host --test cli_rollout -- --show-output"),
                 ])
             },
@@ -114,7 +115,8 @@ pub fn all() -> Vec<Step> {
             name: "qemu",
             purpose: "the firmware in QEMU against the host, bit for bit",
             commands: || {
-                // More threads than cores: one builds while others wait for QEMU, and for a board's UART in real time.
+                // More threads than cores: one builds while others wait for QEMU or for a UART in
+                // real time.
                 Ok(vec![cargo(
                     "test --package pusht-tests --test qemu -- --include-ignored --show-output --test-threads=4",
                 )])
@@ -136,7 +138,8 @@ pub fn by_hand() -> Vec<Step> {
     }]
 }
 
-/// Commands that build the fuzz targets and run each from an empty corpus; what a target fails on is put beside the logs.
+/// Commands that build the fuzz targets and run each from an empty corpus. Failing inputs are
+/// written to target/verify/.
 fn fuzz() -> Result<Vec<Command>> {
     if !setup::runs("c++", &["--version"]) {
         let mut skip = Command::new("echo");
@@ -169,7 +172,7 @@ fn fuzz() -> Result<Vec<Command>> {
         .collect())
 }
 
-/// Cargo at the repository's root.
+/// A cargo command at the root of the repository.
 fn cargo(words: &str) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command
@@ -178,7 +181,7 @@ fn cargo(words: &str) -> Command {
     command
 }
 
-/// Cargo in the firmware's workspace.
+/// A cargo command in the workspace of the firmware.
 fn firmware(words: &str) -> Command {
     let mut command = cargo(words);
     command.current_dir(pusht_device::firmware_dir());

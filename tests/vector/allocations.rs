@@ -2,8 +2,8 @@
 //! own thread allocates when it likes.
 
 use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
-use pusht_host::gym::batch::{BatchOptions, PushTBatch};
-use pusht_host::gym::vector::{AutoresetMode, Seed};
+use pusht_gym::batch::{BatchOptions, PushTBatch};
+use pusht_gym::vector::{AutoresetMode, Seed};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -2,13 +2,11 @@
 
 use crate::envs::{faulty, half, spec};
 use crate::{ASYNC, Vectoriser, cart_poles, ints};
-use pusht_host::gym::env::EnvError;
-use pusht_host::gym::pusht::PUSHT_ID;
-use pusht_host::gym::space::{Space, seeded};
-use pusht_host::gym::value::{Dict, Dtype, Value};
-use pusht_host::gym::vector::{
-    AutoresetMode, Cause, Fault, Seed, VectorEnv, VectorError, VectorOptions,
-};
+use pusht_gym::env::EnvError;
+use pusht_gym::pusht::PUSHT_ID;
+use pusht_gym::space::{Space, seeded};
+use pusht_gym::value::{Dict, Dtype, Value};
+use pusht_gym::vector::{AutoresetMode, Cause, Fault, Seed, VectorEnv, VectorError, VectorOptions};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -2,9 +2,9 @@
 
 use crate::envs::{spec, testing_spaces};
 use crate::{ALL, Vectoriser, ints, program, registry};
-use pusht_host::gym::space::seeded;
-use pusht_host::gym::value::{Dict, Value, dict};
-use pusht_host::gym::vector::{
+use pusht_gym::space::seeded;
+use pusht_gym::value::{Dict, Value, dict};
+use pusht_gym::vector::{
     AutoresetMode, Seed, VectorEnv, VectorError, VectorOptions, VectorStep, VectorizationMode,
     make_vec,
 };

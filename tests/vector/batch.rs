@@ -4,11 +4,11 @@ use crate::Vectoriser;
 use crate::envs::spec;
 use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_core::pusht::observation::{ObservationKind, observe};
-use pusht_host::gym::batch::{BatchOptions, PushTBatch};
-use pusht_host::gym::pusht::PUSHT_ID;
-use pusht_host::gym::space::{Space, seeded};
-use pusht_host::gym::value::{Array, Dict, Value, dict};
-use pusht_host::gym::vector::{
+use pusht_gym::batch::{BatchOptions, PushTBatch};
+use pusht_gym::pusht::PUSHT_ID;
+use pusht_gym::space::{Space, seeded};
+use pusht_gym::value::{Array, Dict, Value, dict};
+use pusht_gym::vector::{
     AutoresetMode, Cause, PushTVectorEnv, Seed, VectorEnv, VectorError, VectorOptions,
 };
 use std::num::NonZero;

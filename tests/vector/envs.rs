@@ -1,13 +1,13 @@
 //! Environments for these tests, each as small as its purpose allows. They also show what a user writes.
 
-use pusht_host::gym::env::{Env, EnvError, EnvSpec, Registry, Step};
-use pusht_host::gym::space::{Pcg64, Space, seeded};
-use pusht_host::gym::value::{Array, Dict, Value, dict};
+use pusht_gym::env::{Env, EnvError, EnvSpec, Registry, Step};
+use pusht_gym::space::{Pcg64, Space, seeded};
+use pusht_gym::value::{Array, Dict, Value, dict};
 use std::time::Duration;
 
 /// Every environment of these tests, and those of the library.
 pub fn registry() -> Registry {
-    pusht_host::gym::pusht::registry()
+    pusht_gym::pusht::registry()
         .register("CartPole", |kwargs| Ok(Box::new(CartPole::new(kwargs))))
         .register("Count", |_| Ok(Box::new(Count::default())))
         .register("Sampled", |kwargs| Ok(Box::new(Sampled::new(kwargs)?)))

@@ -2,9 +2,9 @@
 
 use crate::envs::{faulty, spec};
 use crate::{ALL, ASYNC, Vectoriser, ints, program};
-use pusht_host::gym::pusht::PUSHT_ID;
-use pusht_host::gym::value::{Array, Dict, Value, dict};
-use pusht_host::gym::vector::{
+use pusht_gym::pusht::PUSHT_ID;
+use pusht_gym::value::{Array, Dict, Value, dict};
+use pusht_gym::vector::{
     AsyncOptions, AsyncVectorEnv, AutoresetMode, Cause, Fault, Seed, VectorEnv, VectorError,
     VectorOptions,
 };

@@ -2,10 +2,10 @@
 
 use crate::envs::spec;
 use crate::{ALL, Vectoriser, tolerances};
-use pusht_host::gym::env::EnvSpec;
-use pusht_host::gym::pusht::PUSHT_ID;
-use pusht_host::gym::value::{Array, Dict, Value, dict};
-use pusht_host::gym::vector::{Seed, VectorEnv, VectorOptions};
+use pusht_gym::env::EnvSpec;
+use pusht_gym::pusht::PUSHT_ID;
+use pusht_gym::value::{Array, Dict, Value, dict};
+use pusht_gym::vector::{Seed, VectorEnv, VectorOptions};
 use serde_json::Value as Json;
 
 /// What is not compared: counted right here, and constant.

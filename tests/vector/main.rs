@@ -18,9 +18,9 @@ mod vector_env_info;
 mod vector_wrapper;
 
 use envs::registry;
-use pusht_host::gym::env::EnvSpec;
-use pusht_host::gym::value::Value;
-use pusht_host::gym::vector::{
+use pusht_gym::env::EnvSpec;
+use pusht_gym::value::Value;
+use pusht_gym::vector::{
     AsyncOptions, AsyncVectorEnv, SyncVectorEnv, VectorEnv, VectorError, VectorOptions,
     WorkerProgram, run_if_worker,
 };

@@ -2,11 +2,11 @@
 
 use crate::envs::spec;
 use crate::{ALL, Vectoriser};
-use pusht_host::gym::batch_space::batch_differing_spaces;
-use pusht_host::gym::env::EnvSpec;
-use pusht_host::gym::space::{Space, seeded};
-use pusht_host::gym::value::Dict;
-use pusht_host::gym::vector::{ObservationMode, Seed, VectorEnv, VectorError, VectorOptions};
+use pusht_gym::batch_space::batch_differing_spaces;
+use pusht_gym::env::EnvSpec;
+use pusht_gym::space::{Space, seeded};
+use pusht_gym::value::Dict;
+use pusht_gym::vector::{ObservationMode, Seed, VectorEnv, VectorError, VectorOptions};
 
 fn make(
     vectoriser: Vectoriser,

@@ -2,12 +2,10 @@
 
 use crate::envs::spec;
 use crate::{ASYNC, Vectoriser};
-use pusht_host::gym::pusht::PUSHT_ID;
-use pusht_host::gym::space::{Pcg64, Space, seeded};
-use pusht_host::gym::value::{Array, Dict, Value, dict};
-use pusht_host::gym::vector::{
-    AutoresetMode, Seed, VectorEnv, VectorError, VectorOptions, VectorStep,
-};
+use pusht_gym::pusht::PUSHT_ID;
+use pusht_gym::space::{Pcg64, Space, seeded};
+use pusht_gym::value::{Array, Dict, Value, dict};
+use pusht_gym::vector::{AutoresetMode, Seed, VectorEnv, VectorError, VectorOptions, VectorStep};
 
 const NUM_ENVS: usize = 3;
 const CALLS: usize = 60;

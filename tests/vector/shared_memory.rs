@@ -1,9 +1,9 @@
 //! Gymnasium's `utils/test_shared_memory.py`.
 
 use crate::envs::testing_spaces;
-use pusht_host::gym::space::{Space, seeded};
-use pusht_host::gym::value::{Dtype, Value};
-use pusht_host::gym::vector::{SharedMemory, SharedMemoryError};
+use pusht_gym::space::{Space, seeded};
+use pusht_gym::value::{Dtype, Value};
+use pusht_gym::vector::{SharedMemory, SharedMemoryError};
 
 fn write_and_read(space: &Space) {
     for n in [1, 8] {

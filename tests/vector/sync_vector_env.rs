@@ -3,10 +3,10 @@
 use crate::Vectoriser::Sync;
 use crate::envs::spec;
 use crate::{cart_poles, ints, registry};
-use pusht_host::gym::pusht::{KEYPOINTS_ID, PUSHT_ID};
-use pusht_host::gym::space::{Space, seeded};
-use pusht_host::gym::value::{Dict, Dtype, Value};
-use pusht_host::gym::vector::{AutoresetMode, Seed, VectorError, VectorOptions};
+use pusht_gym::pusht::{KEYPOINTS_ID, PUSHT_ID};
+use pusht_gym::space::{Space, seeded};
+use pusht_gym::value::{Dict, Dtype, Value};
+use pusht_gym::vector::{AutoresetMode, Seed, VectorError, VectorOptions};
 
 fn defaults() -> VectorOptions {
     VectorOptions::default()

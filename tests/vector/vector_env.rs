@@ -2,11 +2,11 @@
 
 use crate::envs::{spec, testing_spaces};
 use crate::{ALL, ASYNC, Vectoriser, cart_poles, ints};
-use pusht_host::gym::batch_space::row;
-use pusht_host::gym::pusht::PUSHT_ID;
-use pusht_host::gym::space::seeded;
-use pusht_host::gym::value::{Array, Dict, Value, dict};
-use pusht_host::gym::vector::{AutoresetMode, Seed, VectorEnv, VectorError, VectorOptions};
+use pusht_gym::batch_space::row;
+use pusht_gym::pusht::PUSHT_ID;
+use pusht_gym::space::seeded;
+use pusht_gym::value::{Array, Dict, Value, dict};
+use pusht_gym::vector::{AutoresetMode, Seed, VectorEnv, VectorError, VectorOptions};
 
 fn mode(autoreset_mode: AutoresetMode) -> VectorOptions {
     VectorOptions {

@@ -2,9 +2,9 @@
 
 use crate::envs::spec;
 use crate::{ALL, ints};
-use pusht_host::gym::env::EnvSpec;
-use pusht_host::gym::value::{Array, Dict, Value, dict};
-use pusht_host::gym::vector::{Seed, VectorOptions, batch_infos};
+use pusht_gym::env::EnvSpec;
+use pusht_gym::value::{Array, Dict, Value, dict};
+use pusht_gym::vector::{Seed, VectorOptions, batch_infos};
 
 fn batched(infos: &[Dict]) -> Dict {
     batch_infos(&infos.iter().map(Some).collect::<Vec<_>>())

@@ -1,8 +1,8 @@
 //! Gymnasium's `test_vector_wrapper.py`. A wrapper here is a [`VectorEnv`] that has another.
 
 use crate::{ALL, cart_poles};
-use pusht_host::gym::value::{Dict, Value};
-use pusht_host::gym::vector::{
+use pusht_gym::value::{Dict, Value};
+use pusht_gym::vector::{
     AutoresetMode, Seed, Spaces, VectorEnv, VectorError, VectorOptions, VectorStep,
 };
 use std::sync::Arc;

@@ -1,10 +1,11 @@
-//! The digests of [`pusht_core`] as functions of a WebAssembly module: `tests/wasm.rs` calls every export and compares.
+//! The digests of [`pusht_core`] as exports of a WebAssembly module: `tests/wasm.rs` calls each of
+//! them and compares.
 
 use pusht_core::pusht::selftest;
 use pusht_core::quant::{self, Model, Scratch};
 
 const MODEL: &[u8] = include_bytes!("../../models/pusht-small.ptm");
-/// As many as `tests/wasm.rs` compares.
+/// Plans of the digest, as in `tests/wasm.rs`.
 const N_PLANS: u32 = 1;
 const N_STEPS: usize = 4;
 

@@ -240,7 +240,8 @@ mod tests {
     extern crate std;
     use std::vec::Vec;
 
-    /// Plans the x of the newest state, and in y the tick that an action is meant for.
+    /// Plans actions whose x is that of the newest state and whose y is the tick they are meant
+    /// for.
     struct Meant;
 
     impl Planner for Meant {
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn an_action_is_executed_in_another_tick_than_it_is_meant_for() {
+    fn an_action_is_executed_in_the_tick_it_is_meant_for() {
         for delay in 1..=3 {
             let (executed, counts) = actions(delay, |_| 1);
             for (t, [seen, meant]) in executed.iter().enumerate() {
@@ -300,17 +301,18 @@ mod tests {
         }
     }
 
+    /// Plans within the deadline of 3 ticks: after 1 tick each, and after 1 to 3 ticks.
     #[test]
-    fn how_fast_a_plan_in_time_is_changes_the_actions() {
+    fn actions_do_not_depend_on_how_early_a_plan_is_ready() {
         assert_eq!(actions(3, |_| 1), actions(3, |plan| 1 + plan % 3));
     }
 
     #[test]
-    fn a_late_plan_is_not_held_for_or_not_counted() {
-        // The second plan begins in tick 3, is to count from tick 5 on, and is there in tick 8.
+    fn a_late_plan_is_counted_and_the_last_action_held_meanwhile() {
+        // The second plan begins in tick 3, is due in tick 5 and arrives in tick 8.
         let (executed, counts) = actions(2, |plan| if plan == 1 { 5 } else { 1 });
         let meant: Vec<f64> = executed.iter().map(|[_, meant]| *meant).collect();
-        // The first plan has actions up to tick 5, the second one from tick 8 on; then a third begins.
+        // The first plan has actions up to tick 5, the second from tick 8 on; then a third begins.
         let expected = [
             -1.0, -1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 5.0, 8.0, 8.0, 10.0, 11.0,
         ];
@@ -326,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_nobody_asked_for_is_executed() {
+    fn a_plan_that_was_not_requested_is_dropped() {
         let mut pipeline = Pipeline::new(&Meant, 3, 1);
         let state = [7.0; STATE_DIM];
         let (_, request) = pipeline.tick(&state, None).unwrap();

@@ -199,7 +199,7 @@ impl RecedingHorizon {
 mod tests {
     use super::*;
 
-    /// Answers with the x of the oldest and of the newest state it is shown.
+    /// Plans actions of the oldest and of the newest x that it is shown.
     struct Echo {
         plans: usize,
     }
@@ -257,7 +257,7 @@ mod tests {
     fn before_the_first_plan_the_agent_stays_and_after_the_last_action_it_is_held() {
         let mut episode = RecedingHorizon::new(0);
         assert_eq!(episode.tick(&state(7.0)), Ok([7.0, 0.0]));
-        // Held is where it was told to stay, not where it drifted to.
+        // The hold repeats the commanded position, not the one that the agent has drifted to.
         assert_eq!(episode.tick(&state(8.0)), Ok([7.0, 0.0]));
         episode.deliver(&CHUNK, 0).unwrap();
         let actions: Vec<Action> = (0..5).map(|_| episode.tick(&state(9.0)).unwrap()).collect();
@@ -295,7 +295,7 @@ mod tests {
         episode.act(&mut planner, &state(1.0)).unwrap();
         episode.reset(4);
         assert_eq!(episode.planned().count(), 0);
-        // The window has forgotten the first state, and the hold the last action.
+        // Neither the window of states nor the held action is left from before the reset.
         assert_eq!(episode.tick(&state(9.0)), Ok([9.0, 0.0]));
         episode.reset(4);
         assert_eq!(episode.act(&mut planner, &state(5.0)), Ok([5.0, 5.0]));

@@ -13,7 +13,7 @@ use std::vec::Vec;
 
 extern crate std;
 
-/// Plans where the agent was seen, and how many plans there were.
+/// Plans actions of the newest x of the agent and the number of plans so far.
 struct Count(f64);
 
 impl Planner for Count {
@@ -43,7 +43,7 @@ fn device(clock_us: &Cell<u64>) -> TestDevice<'_> {
     Device::new(Count(0.0), identity, Restart::PowerOrPin, clock)
 }
 
-/// What the device says to `bytes`.
+/// All messages that the device sends in reply to `bytes`.
 fn say(device: &mut TestDevice<'_>, bytes: &[u8]) -> Vec<Answer> {
     let mut decoder = FrameDecoder::new();
     let mut answers = Vec::new();
@@ -63,7 +63,7 @@ fn request(session: u32, sequence: u32, body: RequestBody) -> Request {
     }
 }
 
-/// The one answer to a request, events left out.
+/// The only answer to a request; events are skipped.
 fn ask(device: &mut TestDevice<'_>, session: u32, sequence: u32, body: RequestBody) -> AnswerBody {
     let answers = say(device, &encode(&request(session, sequence, body)));
     let mut bodies = answers
@@ -106,7 +106,7 @@ fn passes<M: Serialize + DeserializeOwned + PartialEq + Debug>(message: M) {
 }
 
 #[test]
-fn a_message_at_its_longest_does_not_fit_a_frame() {
+fn the_longest_messages_fit_a_frame() {
     let most = u32::MAX;
     let frames = FrameCounts {
         good: most,
@@ -165,9 +165,9 @@ fn a_message_at_its_longest_does_not_fit_a_frame() {
     }
 }
 
-/// The examples of `docs/link.md`.
+/// The examples in `docs/link.md`.
 #[test]
-fn the_bytes_on_the_wire_are_not_the_documents() {
+fn frames_equal_the_examples_of_the_document() {
     let hello = encode(&request(0x1234, 0, HELLO));
     let observe = encode(&request(0x1234, 2, observe(1.0)));
     let answer = encode(&Answer {
@@ -197,11 +197,11 @@ fn the_bytes_on_the_wire_are_not_the_documents() {
 }
 
 #[test]
-fn a_frame_is_taken_apart_otherwise_than_by_the_library_at_once() {
+fn unstuffing_agrees_with_the_cobs_crate() {
     let mut random = Pcg32::seed_from_u64(2);
     let (mut whole, mut broken) = (0, 0);
     for _ in 0..20_000 {
-        // Codes that lead to the end, and others.
+        // Half of the frames consist of small COBS codes, so that many of them are well-formed.
         let len = 1 + random.next_u32() as usize % (MAX_FRAME - 1);
         let frame: Vec<u8> = (0..len)
             .map(|_| {
@@ -219,7 +219,7 @@ fn a_frame_is_taken_apart_otherwise_than_by_the_library_at_once() {
 }
 
 #[test]
-fn an_integer_has_other_bytes_than_postcards() {
+fn integers_are_encoded_as_by_postcard() {
     #[derive(Serialize)]
     struct Ours<T: Copy + Into<u64>>(#[serde(serialize_with = "super::varint::varint")] T);
     fn same<T: Copy + Into<u64> + Serialize>(value: T) {
@@ -237,13 +237,13 @@ fn an_integer_has_other_bytes_than_postcards() {
 }
 
 #[test]
-fn a_decoder_is_out_of_step_after_a_zero_or_miscounts_what_it_drops() {
+fn a_decoder_resynchronises_at_every_zero_and_counts_what_it_drops() {
     let mut random = Pcg32::seed_from_u64(5);
     let good = encode(&request(7, 8, observe(1.5)));
     let mut decoder = FrameDecoder::new();
     let mut expected = FrameCounts::default();
     for round in 0..20_000 {
-        // Anything, of any length, closed by a zero; then a frame.
+        // Garbage without a zero, the zero that closes it, then a good frame.
         let len = random.next_u32() as usize % (2 * MAX_FRAME);
         let garbage: Vec<u8> = (0..len)
             .map(|_| (random.next_u32() % 255 + 1) as u8)
@@ -275,7 +275,7 @@ fn a_decoder_is_out_of_step_after_a_zero_or_miscounts_what_it_drops() {
 }
 
 #[test]
-fn a_frame_with_a_few_wrong_bits_is_taken_for_a_message() {
+fn a_frame_with_up_to_five_wrong_bits_is_refused() {
     let mut random = Pcg32::seed_from_u64(6);
     let frame = encode(&request(7, 8, observe(1.5)));
     for round in 0..100_000 {
@@ -295,8 +295,9 @@ fn a_frame_with_a_few_wrong_bits_is_taken_for_a_message() {
     }
 }
 
+/// The checksum is right: it covers the trailing byte, too.
 #[test]
-fn a_message_of_the_right_checksum_with_bytes_to_spare_is_taken() {
+fn a_message_with_trailing_bytes_is_refused() {
     let mut decoder = FrameDecoder::new();
     let frame = encode(&(request(7, 8, RequestBody::Report), 0_u8));
     let results: Vec<_> = (frame.iter())
@@ -306,7 +307,7 @@ fn a_message_of_the_right_checksum_with_bytes_to_spare_is_taken() {
 }
 
 #[test]
-fn an_episode_through_the_link_is_not_the_receding_horizons() {
+fn a_device_drives_an_episode_by_receding_horizon() {
     let clock = Cell::new(0);
     let mut device = device(&clock);
     assert_eq!(device.state(), State::Idle);
@@ -330,8 +331,9 @@ fn an_episode_through_the_link_is_not_the_receding_horizons() {
     assert_eq!(device.state(), State::Driven(Some([4.0, 3.0])));
 }
 
+/// The repetition gets the first answer again and uses up no action.
 #[test]
-fn a_request_that_comes_twice_is_done_twice() {
+fn a_repeated_request_is_done_once() {
     let clock = Cell::new(0);
     let mut device = device(&clock);
     ask(&mut device, 9, 0, HELLO);
@@ -346,7 +348,7 @@ fn a_request_that_comes_twice_is_done_twice() {
 }
 
 #[test]
-fn a_request_out_of_turn_is_done() {
+fn a_request_out_of_turn_is_refused() {
     let clock = Cell::new(0);
     let mut device = device(&clock);
     let refused = |body, refusal| assert_eq!(body, AnswerBody::Refused(refusal));
@@ -373,7 +375,7 @@ fn a_request_out_of_turn_is_done() {
         ask(&mut device, 9, 2, observe(f64::NAN)),
         Refusal::BadObservation,
     );
-    // What was refused has used up no number.
+    // A refused request uses up no sequence number.
     assert_eq!(action_of(ask(&mut device, 9, 2, observe(1.0))), [1.0, 1.0]);
     assert_eq!(device.counts().refused, 6);
     // Another host takes over; the first has no session any more.
@@ -382,8 +384,9 @@ fn a_request_out_of_turn_is_done() {
     refused(ask(&mut device, 10, 1, observe(1.0)), Refusal::NoEpisode);
 }
 
+/// The agent must not go on moving towards its last target.
 #[test]
-fn a_vanished_host_leaves_the_agent_moving() {
+fn a_device_holds_the_agent_when_its_host_vanishes() {
     let clock = Cell::new(0);
     let mut device = device(&clock);
     ask(&mut device, 9, 0, HELLO);
@@ -392,7 +395,7 @@ fn a_vanished_host_leaves_the_agent_moving() {
     clock.set(HOLD_AFTER_US);
     device.poll();
     assert_eq!(device.state(), State::Driven(Some([1.0, 1.0])));
-    // Noise is no sign of life, a repeated request is one.
+    // Noise does not postpone the hold; a repeated request does.
     say(&mut device, &[1, 2, 3, 0]);
     ask(&mut device, 9, 2, observe(1.0));
     clock.set(2 * HOLD_AFTER_US);
@@ -416,11 +419,11 @@ fn a_vanished_host_leaves_the_agent_moving() {
 }
 
 #[test]
-fn a_reset_in_mid_frame_needs_more_than_the_next_frame() {
+fn the_next_frame_after_a_reset_in_mid_frame_is_understood() {
     let clock = Cell::new(0);
     let frame = encode(&request(9, 0, HELLO));
     for cut in 0..frame.len() {
-        // The device starts while a frame is on the wire: it sees the rest of it.
+        // The device starts while a frame is on the wire and sees only the rest of it.
         let mut device = device(&clock);
         let answers = say(&mut device, &frame[cut..]);
         if cut > 0 && cut < frame.len() - 1 {
@@ -429,7 +432,7 @@ fn a_reset_in_mid_frame_needs_more_than_the_next_frame() {
         }
         let answers = say(&mut device, &frame);
         assert!(matches!(answers[0].body, AnswerBody::Hello { .. }), "{cut}");
-        // The host starts again in the middle of its frame, and says so by a zero.
+        // The host restarts in the middle of its frame and closes it with a zero.
         say(&mut device, &frame[..cut]);
         say(&mut device, &[0]);
         let answers = say(&mut device, &encode(&request(9, 1, RequestBody::Report)));
@@ -445,7 +448,7 @@ fn no_bytes_make_a_device_panic_or_move() {
     ask(&mut device, 9, 1, RequestBody::Begin { seed: 0 });
     let mut random = Pcg32::seed_from_u64(8);
     for _ in 0..1_000_000 {
-        // Zeros often enough for short frames.
+        // One byte in 16 is a zero, so that frames are short.
         let word = random.next_u32();
         let byte = if word.is_multiple_of(16) {
             0

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mask_is_not_numpys() {
+    fn the_keypoint_mask_equals_numpys() {
         // numpy.random.default_rng(7).random(9) < 0.5
         let visible = [0, 0, 0, 1, 1, 0, 1, 0, 0];
         let mut keypoints = MaskedKeypoints::new(0.5, 7);

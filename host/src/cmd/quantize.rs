@@ -5,7 +5,7 @@ use crate::float_engine::FloatPolicy;
 use crate::policy_file::{self, SchedulerKind};
 use crate::quantize::calibrate::{self, Window};
 use crate::quantize::compare::{self, LayerNoise, Parity};
-use crate::quantize::doubt;
+use crate::quantize::sensitivity;
 use crate::quantize::{self, CALIBRATION_SEEDS};
 use anyhow::{Context, Result};
 use pusht_core::quant::{Model, Scratch, selftest};
@@ -81,7 +81,7 @@ pub fn run(args: &Args) -> Result<()> {
         "actions of {} plans, float against integer: median {:.3} px, 99 % {:.3} px, largest {:.3} px",
         parity.n_plans, parity.median_px, parity.p99_px, parity.max_px
     );
-    print_doubts(&policy, &compared, &distances_px)?;
+    print_sensitivity(&policy, &compared, &distances_px)?;
     println!(
         "{}: {} bytes, {} passes, {} bytes of memory, digest {:016x}",
         args.out.display(),
@@ -99,27 +99,27 @@ fn spread(windows: &[Window], n: usize) -> Vec<&Window> {
 }
 
 /// What a small change does to the float policy in the plans where both engines differ most, and in those in the middle.
-fn print_doubts(
+fn print_sensitivity(
     policy: &FloatPolicy,
     windows: &[&Window],
     distances_px: &[Vec<f64>],
 ) -> Result<()> {
     const SHOWN: usize = 20;
-    let [a, b, c] = doubt::STEPS_PX;
+    let [a, b, c] = sensitivity::STEPS_PX;
     println!(
         "float's own actions move by (median, px), if the positions that it sees move by {a}, {b} and {c} px:"
     );
     for (what, first) in [("most apart", 0), ("in the middle", windows.len() / 2)] {
-        let doubts = doubt::of_ranks(policy, windows, distances_px, first..first + SHOWN)?;
-        let (Some(most), Some(least)) = (doubts.first(), doubts.last()) else {
+        let plans = sensitivity::of_ranks(policy, windows, distances_px, first..first + SHOWN)?;
+        let (Some(most), Some(least)) = (plans.first(), plans.last()) else {
             continue;
         };
-        let [a, b, c] = doubt::median_moves_px(&doubts);
+        let [a, b, c] = sensitivity::median_moves_px(&plans);
         println!(
             "  {:<42} {a:>8.3} {b:>8.2} {c:>8.1}",
             format!(
                 "{} plans {what}, {:.2} to {:.2} px",
-                doubts.len(),
+                plans.len(),
                 least.distance_px,
                 most.distance_px
             )

@@ -4,11 +4,12 @@ use crate::cmd::eval::SeedingArg;
 use crate::engine::{Engine, PolicyArgs};
 use crate::evaluate::start;
 use crate::policy_file::write_whole;
-use crate::render::{Animation, FRAME_DELAY_CS, Scene, draw};
+use crate::render::{Animation, FRAME_DELAY_CS};
 use anyhow::{Context, Result, bail};
 use pusht_core::control::receding_horizon::Action;
 use pusht_core::pusht::env::{PushTEnv, Seeding};
 use pusht_core::pusht::episode::{self, MAX_EPISODE_STEPS};
+use pusht_gym::scene::{Scene, draw};
 use std::path::{Path, PathBuf};
 use tiny_skia::Pixmap;
 

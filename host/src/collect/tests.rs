@@ -64,7 +64,8 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
         &settings(),
         5,
     );
-    // As if killed while the sixth was being written: its rows are there, but not where it ends.
+    // As if killed while the sixth attempt was being written: its rows exist, its episode end does
+    // not.
     let before = files(&parts.join("meta"));
     run(
         &mut Writer::resume(&parts, &settings()).unwrap(),
@@ -168,7 +169,7 @@ fn with_noise_the_intended_actions_are_recorded_and_keep_the_speed_limit() {
         let step = (pair[1][0] - pair[0][0]).hypot(pair[1][1] - pair[0][1]);
         assert!(step <= noisy.expert.speed_limit_px + 1e-3, "{step}");
     }
-    // The record does not lead where the noise led.
+    // The recorded actions lack the noise, so a replay ends in another state.
     let mut env = match episode.seed {
         Some(seed) => {
             crate::evaluate::start(seed, pusht_core::pusht::env::Seeding::Legacy).unwrap()

@@ -222,11 +222,11 @@ mod tests {
     use rayon::ThreadPoolBuilder;
     use std::path::PathBuf;
 
-    /// More than a batch, so that episodes which end make room for others.
+    /// More seeds than a batch holds, so that new episodes take the places of finished ones.
     const SEEDS: Range<u64> = 300_000..300_013;
 
     #[test]
-    fn an_episode_knows_nothing_of_those_beside_it() {
+    fn an_episode_is_independent_of_its_batch() {
         let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pusht-small.ptm");
         let engine = Engine::load(&PolicyArgs {
             policy: Some(PathBuf::from(model)),
@@ -248,8 +248,9 @@ mod tests {
         }
     }
 
+    /// No thread may wait for another that has failed.
     #[test]
-    fn a_seed_that_there_is_not_ends_all_threads() {
+    fn an_invalid_seed_ends_every_thread() {
         let engine = Engine::load(&PolicyArgs::default()).unwrap();
         let none = 1 << 32;
         let played = play(

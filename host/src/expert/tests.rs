@@ -51,7 +51,7 @@ fn the_target_keeps_the_speed_limit() {
 #[test]
 fn the_expert_takes_over_from_any_state() {
     let mut env = start(1_990_004, Seeding::Legacy).unwrap();
-    // Through the block, into a corner.
+    // Pushes the block into a corner.
     for step in 0..40 {
         env.step([256.0 + 6.0 * f64::from(step), 256.0]).unwrap();
     }

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_percentile_is_not_the_nearest_rank() {
+    fn a_percentile_is_the_nearest_rank() {
         let values: Vec<_> = (1..=10).rev().map(Duration::from_millis).collect();
         let found = percentiles(&values, &[0.0, 50.0, 90.0, 91.0, 100.0]);
         let milliseconds: Vec<_> = found.iter().map(Duration::as_millis).collect();

@@ -1,7 +1,6 @@
 //! How large every tensor of the float policy gets while it plays.
 
 use super::fixed_point::activation_exponent;
-use super::network::CONDITION;
 use crate::float_engine::FloatPolicy;
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
@@ -18,6 +17,8 @@ use std::ops::Range;
 
 /// The tensors of one plan in so many are kept.
 const PLANS_A_SAMPLE: usize = 5;
+/// Path in the ranges of the `mish` of the normalised observations.
+pub(super) const CONDITION: &str = "condition";
 
 /// Largest magnitude of every tensor, by its PyTorch module path.
 #[derive(Clone, Debug, Default)]

@@ -6,12 +6,12 @@
 
 pub mod calibrate;
 pub mod compare;
-pub mod doubt;
 pub mod file;
 mod fixed_point;
 mod network;
 mod rounding;
 mod sampler;
+pub mod sensitivity;
 
 pub use network::quantize;
 

@@ -1,6 +1,6 @@
 //! The U-Net's weights as integers, layer by layer in the order of the computation.
 
-use super::calibrate::{Calibration, Ranges, Samples, Span};
+use super::calibrate::{CONDITION, Calibration, Ranges, Samples, Span};
 use super::file::{Block, ConvBlock, Layer, ModelFile, Row, Settings};
 use super::fixed_point::{Places, affine, binary_places, rows, to_fixed};
 use super::sampler;
@@ -58,8 +58,6 @@ pub fn quantize(
 
 /// Binary places of the sample, and so of the network's output: I8F24.
 const SAMPLE_PLACES: u32 = 24;
-/// Path in the ranges of the `mish` of the normalised observations.
-pub(super) const CONDITION: &str = "condition";
 
 /// Whether the integer path computes such a policy.
 ///

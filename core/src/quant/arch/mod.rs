@@ -10,5 +10,6 @@ pub(crate) mod armv7m;
 pub(crate) mod armv81m;
 #[cfg(any(armv6m, mla, mve, smlad))]
 pub(crate) mod assembler;
+mod layout;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86_64;

@@ -5,6 +5,7 @@ pub(crate) mod convolution;
 pub(crate) mod linear;
 pub(crate) mod mish;
 pub(crate) mod norm;
+pub(crate) mod panel;
 pub(crate) mod read;
 pub(crate) mod rounding;
 pub(crate) mod rsqrt;

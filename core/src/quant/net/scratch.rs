@@ -1,7 +1,8 @@
 //! Working memory of a plan.
 
 use crate::quant::format::model::{MAX_ACTIVATION_EXPONENT, Sizes};
-use crate::quant::kernels::linear::{LANES, Panel};
+use crate::quant::kernels::linear::LANES;
+use crate::quant::kernels::panel::{Panel, panel_len};
 use crate::quant::kernels::slices;
 use fixed::types::I8F24;
 
@@ -17,6 +18,9 @@ pub const ARENA_LEN: usize = if cfg!(feature = "small-scratch") {
     6_144
 };
 
+/// Four windows of 3 taps over 128 channels; larger ones are fewer at a time.
+const PANEL_LEN: usize = panel_len(3 * 128);
+
 /// Values of an action.
 pub(crate) const ACTION_DIM: usize = 2;
 
@@ -26,7 +30,7 @@ pub(crate) const ACTION_DIM: usize = 2;
 #[derive(Debug)]
 #[repr(C, align(8))]
 pub struct Scratch {
-    pub(crate) panel: Panel,
+    pub(crate) panel: [u64; PANEL_LEN],
     arena: [i16; ARENA_LEN],
     condition: [i16; MAX_CONDITION_LEN],
     sample: [[I8F24; ACTION_DIM]; MAX_HORIZON],
@@ -39,7 +43,7 @@ impl Scratch {
     /// Zeros; usable in a `static`.
     pub const fn new() -> Self {
         Self {
-            panel: Panel::new(),
+            panel: [0; _],
             arena: [0; ARENA_LEN],
             condition: [0; MAX_CONDITION_LEN],
             sample: [[I8F24::ZERO; ACTION_DIM]; MAX_HORIZON],
@@ -98,7 +102,7 @@ pub(crate) struct Activations<'s> {
     pub(crate) output: &'s mut [i16],
     /// One tensor a level, from the second level on.
     pub(crate) skips: &'s mut [i16],
-    /// Where a kernel lays windows side by side.
+    /// Working memory of the kernels.
     pub(crate) panel: &'s mut Panel,
 }
 

@@ -1,8 +1,9 @@
 //! One pass of the network, in integers.
 
 use crate::quant::format::model::{Block, ConvBlock, Model, Resample, Settings};
-use crate::quant::kernels::linear::{LANES, Linear, Outputs, Panel, Product, Windows};
+use crate::quant::kernels::linear::{LANES, Linear, Outputs, Product, Windows};
 use crate::quant::kernels::norm::{Finish, Modulation};
+use crate::quant::kernels::panel::Panel;
 use crate::quant::kernels::rounding::{rounding_shift_right, saturate_i16};
 use crate::quant::kernels::slices;
 use crate::quant::net::scratch::{Activations, Parts};
@@ -293,7 +294,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
             } else {
                 out_shape.rows_mut(hidden)
             };
-            (block.first.norm).activate(convolved, rows, &Finish::Modulate(film), panel.factors());
+            (block.first.norm).activate(convolved, rows, &Finish::Modulate(film), panel);
             self.tap
                 .tensor(rows, block.n_channels, block.hidden_exponent);
         }
@@ -349,7 +350,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
             // The rows around them are zero already.
             let rows = out_shape.inner_mut(input);
             let convolved = out_shape.rows(output);
-            (block.second.norm).activate(convolved, rows, &finish, panel.factors());
+            (block.second.norm).activate(convolved, rows, &finish, panel);
             self.tap.tensor(rows, block.n_channels, block.exponent);
         }
         self.shape = out_shape;
@@ -379,9 +380,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
             self.tap.tensor(convolved, n_channels, block.conv_exponent);
             let rows = shape.rows_mut(input);
             rows.fill(0);
-            block
-                .norm
-                .activate(convolved, rows, &finish, panel.factors());
+            block.norm.activate(convolved, rows, &finish, panel);
             self.tap.tensor(rows, n_channels, exponent);
         }
     }

@@ -1,15 +1,15 @@
 //! `pusht bench vector`.
 
-use crate::gym::batch::{BatchOptions, PushTBatch};
-use crate::gym::env::EnvSpec;
-use crate::gym::pusht::{PUSHT_ID, registry};
-use crate::gym::space::{Space, seeded};
-use crate::gym::value::{Dict, Value};
-use crate::gym::vector::{
-    Seed, VectorEnv, VectorOptions, VectorizationMode, WorkerProgram, make_vec,
-};
 use crate::policy_file::write_whole;
 use anyhow::{Context, Result, ensure};
+use pusht_gym::batch::{BatchOptions, PushTBatch};
+use pusht_gym::env::EnvSpec;
+use pusht_gym::pusht::{PUSHT_ID, registry};
+use pusht_gym::space::{Space, seeded};
+use pusht_gym::value::{Dict, Value};
+use pusht_gym::vector::{
+    Seed, VectorEnv, VectorOptions, VectorizationMode, WorkerProgram, make_vec,
+};
 use serde::{Deserialize, Serialize};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};

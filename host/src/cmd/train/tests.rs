@@ -89,7 +89,7 @@ fn a_killed_run_ends_with_the_files_of_a_run_in_one_go() {
     let (log_before, policy_before) =
         (fs::read(&log).unwrap(), policy_file::load(&policy).unwrap());
 
-    // As if it had been killed after its last row of the log, before it wrote anything else.
+    // As if killed after the last row of the log, before anything else was written.
     fs::remove_file(&last).unwrap();
     fs::remove_file(&policy).unwrap();
     train(folder.path(), &out, &["--resume"]).unwrap();

@@ -97,7 +97,7 @@ fn a_flipped_bit_in_an_archive_is_never_read_as_other_data() {
         let mut flipped = bytes.clone();
         flipped[at] ^= 1;
         fs::write(&path, &flipped).unwrap();
-        // A bit of an image or of a date may flip without harm.
+        // Bits of metadata that the reader ignores, such as dates, may flip without harm.
         match Demonstrations::open(&path) {
             Ok(read) => assert_eq!(read, intact, "byte {at}"),
             Err(_) => refused += 1,

@@ -9,7 +9,6 @@ use core::arch::naked_asm;
 
 /// What a panel holds: for each weight, in the file's order, the first position's input, then the second's, .., widened so that `LDM` loads operands.
 pub(crate) type Input = i32;
-pub(crate) const ZERO: Input = 0;
 pub(crate) const ROUTINE_4: Routine = rows_times_4;
 pub(crate) const ROUTINE_2: Routine = rows_times_2;
 pub(crate) const ROUTINE_1: Routine = rows_times_1;

@@ -10,7 +10,6 @@ use core::arch::naked_asm;
 
 /// What a panel holds: for each eight weights, in the file's order, eight inputs of the first position, then of the second, ..
 pub(crate) type Input = i16;
-pub(crate) const ZERO: Input = 0;
 pub(crate) const ROUTINE_4: Routine = rows_times_4;
 pub(crate) const ROUTINE_2: Routine = rows_times_2;
 pub(crate) const ROUTINE_1: Routine = rows_times_1;

@@ -13,7 +13,6 @@ use heapless::Vec;
 
 /// This kernel needs no panel.
 pub(crate) type Input = ();
-pub(crate) const ZERO: Input = ();
 
 /// Windows that share the load of a row.
 const GROUP: usize = 8;

@@ -24,9 +24,10 @@ use crate::quant::arch::x86_64::linear as kernel;
 #[cfg(not(any(armv6m, mla, mve, smlad, target_arch = "x86_64")))]
 use reference as kernel;
 
+use super::panel::Panel;
 use super::rounding::{Factor, saturate_i16};
 use super::slices::from;
-use super::{norm, read, slices};
+use super::{read, slices};
 
 /// Windows and channels are whole multiples of this; the model file pads with zeros.
 pub const LANES: usize = 8;
@@ -35,63 +36,8 @@ pub const LANES: usize = 8;
 /// the pairs (0, 1) and (2, 3) that `SMLAD` multiplies.
 pub const PACKING: [usize; 4] = [0, 2, 1, 3];
 
-/// Bytes of a [`Panel`]: in 16 bits, four windows of a convolution of 3 taps over 128 channels, or two over 256.
-const PANEL_SIZE: usize = 3072;
-/// Inputs that it holds.
-pub(crate) const PANEL_LEN: usize = match size_of::<kernel::Input>() {
-    0 => 0,
-    size => PANEL_SIZE / size,
-};
-
-/// Where a tuned kernel puts the windows that it works on; between two products, where normalisation works its factors out.
-#[repr(C, align(8))]
-pub(crate) struct Panel(Shared);
-
-/// One after the other: numbers, of which every bit pattern is one.
-#[repr(C)]
-union Shared {
-    inputs: [kernel::Input; PANEL_LEN],
-    factors: norm::Memory,
-}
-
-impl Panel {
-    pub(crate) const fn new() -> Self {
-        // The larger one leaves no byte without a value.
-        Self(
-            if size_of::<norm::Memory>() > size_of::<[kernel::Input; PANEL_LEN]>() {
-                Shared {
-                    factors: norm::Memory::new(),
-                }
-            } else {
-                Shared {
-                    inputs: [kernel::ZERO; PANEL_LEN],
-                }
-            },
-        )
-    }
-
-    #[cfg(any(armv6m, mla, mve, smlad))]
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "one of two that are never needed together")]
-    pub(crate) fn inputs(&mut self) -> &mut [kernel::Input] {
-        // SAFETY: `new` gave every byte a value, and any bits are numbers.
-        unsafe { &mut self.0.inputs }
-    }
-
-    /// Whatever was in it.
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "one of two that are never needed together")]
-    pub(crate) fn factors(&mut self) -> &mut norm::Memory {
-        // SAFETY: `new` gave every byte a value, and any bits are numbers.
-        unsafe { &mut self.0.factors }
-    }
-}
-
-impl core::fmt::Debug for Panel {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Panel")
-    }
-}
+/// What a tuned kernel keeps in a [`Panel`].
+pub(crate) use kernel::Input;
 
 /// Windows of a tensor, `step` values apart; the convolution's positions.
 #[derive(Clone, Copy, Debug)]

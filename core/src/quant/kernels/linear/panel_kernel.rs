@@ -2,7 +2,8 @@
 #![allow(unsafe_code)]
 
 use super::kernel::{self, Input};
-use super::{LANES, Linear, Outputs, PANEL_LEN, Panel, Windows, reference};
+use super::{LANES, Linear, Outputs, Windows, reference};
+use crate::quant::kernels::panel::{Panel, view};
 
 /// What a routine is told. It copies the struct to its stack, and keeps what it has no register for there.
 #[repr(C)]
@@ -35,6 +36,7 @@ pub(crate) fn apply(
     if !is_for_routines {
         return reference::multiply(linear, windows, outputs);
     }
+    let panel = view::<Input>(panel);
     let mut position = 0;
     while position < windows.n_positions {
         let rest = windows.skip_positions(position);
@@ -43,7 +45,7 @@ pub(crate) fn apply(
             values: places.unwrap_or_default(),
             step: outputs.step,
         };
-        let fits = |n: usize| rest.n_positions >= n && n * linear.window <= PANEL_LEN;
+        let fits = |n: usize| rest.n_positions >= n && n * linear.window <= panel.len();
         position += if fits(4) {
             some_positions::<4>(kernel::ROUTINE_4, linear, rest, panel, places)
         } else if fits(2) {
@@ -60,12 +62,12 @@ fn some_positions<const P: usize>(
     routine: Routine,
     linear: Linear<'_>,
     windows: Windows<'_>,
-    panel: &mut Panel,
+    panel: &mut [Input],
     outputs: Outputs<'_>,
 ) -> usize {
     let row_size = Linear::row_size(linear.window);
     let n_rows = linear.n_rows();
-    let fits = P * linear.window <= PANEL_LEN
+    let fits = P * linear.window <= panel.len()
         && windows.values.len() >= (P - 1) * windows.step + linear.window
         && outputs.values.len() >= (P - 1) * outputs.step + n_rows;
     if !fits {
@@ -76,10 +78,10 @@ fn some_positions<const P: usize>(
         reference::multiply(linear, first, outputs);
         return P;
     }
-    kernel::fill::<P>(panel.inputs(), windows, linear.window);
+    kernel::fill::<P>(panel, windows, linear.window);
     let rows = linear.rows.as_ptr();
     let job = Job {
-        panel: panel.inputs().as_ptr(),
+        panel: panel.as_ptr(),
         n_chunks: linear.window / LANES,
         output: outputs.values.as_mut_ptr(),
         output_step_bytes: 2 * outputs.step,

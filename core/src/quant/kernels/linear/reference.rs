@@ -1,14 +1,12 @@
 //! The product as it is defined, for every machine.
 
-#[cfg(not(any(armv6m, mla, mve, smlad, target_arch = "x86_64")))]
-use super::Panel;
 use super::{Linear, Outputs, PACKING, Windows, saturate_i16};
+#[cfg(not(any(armv6m, mla, mve, smlad, target_arch = "x86_64")))]
+use crate::quant::kernels::panel::Panel;
 
 /// This kernel needs no panel.
 #[cfg(not(any(armv6m, mla, mve, smlad, target_arch = "x86_64")))]
 pub(crate) type Input = ();
-#[cfg(not(any(armv6m, mla, mve, smlad, target_arch = "x86_64")))]
-pub(crate) const ZERO: Input = ();
 
 /// As [`Linear::apply`].
 #[cfg(not(any(armv6m, mla, mve, smlad, target_arch = "x86_64")))]

@@ -1,3 +1,4 @@
+use super::super::panel::panel_len;
 use super::*;
 
 extern crate std;
@@ -82,7 +83,7 @@ fn windows_step_and_the_rest_of_the_positions_is_not_forgotten() {
         };
         linear.apply([Product {
             windows,
-            panel: &mut Panel::new(),
+            panel: &mut [0; panel_len(8)],
             outputs,
         }]);
         for (p, values) in out.iter().enumerate() {

@@ -20,14 +20,6 @@ pub(crate) struct Scaled {
     pub(crate) mantissa: i32,
 }
 
-impl Scaled {
-    pub(crate) const ZERO: Self = Self {
-        n: 0,
-        minus_sum: 0,
-        mantissa: 0,
-    };
-}
-
 /// What the factors of some channels are made of.
 pub(crate) struct Factors<'m> {
     /// Of each channel; whole groups, or a part of one.

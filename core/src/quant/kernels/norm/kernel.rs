@@ -20,17 +20,6 @@ pub(crate) struct Channel {
     pub(crate) bias: i32,
 }
 
-impl Channel {
-    pub(crate) const ZERO: Self = Self {
-        n: 0,
-        minus_sum: 0,
-        gain: 0,
-        beta_q16: 0,
-        scale_q15: 0,
-        bias: 0,
-    };
-}
-
 /// What is done with an activation `y` in Q16.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Last {
@@ -161,11 +150,6 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    pub(crate) const ZERO: Self = Self {
-        sum: 0,
-        squares: [0; 2],
-    };
-
     /// Of the first `size` channels of `x` (`[L][n_channels]`).
     #[cfg_attr(any(armv6m, mve, smlad), inline(never))]
     #[cfg_attr(not(any(armv6m, mve, smlad)), inline(always))]

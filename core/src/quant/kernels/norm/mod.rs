@@ -30,6 +30,7 @@ use routines as tuned;
 pub(crate) use finish::{Finish, Modulation};
 
 use super::mish;
+use super::panel::{Panel, view};
 use super::rounding::{product, rounding_shift_right};
 use super::rsqrt::{Rsqrt, rsqrt};
 use super::{read, slices};
@@ -49,29 +50,34 @@ pub const MAX_GAMMA: i32 = 0x7fff;
 const _: () = assert!(MAX_GROUP_LEN * (1 << 16) == 1 << 28);
 
 /// Most channels and groups whose factors are worked out at once.
-pub(crate) const MOST_CHANNELS: usize = if cfg!(feature = "small-scratch") {
-    16
-} else {
-    64
-};
+pub(crate) const MOST_CHANNELS: usize = 64;
 const MOST_GROUPS: usize = 8;
 
-/// Where factors are worked out. Nothing of it is kept from one normalisation to the next.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Memory {
-    channels: [Channel; MOST_CHANNELS],
-    groups: [Scaled; MOST_GROUPS],
-    sums: [Sums; MOST_GROUPS],
+/// Where factors are worked out: a [`Panel`], cut up.
+pub(crate) struct Memory<'p> {
+    channels: &'p mut [Channel],
+    groups: &'p mut [Scaled],
+    sums: &'p mut [Sums],
 }
 
-impl Memory {
-    pub(crate) const fn new() -> Self {
-        Self {
-            channels: [Channel::ZERO; _],
-            groups: [Scaled::ZERO; _],
-            sums: [Sums::ZERO; _],
-        }
+impl<'p> Memory<'p> {
+    const CHANNELS_LEN: usize = MOST_CHANNELS * size_of::<Channel>() / size_of::<u64>();
+    const GROUPS_LEN: usize = MOST_GROUPS * size_of::<Scaled>() / size_of::<u64>();
+    const SUMS_LEN: usize = MOST_GROUPS * size_of::<Sums>() / size_of::<u64>();
+    /// Words of a panel that it needs.
+    pub(crate) const LEN: usize = Self::CHANNELS_LEN + Self::GROUPS_LEN + Self::SUMS_LEN;
+
+    /// Nothing if the panel is shorter than [`LEN`](Self::LEN).
+    #[inline(always)]
+    fn of(panel: &'p mut Panel) -> Option<Self> {
+        let (channels, rest) = panel.split_at_mut_checked(Self::CHANNELS_LEN)?;
+        let (groups, rest) = rest.split_at_mut_checked(Self::GROUPS_LEN)?;
+        let (sums, _) = rest.split_at_mut_checked(Self::SUMS_LEN)?;
+        Some(Self {
+            channels: view(channels),
+            groups: view(groups),
+            sums: view(sums),
+        })
     }
 }
 
@@ -140,13 +146,16 @@ impl<'a> Norm<'a> {
         x: &[i16],
         out: &mut [i16],
         finish: &Finish<'_>,
-        memory: &mut Memory,
+        panel: &mut Panel,
     ) {
         let n_channels = self.n_channels();
         let group_size = n_channels / self.n_groups.max(1);
         let (n_groups, n_at_once) = at_once(group_size);
         let is_for_kernel = self.headroom >= HEADROOM_OF_MISH && n_at_once <= MOST_CHANNELS;
         let (Some(last), true) = (finish.last(), is_for_kernel) else {
+            return self.activate_reference(x, out, finish);
+        };
+        let Some(memory) = Memory::of(panel) else {
             return self.activate_reference(x, out, finish);
         };
         let Some(mut kernel) = tuned::Kernel::new(x, out, n_channels, last) else {
@@ -158,8 +167,8 @@ impl<'a> Norm<'a> {
         while n_left > 0 {
             let n_groups = n_groups.min(n_left);
             n_left -= n_groups;
-            let sums = slices::part_mut(&mut memory.sums, 0, n_groups);
-            let groups = slices::part_mut(&mut memory.groups, 0, n_groups);
+            let sums = slices::part_mut(memory.sums, 0, n_groups);
+            let groups = slices::part_mut(memory.groups, 0, n_groups);
             kernel.sums(first, group_size, sums);
             if !self.scale(len, sums, groups) {
                 for _ in 0..n_groups {
@@ -180,7 +189,7 @@ impl<'a> Norm<'a> {
                     group_size,
                     film: finish.shares(first, size),
                 };
-                let channels = slices::part_mut(&mut memory.channels, 0, size);
+                let channels = slices::part_mut(memory.channels, 0, size);
                 kernel.write_factors(&factors, channels);
                 kernel.activate(first, channels);
                 (first, parameters) = (first + size, others);
@@ -337,10 +346,10 @@ mod tests {
         const DOWN: u32 = 10;
         let mut high = vec![0; x.len()];
         let finish = Finish::Add { up: 0, down: DOWN };
-        norm.activate(x, &mut high, &finish, &mut Memory::new());
+        norm.activate(x, &mut high, &finish, &mut [0; Memory::LEN]);
         let mut low: Vec<i16> = high.iter().map(|value| -value).collect();
         let finish = Finish::Add { up: DOWN, down: 0 };
-        norm.activate(x, &mut low, &finish, &mut Memory::new());
+        norm.activate(x, &mut low, &finish, &mut [0; Memory::LEN]);
         let both = high.iter().zip(low);
         both.map(|(high, low)| (i32::from(*high) << DOWN) + i32::from(low))
             .collect()

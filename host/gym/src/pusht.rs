@@ -1,0 +1,358 @@
+//! PushT as an environment among others: gym-pusht's `PushTEnv` and diffusion_policy's `PushTKeypointsEnv`.
+
+use crate::env::{Env, EnvError, Registry, Step};
+use crate::space::Space;
+use crate::value::{Dict, Value, dict};
+use pusht_core::pusht::env::{
+    PushTEnv, PushTParams, Seeding, StartOrder, StartSequence, StartState, WINDOW_PX,
+};
+use pusht_core::pusht::observation::{
+    MASKED_KEYPOINTS_DIM, MaskedKeypoints, ObservationKind, STATE_DIM, observe,
+};
+use rand::TryRng;
+use std::f64::consts::TAU;
+
+/// The name of [`PushT`], gym-pusht's.
+pub const PUSHT_ID: &str = "gym_pusht/PushT-v0";
+/// The name of [`PushT`] with keypoints as diffusion_policy has them.
+pub const KEYPOINTS_ID: &str = "pusht/PushTKeypoints-v0";
+/// Edge of a picture, pixels (gym-pusht's `visualization_width`).
+const VISUALIZATION_SIZE: u32 = 680;
+/// Control steps a second.
+const RENDER_FPS: i64 = 10;
+/// gym-pusht's render mode for pictures as arrays.
+const RENDER_MODE: Option<&str> = if cfg!(feature = "render") {
+    Some("rgb_array")
+} else {
+    None
+};
+
+/// What is seen of PushT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObsType {
+    /// The five values of the state.
+    State,
+    /// gym-pusht's dictionary of eight vertices of the block and the agent's position.
+    EnvironmentStateAgentPos,
+    /// diffusion_policy's 40 values: keypoints and agent, then which of them are visible.
+    Keypoints,
+}
+
+/// What can be chosen about [`PushT`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PushTOptions {
+    /// What is seen.
+    pub obs_type: ObsType,
+    /// What a seed means.
+    pub seeding: Seeding,
+    /// Of the simulator, with the time limit.
+    pub params: PushTParams,
+    /// The probability that a keypoint is visible.
+    pub keypoint_visible_rate: f64,
+    /// Edge of a picture, pixels.
+    pub visualization_size: u32,
+}
+
+impl Default for PushTOptions {
+    fn default() -> Self {
+        Self {
+            obs_type: ObsType::State,
+            seeding: Seeding::Pcg64,
+            params: PushTParams::default(),
+            keypoint_visible_rate: 1.0,
+            visualization_size: VISUALIZATION_SIZE,
+        }
+    }
+}
+
+/// PushT. The environment that is stepped is [`PushTEnv`]; this one names its parts as Gymnasium does.
+pub struct PushT {
+    options: PushTOptions,
+    seed: u64,
+    starts: StartSequence,
+    keypoints: MaskedKeypoints,
+    reset_to_state: Option<[f64; STATE_DIM]>,
+    env: Option<PushTEnv>,
+    last_action: Option<[f64; 2]>,
+}
+
+impl PushT {
+    /// PushT with these options; without a seed, until one is given, its episodes differ from run to run.
+    ///
+    /// # Errors
+    /// If the system has no random numbers.
+    pub fn new(options: PushTOptions) -> Result<Self, EnvError> {
+        // Within the legacy seeding's range.
+        let seed = u64::from(rand::rngs::SysRng.try_next_u32()?);
+        Ok(Self {
+            seed,
+            starts: StartSequence::new(seed, options.seeding)?,
+            keypoints: MaskedKeypoints::new(options.keypoint_visible_rate, seed),
+            options,
+            reset_to_state: None,
+            env: None,
+            last_action: None,
+        })
+    }
+
+    fn running(&self) -> Result<&PushTEnv, EnvError> {
+        let missing = || EnvError::new("ResetNeeded", "call `reset` before anything else");
+        self.env.as_ref().ok_or_else(missing)
+    }
+
+    fn observation(&mut self) -> Result<Value, EnvError> {
+        let state = self.running()?.state();
+        Ok(match self.options.obs_type {
+            ObsType::State => state.into(),
+            ObsType::EnvironmentStateAgentPos => {
+                let mut values = [0.0; ObservationKind::Vertices.dim()];
+                observe(ObservationKind::Vertices, &state, &mut values)?;
+                let (vertices, agent) = values.split_at(ObservationKind::Vertices.agent_at());
+                dict([
+                    ("environment_state", vertices.to_vec().into()),
+                    ("agent_pos", agent.to_vec().into()),
+                ])
+                .into()
+            }
+            ObsType::Keypoints => self.keypoints.observe(&state)?.into(),
+        })
+    }
+
+    /// gym-pusht's `info`; `n_contacts` is counted right (gym-pusht divides by 1000 where 10 is meant).
+    fn info(&self, is_success: bool) -> Result<Dict, EnvError> {
+        let info = self.running()?.info();
+        Ok(dict([
+            (
+                "pos_agent",
+                [info.agent_pos_px.x, info.agent_pos_px.y].into(),
+            ),
+            ("vel_agent", [info.agent_vel.x, info.agent_vel.y].into()),
+            (
+                "block_pose",
+                [
+                    info.block_pos_px.x,
+                    info.block_pos_px.y,
+                    info.block_angle_rad,
+                ]
+                .into(),
+            ),
+            (
+                "goal_pose",
+                [info.goal_pos_px.x, info.goal_pos_px.y, info.goal_angle_rad].into(),
+            ),
+            ("n_contacts", Value::Int(info.n_contacts as i64)),
+            ("is_success", is_success.into()),
+        ]))
+    }
+}
+
+/// Five numbers of a state.
+fn state_of(name: &str, value: &Value) -> Result<[f64; STATE_DIM], EnvError> {
+    value
+        .as_slice()
+        .and_then(|state| state.try_into().ok())
+        .ok_or_else(|| EnvError::wrong_value(name, "an array of 5 f64", value))
+}
+
+impl Env for PushT {
+    fn observation_space(&self) -> Space {
+        let window = |len| Space::uniform_box(0.0, WINDOW_PX, &[len]);
+        match self.options.obs_type {
+            ObsType::State => Space::vector_box(
+                vec![0.0; STATE_DIM],
+                vec![WINDOW_PX, WINDOW_PX, WINDOW_PX, WINDOW_PX, TAU],
+            ),
+            ObsType::EnvironmentStateAgentPos => {
+                Space::dict([("environment_state", window(16)), ("agent_pos", window(2))])
+            }
+            ObsType::Keypoints => {
+                let half = MASKED_KEYPOINTS_DIM / 2;
+                Space::vector_box(
+                    vec![0.0; MASKED_KEYPOINTS_DIM],
+                    [vec![WINDOW_PX; half], vec![1.0; half]].concat(),
+                )
+            }
+        }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::uniform_box(0.0, WINDOW_PX, &[2])
+    }
+
+    fn metadata(&self) -> Dict {
+        dict([
+            (
+                "render_modes",
+                Value::List(RENDER_MODE.map(Value::from).into_iter().collect()),
+            ),
+            ("render_fps", Value::Int(RENDER_FPS)),
+        ])
+    }
+
+    fn render_mode(&self) -> Option<&str> {
+        RENDER_MODE
+    }
+
+    fn reset(&mut self, seed: Option<u64>, options: &Dict) -> Result<(Value, Dict), EnvError> {
+        let state = match options.get("reset_to_state") {
+            None | Some(Value::None) => self.reset_to_state,
+            Some(value) => Some(state_of("reset_to_state", value)?),
+        };
+        if let Some(seed) = seed {
+            self.starts = StartSequence::new(seed, self.options.seeding)?;
+            self.keypoints = MaskedKeypoints::new(self.options.keypoint_visible_rate, seed);
+            self.seed = seed;
+        }
+        let start = match state {
+            Some(state) => StartState::from_state(&state),
+            None => self.starts.draw(),
+        };
+        self.env = Some(PushTEnv::new(
+            self.options.params,
+            start,
+            StartOrder::Legacy,
+        )?);
+        self.last_action = None;
+        Ok((self.observation()?, self.info(false)?))
+    }
+
+    fn step(&mut self, action: &Value) -> Result<Step, EnvError> {
+        let action: [f64; 2] = action
+            .as_slice()
+            .and_then(|action| action.try_into().ok())
+            .ok_or_else(|| EnvError::wrong_value("action", "an array of 2 f64", action))?;
+        self.running()?;
+        let Some(env) = &mut self.env else {
+            return Err(EnvError::new("ResetNeeded", "call `reset` first"));
+        };
+        let step = env.step(action)?;
+        self.last_action = Some(action);
+        let mut info = self.info(step.terminated)?;
+        info.insert("coverage".into(), step.coverage.into());
+        Ok(Step {
+            observation: self.observation()?,
+            reward: step.reward,
+            terminated: step.terminated,
+            truncated: step.truncated,
+            info,
+        })
+    }
+
+    #[cfg(feature = "render")]
+    fn render(&mut self) -> Result<Value, EnvError> {
+        use crate::scene::{Scene, draw};
+        use pusht_core::pusht::env::{GOAL_ANGLE_RAD, GOAL_PX};
+        let scene = Scene {
+            state: self.running()?.state(),
+            goal: [GOAL_PX.x, GOAL_PX.y, GOAL_ANGLE_RAD],
+            target: self.last_action,
+            plan: &[],
+        };
+        let size = self.options.visualization_size;
+        let picture = draw(&scene, size)
+            .ok_or_else(|| EnvError::new("ValueError", "visualization_size: 0 pixels"))?;
+        let rgb: Vec<u8> = picture
+            .pixels()
+            .iter()
+            .flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()])
+            .collect();
+        let size = size as usize;
+        crate::value::Array::new(&[size, size, 3], rgb)
+            .map(Value::Array)
+            .ok_or_else(|| EnvError::new("RuntimeError", "a picture of another size"))
+    }
+
+    fn get_attr(&self, name: &str) -> Result<Value, EnvError> {
+        Ok(match name {
+            "np_random_seed" => Value::Int(self.seed as i64),
+            "state" => self.running()?.state().into(),
+            "coverage" => self.running()?.coverage().into(),
+            "reset_to_state" => self.reset_to_state.map_or(Value::None, Value::from),
+            "render_mode" => RENDER_MODE.map_or(Value::None, Value::from),
+            _ => return Err(EnvError::no_attribute(name)),
+        })
+    }
+
+    fn set_attr(&mut self, name: &str, value: Value) -> Result<(), EnvError> {
+        match name {
+            "reset_to_state" => {
+                self.reset_to_state = match &value {
+                    Value::None => None,
+                    value => Some(state_of(name, value)?),
+                };
+                Ok(())
+            }
+            _ => Err(EnvError::no_attribute(name)),
+        }
+    }
+}
+
+/// The environments of this crate: [`PUSHT_ID`] and [`KEYPOINTS_ID`].
+///
+/// Arguments: `obs_type` (`state`, `environment_state_agent_pos`, `keypoints`), `legacy` (a flag: diffusion_policy's
+/// seeds), `keypoint_visible_rate`, `damping`, `block_cog`, `max_episode_steps` (0: no limit), `visualization_size`.
+pub fn registry() -> Registry {
+    Registry::default()
+        .register(PUSHT_ID, |kwargs| {
+            Ok(Box::new(PushT::new(options(
+                PushTOptions::default(),
+                kwargs,
+            )?)?))
+        })
+        .register(KEYPOINTS_ID, |kwargs| {
+            let defaults = PushTOptions {
+                obs_type: ObsType::Keypoints,
+                seeding: Seeding::Legacy,
+                ..PushTOptions::default()
+            };
+            Ok(Box::new(PushT::new(options(defaults, kwargs)?)?))
+        })
+}
+
+fn options(defaults: PushTOptions, kwargs: &Dict) -> Result<PushTOptions, EnvError> {
+    let mut options = defaults;
+    for (name, value) in kwargs {
+        let wrong = |needed| EnvError::wrong_value(name, needed, value);
+        let number = || value.as_float().ok_or_else(|| wrong("a number"));
+        let whole = || {
+            let whole = value.as_int().and_then(|value| u32::try_from(value).ok());
+            whole.ok_or_else(|| wrong("a whole number"))
+        };
+        match name.as_str() {
+            "obs_type" => {
+                options.obs_type = match value.as_text() {
+                    Some("state") => ObsType::State,
+                    Some("environment_state_agent_pos") => ObsType::EnvironmentStateAgentPos,
+                    Some("keypoints") => ObsType::Keypoints,
+                    _ => return Err(wrong("state, environment_state_agent_pos or keypoints")),
+                }
+            }
+            "legacy" => {
+                options.seeding = match value.as_bool().ok_or_else(|| wrong("a flag"))? {
+                    true => Seeding::Legacy,
+                    false => Seeding::Pcg64,
+                }
+            }
+            "keypoint_visible_rate" => options.keypoint_visible_rate = number()?,
+            "damping" => options.params.damping = number()?,
+            "block_cog" => {
+                let cog: [f64; 2] = value
+                    .as_slice()
+                    .and_then(|cog| cog.try_into().ok())
+                    .ok_or_else(|| wrong("an array of 2 f64"))?;
+                options.params.block_cog_px = cog.into();
+            }
+            "max_episode_steps" => {
+                options.params.max_episode_steps = Some(whole()?).filter(|most| *most > 0);
+            }
+            "visualization_size" => options.visualization_size = whole()?,
+            _ => {
+                return Err(EnvError::new(
+                    "TypeError",
+                    format!("PushT takes no argument `{name}`"),
+                ));
+            }
+        }
+    }
+    Ok(options)
+}

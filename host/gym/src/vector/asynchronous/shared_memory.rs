@@ -1,0 +1,196 @@
+//! Observations in memory that processes share: a file without a name, which is gone when its last user is.
+
+use crate::space::Space;
+use crate::value::{Array, Value};
+use crate::vector::VectorError;
+use memmap2::MmapRaw;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Where a file is memory, on Linux.
+const MEMORY_FOLDER: &str = "/dev/shm";
+
+/// Rows of observations of a space. Each environment writes its own row; the caller reads a row after its
+/// environment's reply and before its next request.
+pub struct SharedMemory {
+    space: Space,
+    row_bytes: usize,
+    num_envs: usize,
+    file: File,
+    map: MmapRaw,
+}
+
+impl SharedMemory {
+    /// Memory for `num_envs` observations of `space`, all zeros.
+    ///
+    /// # Errors
+    /// [`VectorError::CustomSpace`] if they have no fixed size. Otherwise if there is no memory.
+    pub fn create(space: &Space, num_envs: usize) -> Result<Self, SharedMemoryError> {
+        let row_bytes = size_bytes(space)?;
+        let mut file = if Path::new(MEMORY_FOLDER).is_dir() {
+            tempfile::tempfile_in(MEMORY_FOLDER)
+        } else {
+            tempfile::tempfile()
+        }?;
+        // Written, not only made long: if there is too little memory, it is known here and not when it is touched.
+        let len = (row_bytes * num_envs).max(1) as u64;
+        io::copy(&mut io::repeat(0).take(len), &mut file)?;
+        Self::open(space, num_envs, file)
+    }
+
+    /// The memory that another process has created for the same space and number.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn open(space: &Space, num_envs: usize, file: File) -> Result<Self, SharedMemoryError> {
+        let row_bytes = size_bytes(space)?;
+        let map = MmapRaw::map_raw(&file)?;
+        if map.len() < row_bytes * num_envs {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        Ok(Self {
+            space: space.clone(),
+            row_bytes,
+            num_envs,
+            file,
+            map,
+        })
+    }
+
+    /// The file behind it.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Writes the observation of the environment `index`.
+    ///
+    /// # Panics
+    /// If there is no such row, or the observation is not of the space.
+    pub fn write(&self, index: usize, observation: &Value) {
+        assert!(
+            self.space.is_shape_of(observation),
+            "observation of another space"
+        );
+        let mut row = vec![0; self.row_bytes];
+        to_bytes(observation, &mut row.as_mut_slice());
+        self.copy_in(index, &row);
+    }
+
+    /// The observation of the environment `index`.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn read(&self, index: usize) -> Value {
+        let row = self.copy_out(index);
+        let mut observation = self.space.zero();
+        from_bytes(&mut observation, &mut row.as_slice());
+        observation
+    }
+
+    #[allow(
+        unsafe_code,
+        reason = "memory that another process may write has no references, only a pointer"
+    )]
+    fn copy_in(&self, index: usize, row: &[u8]) {
+        assert!(index < self.num_envs && row.len() == self.row_bytes);
+        // SAFETY: the row lies within the map, whose length `open` has checked and which lives as long as `self`; `row`
+        // is memory of this process alone and so does not overlap. Only this environment's worker writes the row,
+        // and the caller reads it only between the worker's reply and its own next request.
+        unsafe {
+            let to = self.map.as_mut_ptr().add(index * self.row_bytes);
+            std::ptr::copy_nonoverlapping(row.as_ptr(), to, row.len());
+        }
+    }
+
+    #[allow(
+        unsafe_code,
+        reason = "memory that another process may write has no references, only a pointer"
+    )]
+    fn copy_out(&self, index: usize) -> Vec<u8> {
+        assert!(index < self.num_envs);
+        let mut row = vec![0; self.row_bytes];
+        // SAFETY: as in `copy_in`, in the other direction.
+        unsafe {
+            let from = self.map.as_ptr().add(index * self.row_bytes);
+            std::ptr::copy_nonoverlapping(from, row.as_mut_ptr(), row.len());
+        }
+        row
+    }
+}
+
+/// Why there is no shared memory.
+#[derive(Debug)]
+pub enum SharedMemoryError {
+    /// The observations have no fixed size; the name of the space.
+    CustomSpace(String),
+    /// The system has none.
+    System(io::Error),
+}
+
+impl From<io::Error> for SharedMemoryError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl std::fmt::Display for SharedMemoryError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::CustomSpace(name) => VectorError::CustomSpace(name.clone()).fmt(f),
+            Self::System(error) => write!(f, "no shared memory: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SharedMemoryError {}
+
+fn size_bytes(space: &Space) -> Result<usize, SharedMemoryError> {
+    Ok(match space {
+        Space::Box { low, .. } => low.data().len() * low.dtype().size_bytes(),
+        Space::Discrete { .. } => size_of::<i64>(),
+        Space::Dict(parts) => parts.values().map(size_bytes).sum::<Result<_, _>>()?,
+        Space::Tuple(parts) => parts.iter().map(size_bytes).sum::<Result<_, _>>()?,
+        Space::Custom(name) => return Err(SharedMemoryError::CustomSpace(name.clone())),
+    })
+}
+
+/// Writes a value and takes its bytes off the front of `out`.
+fn to_bytes(value: &Value, out: &mut &mut [u8]) {
+    match value {
+        Value::Array(array) => {
+            let len = array_bytes(array);
+            let (own, rest) = std::mem::take(out).split_at_mut(len);
+            array.data().write_bytes(own);
+            *out = rest;
+        }
+        Value::Int(value) => to_bytes(&Array::filled(&[], *value).into(), out),
+        Value::Dict(parts) => parts.values().for_each(|part| to_bytes(part, out)),
+        Value::List(parts) => parts.iter().for_each(|part| to_bytes(part, out)),
+        Value::None | Value::Bool(_) | Value::Float(_) | Value::Text(_) => (),
+    }
+}
+
+/// Reads over a value of the right shape and takes its bytes off the front of `bytes`.
+fn from_bytes(value: &mut Value, bytes: &mut &[u8]) {
+    match value {
+        Value::Array(array) => {
+            let (own, rest) = bytes.split_at(array_bytes(array));
+            array.data_mut().read_bytes(own);
+            *bytes = rest;
+        }
+        Value::Int(value) => {
+            if let Some((own, rest)) = bytes.split_first_chunk() {
+                *value = i64::from_ne_bytes(*own);
+                *bytes = rest;
+            }
+        }
+        Value::Dict(parts) => parts.values_mut().for_each(|part| from_bytes(part, bytes)),
+        Value::List(parts) => parts.iter_mut().for_each(|part| from_bytes(part, bytes)),
+        Value::None | Value::Bool(_) | Value::Float(_) | Value::Text(_) => (),
+    }
+}
+
+fn array_bytes(array: &Array) -> usize {
+    array.data().len() * array.dtype().size_bytes()
+}

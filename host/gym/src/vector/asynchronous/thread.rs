@@ -1,0 +1,105 @@
+//! A worker in a thread.
+
+use super::link::{Link, Received, Start};
+use super::protocol::{Answer, Call, Reply, Request, guarded, perform};
+use crate::env::EnvFn;
+use crate::vector::autoreset::SubEnv;
+use crate::vector::batcher::Description;
+use crate::vector::error::Cause;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+pub(super) struct ThreadLink {
+    requests: Option<Sender<Request>>,
+    replies: Receiver<Reply>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ThreadLink {
+    /// Starts the thread; the first reply says what the environment is.
+    pub(super) fn start(env_fn: EnvFn, start: &Start) -> Result<Self, Cause> {
+        let (requests, inbox) = channel();
+        let (outbox, replies) = channel();
+        let start = start.clone();
+        let thread = std::thread::Builder::new()
+            .name(format!("env-{}", start.index))
+            .spawn(move || serve(&env_fn, &start, &inbox, &outbox))
+            .map_err(|error| Cause::Lost(error.to_string()))?;
+        Ok(Self {
+            requests: Some(requests),
+            replies,
+            thread: Some(thread),
+        })
+    }
+}
+
+/// The worker's loop; it ends with the caller, or with a panic of the environment.
+fn serve(env_fn: &EnvFn, start: &Start, inbox: &Receiver<Request>, outbox: &Sender<Reply>) {
+    let made = guarded(|| env_fn()).and_then(|made| made.map_err(Cause::Error));
+    let mut sub = None;
+    let answer = made.map(|env| {
+        let description = Description::of(&*env);
+        sub = Some(SubEnv::new(env, start.autoreset_mode, start.is_over));
+        Answer::Started(Box::new(description))
+    });
+    // That nobody listens any more is seen at the next request.
+    let _ = outbox.send(Reply { number: 0, answer });
+    let Some(mut sub) = sub else { return };
+    while let Ok(Request { number, call }) = inbox.recv() {
+        let is_last = matches!(call, Call::Close);
+        let answer = perform(&mut sub, call);
+        let has_panicked = matches!(answer, Err(Cause::Panicked(_)));
+        let _ = outbox.send(Reply { number, answer });
+        if is_last || has_panicked {
+            return;
+        }
+    }
+    sub.env.close();
+}
+
+impl Link for ThreadLink {
+    fn send(&mut self, request: &Request) -> Result<(), Cause> {
+        let requests = self.requests.as_ref();
+        requests
+            .and_then(|requests| requests.send(request.clone()).ok())
+            .ok_or_else(|| Cause::Lost("its thread has ended".into()))
+    }
+
+    fn receive(&mut self, deadline: Option<Instant>) -> Received {
+        let received = match deadline {
+            None => self
+                .replies
+                .recv()
+                .map_err(|_| RecvTimeoutError::Disconnected),
+            Some(deadline) => self
+                .replies
+                .recv_timeout(deadline.saturating_duration_since(Instant::now())),
+        };
+        match received {
+            Ok(reply) => Received::Reply(reply),
+            Err(RecvTimeoutError::Timeout) => Received::Nothing,
+            Err(RecvTimeoutError::Disconnected) => {
+                Received::Dead(Cause::Lost("its thread has ended".into()))
+            }
+        }
+    }
+
+    /// A thread cannot be stopped from outside: one that hangs goes on until its environment returns, and then ends.
+    fn kill(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take()
+            && thread.is_finished()
+        {
+            // Its panic was an answer.
+            let _ = thread.join();
+        }
+    }
+
+    fn join(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What workers run in, and how one is started.
+
+use super::link::{Link, Received, Start};
+use super::process::{ProcessLink, WorkerProgram};
+use super::protocol::{Answer, Reply};
+use super::shared_memory::{SharedMemory, SharedMemoryError};
+use super::thread::ThreadLink;
+use crate::env::{EnvFn, EnvSpec};
+use crate::vector::batcher::{Batcher, Description};
+use crate::vector::error::{Cause, Fault, VectorError};
+use std::sync::Arc;
+
+/// An environment's worker.
+pub(super) struct Worker {
+    pub(super) link: Box<dyn Link>,
+    /// Why it does not answer any more.
+    pub(super) dead: Option<Cause>,
+}
+
+pub(super) enum Transport {
+    Threads(Vec<EnvFn>),
+    Processes {
+        specs: Vec<EnvSpec>,
+        program: WorkerProgram,
+        has_shared_memory: bool,
+    },
+}
+
+impl Worker {
+    /// Takes notice of an end. What is left of the worker goes, too.
+    pub(super) fn bury(&mut self, cause: &Cause) {
+        self.dead = Some(cause.clone());
+        self.link.kill();
+    }
+}
+
+impl Transport {
+    /// Starts a worker; its first reply is still to come.
+    pub(super) fn start(&self, start: &Start) -> Result<Box<dyn Link>, Cause> {
+        Ok(match self {
+            Self::Threads(env_fns) => {
+                Box::new(ThreadLink::start(Arc::clone(&env_fns[start.index]), start)?)
+            }
+            Self::Processes {
+                specs,
+                program,
+                has_shared_memory,
+            } => Box::new(ProcessLink::start(
+                program,
+                &specs[start.index],
+                start,
+                *has_shared_memory,
+            )?),
+        })
+    }
+
+    pub(super) fn shares_memory(&self) -> bool {
+        matches!(
+            self,
+            Self::Processes {
+                has_shared_memory: true,
+                ..
+            }
+        )
+    }
+}
+
+/// What a worker says that has just been started.
+pub(super) fn description(link: &mut dyn Link) -> Result<Description, Cause> {
+    match link.receive(None) {
+        Received::Reply(Reply {
+            answer: Ok(Answer::Started(description)),
+            ..
+        }) => Ok(*description),
+        Received::Reply(Reply {
+            answer: Err(cause), ..
+        })
+        | Received::Dead(cause) => Err(cause),
+        Received::Reply(_) | Received::Nothing => {
+            Err(Cause::Lost("it did not introduce itself".into()))
+        }
+    }
+}
+
+/// Memory for the observations of all.
+pub(super) fn shared_memory(batcher: &Batcher) -> Result<Arc<SharedMemory>, VectorError> {
+    let space = &batcher.spaces.single_observation_space;
+    match SharedMemory::create(space, batcher.num_envs) {
+        Ok(memory) => Ok(Arc::new(memory)),
+        Err(SharedMemoryError::CustomSpace(name)) => Err(VectorError::CustomSpace(name)),
+        Err(SharedMemoryError::System(error)) => Err(VectorError::Environments {
+            faults: vec![Fault {
+                index: 0,
+                cause: Cause::Lost(format!("no shared memory: {error}")),
+            }],
+            rest: None,
+        }),
+    }
+}

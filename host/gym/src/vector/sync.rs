@@ -1,0 +1,125 @@
+//! Environments that are stepped in turn.
+
+use super::autoreset::SubEnv;
+use super::batcher::{Batcher, Description, check_name};
+use super::error::Cause;
+use super::{Fault, Seed, Spaces, VectorEnv, VectorError, VectorOptions, VectorStep};
+use crate::env::EnvFn;
+use crate::value::{Dict, Value};
+use std::sync::Arc;
+
+/// Gymnasium's `SyncVectorEnv`. An environment that panics takes the caller with it.
+pub struct SyncVectorEnv {
+    batcher: Batcher,
+    /// None after closing.
+    envs: Vec<SubEnv>,
+}
+
+impl SyncVectorEnv {
+    /// An environment of each function.
+    ///
+    /// # Errors
+    /// If one can't be made, or they do not go together.
+    pub fn new(env_fns: &[EnvFn], options: VectorOptions) -> Result<Self, VectorError> {
+        let mut envs = Vec::new();
+        for (index, env_fn) in env_fns.iter().enumerate() {
+            let env = env_fn().map_err(|error| VectorError::Environments {
+                faults: vec![Fault {
+                    index,
+                    cause: Cause::Error(error),
+                }],
+                rest: None,
+            })?;
+            envs.push(SubEnv::new(env, options.autoreset_mode, false));
+        }
+        let descriptions: Vec<Description> =
+            envs.iter().map(|sub| Description::of(&*sub.env)).collect();
+        let batcher = Batcher::new(&descriptions, &options)?;
+        Ok(Self { batcher, envs })
+    }
+
+    fn check_open(&self) -> Result<(), VectorError> {
+        if self.envs.is_empty() {
+            return Err(VectorError::ClosedEnvironment);
+        }
+        Ok(())
+    }
+}
+
+impl VectorEnv for SyncVectorEnv {
+    fn num_envs(&self) -> usize {
+        self.batcher.num_envs
+    }
+
+    fn spaces(&self) -> &Spaces {
+        &self.batcher.spaces
+    }
+
+    fn metadata(&self) -> &Dict {
+        &self.batcher.metadata
+    }
+
+    fn render_mode(&self) -> Option<&str> {
+        self.batcher.render_mode.as_deref()
+    }
+
+    fn reset(&mut self, seed: Seed, options: &Dict) -> Result<(Arc<Value>, Dict), VectorError> {
+        self.check_open()?;
+        let seeds = self.batcher.seeds(seed)?;
+        let (mask, options) = self.batcher.reset_mask(options)?;
+        let mut answers = Vec::with_capacity(mask.len());
+        for (index, sub) in self.envs.iter_mut().enumerate() {
+            let answer = mask[index].then(|| sub.reset(seeds[index], &options));
+            answers.push(answer.map(|answer| {
+                answer.map(|(observation, info)| {
+                    self.batcher.observe(index, observation);
+                    info
+                })
+            }));
+        }
+        self.batcher.collect_reset(answers)
+    }
+
+    fn step(&mut self, actions: &Value) -> Result<VectorStep, VectorError> {
+        self.check_open()?;
+        let actions = self.batcher.split_actions(actions)?;
+        let mut answers = Vec::with_capacity(actions.len());
+        for (index, (sub, action)) in self.envs.iter_mut().zip(&actions).enumerate() {
+            answers.push(sub.step(action).map(|mut step| {
+                self.batcher
+                    .observe(index, std::mem::take(&mut step.observation));
+                step
+            }));
+        }
+        self.batcher.collect_step(answers)
+    }
+
+    fn call(&mut self, name: &str, arguments: &[Value]) -> Result<Vec<Value>, VectorError> {
+        self.check_open()?;
+        check_name(name)?;
+        let call = |sub: &mut SubEnv| sub.env.call(name, arguments).map_err(Cause::Error);
+        Batcher::collect_values(self.envs.iter_mut().map(call).collect())
+    }
+
+    fn get_attr(&mut self, name: &str) -> Result<Vec<Value>, VectorError> {
+        self.check_open()?;
+        let get = |sub: &SubEnv| sub.env.get_attr(name).map_err(Cause::Error);
+        Batcher::collect_values(self.envs.iter().map(get).collect())
+    }
+
+    fn set_attr(&mut self, name: &str, values: &Value) -> Result<(), VectorError> {
+        self.check_open()?;
+        let values = self.batcher.values(values)?;
+        let set = |(sub, value): (&mut SubEnv, Value)| {
+            sub.env.set_attr(name, value).map_err(Cause::Error)
+        };
+        Batcher::collect_values(self.envs.iter_mut().zip(values).map(set).collect()).map(|_| ())
+    }
+
+    fn close(&mut self) {
+        for sub in &mut self.envs {
+            sub.env.close();
+        }
+        self.envs.clear();
+    }
+}

@@ -1,0 +1,184 @@
+//! diffusion_policy's `MultiStepWrapper` (`gym_util/multistep_wrapper.py`).
+
+use super::forward;
+use crate::batch_space::{batch_space, concatenate, row};
+use crate::env::{Env, EnvError, Step};
+use crate::space::Space;
+use crate::value::{Dict, Value};
+use crate::vector::stack_values;
+use std::collections::{BTreeMap, VecDeque};
+
+/// How the rewards become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RewardAggregation {
+    /// The largest.
+    #[default]
+    Max,
+    /// The smallest.
+    Min,
+    /// Their mean.
+    Mean,
+    /// Their sum.
+    Sum,
+}
+
+/// What can be chosen about [`MultiStep`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MultiStepOptions {
+    /// Observations that are returned, the latest last.
+    pub n_obs_steps: usize,
+    /// Actions that are taken in a step.
+    pub n_action_steps: usize,
+    /// Steps of the environment after which an episode is cut off; `None`: never.
+    pub max_episode_steps: Option<usize>,
+    /// How the rewards become one.
+    pub reward_agg_method: RewardAggregation,
+}
+
+/// Takes a chunk of actions in a step, and returns the last observations, stacked.
+///
+/// As upstream: as long as an episode has too few observations, the oldest stands for those before it; the actions of a
+/// chunk after the end of the episode are left out; the reward is that of **all** steps of the episode so far, not of
+/// the chunk alone; every entry of the `info` is stacked like the observations, but not padded.
+pub struct MultiStep<E> {
+    env: E,
+    options: MultiStepOptions,
+    space: Space,
+    action_space: Space,
+    observations: VecDeque<Value>,
+    infos: BTreeMap<String, VecDeque<Value>>,
+    rewards: Vec<f64>,
+    terminated: bool,
+    truncated: bool,
+}
+
+impl<E: Env> MultiStep<E> {
+    /// # Errors
+    /// If no observation or no action is wanted.
+    pub fn new(env: E, options: MultiStepOptions) -> Result<Self, EnvError> {
+        if options.n_obs_steps == 0 || options.n_action_steps == 0 {
+            let message = "n_obs_steps and n_action_steps: at least 1 needed";
+            return Err(EnvError::new("ValueError", message));
+        }
+        Ok(Self {
+            space: env.observation_space(),
+            action_space: env.action_space(),
+            env,
+            options,
+            observations: VecDeque::new(),
+            infos: BTreeMap::new(),
+            rewards: Vec::new(),
+            terminated: false,
+            truncated: false,
+        })
+    }
+
+    fn keep(&self, queue: &mut VecDeque<Value>, value: Value) {
+        if queue.len() == self.options.n_obs_steps {
+            queue.pop_front();
+        }
+        queue.push_back(value);
+    }
+
+    fn step_one(&mut self, action: &Value) -> Result<(), EnvError> {
+        let step = self.env.step(action)?;
+        self.rewards.push(step.reward);
+        let most = self.options.max_episode_steps;
+        self.terminated |= step.terminated;
+        self.truncated |= step.truncated || most.is_some_and(|most| self.rewards.len() >= most);
+        let mut observations = std::mem::take(&mut self.observations);
+        self.keep(&mut observations, step.observation);
+        self.observations = observations;
+        for (name, value) in step.info {
+            let mut values = self.infos.remove(&name).unwrap_or_default();
+            self.keep(&mut values, value);
+            self.infos.insert(name, values);
+        }
+        Ok(())
+    }
+
+    fn stacked(&self) -> Value {
+        let missing = self.options.n_obs_steps - self.observations.len();
+        let oldest = self.observations.iter().take(1).cycle().take(missing);
+        concatenate(&self.space, oldest.chain(&self.observations).cloned())
+    }
+
+    fn reward(&self) -> f64 {
+        let rewards = self.rewards.iter().copied();
+        let sum = || rewards.clone().sum::<f64>();
+        match self.options.reward_agg_method {
+            RewardAggregation::Max => rewards.reduce(f64::max).unwrap_or(0.0),
+            RewardAggregation::Min => rewards.reduce(f64::min).unwrap_or(0.0),
+            RewardAggregation::Mean => sum() / self.rewards.len().max(1) as f64,
+            RewardAggregation::Sum => sum(),
+        }
+    }
+}
+
+impl<E: Env> Env for MultiStep<E> {
+    forward!(metadata render close set_attr);
+
+    fn observation_space(&self) -> Space {
+        batch_space(&self.space, self.options.n_obs_steps)
+    }
+
+    fn action_space(&self) -> Space {
+        batch_space(&self.action_space, self.options.n_action_steps)
+    }
+
+    fn reset(&mut self, seed: Option<u64>, options: &Dict) -> Result<(Value, Dict), EnvError> {
+        let (observation, info) = self.env.reset(seed, options)?;
+        self.observations = VecDeque::from([observation]);
+        self.infos.clear();
+        self.rewards.clear();
+        (self.terminated, self.truncated) = (false, false);
+        Ok((self.stacked(), info))
+    }
+
+    fn step(&mut self, actions: &Value) -> Result<Step, EnvError> {
+        if !self.action_space().is_shape_of(actions) {
+            return Err(EnvError::wrong_value(
+                "actions",
+                "a chunk of actions",
+                actions,
+            ));
+        }
+        if self.observations.is_empty() {
+            return Err(EnvError::new(
+                "ResetNeeded",
+                "call `reset` before anything else",
+            ));
+        }
+        for index in 0..self.options.n_action_steps {
+            if self.terminated || self.truncated {
+                break;
+            }
+            self.step_one(&row(&self.action_space, actions, index))?;
+        }
+        let info = self.infos.iter().map(|(name, values)| {
+            let values: Vec<Option<&Value>> = values.iter().map(Some).collect();
+            (name.clone(), stack_values(&values))
+        });
+        Ok(Step {
+            observation: self.stacked(),
+            reward: self.reward(),
+            terminated: self.terminated,
+            truncated: self.truncated,
+            info: info.collect(),
+        })
+    }
+
+    fn call(&mut self, name: &str, arguments: &[Value]) -> Result<Value, EnvError> {
+        match name {
+            "get_rewards" => Ok(self.rewards.clone().into()),
+            _ => self.env.call(name, arguments),
+        }
+    }
+
+    fn get_attr(&self, name: &str) -> Result<Value, EnvError> {
+        match name {
+            "reward" => Ok(self.rewards.clone().into()),
+            _ => self.env.get_attr(name),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Gymnasium's `RecordVideo`, whose videos are animated GIFs here.
+
+use super::forward;
+use crate::env::{Env, EnvError, Step};
+use crate::value::{Dict, Value};
+use std::fs::Permissions;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Frames a second, if the environment does not say.
+const RENDER_FPS: f64 = 30.0;
+/// Effort of choosing a frame's colours: 1 is the best and slowest, 30 the fastest.
+const COLOR_SPEED: i32 = 10;
+
+/// The episodes that are recorded by default: 0, 1, 8, 27 and so on up to 729, then every thousandth.
+pub fn capped_cubic_video_schedule(episode: u64) -> bool {
+    if episode < 1000 {
+        (0..10).any(|root: u64| root.pow(3) == episode)
+    } else {
+        episode.is_multiple_of(1000)
+    }
+}
+
+/// Writes episodes as `PREFIX-episode-N.gif`, a frame a step; a file appears when its episode ends.
+pub struct RecordVideo<E> {
+    env: E,
+    folder: PathBuf,
+    prefix: String,
+    is_recorded: fn(u64) -> bool,
+    /// Of the episode that runs; those before were reset.
+    episode: Option<u64>,
+    frames: Vec<Value>,
+}
+
+impl<E: Env> RecordVideo<E> {
+    /// Records the episodes that `is_recorded` names (Gymnasium's `episode_trigger`) into a folder, which is made.
+    ///
+    /// # Errors
+    /// If the environment does not render, or there can be no such folder.
+    pub fn new(
+        env: E,
+        folder: impl Into<PathBuf>,
+        prefix: &str,
+        is_recorded: fn(u64) -> bool,
+    ) -> Result<Self, EnvError> {
+        if env.render_mode().is_none() {
+            let message = "an environment without a render mode can't be recorded";
+            return Err(EnvError::new("ValueError", message));
+        }
+        let folder = folder.into();
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self {
+            env,
+            folder,
+            prefix: prefix.to_owned(),
+            is_recorded,
+            episode: None,
+            frames: Vec::new(),
+        })
+    }
+
+    fn capture(&mut self) -> Result<(), EnvError> {
+        if self.episode.is_some_and(self.is_recorded) {
+            self.frames.push(self.env.render()?);
+        }
+        Ok(())
+    }
+
+    /// Writes what was recorded of the episode.
+    fn write(&mut self) -> Result<(), EnvError> {
+        let frames = std::mem::take(&mut self.frames);
+        let (Some(episode), false) = (self.episode, frames.is_empty()) else {
+            return Ok(());
+        };
+        let metadata = self.env.metadata();
+        let fps = metadata.get("render_fps").and_then(Value::as_float);
+        let path = self
+            .folder
+            .join(format!("{}-episode-{episode}.gif", self.prefix));
+        let file = encode(&frames, fps.unwrap_or(RENDER_FPS))?;
+        write_whole(&self.folder, &path, &file)
+            .map_err(|error| EnvError::new("OSError", format!("{}: {error}", path.display())))
+    }
+}
+
+/// Writes to a temporary file in `folder` and renames it to `path`, so that no reader sees a part.
+fn write_whole(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// Arrays of rows, columns and colours as a GIF.
+fn encode(frames: &[Value], fps: f64) -> Result<Vec<u8>, EnvError> {
+    let wrong = |frame| EnvError::wrong_value("render", "an array of u8 (rows, columns, 3)", frame);
+    let mut encoder: Option<gif::Encoder<Vec<u8>>> = None;
+    for frame in frames {
+        let array = frame.as_array().ok_or_else(|| wrong(frame))?;
+        let (&[rows, columns, 3], Some(rgb)) = (array.shape(), array.slice::<u8>()) else {
+            return Err(wrong(frame));
+        };
+        let (width, height) = (u16::try_from(columns)?, u16::try_from(rows)?);
+        let encoder = match &mut encoder {
+            Some(encoder) => encoder,
+            none => {
+                let mut new = gif::Encoder::new(Vec::new(), width, height, &[])?;
+                new.set_repeat(gif::Repeat::Infinite)?;
+                none.insert(new)
+            }
+        };
+        let mut picture = gif::Frame::from_rgb_speed(width, height, rgb, COLOR_SPEED);
+        // Hundredths of a second.
+        picture.delay = (100.0 / fps).round() as u16;
+        encoder.write_frame(&picture)?;
+    }
+    match encoder {
+        Some(encoder) => Ok(encoder.into_inner()?),
+        None => Ok(Vec::new()),
+    }
+}
+
+impl<E: Env> Env for RecordVideo<E> {
+    forward!(observation_space action_space metadata render call get_attr set_attr);
+
+    fn reset(&mut self, seed: Option<u64>, options: &Dict) -> Result<(Value, Dict), EnvError> {
+        self.write()?;
+        let reset = self.env.reset(seed, options)?;
+        self.episode = Some(self.episode.map_or(0, |episode| episode + 1));
+        self.capture()?;
+        Ok(reset)
+    }
+
+    fn step(&mut self, action: &Value) -> Result<Step, EnvError> {
+        let step = self.env.step(action)?;
+        self.capture()?;
+        if step.is_last() {
+            self.write()?;
+        }
+        Ok(step)
+    }
+
+    fn close(&mut self) {
+        // There is nobody to tell any more; `reset` would.
+        let _ = self.write();
+        self.env.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pusht::{PushT, PushTOptions};
+    use crate::wrappers::TimeLimit;
+    use crate::wrappers::tests::Counter;
+
+    #[test]
+    fn the_default_schedule_is_cubes_then_thousands() {
+        let recorded: Vec<u64> = (0..=2000)
+            .filter(|n| capped_cubic_video_schedule(*n))
+            .collect();
+        assert_eq!(
+            recorded,
+            [0, 1, 8, 27, 64, 125, 216, 343, 512, 729, 1000, 2000]
+        );
+    }
+
+    #[test]
+    fn each_recorded_episode_is_a_file_with_a_frame_per_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = PushTOptions {
+            visualization_size: 32,
+            ..PushTOptions::default()
+        };
+        let env = TimeLimit::new(PushT::new(options).unwrap(), 3);
+        let mut env = RecordVideo::new(env, folder.path().join("videos"), "pusht", |episode| {
+            episode != 1
+        })
+        .unwrap();
+        for seed in 0..3 {
+            env.reset(Some(seed), &Dict::new()).unwrap();
+            for step in 0..3 {
+                // The last one is closed in its middle.
+                if seed < 2 || step < 1 {
+                    env.step(&[100.0, 400.0].into()).unwrap();
+                }
+            }
+        }
+        env.close();
+        let frames = |episode: u64| {
+            let path = folder
+                .path()
+                .join(format!("videos/pusht-episode-{episode}.gif"));
+            let file = std::fs::File::open(path).ok()?;
+            let mut decoder = gif::DecodeOptions::new().read_info(file).unwrap();
+            assert_eq!((decoder.width(), decoder.height()), (32, 32));
+            let mut delays = Vec::new();
+            while let Some(frame) = decoder.read_next_frame().unwrap() {
+                delays.push(frame.delay);
+            }
+            Some(delays)
+        };
+        assert_eq!(frames(0), Some(vec![10; 4]));
+        assert_eq!(frames(1), None);
+        assert_eq!(frames(2), Some(vec![10; 2]));
+        assert!(RecordVideo::new(Counter::new(1), folder.path(), "counter", |_| true).is_err());
+    }
+}

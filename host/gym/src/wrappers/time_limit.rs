@@ -1,0 +1,39 @@
+//! Gymnasium's `TimeLimit`.
+
+use super::forward;
+use crate::env::{Env, EnvError, Step};
+use crate::value::{Dict, Value};
+
+/// Cuts an episode off after some steps.
+pub struct TimeLimit<E> {
+    env: E,
+    max_episode_steps: u64,
+    elapsed_steps: u64,
+}
+
+impl<E: Env> TimeLimit<E> {
+    /// After `max_episode_steps` steps, `truncated` is true.
+    pub fn new(env: E, max_episode_steps: u64) -> Self {
+        Self {
+            env,
+            max_episode_steps,
+            elapsed_steps: 0,
+        }
+    }
+}
+
+impl<E: Env> Env for TimeLimit<E> {
+    forward!(observation_space action_space metadata render close call get_attr set_attr);
+
+    fn reset(&mut self, seed: Option<u64>, options: &Dict) -> Result<(Value, Dict), EnvError> {
+        self.elapsed_steps = 0;
+        self.env.reset(seed, options)
+    }
+
+    fn step(&mut self, action: &Value) -> Result<Step, EnvError> {
+        let mut step = self.env.step(action)?;
+        self.elapsed_steps += 1;
+        step.truncated |= self.elapsed_steps >= self.max_episode_steps;
+        Ok(step)
+    }
+}

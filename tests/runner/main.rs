@@ -33,7 +33,11 @@ fn main() -> ExitCode {
     let mut chosen = steps::all();
     chosen.retain(|step| args.words.is_empty() || is_named(step));
     let lists_all = args.list && args.words.is_empty();
-    chosen.extend(steps::by_hand().into_iter().filter(|step| lists_all || is_named(step)));
+    chosen.extend(
+        steps::by_hand()
+            .into_iter()
+            .filter(|step| lists_all || is_named(step)),
+    );
     if chosen.is_empty() {
         eprintln!("error: no step is called so; cargo verify --list names them");
         return ExitCode::FAILURE;

@@ -1,7 +1,8 @@
 //! Working memory of a plan: a slice of the caller's, cut up by the model's sizes.
 
 use crate::quant::format::model::Sizes;
-use crate::quant::kernels::panel::{Panel, panel_len};
+use crate::quant::kernels::dispatch::panel_len;
+use crate::quant::kernels::panel::Panel;
 use crate::quant::kernels::slices;
 use bytemuck::Pod;
 use fixed::types::I8F24;

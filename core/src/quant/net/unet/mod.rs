@@ -10,7 +10,7 @@ use crate::quant::format::layers::{
 };
 use crate::quant::format::model::{Model, Settings};
 use crate::quant::kernels::linear::{LANES, Linear, Outputs, Product, Windows};
-use crate::quant::kernels::norm::{Finish, Modulation};
+use crate::quant::kernels::norm::{Epilogue, Modulation};
 use crate::quant::kernels::rounding::{rounding_shift_right, saturate_i16};
 use crate::quant::kernels::slices;
 use crate::quant::net::scratch::{Activations, Parts};
@@ -153,7 +153,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
             } else {
                 out_shape.padded_rows_mut(hidden)
             };
-            (block.first.norm).activate(convolved, rows, &Finish::Modulate(film), panel);
+            (block.first.norm).activate(convolved, rows, &Epilogue::Modulate(film), panel);
             self.observer
                 .observe(rows, block.n_channels, block.hidden_exponent);
         }
@@ -191,7 +191,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
                 slices::copy(rows, out_shape.padded_rows_mut(input));
             }
         }
-        let finish = Finish::Add {
+        let epilogue = Epilogue::Add {
             up: 16 - block.residual_exponent,
             down: 16 - block.exponent,
         };
@@ -205,7 +205,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
             // The padding is zero already.
             let rows = out_shape.rows_mut(input);
             let convolved = out_shape.rows(output);
-            (block.second.norm).activate(convolved, rows, &finish, panel);
+            (block.second.norm).activate(convolved, rows, &epilogue, panel);
             self.observer
                 .observe(rows, block.n_channels, block.exponent);
         }
@@ -222,7 +222,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
             shape.product(windows, of.panel, of.output)
         });
         multiply(LayerKind::Convolution, &block.conv, products, self.observer);
-        let finish = Finish::Add {
+        let epilogue = Epilogue::Add {
             up: 0,
             down: 16 - exponent,
         };
@@ -238,7 +238,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
                 .observe(convolved, n_channels, block.conv_exponent);
             let rows = shape.padded_rows_mut(input);
             rows.fill(0);
-            block.norm.activate(convolved, rows, &finish, panel);
+            block.norm.activate(convolved, rows, &epilogue, panel);
             self.observer.observe(rows, n_channels, exponent);
         }
     }

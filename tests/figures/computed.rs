@@ -1,0 +1,302 @@
+//! Tables that are computed while the page of figures is written.
+
+use crate::{Table, budgets, repository, result};
+use pusht_core::quant::Model;
+use safetensors::SafeTensors;
+use serde::Deserialize;
+
+/// Models that come with the repository.
+const MODELS: [&str; 2] = ["pusht", "pusht-small"];
+
+/// A board's line of `pusht bench plan --json`.
+#[derive(Deserialize)]
+struct BoardPlans {
+    board: String,
+    core: String,
+    conv_8_positions: f64,
+    cmsis_nn_int8: String,
+    best: Plan,
+    small: Plan,
+}
+
+/// A whole plan in it.
+#[derive(Deserialize)]
+struct Plan {
+    instructions: u64,
+    share_beyond_products: f64,
+}
+
+/// The shipped models, as their files say.
+pub fn models() -> Table {
+    let rows = MODELS.map(|name| {
+        let path = repository().join("models").join(name);
+        let bytes = std::fs::read(path.with_extension("ptm")).unwrap();
+        let twin = std::fs::read(path.with_extension("safetensors")).unwrap();
+        let model = Model::parse(&bytes).unwrap();
+        [
+            format!("`{name}`"),
+            grouped(n_parameters(&twin)),
+            model.n_passes().to_string(),
+            format!("{} of {}", model.n_action_steps(), model.horizon()),
+            grouped(bytes.len() as u64),
+            grouped(model.memory_bytes() as u64),
+        ]
+        .to_vec()
+    });
+    Table {
+        title: "The shipped models".to_owned(),
+        about: "Int8 weights, int16 activations. A plan also needs a panel of 3 KiB.".to_owned(),
+        columns: words(&[
+            "policy",
+            "parameters",
+            "passes",
+            "actions executed",
+            "model file, bytes",
+            "working memory, bytes",
+        ]),
+        rows: rows.to_vec(),
+        ..computed("`pusht info FILE`", "the committed files in `models/`")
+    }
+}
+
+/// Parameters of a float policy's network.
+fn n_parameters(file: &[u8]) -> u64 {
+    let tensors = SafeTensors::deserialize(file).unwrap();
+    let of_network = tensors
+        .iter()
+        .filter(|(name, _)| !name.starts_with("normalizer."));
+    of_network
+        .map(|(_, tensor)| tensor.shape().iter().product::<usize>() as u64)
+        .sum()
+}
+
+/// Instructions of convolutions and plans on every core.
+pub fn plans() -> Table {
+    let plan = |plan: &Plan| {
+        format!(
+            "{:.2}, {:.0} %",
+            plan.instructions as f64 / 1e6,
+            100.0 * plan.share_beyond_products
+        )
+    };
+    let row = |board: &BoardPlans| {
+        vec![
+            board.core.clone(),
+            format!("`{}`", board.board),
+            plan(&board.best),
+            plan(&board.small),
+            format!("{:.3}", board.conv_8_positions),
+            board.cmsis_nn_int8.clone(),
+        ]
+    };
+    Table {
+        title: "Instructions of a plan".to_owned(),
+        about: "Millions of instructions per plan, and the share beyond convolutions and \
+                projections; then instructions per multiplication of one convolution (64 channels \
+                to 64, 3 taps, 8 positions, everything in the layer included), beside CMSIS-NN's \
+                int8 convolution (GCC 12 -O3) counted in the same way."
+            .to_owned(),
+        columns: words(&[
+            "core",
+            "board",
+            "`pusht`",
+            "`pusht-small`",
+            "convolution",
+            "CMSIS-NN int8",
+        ]),
+        rows: board_plans().iter().map(row).collect(),
+        ..bench_plan()
+    }
+}
+
+/// Estimated times of a plan on parts that can be bought.
+pub fn plan_times() -> Table {
+    /// Part, board of QEMU with its core, clock in MHz.
+    const PARTS: [(&str, &str, f64); 5] = [
+        ("nRF52840", "mps2-an386", 64.0),
+        ("STM32H743", "mps2-an500", 400.0),
+        ("RP2350", "mps2-an505", 150.0),
+        ("RP2040", "mps2-an385-v6m", 133.0),
+        ("a part with a Cortex-M55", "mps3-an547", 400.0),
+    ];
+    let plans = board_plans();
+    let row = |(part, board, clock_mhz): (&str, &str, f64)| {
+        let plans = plans.iter().find(|plans| plans.board == board).unwrap();
+        let times = |plan: &Plan| {
+            let ms = plan.instructions as f64 / clock_mhz / 1e3;
+            let digits = usize::from(ms < 10.0);
+            format!("{ms:.digits$} to {:.digits$} ms", 2.0 * ms)
+        };
+        vec![
+            part.to_owned(),
+            plans.core.clone(),
+            format!("{clock_mhz} MHz"),
+            times(&plans.best),
+            times(&plans.small),
+        ]
+    };
+    Table {
+        title: "Estimated time of a plan".to_owned(),
+        about:
+            "**Estimates, not measurements**: the instructions above at one to two cycles each. \
+                Flash wait states and caches are left out; code and weights in slow or uncached \
+                flash take several times as long. A plan is due every 3 actions, 300 ms."
+                .to_owned(),
+        columns: words(&["part", "core", "clock", "`pusht`", "`pusht-small`"]),
+        rows: PARTS.map(row).to_vec(),
+        ..bench_plan()
+    }
+}
+
+/// Upper bounds of a plan's instructions on every board.
+pub fn plan_budgets() -> Table {
+    let row = |budget: &budgets::PlanBudget| {
+        let convolution = budget.conv_milli_instructions as f64 / 1000.0;
+        vec![
+            format!("`{}`", budget.board),
+            grouped(budget.best_plan_instructions),
+            grouped(budget.small_plan_instructions),
+            format!("{convolution:.1}"),
+        ]
+    };
+    Table {
+        title: "Instructions of a plan, at most".to_owned(),
+        columns: words(&["board", "`pusht`", "`pusht-small`", "per multiplication"]),
+        rows: budgets::PLANS.iter().map(row).collect(),
+        ..budget("`cargo verify qemu`")
+    }
+}
+
+/// Upper bounds of the binaries on the default board.
+pub fn firmware_budgets() -> Table {
+    let episode = &budgets::MPS2_AN386;
+    let rows = [
+        ("`episode`: flash", kib(episode.flash_bytes)),
+        ("`episode`: RAM without stack", kib(episode.ram_bytes)),
+        ("`episode`: stack", kib(episode.stack_bytes)),
+        (
+            "`episode`: instructions of a plan",
+            grouped(episode.plan_instructions),
+        ),
+        (
+            "`episode`: instructions of a control step",
+            grouped(episode.step_instructions),
+        ),
+        (
+            "`realtime`: turn of the interrupt",
+            us(budgets::REALTIME_TURN_US),
+        ),
+        (
+            "`realtime`: latency of the interrupt",
+            us(budgets::REALTIME_LATENCY_US),
+        ),
+        (
+            "`plans`: flash beside the model file",
+            kib(budgets::CODE_BYTES),
+        ),
+        ("`plans`: RAM and stack", kib(budgets::PLAN_RAM_BYTES)),
+    ];
+    Table {
+        title: format!("Firmware on `{}`, at most", episode.board),
+        columns: words(&["what", "at most"]),
+        rows: rows
+            .map(|(what, bound)| vec![what.to_owned(), bound])
+            .to_vec(),
+        ..budget("`cargo verify qemu`")
+    }
+}
+
+/// Upper bounds of the images for physical boards.
+pub fn image_budgets() -> Table {
+    let row = |budget: &budgets::SiliconBudget| {
+        vec![
+            format!("`{}`", budget.board),
+            kib(budget.flash_bytes),
+            kib(budgets::SILICON_BENCH_FLASH_BYTES),
+            kib(budget.ram_bytes),
+        ]
+    };
+    Table {
+        title: "Images for physical boards, at most".to_owned(),
+        columns: words(&["board", "flash", "flash of `bench`", "RAM without stack"]),
+        rows: budgets::SILICON_BUDGETS.iter().map(row).collect(),
+        ..budget("`cargo verify qemu`")
+    }
+}
+
+/// Upper bounds of instructions on x86-64.
+pub fn host_budgets() -> Table {
+    let steps = ["chases", "walls", "squeezes"].map(|name| format!("a control step, {name}"));
+    let plans = MODELS.map(|name| format!("a plan of `{name}`, AVX2"));
+    let names = steps.into_iter().chain(plans);
+    let bounds = budgets::STEP_INSTRUCTIONS
+        .into_iter()
+        .chain(budgets::PLAN_INSTRUCTIONS);
+    let row = |(name, bounds): (String, [u64; 2])| {
+        let [alone, batched] = bounds.map(grouped);
+        vec![name, alone, batched]
+    };
+    Table {
+        title: "Instructions on x86-64, at most".to_owned(),
+        columns: words(&["what", "alone", "side by side or batched"]),
+        rows: names.zip(bounds).map(row).collect(),
+        ..budget("`cargo bench -p pusht-tests --bench instructions`")
+    }
+}
+
+/// What `pusht bench plan` counted.
+fn board_plans() -> Vec<BoardPlans> {
+    result("bench_plan")
+}
+
+/// Provenance of it.
+fn bench_plan() -> Table {
+    Table {
+        machine: "QEMU 7.2, `-icount`: the counts depend on the compiler (rustc 1.95), not on the \
+                  host"
+            .to_owned(),
+        command: "`pusht bench plan --json tests/figures/bench_plan.json`".to_owned(),
+        measured: "at the commit that last changed the file".to_owned(),
+        ..Table::default()
+    }
+}
+
+/// Provenance of an upper bound, which `command` checks.
+fn budget(command: &str) -> Table {
+    computed(command, "`tests/budgets.rs`")
+}
+
+/// Provenance of what is read off the repository.
+fn computed(command: &str, source: &str) -> Table {
+    Table {
+        machine: "any".to_owned(),
+        command: command.to_owned(),
+        measured: format!("with this page, from {source}"),
+        ..Table::default()
+    }
+}
+
+fn words(columns: &[&str]) -> Vec<String> {
+    columns.iter().map(|&word| word.to_owned()).collect()
+}
+
+fn kib(bytes: u64) -> String {
+    format!("{} KiB", (bytes as f64 / 1024.0).round())
+}
+
+fn us(time_us: u64) -> String {
+    format!("{} us", grouped(time_us))
+}
+
+/// The number with a comma between groups of three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -28,7 +28,7 @@ pub use format::values::{
 pub use kernels::linear::{LANES, PACKING};
 #[doc(hidden)]
 pub use kernels::measure;
-pub use kernels::norm::{MAX_EPS, MAX_GAMMA, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN, headroom};
+pub use kernels::norm::{MAX_EPS, MAX_GAMMA, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN};
 pub use kernels::rounding::{
     Factor, MAX_SHIFT, round_to_i16, rounding_shift_right, saturate_i16, saturate_i32,
 };

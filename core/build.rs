@@ -1,24 +1,35 @@
-//! Tells the code which of the tuned kernels the target's instructions allow.
+//! Sets `cfg(kernels = "..")`: the folder of `src/quant/arch` whose kernels this target can run.
+
+/// Those folders, and `portable` for a target that none of them is for.
+const KERNELS: &str = r#""armv6m", "armv7m", "armv7em", "armv81m", "x86_64", "portable""#;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(smlad, values(none(), \"optional\"))");
-    println!("cargo::rustc-check-cfg=cfg(mla)");
-    println!("cargo::rustc-check-cfg=cfg(armv6m)");
-    println!("cargo::rustc-check-cfg=cfg(mve)");
-    // `cfg(target_feature = "dsp")` would say it, but is not stable.
+    println!("cargo::rustc-check-cfg=cfg(kernels, values({KERNELS}))");
+    println!("cargo::rustc-check-cfg=cfg(cortex_m_kernels)");
+    println!("cargo::rustc-check-cfg=cfg(dsp_is_optional)");
     let target = std::env::var("TARGET").unwrap_or_default();
+    // `cfg(target_feature = "dsp")` and `"mve"` would say it, but are not stable.
     let has = |extension: &str| std::env::var_os(format!("CARGO_FEATURE_{extension}")).is_some();
-    if target.starts_with("thumbv7em") {
-        println!("cargo::rustc-cfg=smlad");
-    } else if target.starts_with("thumbv8m.main") && has("MVE") {
-        println!("cargo::rustc-cfg=mve");
-    } else if target.starts_with("thumbv8m.main") && has("DSP") {
-        println!("cargo::rustc-cfg=smlad");
-        println!("cargo::rustc-cfg=smlad=\"optional\"");
-    } else if target.starts_with("thumbv7m") || target.starts_with("thumbv8m.main") {
-        println!("cargo::rustc-cfg=mla");
+    let is_armv8m = target.starts_with("thumbv8m.main");
+    let kernels = if target.starts_with("x86_64") {
+        "x86_64"
     } else if target.starts_with("thumbv6m") {
-        println!("cargo::rustc-cfg=armv6m");
+        "armv6m"
+    } else if target.starts_with("thumbv7em") || is_armv8m && has("DSP") && !has("MVE") {
+        "armv7em"
+    } else if is_armv8m && has("MVE") {
+        "armv81m"
+    } else if target.starts_with("thumbv7m") || is_armv8m {
+        "armv7m"
+    } else {
+        "portable"
+    };
+    println!("cargo::rustc-cfg=kernels=\"{kernels}\"");
+    if kernels.starts_with("armv") {
+        println!("cargo::rustc-cfg=cortex_m_kernels");
+    }
+    if kernels == "armv7em" && is_armv8m {
+        println!("cargo::rustc-cfg=dsp_is_optional");
     }
 }

@@ -1,4 +1,5 @@
-//! Hands the board's memory map to the linker, and computes on the host what the device has to compute.
+//! Passes the memory map of the board to the linker, and computes on the host the values that the
+//! device has to reproduce.
 
 use pusht_core::control::pipeline::Simulated;
 use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState, Step};
@@ -13,17 +14,19 @@ use std::{env, fs};
 const MODEL: &str = "../models/pusht.ptm";
 /// Plans of the self-test.
 const N_PLANS: u32 = 2;
-/// Control steps of its closed loop.
+/// Control steps of the closed loop of the self-test.
 const N_CLOSED_LOOP_STEPS: usize = 12;
 /// The device plays the first of these legacy seeds that the policy wins.
 const SEEDS: Range<u64> = 0..100;
-/// Control ticks from the begin of a plan until it counts, in real time: a Cortex-M4 at 125 MHz needs 100 to 200 ms for the larger policy.
+/// Delay in real time, in control ticks: from the start of a plan until its actions are executed. A
+/// Cortex-M4 at 125 MHz needs 100 to 200 ms per plan of the larger policy.
 const DELAY: usize = 2;
-/// Of the plans, which are late on purpose, and by how many control ticks.
+/// In the late run, every `LATE_EVERY`th plan but the first is delayed on purpose by `LATE_TICKS`
+/// control ticks.
 const LATE_EVERY: u32 = 4;
 const LATE_TICKS: u32 = 2;
 
-/// What has room on a micro:bit, and the bytes of its 16 KiB that are the stack's.
+/// Binaries that fit on a micro:bit, and the bytes of its 16 KiB that each gives to the stack.
 const MICROBIT_STACKS: [(&str, u32); 4] = [
     ("simulator", 11_776),
     ("kernels", 8_704),
@@ -37,7 +40,7 @@ fn main() {
     write_expected(&out);
 }
 
-/// The board is the one feature `board-...`.
+/// Sets up the linker for the board, which the one feature `board-...` selects.
 fn link(out: &Path) {
     let boards: Vec<String> = env::vars()
         .filter_map(|(name, _)| Some(name.strip_prefix("CARGO_FEATURE_BOARD_")?.to_lowercase()))
@@ -78,7 +81,7 @@ fn write_expected(out: &Path) {
         selftest::closed_loop_digest(&model, &mut scratch, N_CLOSED_LOOP_STEPS)
             .expect("a legal start");
     let mut policy = IntPolicy::new(&model, &mut scratch);
-    // A network of random weights, which tests carry, wins none.
+    // The networks with random weights that tests embed win none.
     let (seed, episode) = SEEDS
         .map(|seed| (seed, play(&mut policy, seed).expect("a legal start")))
         .find(|(_, episode)| episode.success || cfg!(feature = "board-microbit"))
@@ -107,26 +110,26 @@ fn write_expected(out: &Path) {
     let source = format!(
         "/// Plans of the self-test.
 pub const N_PLANS: u32 = {N_PLANS};
-/// [`pusht_core::quant::selftest`] of that many plans.
+/// [`pusht_core::quant::selftest`] with [`N_PLANS`].
 pub const PLANS_DIGEST: u64 = {plans_digest:#x};
-/// Control steps of the self-test's closed loop.
+/// Control steps of the closed loop of the self-test.
 pub const N_CLOSED_LOOP_STEPS: usize = {N_CLOSED_LOOP_STEPS};
-/// [`pusht_core::pusht::selftest::closed_loop_digest`] of that many steps.
+/// [`pusht_core::pusht::selftest::closed_loop_digest`] with [`N_CLOSED_LOOP_STEPS`].
 pub const CLOSED_LOOP_DIGEST: u64 = {closed_loop_digest:#x};
-/// The start of the episode, by legacy seeding, and the policy's noise.
+/// Seed of the start state (legacy seeding) and of the noise of the policy.
 pub const EPISODE_SEED: u64 = {seed};
-/// How the episode goes.
+/// Result of the episode.
 pub const EPISODE: pusht_core::pusht::episode::EpisodeResult = pusht_core::pusht::episode::{episode:?};
-/// Control ticks from the begin of a plan until it counts, in real time.
+/// Control ticks in real time from the start of a plan until its actions are executed.
 pub const DELAY: usize = {DELAY};
-/// Every plan of this number, the first left out, is late on purpose where that is asked for.
+/// In the late run, every plan of this number but the first is delayed on purpose ...
 pub const LATE_EVERY: u32 = {LATE_EVERY};
-/// ... and by so many ticks.
+/// ... by this number of ticks.
 pub const LATE_TICKS: u32 = {LATE_TICKS};
-/// How the episode goes in real time.
+/// Result of the episode in real time, with every plan on time.
 pub const ON_TIME: (pusht_core::pusht::episode::EpisodeResult, pusht_core::control::pipeline::PipelineCounts) =
     (pusht_core::pusht::episode::{on_time_result:?}, pusht_core::control::pipeline::{on_time_counts:?});
-/// How it goes with late plans.
+/// Result in the late run.
 pub const LATE: (pusht_core::pusht::episode::EpisodeResult, pusht_core::control::pipeline::PipelineCounts) =
     (pusht_core::pusht::episode::{late_result:?}, pusht_core::control::pipeline::{late_counts:?});
 ",

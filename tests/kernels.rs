@@ -1,7 +1,9 @@
-//! The host's kernel against the reference, over random shapes and values; the device's kernels do the same in `firmware/src/bin/kernels.rs`.
+//! The host's kernels against the reference implementation, over random shapes and values.
+//! `firmware/src/bin/kernels.rs` is the same for a device's kernels.
 
 use proptest::prelude::*;
-use pusht_core::quant::{Activation, Convolution, Factor, LANES, Normalization, Scratch};
+use pusht_core::quant::measure::{Activation, Convolution, Normalization, panel_len};
+use pusht_core::quant::{Factor, LANES};
 
 /// A product: rows in the file's format, and what they are multiplied with.
 #[derive(Debug)]
@@ -14,7 +16,7 @@ struct Product {
     n_positions: usize,
 }
 
-/// Whole numbers of 8 weights; up to what 32 bits hold, and in one case of eight beyond what a panel holds.
+/// Whole numbers of 8 weights, up to what 32 bits hold.
 fn windows() -> impl Strategy<Value = usize> {
     prop_oneof![7 => 1..60_usize, 1 => 60..210_usize].prop_map(|chunks| chunks * LANES)
 }
@@ -67,7 +69,8 @@ proptest! {
         let mut expected = vec![0; n_rows * n_positions];
         let mut got = vec![1; n_rows * n_positions];
         convolution.run_reference(&input, step, n_positions, &mut expected).unwrap();
-        convolution.run(&mut Scratch::new(), &input, step, n_positions, &mut got).unwrap();
+        let mut panel = vec![0; panel_len(window)];
+        convolution.run(&mut panel, &input, step, n_positions, &mut got).unwrap();
         prop_assert_eq!(got, expected);
     }
 }

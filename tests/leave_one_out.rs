@@ -1,4 +1,5 @@
-//! What decides agreement with pymunk, left out one at a time in a copy of `core`: the golden trajectories have to notice.
+//! Mutation test of the simulator: in a copy of `core`, each detail that agreement with pymunk depends
+//! on is removed in turn, and the golden trajectories have to notice.
 //!
 //!     cargo test -p pusht-tests --test leave_one_out -- --ignored --show-output
 
@@ -6,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A change of one place of the source that leaves something out.
+/// A change at one place of the source that removes one detail.
 struct Mutant {
     what: &'static str,
     file: &'static str,
@@ -15,7 +16,7 @@ struct Mutant {
 }
 
 impl Mutant {
-    /// The file with the change.
+    /// The source file with the change applied.
     fn text(&self) -> String {
         let original = repository().join("core/src").join(self.file);
         let text = fs::read_to_string(original).unwrap();
@@ -28,32 +29,32 @@ const MUTANTS: [Mutant; 12] = [
     Mutant {
         what: "order of contacts as the tree reports them",
         file: "pusht/physics/broad_phase.rs",
-        from: "[Other; N_WALLS] = [3, 2, 1, 0]",
-        to: "[Other; N_WALLS] = [0, 1, 2, 3]",
+        from: "[Obstacle; N_WALLS] = [3, 2, 1, 0]",
+        to: "[Obstacle; N_WALLS] = [0, 1, 2, 3]",
     },
     Mutant {
         what: "warm starting",
         file: "pusht/physics/solver.rs",
-        from: "impulse: memory.impulse(pair, point.number)",
-        to: "impulse: 0.0",
+        from: "self.impulse = cache.impulse(pair, self.point.id)",
+        to: "self.impulse = 0.0",
     },
     Mutant {
         what: "persistence over three missed steps",
-        file: "pusht/physics/memory.rs",
+        file: "pusht/physics/cache.rs",
         from: "PERSISTENCE_STEPS: u8 = 3",
         to: "PERSISTENCE_STEPS: u8 = 1",
     },
     Mutant {
         what: "an impulse kept, but not applied, when the pair touches again",
         file: "pusht/physics/solver.rs",
-        from: "lasting: memory.is_lasting(pair)",
-        to: "lasting: true",
+        from: "self.persisted = cache.is_persisted(pair)",
+        to: "self.persisted = true",
     },
     Mutant {
         what: "contacts matched by id",
         file: "pusht/physics/manifold.rs",
-        from: "number: (wall.numbers[wall_end] * 4 + block.numbers[block_end]) as u8",
-        to: "number: wall_end as u8",
+        from: "id: (wall.indices[wall_end] * 4 + block.indices[block_end]) as u8",
+        to: "id: wall_end as u8",
     },
     Mutant {
         what: "slop and bias in single precision",
@@ -100,7 +101,7 @@ const MUTANTS: [Mutant; 12] = [
 ];
 
 #[test]
-fn a_mutant_is_of_source_that_is_no_more() {
+fn every_mutant_matches_its_source() {
     for mutant in MUTANTS {
         assert_ne!(mutant.text(), "");
     }
@@ -108,7 +109,7 @@ fn a_mutant_is_of_source_that_is_no_more() {
 
 #[test]
 #[ignore = "builds core thirteen times, some minutes: by hand"]
-fn something_that_decides_is_left_out_and_no_golden_trajectory_notices() {
+fn golden_trajectories_notice_every_mutant() {
     let copy = Copy::new();
     assert!(copy.passes(), "the copy fails as it is");
     let mut unnoticed = Vec::new();
@@ -128,7 +129,7 @@ fn something_that_decides_is_left_out_and_no_golden_trajectory_notices() {
     assert!(unnoticed.is_empty(), "{unnoticed:#?}");
 }
 
-/// A workspace of `core` and the test `physics`.
+/// A workspace with a copy of `core` and the test `physics`.
 struct Copy {
     folder: PathBuf,
 }
@@ -186,7 +187,7 @@ impl Copy {
     fn change(&self, mutant: &Mutant) {
         let path = format!("core/src/{}", mutant.file);
         self.write(&path, &mutant.text());
-        // A change that does not build would be taken for one that is noticed.
+        // A change that does not build would count as noticed.
         let built = self.cargo(&["build", "--tests"]);
         assert!(built, "{} does not build", mutant.what);
     }

@@ -1,4 +1,4 @@
-//! What differs between boards; memory maps are in `boards/`.
+//! Board support: clocks, UART and watchdog. Memory maps are in `boards/`.
 
 #[cfg(feature = "board-microbit")]
 mod microbit;
@@ -26,28 +26,28 @@ pub use {
     silicon::Uart,
 };
 
-/// The board's name, as in the feature.
+/// Name of the board, as in its feature.
 pub const NAME: &str = env!("PUSHT_BOARD");
 
-/// What every binary begins with: the stack is guarded, the clocks run.
+/// Starts the board: guards the stack and sets up the clocks. Every binary calls it first.
 pub fn start() {
     crate::stack::guard();
     #[cfg(feature = "silicon")]
     part::start();
 }
 
-/// Whether the hardware says that the watchdog has reset it.
+/// Whether the hardware reports a reset by the watchdog.
 pub fn was_reset_by_watchdog() -> bool {
     #[cfg(feature = "silicon")]
     return part::was_reset_by_watchdog();
-    // QEMU's raises an interrupt first, and that one remembers.
+    // In QEMU, the watchdog first raises an interrupt, whose handler records the reason.
     #[cfg(feature = "qemu")]
     false
 }
 
-/// Sleeps until an interrupt, unless `is_needed` says that there is something to do.
+/// Sleeps until an interrupt, unless `is_needed` says that there is work.
 pub fn sleep_unless(is_needed: impl FnOnce() -> bool) {
-    // With interrupts masked, one that comes between the look and the sleep still ends the sleep.
+    // With interrupts masked, one that comes between the check and `wfi` still ends the sleep.
     cortex_m::interrupt::free(|_| {
         if !is_needed() {
             cortex_m::asm::wfi();

@@ -1,7 +1,8 @@
-//! What work costs, and the time.
+//! Measures cost and time, and runs the task of the timer.
 //!
-//! On silicon [`Counter::now`] counts the core's cycles (DWT, Armv7-M ARM C1.8 and Armv8-M ARM B14). QEMU has no such counter and no cycles:
-//! there it counts instructions, by the SysTick timer. The time is SysTick's on both.
+//! On physical boards, [`Counter::now`] counts the cycles of the core (DWT, Armv7-M ARM C1.8 and
+//! Armv8-M ARM B14). QEMU has no such counter and models no cycles: there it counts instructions,
+//! by the SysTick timer. Time is measured with SysTick on both.
 
 use crate::board::SYSTICK_MHZ;
 
@@ -12,24 +13,24 @@ use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m::peripheral::{Peripherals, SCB, SYST};
 use cortex_m_rt::exception;
 
-/// What [`Counter::now`] counts.
+/// Unit of [`Counter::now`].
 pub const UNIT: &str = if cfg!(feature = "qemu") {
     "instructions"
 } else {
     "cycles"
 };
-/// Time that an instruction takes in QEMU with `-icount shift=6`: 2^6 ns.
+/// Virtual time per instruction in QEMU with `-icount shift=6`: 2^6 ns.
 pub const INSTRUCTION_NS: u64 = 64;
-/// SysTick counts down from here to 0, then starts again, unless a task needs it oftener.
+/// Default reload value of SysTick, its longest period; a periodic task sets a shorter one.
 const LONGEST: u32 = 0x00ff_ffff;
 
 static RELOAD: AtomicU32 = AtomicU32::new(LONGEST);
 static WRAPS: AtomicU32 = AtomicU32::new(0);
 static NEW_TASK: Mutex<Cell<Option<&'static mut dyn Task>>> = Mutex::new(Cell::new(None));
 
-/// What the timer's interrupt does, ahead of everything else.
+/// Work of the timer interrupt, which comes before everything else.
 pub trait Task: Send {
-    /// One turn; `timer` has just started again.
+    /// Runs once per period; `timer` has just reloaded.
     fn run(&mut self, timer: &Timer);
 }
 
@@ -37,12 +38,12 @@ pub trait Task: Send {
 pub struct Timer(());
 
 impl Timer {
-    /// Ticks since the timer started again.
+    /// Ticks since the timer reloaded.
     pub fn elapsed(&self) -> u32 {
         RELOAD.load(Ordering::Relaxed) - SYST::get_current()
     }
 
-    /// Whether it has started yet again: the task has taken longer than its period.
+    /// Whether the timer has reloaded again: the task has taken longer than a period.
     pub fn is_overrun(&self) -> bool {
         SCB::is_pendst_pending()
     }
@@ -63,16 +64,16 @@ fn SysTick() {
     }
 }
 
-/// Counts what [`UNIT`] says.
+/// A counter of [`UNIT`]s and of time.
 pub struct Counter(());
 
 impl Counter {
-    /// Starts it.
+    /// Starts the counter.
     pub fn start(peripherals: Peripherals) -> Self {
         Self::start_with_period(peripherals, LONGEST)
     }
 
-    /// Starts it, and the task in the timer's interrupt, `rate_hz` times a second.
+    /// Starts the counter, and the task in the timer interrupt, `rate_hz` times per second.
     pub fn start_with_task(
         peripherals: Peripherals,
         rate_hz: u32,
@@ -95,12 +96,14 @@ impl Counter {
         Self(())
     }
 
-    /// Cycles or instructions since the start; instructions to within about a dozen and 64 for each 2^24 ticks.
+    /// Cycles or instructions since the start. Instructions are exact to about a dozen, and to 64
+    /// more per 2^24 ticks.
     pub fn now(&self) -> u64 {
         self.in_units(self.raw())
     }
 
-    /// What is counted in the hardware's own unit, for differences that are rounded once, by [`in_units`](Self::in_units).
+    /// The count in the unit of the hardware. Differences of it are rounded only once, by
+    /// [`in_units`](Self::in_units).
     pub fn raw(&self) -> u64 {
         #[cfg(feature = "silicon")]
         return cycles::now();
@@ -108,7 +111,7 @@ impl Counter {
         self.ticks()
     }
 
-    /// As much of [`raw`](Self::raw) in cycles or instructions.
+    /// Converts a difference of [`raw`](Self::raw) to cycles or instructions.
     pub fn in_units(&self, raw: u64) -> u64 {
         if cfg!(feature = "silicon") {
             raw
@@ -136,25 +139,26 @@ impl Counter {
     }
 }
 
-/// The cycle counter's 32 bits, which some cores wrap every ten seconds, and 32 more: the timer's interrupt comes oftener.
+/// Extends the cycle counter, which wraps every ten seconds on some cores, from 32 to 64 bits. The
+/// timer interrupt comes more often than it wraps.
 #[cfg(feature = "silicon")]
 mod cycles {
     use core::sync::atomic::{AtomicU32, Ordering};
     use cortex_m::peripheral::{DCB, DWT};
 
     static HIGH: AtomicU32 = AtomicU32::new(0);
-    /// The counter when `HIGH` was last looked after.
+    /// Value of the counter when `HIGH` was last updated.
     static LAST: AtomicU32 = AtomicU32::new(0);
 
     pub fn start(mut debug: DCB, mut counters: DWT) {
         debug.enable_trace();
-        // The M7's registers are locked after a reset.
+        // The registers of the Cortex-M7 are locked after a reset.
         DWT::unlock();
         counters.set_cycle_count(0);
         counters.enable_cycle_counter();
     }
 
-    /// From the timer's interrupt.
+    /// Counts a wrap; called by the timer interrupt.
     pub fn carry() {
         let count = DWT::cycle_count();
         if count < LAST.load(Ordering::Relaxed) {
@@ -167,7 +171,7 @@ mod cycles {
         loop {
             let (high, last) = (HIGH.load(Ordering::Relaxed), LAST.load(Ordering::Relaxed));
             let count = DWT::cycle_count();
-            // The interrupt between these reads changes `LAST`.
+            // An interrupt between these reads changes `LAST`.
             if last == LAST.load(Ordering::Relaxed) {
                 let carry = u32::from(count < last);
                 return u64::from(high + carry) << 32 | u64::from(count);

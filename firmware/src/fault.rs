@@ -1,5 +1,6 @@
-//! How a fault ends: the agent is no longer driven, a line of the log says what happened and where, and the run ends with exit
-//! code 1, or, where it began with [`start`], the device starts anew and knows why.
+//! Fault handling. After a fault the agent is no longer driven and a log message says what happened
+//! and where. Then the run ends with exit code 1 or, if it began with [`start`], the device
+//! restarts and knows the reason.
 
 use crate::{board, exit, stack};
 use core::arch::naked_asm;
@@ -11,15 +12,17 @@ use pusht_core::link::Restart;
 /// Whether a fault ends in a restart.
 static RESTARTS: AtomicBool = AtomicBool::new(false);
 
-/// Why the device restarts: a mark, a kind, an address. Start-up code leaves this memory alone.
-// SAFETY: the section's name only keeps the variable from being set; every value is a valid one.
+/// Reason of the restart: a mark, a kind, an address. Start-up code leaves this memory alone.
+// SAFETY: the section only keeps start-up code from initialising the variable; every value is
+// valid.
 #[allow(unsafe_code)]
 #[unsafe(link_section = ".uninit.RESTART")]
 static RESTART: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
-/// "Memory holds what a fault wrote", and no likely content of memory after power was off.
+/// Marks that the memory holds a reason; unlikely as its content after power-up.
 const MARK: u32 = 0xfa17_a11e;
 
-/// Starts the board; from here on, faults end in a restart. Returns why the device has started, and logs it.
+/// Starts the board; from here on, faults end in a restart. Returns the reason of this start and
+/// logs it.
 pub fn start() -> Restart {
     board::start();
     let restart = restart();
@@ -28,7 +31,7 @@ pub fn start() -> Restart {
     restart
 }
 
-/// Why the device has started; forgotten by the asking.
+/// Reads and clears the reason of this start.
 fn restart() -> Restart {
     let [mark, kind, address] = &RESTART;
     if mark.load(Ordering::Relaxed) != MARK {
@@ -48,8 +51,10 @@ fn restart() -> Restart {
     }
 }
 
-/// The beginning of the safe state: interrupts are masked, nothing is driven until the restart, which begins idle. Whether this fault is
-/// the first; one while that is logged (the watchdog may come within a message, and a message within a message panics) is not.
+/// Enters the safe state: interrupts are masked, and nothing is driven until the restart, which
+/// begins idle. Returns whether this fault is the first. It is not if it occurs while another one
+/// is being logged: the watchdog may fire within a log message, and a message within a message
+/// panics.
 fn is_first(why: Restart) -> bool {
     static IS_ENDING: AtomicBool = AtomicBool::new(false);
     cortex_m::interrupt::disable();
@@ -71,7 +76,7 @@ fn is_first(why: Restart) -> bool {
     true
 }
 
-/// The end of the safe state.
+/// Ends the safe state: restarts the device or ends the run.
 fn end() -> ! {
     if RESTARTS.load(Ordering::Relaxed) {
         SCB::sys_reset()
@@ -79,7 +84,7 @@ fn end() -> ! {
     exit::failure()
 }
 
-/// `defmt::panic!` has logged what and where.
+/// Handles `defmt::panic!`, which has already logged message and place.
 #[defmt::panic_handler]
 fn logged_panic() -> ! {
     is_first(Restart::Panic);
@@ -94,11 +99,13 @@ fn panic(info: &PanicInfo) -> ! {
     end()
 }
 
-/// Calls `$handler(sp, pc)` with the stack pointer at the exception and the address that it interrupted (0 if the stack is full and
-/// so does not hold it), on a stack begun anew: nothing returns to the old one, and it may have no room.
+/// Defines an exception that calls `$handler(sp, pc)` with the stack pointer at the exception and
+/// the interrupted address (0 if the stack is full and does not hold it). The handler runs on a
+/// fresh stack: it does not return, and the old stack may have no room.
 macro_rules! on_a_new_stack {
     ($exception:ident, $handler:path) => {
-        // SAFETY: an exception's entry; it reads the exception's frame, if it lies in the stack, and never returns.
+        // SAFETY: an exception entry; it reads the exception frame, if that lies in the stack, and
+        // never returns.
         #[allow(unsafe_code, non_snake_case)]
         #[unsafe(naked)]
         #[unsafe(no_mangle)]
@@ -127,7 +134,8 @@ macro_rules! on_a_new_stack {
 on_a_new_stack!(HardFault, hard_fault);
 on_a_new_stack!(NonMaskableInt, watchdog_expired);
 
-/// Of the stack's memory, bytes that a push which no longer fits may leave free: less than a frame of 16 registers.
+/// Bytes that may be free on a full stack, because the next push does not fit: less than a frame of
+/// 16 registers.
 const OVERFLOW_MARGIN: u32 = 64;
 
 extern "C" fn hard_fault(sp: u32, pc: u32) -> ! {

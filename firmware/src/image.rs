@@ -1,4 +1,4 @@
-//! What the image takes of the board's memories, by the symbols of the linker script.
+//! Size of the image in flash and RAM, by the symbols of the linker script.
 #![allow(
     unsafe_code,
     reason = "the symbols' declaration; nothing of them is read"
@@ -8,7 +8,7 @@ use crate::expected::MODELS;
 use core::ptr::addr_of;
 
 unsafe extern "C" {
-    // Only their addresses mean something.
+    // Only the addresses have a meaning.
     static __vector_table: u32;
     static __sidata: u32;
     static __sdata: u32;
@@ -16,7 +16,7 @@ unsafe extern "C" {
     static __euninit: u32;
 }
 
-/// Code, constants, the models and the initial values of variables.
+/// Bytes of flash: code, constants, models and the initial values of variables.
 pub fn flash_bytes() -> usize {
     let start = addr_of!(__vector_table) as usize;
     let initial = addr_of!(__edata) as usize - addr_of!(__sdata) as usize;
@@ -30,7 +30,7 @@ pub fn flash_bytes() -> usize {
     end - start + elsewhere
 }
 
-/// Variables.
+/// Bytes of RAM: variables, without the stack.
 pub fn ram_bytes() -> usize {
     addr_of!(__euninit) as usize - addr_of!(__sdata) as usize
 }

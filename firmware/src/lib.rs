@@ -1,7 +1,8 @@
-//! What every binary of the firmware shares: the board, the end of a run, and two gauges.
+//! Code shared by the binaries of the firmware: board support, fault handling, measurements, and
+//! the values that the host expects.
 //!
-//! A binary is one behaviour. It logs through `defmt`, and leaves through [`exit`] with a code
-//! that the shell sees when QEMU runs it.
+//! Each binary does one thing. It logs through `defmt` and ends through [`exit`] with a code that
+//! the shell gets when QEMU runs it.
 #![no_std]
 
 #[cfg(feature = "silicon")]

@@ -1,23 +1,23 @@
-//! What matrix products cost, of one layer and of a whole plan.
+//! Measures the cost of matrix products, of one layer and of a whole plan.
 
 use crate::counter::{Counter, UNIT};
 use fixed::types::I16F16;
 use pusht_core::noise::NoiseSource;
+use pusht_core::quant::measure::{Convolution, panel_len};
 use pusht_core::quant::{
-    self, Convolution, Factor, IntPolicy, Layer, LayerKind, MAX_CONDITION_LEN, MAX_HORIZON, Model,
-    Scratch, Tap,
+    self, Factor, IntPolicy, Layer, LayerKind, MAX_CONDITION_LEN, MAX_HORIZON, Model, Scratch, Tap,
 };
 
-/// What products cost.
+/// Cost of products.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
-    /// Multiplications of a weight with an activation, those with rows of zeros included.
+    /// Multiplications of a weight and an activation, including those with padding.
     pub multiplications: u64,
-    /// In [`UNIT`]s, what is behind the sum (bias, factor, rounding, saturation, store) included.
+    /// Cost in [`UNIT`]s, including the epilogue (bias, factor, rounding, saturation, store).
     pub spent: u64,
 }
 
-/// A convolution of stride 1 with as many channels out as in.
+/// A convolution of stride 1 with as many output as input channels.
 pub struct Convolved {
     /// Channels.
     pub n_channels: usize,
@@ -32,8 +32,9 @@ const MAX_WINDOW: usize = 3 * MAX_CHANNELS;
 const MAX_POSITIONS: usize = 8;
 
 /// Room for a layer.
-#[repr(align(4))]
+#[repr(C, align(8))]
 pub struct Memory {
+    panel: [u64; panel_len(MAX_WINDOW)],
     rows: [u8; MAX_CHANNELS * Convolution::row_size(MAX_WINDOW)],
     input: [i16; MAX_CHANNELS * (MAX_POSITIONS + 2)],
     output: [i16; MAX_CHANNELS * MAX_POSITIONS],
@@ -45,6 +46,7 @@ impl Memory {
     #[allow(clippy::new_without_default, reason = "it belongs into a static")]
     pub const fn new() -> Self {
         Self {
+            panel: [0; _],
             rows: [0; _],
             input: [0; _],
             output: [0; _],
@@ -55,18 +57,13 @@ impl Memory {
 
 impl Convolved {
     /// Fills the layer with random numbers and runs it once; nothing if an output is not the reference's.
-    pub fn measure(
-        &self,
-        counter: &Counter,
-        scratch: &mut Scratch,
-        memory: &mut Memory,
-    ) -> Option<Cost> {
+    pub fn measure(&self, counter: &Counter, memory: &mut Memory) -> Option<Cost> {
         let mut random = Random(self.n_positions as u64);
         let window = self.n_taps * self.n_channels;
         let row_size = Convolution::row_size(window);
         let rows = memory.rows.get_mut(..self.n_channels * row_size)?;
         for row in rows.chunks_exact_mut(row_size) {
-            // Sums of about 2^22, to 16 bits.
+            // Scales sums of about 2^22 to 16 bits.
             let factor = Factor {
                 multiplier: (1 << 29) + (random.word() >> 4) as i32,
                 shift: 38,
@@ -88,7 +85,7 @@ impl Convolved {
             .ok()?;
         let start = counter.now();
         convolution
-            .run(scratch, input, step, n_positions, output)
+            .run(&mut memory.panel, input, step, n_positions, output)
             .ok()?;
         let spent = counter.now() - start;
         let is_saturated = |v: &&i16| **v == i16::MAX || **v == i16::MIN;
@@ -107,7 +104,7 @@ pub fn plan_cost(counter: &Counter, model: &Model<'_>, scratch: &mut Scratch, n_
     (counter.now() - start) / u64::from(n_plans)
 }
 
-/// What the products of one plan cost.
+/// Cost of the products of one plan.
 pub fn of_a_plan(counter: &Counter, model: &Model<'_>, scratch: &mut Scratch) -> Cost {
     let mut watch = Watch {
         counter,
@@ -117,7 +114,7 @@ pub fn of_a_plan(counter: &Counter, model: &Model<'_>, scratch: &mut Scratch) ->
         multiplications: 0,
     };
     plan_watched(model, scratch, &mut watch);
-    // What looking at the clock costs by itself.
+    // The overhead of reading the clock, measured with empty products.
     let (raw, n_products) = (watch.raw, watch.n_products);
     let nothing = Layer {
         kind: LayerKind::Output,
@@ -148,7 +145,7 @@ fn plan_watched(model: &Model<'_>, scratch: &mut Scratch, tap: &mut impl Tap) {
     defmt::assert!(planned.is_ok(), "the lengths are the model's");
 }
 
-/// Stops the time of products.
+/// Observer that measures the time of products.
 struct Watch<'c> {
     counter: &'c Counter,
     begun: u64,
@@ -171,8 +168,9 @@ impl Tap for Watch<'_> {
     }
 }
 
-/// Logs what each layer of a plan's first pass costs: a line for each matrix product, and one for what is done to its result (normalisation,
-/// FiLM, mish, addition) where that is more than storing it. The model is called `name`.
+/// Logs the cost of each layer in the first pass of a plan: one line per matrix product, and one
+/// for the operations on its result (normalisation, FiLM, mish, addition) where there are any
+/// besides storing it. `name` is the name of the model in the log.
 pub fn log_layers(counter: &Counter, name: &str, model: &Model<'_>, scratch: &mut Scratch) {
     let mut log = LayerLog {
         counter,
@@ -188,10 +186,10 @@ pub fn log_layers(counter: &Counter, name: &str, model: &Model<'_>, scratch: &mu
 struct LayerLog<'c> {
     counter: &'c Counter,
     name: &'c str,
-    /// When the last of what is seen here was over.
+    /// Time at which the last logged operation ended.
     since: u64,
     n_layers: u32,
-    /// Whether the next tensor is a product as it came.
+    /// Whether the next tensor is the unchanged result of a product.
     is_result_stored: bool,
     is_over: bool,
 }
@@ -265,7 +263,7 @@ impl Random {
         self.word() as usize % end
     }
 
-    /// Bytes without end.
+    /// An endless iterator of bytes.
     pub fn bytes(&mut self) -> impl Iterator<Item = u8> + '_ {
         core::iter::repeat_with(|| (self.word() >> 8) as u8)
     }

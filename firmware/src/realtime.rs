@@ -1,5 +1,6 @@
-//! An episode in real time: PD control and physics in the timer's interrupt at 100 Hz, an action every tenth time, and beneath it, whenever
-//! the interrupt leaves time, the next plan. The two sides share two queues without locks: nothing masks the interrupt.
+//! An episode in real time. PD control and physics run in the timer interrupt at 100 Hz, a control
+//! tick every tenth time. The next plan is computed in the main loop, in the time that the
+//! interrupt leaves. The two sides share lock-free queues, so that nothing masks the interrupt.
 
 use crate::counter::{Counter, Task, Timer};
 use crate::expected::{DELAY, EPISODE_SEED, LATE_EVERY, LATE_TICKS, MODEL};
@@ -16,28 +17,28 @@ use pusht_core::pusht::episode::EpisodeResult;
 use pusht_core::pusht::real_time::RealTimeEpisode;
 use pusht_core::quant::{IntPolicy, Model, Scratch};
 
-/// Physics steps a second.
+/// Physics steps per second.
 const RATE_HZ: u32 = 100;
 
-/// The control tick that has begun, and whether the episode is over.
+/// The current control tick, and whether the episode is over.
 static TICK: AtomicU32 = AtomicU32::new(0);
 static IS_OVER: AtomicBool = AtomicBool::new(false);
 
-/// How the interrupt kept its time, in ticks of the timer.
+/// Timing of the interrupt, in ticks of the timer.
 #[derive(Clone, Copy, Default)]
 struct Timing {
-    /// Longest time from the timer to the first instruction of the task.
+    /// Longest latency from the timer to the first instruction of the task.
     latency: u32,
-    /// Longest turn.
+    /// Longest run.
     longest: u32,
-    /// Sum of all turns.
+    /// Sum of all runs.
     total: u64,
     turns: u32,
-    /// Turns that were not over when the next one was due.
+    /// Runs that were not over when the next one was due.
     overruns: u32,
 }
 
-/// What runs in the interrupt.
+/// State of the interrupt side.
 struct Control {
     episode: RealTimeEpisode,
     requests: Producer<'static, PlanRequest>,
@@ -46,7 +47,7 @@ struct Control {
     outcomes: Producer<'static, Outcome>,
 }
 
-/// What the interrupt hands over in the end.
+/// Result that the interrupt side hands over at the end.
 struct Outcome {
     result: Result<EpisodeResult, Error>,
     counts: PipelineCounts,
@@ -82,7 +83,7 @@ impl Control {
         self.episode.turn(
             || plans.dequeue(),
             |request| {
-                // One plan is under way at a time: there is room.
+                // Only one plan is computed at a time, so the queue has room.
                 let _ = requests.enqueue(request);
             },
         )
@@ -94,13 +95,14 @@ impl Control {
             counts: self.episode.counts(),
             timing: self.timing,
         };
-        // There is one.
+        // Only one outcome is sent, so the queue has room.
         let _ = self.outcomes.enqueue(outcome);
         IS_OVER.store(true, Ordering::Release);
     }
 }
 
-/// Plays the episode, and ends the run: with exit code 0 if it went as `expected`. With `late`, some plans are made late on purpose.
+/// Plays the episode and ends the run, with exit code 0 if the result is `expected`. With `late`,
+/// some plans are delayed on purpose.
 pub fn run(late: bool, expected: &(EpisodeResult, PipelineCounts)) -> ! {
     board::start();
     defmt::info!(
@@ -149,12 +151,12 @@ pub fn run(late: bool, expected: &(EpisodeResult, PipelineCounts)) -> ! {
         };
         longest_plan_us = longest_plan_us.max(clock.us() - began_us);
         if late && n_plans > 0 && n_plans % LATE_EVERY == 0 {
-            // Comes to the control side one tick after this.
+            // The control side receives the plan one tick after this.
             let last = request.began + DELAY as u32 + LATE_TICKS - 1;
             while TICK.load(Ordering::Acquire) < last && !IS_OVER.load(Ordering::Acquire) {}
         }
         n_plans += 1;
-        // One plan is under way at a time: there is room.
+        // Only one plan is computed at a time, so the queue has room.
         let _ = plans.enqueue(plan);
     }
     let Some(outcome) = outcomes.dequeue() else {
@@ -173,7 +175,7 @@ pub fn run(late: bool, expected: &(EpisodeResult, PipelineCounts)) -> ! {
     }
 }
 
-/// The interrupt's side, and the ends of the queues that the other one holds.
+/// The interrupt side, and the ends of the queues that the planning side holds.
 struct Sides {
     control: &'static mut Control,
     requests: Consumer<'static, PlanRequest>,

@@ -1,4 +1,4 @@
-//! A planner whose plans are counted and timed.
+//! A planner that counts and times its plans.
 
 use crate::counter::Counter;
 use pusht_core::Error;
@@ -6,20 +6,20 @@ use pusht_core::control::receding_horizon::{Action, Planner};
 use pusht_core::noise::Noise;
 use pusht_core::pusht::observation::STATE_DIM;
 
-/// Does what `P` does, and counts what it costs, in [`UNIT`](crate::counter::UNIT)s.
+/// Wraps the planner `P` and measures its cost in [`UNIT`](crate::counter::UNIT)s.
 pub struct Timed<'c, P> {
     planner: P,
     counter: &'c Counter,
-    /// Plans made.
+    /// Number of plans.
     pub n_plans: u64,
-    /// Of all plans.
+    /// Cost of all plans.
     pub total: u64,
-    /// Of the longest plan.
+    /// Cost of the longest plan.
     pub longest: u64,
 }
 
 impl<'c, P> Timed<'c, P> {
-    /// No plan yet.
+    /// Wraps `planner`; no plan is counted yet.
     pub fn new(planner: P, counter: &'c Counter) -> Self {
         Self {
             planner,

@@ -3,6 +3,8 @@
 mod setup;
 mod step;
 mod steps;
+#[cfg(test)]
+mod targets;
 
 use clap::Parser;
 use indicatif::HumanDuration;

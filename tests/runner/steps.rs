@@ -38,10 +38,10 @@ pub fn all() -> Vec<Step> {
                     cargo(
                         "clippy --workspace --features pusht-host/train --all-targets -- -D warnings",
                     ),
-                    // The default build has no features.
+                    // The main build is without features, and its environments alone without pictures.
                     cargo("clippy --package pusht-host --all-targets -- -D warnings"),
-                    // `platform-math` calls functions that differ between machines, which
-                    // clippy.toml forbids elsewhere.
+                    cargo("clippy --package pusht-gym --all-targets -- -D warnings"),
+                    // Here are functions that differ between machines, and clippy.toml keeps them out.
                     cargo("clippy --package pusht-core --features platform-math -- -D warnings"),
                     firmware("clippy --release -- -D warnings"),
                 ])

@@ -1,5 +1,5 @@
-//! A step allocates nothing: of `PushTEnv`, and of `PushTBatch` in the caller and in its threads. A program without the test harness, whose
-//! own thread allocates when it likes.
+//! Steps of `PushTEnv` and `PushTBatch` do not allocate, in the caller's thread and in the batch's. Built
+//! without the test harness, whose thread would allocate at the same time.
 
 use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_gym::batch::{BatchOptions, PushTBatch};

@@ -449,7 +449,7 @@ fn test_async_vector_subenv_error() {
 }
 
 #[test]
-fn pictures_larger_than_a_socket_holds_come_whole() {
+fn pictures_larger_than_a_socket_buffer_arrive_whole() {
     for vectoriser in ASYNC {
         let specs = vec![spec(PUSHT_ID).with("visualization_size", 600_i64); 2];
         let mut envs = vectoriser.make_async(&specs, defaults()).unwrap();
@@ -458,7 +458,8 @@ fn pictures_larger_than_a_socket_holds_come_whole() {
         let mut sync = Vectoriser::Sync.make(&specs, defaults()).unwrap();
         sync.reset(Seed::Int(0), &Dict::new()).unwrap();
         assert!(frames == sync.render().unwrap());
-        // A worker that still writes its answer to a call that nobody waits for is closed all the same.
+        // A worker that still writes its answer to a call that nobody waits for is closed all the
+        // same.
         envs.call_async("render", &[]).unwrap();
         let closed = envs.close_with(Some(Duration::from_secs(20)), false);
         assert_eq!(

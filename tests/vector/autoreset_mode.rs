@@ -5,8 +5,7 @@ use crate::{ALL, Vectoriser, ints, program, registry};
 use pusht_gym::space::seeded;
 use pusht_gym::value::{Dict, Value, dict};
 use pusht_gym::vector::{
-    AutoresetMode, Seed, VectorEnv, VectorError, VectorOptions, VectorStep, VectorizationMode,
-    make_vec,
+    AutoresetMode, Seed, VectorEnv, VectorError, VectorOptions, VectorStep, VectorizeMode, make_vec,
 };
 
 fn counting(vectoriser: Vectoriser, autoreset_mode: AutoresetMode) -> Box<dyn VectorEnv> {
@@ -153,9 +152,9 @@ fn test_autoreset_metadata() {
 #[test]
 fn test_make_vec_autoreset() {
     for mode in [
-        VectorizationMode::Sync,
-        VectorizationMode::Threads,
-        VectorizationMode::Processes(program()),
+        VectorizeMode::Sync,
+        VectorizeMode::Threads,
+        VectorizeMode::Processes(program()),
     ] {
         for autoreset_mode in [
             AutoresetMode::NextStep,

@@ -13,7 +13,7 @@ use pusht_gym::vector::{
 };
 use std::num::NonZero;
 
-/// Two chunks and a part of one.
+/// Two whole chunks and part of a third.
 const NUM_ENVS: usize = 70;
 const STEPS: usize = 25;
 
@@ -47,14 +47,14 @@ fn bits(autoreset_mode: AutoresetMode, threads: usize) -> Vec<u64> {
             step.observations,
             step.rewards,
             step.coverage,
-            step.final_observations,
+            step.final_obs,
         ];
         let numbers = numbers.into_iter().flatten();
         bits.extend(numbers.map(|value| value.to_bits()));
         let flags = step
-            .terminated
+            .terminations
             .iter()
-            .chain(step.truncated)
+            .chain(step.truncations)
             .chain(step.is_final);
         bits.extend(flags.map(|flag| u64::from(*flag)));
     }
@@ -62,7 +62,7 @@ fn bits(autoreset_mode: AutoresetMode, threads: usize) -> Vec<u64> {
 }
 
 #[test]
-fn results_do_not_depend_on_the_number_of_threads() {
+fn results_are_equal_for_any_number_of_threads() {
     for mode in [AutoresetMode::NextStep, AutoresetMode::SameStep] {
         let one = bits(mode, 1);
         for threads in [2, 3, 8] {
@@ -72,7 +72,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
-fn a_batch_is_as_many_single_environments() {
+fn a_batch_equals_as_many_single_environments() {
     for autoreset_mode in [AutoresetMode::NextStep, AutoresetMode::SameStep] {
         let mut batch = PushTBatch::new(NUM_ENVS, options(autoreset_mode, 2)).unwrap();
         let specs = vec![spec(PUSHT_ID).with("max_episode_steps", 7_i64); NUM_ENVS];
@@ -90,7 +90,7 @@ fn a_batch_is_as_many_single_environments() {
             assert_eq!(Some(many.observations), one.observations.as_slice());
             assert_eq!(many.rewards, one.rewards);
             assert_eq!(
-                (many.terminated, many.truncated),
+                (many.terminations, many.truncations),
                 (&one.terminations[..], &one.truncations[..])
             );
             let covered = one
@@ -106,7 +106,7 @@ fn a_batch_is_as_many_single_environments() {
                     .infos
                     .get("final_obs")
                     .and_then(|last| last.as_list()?[index].as_slice());
-                let ours = many.is_final[index].then(|| &many.final_observations[5 * index..][..5]);
+                let ours = many.is_final[index].then(|| &many.final_obs[5 * index..][..5]);
                 assert_eq!(ours, last);
                 if is_known.is_some_and(|mask| mask[index]) {
                     assert_eq!(many.coverage[index], covered.unwrap()[index]);
@@ -119,7 +119,7 @@ fn a_batch_is_as_many_single_environments() {
 }
 
 #[test]
-fn every_observation_and_seeding_is_the_single_environments() {
+fn every_observation_and_seeding_equals_the_single_environments() {
     for observation in [
         ObservationKind::State,
         ObservationKind::Keypoints,
@@ -156,7 +156,7 @@ fn every_observation_and_seeding_is_the_single_environments() {
 #[test]
 fn without_autoreset_the_caller_resets() {
     let mut envs = PushTBatch::new(3, options(AutoresetMode::Disabled, 1)).unwrap();
-    let go = |envs: &mut PushTBatch| envs.step(&[256.0; 6]).map(|step| step.truncated.to_vec());
+    let go = |envs: &mut PushTBatch| envs.step(&[256.0; 6]).map(|step| step.truncations.to_vec());
     let over = go(&mut envs).unwrap_err();
     assert!(
         over.to_string()
@@ -230,7 +230,7 @@ fn a_nan_or_missing_action_or_seed_changes_nothing() {
 }
 
 #[test]
-fn an_environment_that_can_not_be_stepped_is_named_and_the_others_are() {
+fn a_refused_action_is_named_and_the_other_environments_step() {
     let mut envs = PushTBatch::new(3, options(AutoresetMode::NextStep, 1)).unwrap();
     let before = envs.reset(&Seed::Int(0)).unwrap().to_vec();
     let error = envs.step(&[1.0, 1.0, f64::MAX, 1.0, 1.0, 1.0]).unwrap_err();
@@ -251,7 +251,7 @@ fn an_environment_that_can_not_be_stepped_is_named_and_the_others_are() {
 }
 
 #[test]
-fn as_a_vector_environment_it_is_the_one_in_turn() {
+fn pusht_vector_env_equals_sync_vector_env() {
     for autoreset_mode in [
         AutoresetMode::NextStep,
         AutoresetMode::SameStep,

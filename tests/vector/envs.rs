@@ -1,11 +1,11 @@
-//! Environments for these tests, each as small as its purpose allows. They also show what a user writes.
+//! Small environments for these tests.
 
 use pusht_gym::env::{Env, EnvError, EnvSpec, Registry, Step};
 use pusht_gym::space::{Pcg64, Space, seeded};
 use pusht_gym::value::{Array, Dict, Value, dict};
 use std::time::Duration;
 
-/// Every environment of these tests, and those of the library.
+/// The environments of these tests and of the library.
 pub fn registry() -> Registry {
     pusht_gym::pusht::registry()
         .register("CartPole", |kwargs| Ok(Box::new(CartPole::new(kwargs))))
@@ -32,11 +32,12 @@ fn step(observation: impl Into<Value>, reward: f64, terminated: bool) -> Step {
 }
 
 fn whole(action: &Value) -> Result<i64, EnvError> {
-    let wrong = || EnvError::wrong_value("action", "a whole number", action);
+    let wrong = || EnvError::wrong_value("action", "an integer", action);
     action.as_int().ok_or_else(wrong)
 }
 
-/// A pole on a cart (Barto, Sutton and Anderson 1983), as Gymnasium's `CartPole-v1` without its time limit.
+/// A pole on a cart (Barto, Sutton and Anderson 1983), as Gymnasium's `CartPole-v1` without its
+/// time limit.
 pub struct CartPole {
     random: Pcg64,
     seed: u64,
@@ -135,19 +136,20 @@ impl Env for CartPole {
                 self.gravity = gravity;
                 Ok(())
             }
-            ("gravity", None) => Err(EnvError::wrong_value(name, "a number", &value)),
+            ("gravity", None) => Err(EnvError::wrong_value(name, "a float", &value)),
             _ => Err(EnvError::no_attribute(name)),
         }
     }
 }
 
-/// Counts its steps from the seed on, until `max_count`; the action is the reward. `truncate_at` cuts it off.
+/// Counts its steps, from the seed up to `max_count`; the action is the reward. The episode is
+/// truncated at `truncate_at`.
 #[derive(Default)]
 struct Count {
     count: i64,
     max_count: i64,
     truncate_at: i64,
-    /// Whether its infos say what happened.
+    /// Whether its infos report the calls.
     informs: bool,
 }
 
@@ -252,13 +254,13 @@ pub fn testing_spaces() -> Vec<Space> {
     ]
 }
 
-/// A number of 16 bits.
+/// A 16-bit float.
 pub fn half(value: f32) -> half::f16 {
     half::f16::from_f32(value)
 }
 
-/// Actions in, observations out of the same space: the one with the number `space`, or a box of the length
-/// `len` from 0 to `high`. It ends after `max_count` steps.
+/// Actions in, observations out of the same space: the one with the number `space`, or a box of the
+/// length `len` from 0 to `high`. It ends after `max_count` steps.
 struct Sampled {
     space: Space,
     action_space: Space,
@@ -330,7 +332,8 @@ impl Env for Sampled {
     }
 }
 
-/// Takes `slow_reset` seconds to reset, and as many to step as the action says. Its observation is how often it did.
+/// Takes `slow_reset` seconds to reset, and to step as many seconds as the action. Its observation is
+/// the number of steps.
 struct Slow {
     slow_reset: f64,
     steps: u8,
@@ -373,7 +376,7 @@ impl Env for Slow {
     }
 }
 
-/// Texts in, texts out.
+/// Strings as actions and observations.
 struct Words;
 
 impl Env for Words {
@@ -395,7 +398,7 @@ impl Env for Words {
     }
 }
 
-/// Ends with the action 3, and says in its infos what it was asked.
+/// Ends with the action 3, and reports its calls in its infos.
 struct Final;
 
 impl Env for Final {
@@ -423,7 +426,7 @@ impl Env for Final {
     }
 }
 
-/// Its infos are given: `reset`, `step`.
+/// Returns the infos that it was made with, `reset` and `step`.
 struct Infos(Dict);
 
 impl Env for Infos {
@@ -448,7 +451,7 @@ impl Env for Infos {
     }
 }
 
-/// Does what the action says: steps, returns an error, panics, exits, hangs, returns a wrong observation.
+/// Fails as the action says: returns an error, panics, exits, hangs or returns a wrong observation.
 #[derive(Default)]
 struct Faulty {
     steps: i64,
@@ -504,7 +507,7 @@ impl Env for Faulty {
     }
 }
 
-/// An environment of these by name.
+/// The specification of an environment of these tests.
 pub fn spec(id: &str) -> EnvSpec {
     EnvSpec::new(id)
 }

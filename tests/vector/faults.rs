@@ -1,4 +1,4 @@
-//! What Gymnasium 1.4.0 gets wrong, and what a vector of workers has to survive.
+//! Failures that Gymnasium 1.4.0 handles wrongly, and failures of workers.
 
 use crate::envs::{faulty, spec};
 use crate::{ALL, ASYNC, Vectoriser, ints, program};
@@ -26,7 +26,7 @@ fn make_faulty(vectoriser: Vectoriser) -> AsyncVectorEnv {
     envs
 }
 
-/// Environment 1 does something else than to step.
+/// A step in which environment 1 takes the action `fault` and the others step.
 fn actions(fault: i64) -> Value {
     ints([faulty::STEP, fault, faulty::STEP])
 }
@@ -35,7 +35,7 @@ fn pid(envs: &mut AsyncVectorEnv, index: usize) -> u32 {
     envs.get_attr("pid").unwrap()[index].as_int().unwrap() as u32
 }
 
-/// The state of a process, a letter; `None`: there is none.
+/// The state of a process as a letter; `None` if there is no such process.
 fn state(pid: u32) -> Option<char> {
     if Path::new("/proc/self/stat").exists() {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -55,7 +55,8 @@ fn kill(pid: u32) {
     assert!(killed.unwrap().success());
 }
 
-/// The error names environment 1 and the others were stepped; it stays named, until it is restarted.
+/// Checks that the error names environment 1 alone, that the others were stepped, and that only a
+/// restart ends the error.
 fn dies_alone(vectoriser: Vectoriser, mut envs: AsyncVectorEnv, error: VectorError, cause: &Cause) {
     let fault = Fault {
         index: 1,
@@ -191,8 +192,9 @@ fn a_call_that_hangs_times_out_and_can_be_restarted_while_it_is_pending() {
     }
 }
 
+/// Gymnasium returns the late reply of the earlier call, and is one reply behind from then on.
 #[test]
-fn after_a_timeout_replies_are_not_one_behind() {
+fn after_a_timeout_each_call_gets_its_own_reply() {
     for vectoriser in ASYNC {
         let mut envs = vectoriser
             .make_async(&vec![spec("Slow"); 2], defaults())
@@ -241,8 +243,9 @@ fn a_late_observation_is_what_a_masked_reset_returns() {
     }
 }
 
+/// Gymnasium skips that step without shared memory.
 #[test]
-fn a_reset_between_done_and_the_next_step_is_not_swallowed() {
+fn the_step_after_resetting_a_finished_episode_takes_its_action() {
     for vectoriser in ALL {
         let mut envs = vectoriser
             .make(&vec![spec("Count"); 2], defaults())
@@ -317,8 +320,9 @@ fn an_observation_of_another_shape_is_refused_with_the_index_of_its_environment(
     }
 }
 
+/// Gymnasium overwrites them if the environment reuses its buffers.
 #[test]
-fn final_observations_do_not_change_later() {
+fn final_observations_keep_their_values() {
     for vectoriser in ALL {
         let options = VectorOptions {
             autoreset_mode: AutoresetMode::SameStep,
@@ -363,7 +367,7 @@ fn an_environment_that_can_not_be_made_is_named() {
 }
 
 #[test]
-fn a_program_that_is_no_worker_is_an_error() {
+fn a_program_that_exits_or_is_missing_is_an_error() {
     let mut program = program();
     program.path = Some("true".into());
     program.arguments.clear();
@@ -383,11 +387,11 @@ fn a_program_that_is_no_worker_is_an_error() {
     );
 }
 
+/// A program that starts vector environments without the entry would start itself without end.
 #[test]
-fn a_program_that_does_not_know_it_is_a_worker_does_not_start_itself_again_and_again() {
+fn a_worker_that_missed_its_entry_starts_no_workers() {
     let mut program = program();
-    let name =
-        "faults::a_program_that_does_not_know_it_is_a_worker_does_not_start_itself_again_and_again";
+    let name = "faults::a_worker_that_missed_its_entry_starts_no_workers";
     program.arguments[0] = name.into();
     let made = AsyncVectorEnv::processes(&[spec("Count")], program, AsyncOptions::default());
     let error = made.err().unwrap();
@@ -400,10 +404,10 @@ fn a_program_that_does_not_know_it_is_a_worker_does_not_start_itself_again_and_a
     }
 }
 
-/// The environment variable that turns [`parent_entry`] from a test into the parent that is killed.
+/// Environment variable that turns [`parent_entry`] from a test into the parent that is killed.
 const PARENT_VARIABLE: &str = "VECTOR_TEST_PARENT";
 
-/// A program with workers of which one hangs: it says who they are, and waits to be killed.
+/// The parent: prints the process ids of its workers, of which one hangs, and waits to be killed.
 #[test]
 fn parent_entry() {
     if std::env::var_os(PARENT_VARIABLE).is_none() {

@@ -1,4 +1,5 @@
-//! The traces of gymnasium's vector environments in `tests/golden/vector`, in every transport.
+//! Every transport reproduces the traces of Gymnasium's vector environments in
+//! `tests/golden/vector`.
 
 use crate::envs::spec;
 use crate::{ALL, Vectoriser, tolerances};

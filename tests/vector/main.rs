@@ -1,5 +1,6 @@
-//! Vector environments: the counterparts of Gymnasium's `tests/vector`, a module a file and a test a test, then what
-//! Gymnasium gets wrong. `docs/vector.md` maps one to the other.
+//! Vector environments: a counterpart of each test in Gymnasium's `tests/vector`, with the same name,
+//! in a module per file; then tests of what Gymnasium gets wrong. `docs/vector.md` lists the
+//! differences.
 
 mod async_vector_env;
 mod autoreset_mode;
@@ -18,14 +19,14 @@ mod vector_env_info;
 mod vector_wrapper;
 
 use envs::registry;
-use pusht_gym::env::EnvSpec;
+use pusht_gym::env::{EnvFn, EnvSpec};
 use pusht_gym::value::Value;
 use pusht_gym::vector::{
     AsyncOptions, AsyncVectorEnv, SyncVectorEnv, VectorEnv, VectorError, VectorOptions,
     WorkerProgram, run_if_worker,
 };
 
-/// What worker processes run: this program, by the name of this test.
+/// The entry of worker processes, which run this test program with the name of this test.
 #[test]
 fn worker_entry() {
     run_if_worker(&registry());
@@ -41,7 +42,7 @@ fn program() -> WorkerProgram {
     }
 }
 
-/// The ways to run environments.
+/// The transports: how sub-environments run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Vectoriser {
     Sync,
@@ -57,7 +58,7 @@ const ALL: [Vectoriser; 4] = [
     Vectoriser::Pipes,
 ];
 
-/// The ways that Gymnasium's asynchronous tests are run in, and threads.
+/// The asynchronous transports: Gymnasium's two, and threads.
 const ASYNC: [Vectoriser; 3] = [
     Vectoriser::Threads,
     Vectoriser::SharedMemory,
@@ -71,11 +72,7 @@ impl Vectoriser {
         options: VectorOptions,
     ) -> Result<Box<dyn VectorEnv>, VectorError> {
         if self == Self::Sync {
-            let env_fns: Vec<_> = specs
-                .iter()
-                .map(|spec| registry().env_fn(spec.clone()))
-                .collect();
-            return Ok(Box::new(SyncVectorEnv::new(&env_fns, options)?));
+            return Ok(Box::new(SyncVectorEnv::new(&env_fns(specs), options)?));
         }
         Ok(Box::new(self.make_async(specs, options)?))
     }
@@ -91,14 +88,15 @@ impl Vectoriser {
             shared_memory,
         };
         if self == Self::Threads {
-            let env_fns: Vec<_> = specs
-                .iter()
-                .map(|spec| registry().env_fn(spec.clone()))
-                .collect();
-            return AsyncVectorEnv::threads(&env_fns, options);
+            return AsyncVectorEnv::threads(&env_fns(specs), options);
         }
         AsyncVectorEnv::processes(specs, program(), options)
     }
+}
+
+fn env_fns(specs: &[EnvSpec]) -> Vec<EnvFn> {
+    let env_fn = |spec: &EnvSpec| registry().env_fn(spec.clone());
+    specs.iter().map(env_fn).collect()
 }
 
 /// `n` environments with the seeds 0, 1, ...
@@ -108,7 +106,7 @@ fn cart_poles(n: i64) -> Vec<EnvSpec> {
         .collect()
 }
 
-/// Whole numbers as a batch of discrete actions.
+/// Integers as a batch of discrete actions.
 fn ints<const N: usize>(values: [i64; N]) -> Value {
     values.into()
 }

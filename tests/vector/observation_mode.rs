@@ -57,7 +57,7 @@ fn test_obs_mode_same_different_spaces() {
         assert!(
             error
                 .to_string()
-                .ends_with("if that is meant, use ObservationMode::Different")
+                .ends_with("if that is intended, use ObservationMode::Different")
         );
     }
 }

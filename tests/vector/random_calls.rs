@@ -1,4 +1,4 @@
-//! Calls at random, right and wrong: every transport answers alike.
+//! Random valid and invalid calls, to which every transport gives the same answer.
 
 use crate::envs::spec;
 use crate::{ASYNC, Vectoriser};

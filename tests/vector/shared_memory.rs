@@ -25,7 +25,8 @@ fn test_shared_memory_create_read_write() {
 
 #[test]
 fn test_shared_memory_no_array_typecode_dtypes() {
-    // The types that Python's `array` does not know: here there is no such difference, and every type is tried.
+    // The types that Python's `array` does not know: here there is no such difference, and every
+    // type is tried.
     let dtypes: Vec<Dtype> = testing_spaces()
         .iter()
         .filter_map(|space| match space {

@@ -97,8 +97,9 @@ fn test_vector_add_info() {
     assert_eq!(batched(&nested), expected);
 }
 
+/// NumPy converts them to the type of the first.
 #[test]
-fn infos_of_another_type_than_the_first_are_not_squeezed_into_it() {
+fn infos_of_mixed_types_keep_their_values() {
     // NumPy truncates the second to 1, and raises at the fourth.
     let a = |value: Value| dict([("a", value)]);
     let infos = batched(&[a(Value::Int(1)), a(Value::Float(1.5))]);

@@ -1,4 +1,5 @@
-//! The policy as a controller that a host asks over a serial link: `docs/link.md`. It never ends.
+//! The policy as a controller that a host drives over a serial link (`docs/link.md`). Runs for
+//! ever.
 #![no_std]
 #![no_main]
 
@@ -12,9 +13,9 @@ use pusht_firmware::expected::MODEL;
 use pusht_firmware::fault;
 
 const BAUD: u32 = 115_200;
-/// Longer than any plan, shorter than the patience of a host.
+/// Longer than any plan takes, shorter than the time after which a host gives up.
 const WATCHDOG_PERIOD_MS: u32 = 2000;
-/// Bytes looked at between two looks at the clock.
+/// Most bytes received between two polls of the clock.
 const BYTES_A_ROUND: usize = 128;
 
 #[entry]

@@ -1,5 +1,5 @@
-//! A whole episode on the device: the simulator and the policy that drives it, closed loop. Exit code 0 if every
-//! action and state has the host's bits.
+//! A whole episode on the device: simulator and policy in a closed loop. Exit code 0 if every
+//! action and state equals the host's bit for bit.
 #![no_std]
 #![no_main]
 
@@ -14,7 +14,7 @@ use pusht_firmware::expected::{EPISODE, EPISODE_SEED, MODEL};
 use pusht_firmware::timed::Timed;
 use pusht_firmware::{board, exit, stack, telemetry};
 
-/// Ticks between two lines of telemetry.
+/// Control ticks per line of telemetry.
 const TICKS_PER_LINE: usize = 10;
 
 #[entry]

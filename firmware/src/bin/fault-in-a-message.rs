@@ -1,4 +1,5 @@
-//! Hangs within a message of the log, so that the watchdog comes while the log is taken. Exit code 0 if the restart knows that it was the watchdog.
+//! Hangs within a log message, so that the watchdog fires while the logger is locked. Exit code 0
+//! if the restart knows that it was the watchdog.
 #![no_std]
 #![no_main]
 
@@ -10,7 +11,7 @@ use pusht_firmware::{exit, fault};
 
 const WATCHDOG_PERIOD_MS: u32 = 100;
 
-/// Cannot be written.
+/// A value whose formatting never ends.
 struct Hanging;
 
 impl defmt::Format for Hanging {

@@ -1,4 +1,5 @@
-//! Provokes every kind of fault, one a start: each ends in a restart that knows why. Exit code 0 if all did.
+//! Provokes every kind of fault, one per start; each ends in a restart that knows the reason. Exit
+//! code 0 if all do.
 #![no_std]
 #![no_main]
 
@@ -26,13 +27,14 @@ fn main() -> ! {
     exit::failure()
 }
 
-/// An instruction that no core has: an address without memory some boards read as zero.
+/// Executes an undefined instruction. Reading an address without memory would not do: some boards
+/// return zero.
 #[inline(never)]
 fn hard_fault() {
     cortex_m::asm::udf();
 }
 
-/// Calls itself for ever, with a kilobyte on the stack each time.
+/// Recurses for ever, with about a kilobyte of stack per call.
 #[inline(never)]
 fn overflow(depth: u32) -> u32 {
     let mut frame = [depth; 300];

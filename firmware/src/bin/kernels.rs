@@ -1,17 +1,18 @@
-//! The kernels of this core (products, activations) against the reference, over random shapes and values. Exit code 0 if all bits are
-//! equal.
+//! The kernels of this core (products, activations) against the reference, over random shapes and
+//! values. Exit code 0 if all bits are equal.
 #![no_std]
 #![no_main]
 
 use cortex_m::singleton;
 use cortex_m_rt::entry;
-use pusht_core::quant::{Activation, Convolution, Factor, LANES, Normalization, Scratch};
+use pusht_core::quant::measure::{Activation, Convolution, Normalization, panel_len};
+use pusht_core::quant::{Factor, LANES};
 use pusht_firmware::products::Random;
 use pusht_firmware::{board, exit};
 
 const N_PRODUCTS: u32 = 300;
 const N_ACTIVATIONS: u32 = 1000;
-/// A micro:bit has no room for more.
+/// A micro:bit has no memory for larger shapes.
 const IS_SMALL: bool = cfg!(feature = "board-microbit");
 const MAX_ROWS: usize = if IS_SMALL { 2 } else { 10 };
 const MAX_CHUNKS: usize = if IS_SMALL { 25 } else { 210 };
@@ -22,8 +23,9 @@ const MAX_STEP: usize = MAX_STEP_CHUNKS * LANES;
 const MAX_CHANNELS: usize = if IS_SMALL { 8 } else { 128 };
 
 /// Room for a product.
-#[repr(align(4))]
+#[repr(C, align(8))]
 struct Memory {
+    panel: [u64; panel_len(MAX_WINDOW)],
     rows: [u8; MAX_ROWS * Convolution::row_size(MAX_WINDOW)],
     input: [i16; MAX_WINDOW + (MAX_POSITIONS - 1) * MAX_STEP],
     output: [i16; MAX_ROWS * MAX_POSITIONS],
@@ -33,6 +35,7 @@ struct Memory {
 impl Memory {
     const fn new() -> Self {
         Self {
+            panel: [0; _],
             rows: [0; _],
             input: [0; _],
             output: [0; _],
@@ -41,7 +44,7 @@ impl Memory {
     }
 }
 
-/// Room for an activation.
+/// Buffers of an activation.
 #[repr(C, align(4))]
 struct Tensors {
     parameters: [[u8; 8]; MAX_CHANNELS],
@@ -70,8 +73,7 @@ impl Tensors {
 #[entry]
 fn main() -> ! {
     board::start();
-    let (Some(scratch), Some(memory), Some(tensors)) = (
-        singleton!(SCRATCH: Scratch = Scratch::new()),
+    let (Some(memory), Some(tensors)) = (
         singleton!(MEMORY: Memory = Memory::new()),
         singleton!(TENSORS: Tensors = Tensors::new()),
     ) else {
@@ -80,7 +82,7 @@ fn main() -> ! {
     let mut random = Random(6);
     for index in 0..N_PRODUCTS {
         let shape = Shape::of(&mut random);
-        if compare(&shape, &mut random, scratch, memory) != Some(true) {
+        if compare(&shape, &mut random, memory) != Some(true) {
             defmt::error!(
                 "product {=u32} differs from the reference: {}",
                 index,
@@ -115,14 +117,15 @@ struct Shape {
     window: usize,
     step: usize,
     n_positions: usize,
-    /// Whether inputs are the ends of their range.
+    /// Whether half of the inputs are `i16::MIN` or `i16::MAX`.
     is_extreme: bool,
     /// Smallest shift of a factor.
     least_shift: u32,
 }
 
 impl Shape {
-    /// Where there is room, one in eight has a window that no panel holds; one in eight factors that no kernel takes.
+    /// Where there is room, one in eight has a window that fills the panel alone; one in eight has
+    /// factors that no kernel takes.
     fn of(random: &mut Random) -> Self {
         let most_chunks = match random.below(8) {
             0 => MAX_CHUNKS,
@@ -139,12 +142,7 @@ impl Shape {
     }
 }
 
-fn compare(
-    shape: &Shape,
-    random: &mut Random,
-    scratch: &mut Scratch,
-    memory: &mut Memory,
-) -> Option<bool> {
+fn compare(shape: &Shape, random: &mut Random, memory: &mut Memory) -> Option<bool> {
     let (window, n_positions) = (shape.window, shape.n_positions);
     let row_size = Convolution::row_size(window);
     let rows = memory.rows.get_mut(..shape.n_rows * row_size)?;
@@ -179,7 +177,7 @@ fn compare(
         .run_reference(input, shape.step, n_positions, expected)
         .ok()?;
     convolution
-        .run(scratch, input, shape.step, n_positions, output)
+        .run(&mut memory.panel, input, shape.step, n_positions, output)
         .ok()?;
     Some(output == expected)
 }
@@ -190,19 +188,20 @@ struct Groups {
     group_size: usize,
     n_positions: usize,
     gamma_exponent: u32,
-    /// Bits of a `gamma`, its sign's included.
+    /// Bits of a `gamma`, including its sign.
     gamma_bits: u32,
     eps_bits: u32,
     exponent: u32,
-    /// Places that FiLM loses.
+    /// Binary places that FiLM drops.
     down: u32,
     /// Bits of an input.
     n_bits: u32,
 }
 
 impl Groups {
-    /// One in eight has an odd number of positions, one in eight factors that no kernel takes; half have groups as networks have them, half
-    /// `gamma` as they do; with few of its places and a small variance, there is no room for `n x`.
+    /// One in eight has an odd number of positions, one in eight factors that no kernel takes; half
+    /// have groups as networks have them, half `gamma` as they do; with few of its places and a
+    /// small variance, there is no room for `n x`.
     fn of(random: &mut Random) -> Self {
         let n_groups = 1 + random.below(8);
         let n_positions = 2 + 2 * random.below(MAX_POSITIONS / 2);

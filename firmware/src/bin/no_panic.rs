@@ -1,12 +1,14 @@
-//! Links only if nothing that runs after start-up can panic: the panic handler calls a function that does not exist, and the linker
-//! asks for it unless the optimiser has proved every way to the handler dead. Nothing to run: `tests/no_panic.rs` builds it.
+//! Links only if nothing that runs after start-up can panic. The panic handler calls a function
+//! that does not exist, and the linker looks for it unless the optimiser has proved the handler
+//! unreachable. It is not run: `tests/no_panic.rs` builds it.
 //!
-//! It has what the other binaries call once they run: a plan (`plan`), a turn of the interrupt at 100 Hz (`turn`), a control step (`step`) and the device's end
-//! of the link (`link`). Where a panic is, the feature `panic-list` shows: it links all the same, and `objdump -d` names who calls
+//! It contains what the other binaries call once they run: a plan (`plan`), a run of the interrupt
+//! at 100 Hz (`turn`), a control step (`step`) and the device side of the link (`link`). To find a
+//! panic, use the feature `panic-list`: it links anyway, and `objdump -d` shows the callers of
 //! `core::panicking`.
 #![no_std]
 #![no_main]
-// SAFETY of the whole file: it is linked and never run; the declared function is never there to be called.
+// SAFETY of the whole file: it is linked but never run; the declared function does not exist.
 #![allow(unsafe_code)]
 
 use core::hint::black_box;
@@ -39,13 +41,13 @@ fn panic(_: &PanicInfo) -> ! {
     the_control_loop_can_panic()
 }
 
-/// A part's HAL would bring the table of its interrupts, which the linker script asks for.
+/// The interrupt table that the linker script needs and that otherwise comes with the HAL.
 #[cfg(feature = "silicon")]
 #[unsafe(link_section = ".vector_table.interrupts")]
 #[unsafe(no_mangle)]
 static __INTERRUPTS: [usize; 1] = [0];
 
-/// A model and memory from somewhere, observations of any length.
+/// Inputs of `plan`: any model, memory and observations of any length.
 struct PlanInputs {
     model: &'static Model<'static>,
     scratch: &'static mut Scratch,
@@ -72,8 +74,8 @@ fn plan(inputs: &mut PlanInputs) {
     black_box(inputs.planning.plan(&inputs.request).is_ok());
 }
 
-/// What `realtime.rs` has in the interrupt, but for its queues: they take a remainder by their length, which is a constant that the optimiser does
-/// not see.
+/// Inputs of `turn`: the interrupt of `realtime.rs` without its queues. They take a remainder by
+/// their length, a constant that the optimiser does not see through.
 struct TurnInputs {
     episode: RealTimeEpisode,
     plan: Option<Plan>,
@@ -89,7 +91,7 @@ fn turn(inputs: &mut TurnInputs) {
     black_box((episode.n_ticks(), episode.counts()));
 }
 
-/// What `episode.rs` does in between plans.
+/// Inputs of `step`: what `episode.rs` does between plans.
 struct StepInputs {
     env: PushTEnv,
     record: Record,
@@ -127,7 +129,7 @@ fn link(inputs: &mut LinkInputs) {
     black_box((device.state(), device.counts()));
 }
 
-/// A value that nothing is known of.
+/// A value that the optimiser knows nothing about.
 fn anything<T>() -> Option<&'static mut T> {
     let pointer: *mut T = black_box(null_mut());
     // SAFETY: never run.

@@ -1,5 +1,6 @@
-//! The integer policy alone: no simulator, no observation derived. What is linked here must work without a float;
-//! `tests/no_float.rs` looks at the symbols. Exit code 0 if the plans have the host's bits.
+//! The integer policy alone, without simulator and observation. The linked code must contain no
+//! float arithmetic; `tests/no_float.rs` checks the symbols. Exit code 0 if the plans equal the
+//! host's bit for bit.
 #![no_std]
 #![no_main]
 

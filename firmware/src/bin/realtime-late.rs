@@ -1,4 +1,6 @@
-//! An episode in real time with plans that are late on purpose. Exit code 0 if each miss is counted, the last target is held meanwhile, and everyn//! action and state has the host's bits.
+//! An episode in real time with plans that are late on purpose. Exit code 0 if each miss is
+//! counted, the last target is held meanwhile, and every action and state equals the host's bit for
+//! bit.
 #![no_std]
 #![no_main]
 

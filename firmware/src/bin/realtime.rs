@@ -1,4 +1,5 @@
-//! An episode in real time. Exit code 0 if no deadline is missed and every action and state has the host's bits.
+//! An episode in real time. Exit code 0 if no deadline is missed and every action and state equals
+//! the host's bit for bit.
 #![no_std]
 #![no_main]
 

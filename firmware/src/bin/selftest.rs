@@ -1,4 +1,5 @@
-//! Digests of the simulator, of the policy's plans and of both in a closed loop against the host's: exit code 0 if all are equal.
+//! Compares digests of the simulator, of plans and of both in a closed loop with the host's. Exit
+//! code 0 if all are equal.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! The simulator alone: 100 control steps. Exit code 0 if every state has the host's bits.
+//! The simulator alone: 100 control steps. Exit code 0 if every state equals the host's bit for
+//! bit.
 #![no_std]
 #![no_main]
 

@@ -1,6 +1,7 @@
-//! Arm's MPS2 and MPS3 boards, as QEMU has them: UART 0 and a watchdog of the CMSDK (Arm DDI 0479, chapters 4.3 and 4.4).
-// SAFETY of the whole file: the registers are those of the board that the firmware is built for, each is read or written as a whole
-// word, and `take` gives out one owner.
+//! Arm's MPS2 and MPS3 boards in QEMU: UART 0 and the watchdog of the CMSDK (Arm DDI 0479, chapters
+//! 4.3 and 4.4).
+// SAFETY of the whole file: the registers belong to the board that the firmware is built for, each
+// is accessed as a whole word, and `take` returns one owner only.
 #![allow(unsafe_code)]
 
 use core::cell::RefCell;
@@ -20,7 +21,8 @@ pub const SYSTICK_MHZ: u64 = if cfg!(feature = "board-mps2-an505") {
     25
 };
 
-/// Addresses and interrupt numbers (QEMU, `hw/arm/mps2.c`, `hw/arm/mps2-tz.c` and `hw/arm/armsse.c`).
+/// Addresses and interrupt numbers (QEMU, `hw/arm/mps2.c`, `hw/arm/mps2-tz.c` and
+/// `hw/arm/armsse.c`).
 struct Map {
     uart: usize,
     uart_rx_irq: u16,
@@ -81,7 +83,7 @@ const CTRL_RX: u32 = 1 << 1;
 const CTRL_RX_INTERRUPT: u32 = 1 << 3;
 const INT_RX: u32 = 1 << 1;
 
-/// Bytes received and not yet read; several of the longest requests.
+/// Size of the receive queue: several of the longest requests.
 const RX_LEN: usize = 512;
 type RxProducer = Producer<'static, u8>;
 
@@ -91,15 +93,15 @@ static LOST: AtomicU32 = AtomicU32::new(0);
 #[derive(Clone, Copy)]
 struct Irq(u16);
 
-// SAFETY: the number is that of the board's map.
+// SAFETY: the number is taken from the map of the board.
 unsafe impl InterruptNumber for Irq {
     fn number(self) -> u16 {
         self.0
     }
 }
 
-/// Every interrupt that has no handler of its own; one is enabled, the UART's.
-// SAFETY: an exception handler; it returns to the code that it interrupted with nothing changed but the queue.
+/// Handles interrupts without a handler of their own. One is enabled, that of the UART.
+// SAFETY: the handler changes nothing of the interrupted code but the queue.
 #[exception]
 unsafe fn DefaultHandler(irqn: i16) {
     if irqn != MAP.uart_rx_irq as i16 {
@@ -125,7 +127,7 @@ unsafe fn DefaultHandler(irqn: i16) {
 }
 
 fn count_lost() {
-    // Nothing else writes it but `lost`, which masks the interrupt, and a Cortex-M0 has no atomic addition.
+    // Only `lost` writes it, too, with the interrupt masked; a Cortex-M0 has no atomic addition.
     LOST.store(LOST.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
@@ -135,7 +137,7 @@ pub struct Uart {
 }
 
 impl Uart {
-    /// The UART, set up for `baud`; once.
+    /// Takes the UART and sets it up for `baud`; `None` after the first call.
     pub fn take(baud: u32) -> Option<Self> {
         let queue = singleton!(QUEUE: Queue<u8, RX_LEN> = Queue::new())?;
         let (producer, received) = queue.split();
@@ -147,12 +149,12 @@ impl Uart {
         Some(Self { received })
     }
 
-    /// The next byte received.
+    /// Returns the next byte received.
     pub fn read(&mut self) -> Option<u8> {
         self.received.dequeue()
     }
 
-    /// Bytes lost since the last call.
+    /// Number of bytes lost since the last call.
     pub fn lost(&mut self) -> u32 {
         cortex_m::interrupt::free(|_| {
             let lost = LOST.load(Ordering::Relaxed);
@@ -161,7 +163,7 @@ impl Uart {
         })
     }
 
-    /// Sends `bytes`; returns when the last one is on its way.
+    /// Sends `bytes`; returns when the last one is being sent.
     pub fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             while UART_STATE.read() & STATE_TX_FULL != 0 {}
@@ -169,7 +171,7 @@ impl Uart {
         }
     }
 
-    /// Sleeps until an interrupt, unless a byte is there.
+    /// Sleeps until an interrupt, unless a byte has been received.
     pub fn wait(&mut self) {
         super::sleep_unless(|| self.received.ready());
     }
@@ -180,14 +182,15 @@ const WATCHDOG_CTRL: Register = Register(MAP.watchdog + 0x8);
 const WATCHDOG_INTCLR: Register = Register(MAP.watchdog + 0xc);
 const WATCHDOG_LOCK: Register = Register(MAP.watchdog + 0xc00);
 const WATCHDOG_UNLOCK: u32 = 0x1acc_e551;
-/// Non-maskable interrupt at the first zero, reset at the second.
+/// Non-maskable interrupt at the first timeout, reset at the second.
 const WATCHDOG_INTERRUPT_AND_RESET: u32 = 0b11;
 
-/// The watchdog. Fed too late, it raises the non-maskable interrupt, and resets the chip if that does not end either.
+/// The watchdog. When fed too late, it raises the non-maskable interrupt, and resets the chip if
+/// the handler does not end in time either.
 pub struct Watchdog(());
 
 impl Watchdog {
-    /// Arms it; once, and for good.
+    /// Arms the watchdog; it cannot be disarmed. `None` after the first call.
     pub fn arm(period_ms: u32) -> Option<Self> {
         static ARMED: AtomicBool = AtomicBool::new(false);
         if ARMED.load(Ordering::Relaxed) {
@@ -200,7 +203,7 @@ impl Watchdog {
         Some(Self(()))
     }
 
-    /// All is well for another period.
+    /// Restarts the period.
     pub fn feed(&mut self) {
         WATCHDOG_INTCLR.write(1);
     }

@@ -1,5 +1,7 @@
-//! Nordic's nRF52840-DK: a Cortex-M4F at 64 MHz; the debugger's USB serial port is at P0.06 (out) and P0.08 (in).
-// SAFETY of the whole file: `start` drops the chip's peripherals, and each is stolen in one place, once.
+//! Nordic's nRF52840-DK: a Cortex-M4F at 64 MHz. The debugger's USB serial port is at P0.06 (out)
+//! and P0.08 (in).
+// SAFETY of the whole file: `start` drops the peripherals of the chip, and each is stolen once, in
+// one place.
 #![allow(unsafe_code)]
 
 use embassy_nrf::buffered_uarte::{BufferedUarte, InterruptHandler};
@@ -16,17 +18,17 @@ pub const SYSTICK_MHZ: u64 = 64;
 /// Clock of the watchdog, Hz.
 const WATCHDOG_HZ: u32 = 32_768;
 
-/// The core's clock needs nothing.
+/// Starts the HAL with its defaults; the core runs at 64 MHz without set-up.
 pub fn start() {
     drop(embassy_nrf::init(embassy_nrf::config::Config::default()));
 }
 
-/// Whether the hardware says that the watchdog has reset it.
+/// Whether the hardware reports a reset by the watchdog.
 pub fn was_reset_by_watchdog() -> bool {
-    /// RESETREAS, its bit DOG; a one clears it (product specification 1.8, 5.3.7).
+    /// RESETREAS and its bit DOG; writing a one clears it (product specification 1.8, 5.3.7).
     const RESETREAS: *mut u32 = 0x4000_0400 as *mut u32;
     const DOG: u32 = 1 << 1;
-    // SAFETY: the register is the part's, and nothing else reads it.
+    // SAFETY: the register belongs to the chip, and nothing else reads it.
     unsafe {
         let reasons = RESETREAS.read_volatile();
         RESETREAS.write_volatile(DOG);
@@ -36,7 +38,7 @@ pub fn was_reset_by_watchdog() -> bool {
 
 pub type Port = BufferedUarte<'static>;
 
-/// The UART; the part knows some rates only, and this board one.
+/// Sets up the UART; `None` for a rate other than 115,200 and 1,000,000 baud.
 pub fn port(baud: u32, tx: &'static mut [u8], rx: &'static mut [u8]) -> Option<Port> {
     let mut config = Config::default();
     config.baudrate = match baud {
@@ -62,11 +64,11 @@ pub fn port(baud: u32, tx: &'static mut [u8], rx: &'static mut [u8]) -> Option<P
     })
 }
 
-/// The watchdog. Fed too late, it resets the chip.
+/// The watchdog. When fed too late, it resets the chip.
 pub struct Watchdog(wdt::WatchdogHandle);
 
 impl Watchdog {
-    /// Arms it; once, and for good.
+    /// Arms the watchdog; it cannot be disarmed. To be called once.
     pub fn arm(period_ms: u32) -> Option<Self> {
         let mut config = wdt::Config::default();
         config.timeout_ticks = WATCHDOG_HZ / 1000 * period_ms;
@@ -76,7 +78,7 @@ impl Watchdog {
         Some(Self(handle))
     }
 
-    /// All is well for another period.
+    /// Restarts the period.
     pub fn feed(&mut self) {
         self.0.pet();
     }

@@ -1,5 +1,7 @@
-//! ST's NUCLEO-H743ZI2: a Cortex-M7 at 400 MHz; the debugger's USB serial port is at PD8 (out) and PD9 (in).
-// SAFETY of the whole file: `start` drops the chip's peripherals, and each is stolen in one place, once.
+//! ST's NUCLEO-H743ZI2: a Cortex-M7 at 400 MHz. The debugger's USB serial port is at PD8 (out) and
+//! PD9 (in).
+// SAFETY of the whole file: `start` drops the peripherals of the chip, and each is stolen once, in
+// one place.
 #![allow(unsafe_code)]
 
 use embassy_stm32::peripherals::{IWDG1, PD8, PD9, USART3};
@@ -18,7 +20,8 @@ bind_interrupts!(struct Irqs {
 /// Clock of SysTick, MHz: the core's.
 pub const SYSTICK_MHZ: u64 = 400;
 
-/// 64 MHz (HSI) / 4 x 50 / 2 = 400 MHz for the core, 200 MHz for the buses, 100 MHz for the peripherals (RM0433, 8.5; VOS1).
+/// Starts the HAL and the clocks: 64 MHz (HSI) / 4 x 50 / 2 = 400 MHz for the core, 200 MHz for the
+/// buses, 100 MHz for the peripherals (RM0433, 8.5; VOS1).
 pub fn start() {
     let mut config = embassy_stm32::Config::default();
     config.rcc.hsi = Some(HSIPrescaler::DIV1);
@@ -41,14 +44,14 @@ pub fn start() {
     drop(embassy_stm32::init(config));
 }
 
-/// Whether the hardware says that the watchdog has reset it: the HAL does not ask it.
+/// Always false: the HAL does not read the reason of a reset.
 pub fn was_reset_by_watchdog() -> bool {
     false
 }
 
 pub type Port = BufferedUart<'static>;
 
-/// The UART.
+/// Sets up the UART; `None` for a rate that it cannot make.
 pub fn port(baud: u32, tx: &'static mut [u8], rx: &'static mut [u8]) -> Option<Port> {
     let mut config = Config::default();
     config.baudrate = baud;
@@ -67,11 +70,11 @@ pub fn port(baud: u32, tx: &'static mut [u8], rx: &'static mut [u8]) -> Option<P
     .ok()
 }
 
-/// The watchdog. Fed too late, it resets the chip.
+/// The watchdog. When fed too late, it resets the chip.
 pub struct Watchdog(IndependentWatchdog<'static, IWDG1>);
 
 impl Watchdog {
-    /// Arms it; once, and for good.
+    /// Arms the watchdog; it cannot be disarmed. To be called once.
     pub fn arm(period_ms: u32) -> Option<Self> {
         // SAFETY: see the top of the file.
         let mut watchdog = IndependentWatchdog::new(unsafe { IWDG1::steal() }, period_ms * 1000);
@@ -79,7 +82,7 @@ impl Watchdog {
         Some(Self(watchdog))
     }
 
-    /// All is well for another period.
+    /// Restarts the period.
     pub fn feed(&mut self) {
         self.0.pet();
     }

@@ -1,5 +1,7 @@
-//! Raspberry Pi Pico 2: an RP2350, a Cortex-M33 at 150 MHz; UART 0 is at GPIO 0 (out) and 1 (in), as on the debug probe.
-// SAFETY of the whole file: `start` drops the chip's peripherals, and each is stolen in one place, once.
+//! Raspberry Pi Pico 2: an RP2350 with a Cortex-M33 at 150 MHz. UART 0 is at GPIO 0 (out) and 1
+//! (in), as the debug probe expects.
+// SAFETY of the whole file: `start` drops the peripherals of the chip, and each is stolen once, in
+// one place.
 #![allow(unsafe_code)]
 
 use embassy_rp::bind_interrupts;
@@ -15,21 +17,21 @@ bind_interrupts!(struct Irqs {
 /// Clock of SysTick, MHz: the core's.
 pub const SYSTICK_MHZ: u64 = 150;
 
-/// The HAL's default: 150 MHz from the crystal.
+/// Starts the HAL with its defaults: 150 MHz from the crystal.
 pub fn start() {
     drop(embassy_rp::init(embassy_rp::config::Config::default()));
 }
 
-/// Whether the hardware says that the watchdog has reset it.
+/// Whether the hardware reports a reset by the watchdog.
 pub fn was_reset_by_watchdog() -> bool {
-    // SAFETY: see the top of the file; nothing but a look.
+    // SAFETY: see the top of the file; this only reads.
     let watchdog = watchdog::Watchdog::new(unsafe { WATCHDOG::steal() });
     matches!(watchdog.reset_reason(), Some(ResetReason::TimedOut))
 }
 
 pub type Port = BufferedUart;
 
-/// The UART.
+/// Sets up the UART.
 pub fn port(baud: u32, tx: &'static mut [u8], rx: &'static mut [u8]) -> Option<Port> {
     let mut config = Config::default();
     config.baudrate = baud;
@@ -47,14 +49,14 @@ pub fn port(baud: u32, tx: &'static mut [u8], rx: &'static mut [u8]) -> Option<P
     })
 }
 
-/// The watchdog. Fed too late, it resets the chip.
+/// The watchdog. When fed too late, it resets the chip.
 pub struct Watchdog {
     watchdog: watchdog::Watchdog,
     period: Duration,
 }
 
 impl Watchdog {
-    /// Arms it; once, and for good.
+    /// Arms the watchdog; it cannot be disarmed. To be called once.
     pub fn arm(period_ms: u32) -> Option<Self> {
         // SAFETY: see the top of the file.
         let mut watchdog = watchdog::Watchdog::new(unsafe { WATCHDOG::steal() });
@@ -63,7 +65,7 @@ impl Watchdog {
         Some(Self { watchdog, period })
     }
 
-    /// All is well for another period.
+    /// Restarts the period.
     pub fn feed(&mut self) {
         self.watchdog.feed(self.period);
     }

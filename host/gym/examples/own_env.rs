@@ -1,7 +1,7 @@
-//! An environment of one's own, eight of it in worker processes.
+//! A custom environment, eight copies of it in worker processes.
 //!
 //! ```sh
-//! cargo run --release --example own_env
+//! cargo run --release -p pusht-gym --example own_env
 //! ```
 
 use pusht_gym::env::{Env, EnvError, EnvSpec, Registry, Step};
@@ -11,7 +11,7 @@ use pusht_gym::vector::{
     AsyncOptions, AsyncVectorEnv, Seed, VectorEnv, WorkerProgram, run_if_worker,
 };
 
-/// A walk on the numbers: up or down, until it is `goal` away from where it began.
+/// A walk on the integers: a step up or down until the position is `goal` or `-goal`.
 struct Walk {
     position: i64,
     goal: i64,
@@ -27,7 +27,7 @@ impl Env for Walk {
     }
 
     fn reset(&mut self, seed: Option<u64>, _options: &Dict) -> Result<(Value, Dict), EnvError> {
-        // The seed of an environment without chance is where it begins.
+        // The environment is deterministic; its seed selects the start.
         self.position = (seed.unwrap_or(0) % 3) as i64;
         Ok(([self.position as f64].into(), Dict::new()))
     }
@@ -46,7 +46,7 @@ impl Env for Walk {
     }
 }
 
-/// What a worker process can make.
+/// The environments that a worker process can make.
 fn registry() -> Registry {
     Registry::default().register("Walk", |kwargs| {
         let goal = kwargs.get("goal").and_then(Value::as_int).unwrap_or(10);

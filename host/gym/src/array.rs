@@ -1,4 +1,4 @@
-//! Arrays of one element type.
+//! Arrays of one element type, row-major.
 
 use half::f16;
 use rand::RngExt;
@@ -6,22 +6,23 @@ use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// A number or a flag that arrays are made of.
+/// An element type of [`Array`]: a float, an integer or a boolean.
 pub trait Element: Copy + PartialOrd + Send + Sync + 'static {
-    /// Its type.
+    /// The type as a value.
     const DTYPE: Dtype;
-    /// Its values in `data`, if they are of this type.
+    /// The elements of `data` if they are of this type.
     fn slice(data: &Data) -> Option<&[Self]>;
-    /// Array data of these values.
+    /// Array data with these elements.
     fn data(values: Vec<Self>) -> Data;
-    /// Neither NaN nor infinite.
+    /// Whether it is neither NaN nor infinite.
     fn is_finite(self) -> bool;
-    /// A value between two others, both included; where a float's bound is infinite, the distribution is
-    /// exponential on that side of the other bound, or normal where both are (as `Box.sample` has it).
+    /// Draws a value between `low` and `high`, both included. Floats follow `Box.sample`: uniform
+    /// between finite bounds, exponential beyond the finite one of two bounds, normal without
+    /// bounds.
     fn sample(low: Self, high: Self, random: &mut Pcg64) -> Self;
 }
 
-/// An array, row by row.
+/// An n-dimensional array, row-major: NumPy's `ndarray` without strides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Array {
     shape: Vec<usize>,
@@ -30,13 +31,13 @@ pub struct Array {
 
 macro_rules! elements {
     ($($dtype:ident $element:ty, $name:literal, $size:literal, $finite:expr, $sample:path;)*) => {
-        /// The types of elements.
+        /// The element types.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         pub enum Dtype {
             $(#[doc = concat!("`", $name, "`.")] $dtype,)*
         }
 
-        /// The elements of an array.
+        /// The elements of an array, row-major.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         pub enum Data {
             $(#[doc = concat!("Of type `", $name, "`.")] $dtype(Vec<$element>),)*
@@ -63,12 +64,12 @@ macro_rules! elements {
         })*
 
         impl Dtype {
-            /// Its name.
+            /// The name in Rust.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$dtype => $name,)* }
             }
 
-            /// Bytes of an element in shared memory.
+            /// Bytes per element in shared memory.
             pub fn size_bytes(self) -> usize {
                 match self { $(Self::$dtype => $size,)* }
             }
@@ -84,12 +85,12 @@ macro_rules! elements {
                 match self { $(Self::$dtype(_) => Dtype::$dtype,)* }
             }
 
-            /// How many there are.
+            /// Number of elements.
             pub fn len(&self) -> usize {
                 match self { $(Self::$dtype(values) => values.len(),)* }
             }
 
-            /// Whether there are none.
+            /// Whether it has no elements.
             pub fn is_empty(&self) -> bool {
                 self.len() == 0
             }
@@ -104,13 +105,17 @@ macro_rules! elements {
             /// If the types differ or the elements do not fit.
             fn write(&mut self, at: usize, from: &Self) {
                 match (self, from) {
-                    $((Self::$dtype(to), Self::$dtype(from)) => to[at..at + from.len()].copy_from_slice(from),)*
+                    $((Self::$dtype(to), Self::$dtype(from)) => {
+                        to[at..at + from.len()].copy_from_slice(from);
+                    })*
                     _ => panic!("elements of another type"),
                 }
             }
 
             fn first_not_finite(&self) -> Option<usize> {
-                match self { $(Self::$dtype(values) => values.iter().position(|value| !value.is_finite()),)* }
+                match self {
+                    $(Self::$dtype(values) => values.iter().position(|value| !value.is_finite()),)*
+                }
             }
 
             fn is_between(&self, low: &Self, high: &Self) -> bool {
@@ -126,7 +131,10 @@ macro_rules! elements {
             fn sample(low: &Self, high: &Self, random: &mut Pcg64) -> Self {
                 match (low, high) {
                     $((Self::$dtype(low), Self::$dtype(high)) => Self::$dtype(
-                        low.iter().zip(high).map(|(low, high)| <$element>::sample(*low, *high, random)).collect(),
+                        low.iter()
+                            .zip(high)
+                            .map(|(low, high)| <$element>::sample(*low, *high, random))
+                            .collect(),
                     ),)*
                     _ => panic!("bounds of two types"),
                 }
@@ -184,11 +192,12 @@ fn sample_f16(low: f16, high: f16, random: &mut Pcg64) -> f16 {
 macro_rules! bytes {
     ($($dtype:ident $element:ty;)*) => {
         impl Data {
-            /// Writes the elements into `out`, `size_bytes` each.
+            /// Writes the elements into `out`, [`Dtype::size_bytes`] each.
             pub(crate) fn write_bytes(&self, out: &mut [u8]) {
                 match self {
                     $(Self::$dtype(values) => {
-                        for (value, out) in values.iter().zip(out.chunks_exact_mut(size_of::<$element>())) {
+                        let chunks = out.chunks_exact_mut(size_of::<$element>());
+                        for (value, out) in values.iter().zip(chunks) {
                             out.copy_from_slice(&value.to_ne_bytes());
                         }
                     })*
@@ -200,7 +209,7 @@ macro_rules! bytes {
                 }
             }
 
-            /// Reads over the elements what [`Self::write_bytes`] wrote.
+            /// Overwrites the elements with what [`Self::write_bytes`] wrote.
             pub(crate) fn read_bytes(&mut self, bytes: &[u8]) {
                 match self {
                     $(Self::$dtype(values) => {
@@ -230,7 +239,7 @@ bytes! {
 }
 
 impl Array {
-    /// An array of `shape`; `None` if it has another number of elements than `values`.
+    /// An array of `shape`; `None` if `shape` does not have as many elements as `values`.
     pub fn new<T: Element>(shape: &[usize], values: Vec<T>) -> Option<Self> {
         (shape.iter().product::<usize>() == values.len()).then(|| Self {
             shape: shape.to_vec(),
@@ -272,12 +281,12 @@ impl Array {
         self.data.dtype()
     }
 
-    /// The elements, row by row.
+    /// The elements, row-major.
     pub fn data(&self) -> &Data {
         &self.data
     }
 
-    /// The elements, if they are of this type.
+    /// The elements if they are of type `T`.
     pub fn slice<T: Element>(&self) -> Option<&[T]> {
         T::slice(&self.data)
     }
@@ -291,7 +300,7 @@ impl Array {
         self.shape == other.shape && self.dtype() == other.dtype()
     }
 
-    /// Elements in a row of the first dimension.
+    /// Elements per row of the first dimension.
     pub(crate) fn row_len(&self) -> usize {
         self.shape.iter().skip(1).product()
     }
@@ -308,14 +317,15 @@ impl Array {
     /// Overwrites the row `index` of the first dimension.
     ///
     /// # Panics
-    /// If the row is of another type or length.
+    /// If the row has a different type or length.
     pub fn set_row(&mut self, index: usize, row: &Self) {
         let len = self.row_len();
         assert_eq!(row.data.len(), len, "length of a row");
         self.data.write(index * len, &row.data);
     }
 
-    /// Arrays that are alike, as the rows of one; `None` if they differ in shape or type, or if there are none.
+    /// Stacks arrays along a new first dimension; `None` if they differ in shape or type, or if
+    /// there are none.
     pub fn stack<'a>(rows: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
         let rows: Vec<&Self> = rows.into_iter().collect();
         let first = rows.first()?;

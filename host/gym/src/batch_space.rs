@@ -1,18 +1,19 @@
-//! Values of several environments as one: the space of the batch, rows in, rows out.
+//! Batched spaces and values: Gymnasium's `vector/utils/space_utils.py`.
 
 use super::space::Space;
 use super::value::{Array, Dict, Value};
 
-/// The space of `n` values of `space`: a box gets a dimension in front, a discrete space becomes a box of whole
-/// numbers, the parts of a dictionary or tuple are batched one by one, and of a custom space there are `n`.
+/// The space of a batch of `n` values of `space`. A box gets a leading dimension `n`, a discrete
+/// space becomes a box of `n` integers, the parts of a dictionary or tuple are batched one by one,
+/// a custom space is repeated `n` times.
 pub fn batch_space(space: &Space, n: usize) -> Space {
     let spaces: Vec<&Space> = std::iter::repeat_n(space, n).collect();
     // A space has its own shape.
     batch(&spaces).unwrap_or_else(|| Space::Tuple(Vec::new()))
 }
 
-/// The space of one value of each of `spaces`, which may differ in their bounds; `None` if they do in shape or type, or
-/// if there are none.
+/// The space of a batch with one value of each of `spaces`, which may differ in their bounds;
+/// `None` if they differ in shape or type, or if there are none.
 pub fn batch_differing_spaces(spaces: &[Space]) -> Option<Space> {
     batch(&spaces.iter().collect::<Vec<_>>())
 }
@@ -94,8 +95,8 @@ fn nth(space: &Space, index: usize) -> Option<&Space> {
     }
 }
 
-/// `n` values of `space` as one, all zeros.
-pub fn create_empty(space: &Space, n: usize) -> Value {
+/// A batch of `n` values of `space`, all zeros.
+pub fn create_empty_array(space: &Space, n: usize) -> Value {
     match space {
         Space::Box { low, .. } => {
             let mut shape = vec![n];
@@ -106,20 +107,23 @@ pub fn create_empty(space: &Space, n: usize) -> Value {
         Space::Dict(parts) => Value::Dict(
             parts
                 .iter()
-                .map(|(name, part)| (name.clone(), create_empty(part, n)))
+                .map(|(name, part)| (name.clone(), create_empty_array(part, n)))
                 .collect(),
         ),
-        Space::Tuple(parts) => {
-            Value::List(parts.iter().map(|part| create_empty(part, n)).collect())
-        }
+        Space::Tuple(parts) => Value::List(
+            parts
+                .iter()
+                .map(|part| create_empty_array(part, n))
+                .collect(),
+        ),
         Space::Custom(_) => Value::List(vec![Value::None; n]),
     }
 }
 
-/// Overwrites the row `index` of a batch that [`create_empty`] made for `space`.
+/// Overwrites the row `index` of a batch that [`create_empty_array`] made for `space`.
 ///
 /// # Panics
-/// If the row is not of the shape of `space`, or the batch not of it.
+/// If `row` does not have the shape of `space`, or `batch` was made for another space.
 pub fn set_row(space: &Space, batch: &mut Value, index: usize, row: Value) {
     match (space, batch, row) {
         (Space::Box { .. }, Value::Array(batch), Value::Array(row)) => batch.set_row(index, &row),
@@ -144,7 +148,7 @@ pub fn set_row(space: &Space, batch: &mut Value, index: usize, row: Value) {
 /// The row `index` of a batch of values of `space`.
 ///
 /// # Panics
-/// If the batch is not of the shape that [`create_empty`] gives it.
+/// If `batch` does not have the shape that [`create_empty_array`] gives it.
 pub fn row(space: &Space, batch: &Value, index: usize) -> Value {
     match (space, batch) {
         (Space::Box { .. }, Value::Array(batch)) => Value::Array(batch.row(index)),
@@ -170,13 +174,13 @@ pub fn row(space: &Space, batch: &Value, index: usize) -> Value {
     }
 }
 
-/// Values of `space` as one.
+/// A batch of these values of `space`.
 ///
 /// # Panics
-/// As [`set_row`].
+/// If a value does not have the shape of `space`.
 pub fn concatenate(space: &Space, rows: impl IntoIterator<Item = Value>) -> Value {
     let rows: Vec<Value> = rows.into_iter().collect();
-    let mut batch = create_empty(space, rows.len());
+    let mut batch = create_empty_array(space, rows.len());
     for (index, value) in rows.into_iter().enumerate() {
         set_row(space, &mut batch, index, value);
     }
@@ -189,7 +193,7 @@ mod tests {
     use crate::space::{seeded, tests::spaces};
 
     #[test]
-    fn batch_space_concatenate_iterate_create_empty() {
+    fn batch_space_concatenate_iterate_create_empty_array() {
         for space in spaces() {
             for n in [1, 4] {
                 let batched = batch_space(&space, n);
@@ -197,7 +201,7 @@ mod tests {
                 let sample = batched.sample(&mut random);
                 assert!(batched.contains(&sample));
                 assert!((0..n).all(|index| space.contains(&row(&space, &sample, index))));
-                assert!(batched.is_shape_of(&create_empty(&space, n)));
+                assert!(batched.is_shape_of(&create_empty_array(&space, n)));
                 let rows: Vec<Value> = (0..n).map(|_| space.sample(&mut random)).collect();
                 let batch = concatenate(&space, rows.clone());
                 assert!(batched.contains(&batch));

@@ -1,4 +1,4 @@
-//! One environment, and how one is made from its name.
+//! One environment, and a registry that makes environments by name.
 
 use super::space::Space;
 use super::value::{Dict, Value};
@@ -9,41 +9,41 @@ use std::sync::Arc;
 
 /// An environment: Gymnasium's `Env`.
 ///
-/// Everything that it returns is a value of its own, so that nothing which a caller keeps changes later.
+/// Returned values are owned by the caller: a later step does not change them.
 pub trait Env: Send {
-    /// Which observations there are.
+    /// The space of its observations.
     fn observation_space(&self) -> Space;
 
-    /// Which actions there are.
+    /// The space of its actions.
     fn action_space(&self) -> Space;
 
-    /// What is known about it: `render_modes`, `render_fps`.
+    /// Its metadata: `render_modes`, `render_fps`.
     fn metadata(&self) -> Dict {
         Dict::new()
     }
 
-    /// How it renders; `None`: not at all.
+    /// Its render mode; `None` if it does not render.
     fn render_mode(&self) -> Option<&str> {
         None
     }
 
-    /// Starts an episode. With a seed, the random numbers of this and the following episodes start anew; without, they
-    /// go on.
+    /// Starts an episode and returns its first observation and `info`. A seed restarts the random
+    /// number generator; without one it continues.
     ///
     /// # Errors
-    /// What the environment says about its options.
+    /// If the environment does not accept the seed or an option.
     fn reset(&mut self, seed: Option<u64>, options: &Dict) -> Result<(Value, Dict), EnvError>;
 
     /// Takes an action.
     ///
     /// # Errors
-    /// What the environment says about the action.
+    /// If the environment does not accept the action, or no episode was started.
     fn step(&mut self, action: &Value) -> Result<Step, EnvError>;
 
-    /// A picture, as an array of rows, columns and colours.
+    /// Draws the current state, as an array of `u8` (rows, columns, 3).
     ///
     /// # Errors
-    /// If it does not render.
+    /// If the environment does not render.
     fn render(&mut self) -> Result<Value, EnvError> {
         Err(EnvError::new(
             "NotImplemented",
@@ -51,13 +51,13 @@ pub trait Env: Send {
         ))
     }
 
-    /// Gives back what it holds.
+    /// Releases its resources.
     fn close(&mut self) {}
 
-    /// Calls a method by its name; without one of that name, the attribute.
+    /// Calls a method by name, or reads the attribute of that name.
     ///
     /// # Errors
-    /// If there is neither, or what the method says.
+    /// If it has neither, or the method fails.
     fn call(&mut self, name: &str, arguments: &[Value]) -> Result<Value, EnvError> {
         match (name, arguments) {
             ("render", []) => self.render(),
@@ -65,36 +65,36 @@ pub trait Env: Send {
         }
     }
 
-    /// An attribute by its name.
+    /// Reads an attribute by name.
     ///
     /// # Errors
-    /// If there is none.
+    /// If it has no such attribute.
     fn get_attr(&self, name: &str) -> Result<Value, EnvError> {
         Err(EnvError::no_attribute(name))
     }
 
-    /// Changes an attribute.
+    /// Sets an attribute by name.
     ///
     /// # Errors
-    /// If there is none of that name, or the value is wrong.
+    /// If it has no such attribute, or does not accept the value.
     fn set_attr(&mut self, name: &str, value: Value) -> Result<(), EnvError> {
         let _ = value;
         Err(EnvError::no_attribute(name))
     }
 }
 
-/// What an action brings.
+/// The result of [`Env::step`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// What is seen after it.
+    /// Observation after the action.
     pub observation: Value,
-    /// What it is worth.
+    /// Reward of the action.
     pub reward: f64,
-    /// Whether the episode is over by itself.
+    /// Whether the episode reached a terminal state.
     pub terminated: bool,
-    /// Whether it is cut off.
+    /// Whether the episode was cut off, for example by a time limit.
     pub truncated: bool,
-    /// What else there is to know.
+    /// Additional information.
     pub info: Dict,
 }
 
@@ -105,12 +105,12 @@ impl Step {
     }
 }
 
-/// What an environment refuses. It travels from a worker process to the caller as it is.
+/// An error of an environment. It is sent unchanged from a worker to the caller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvError {
-    /// Which error it is: the name of its type.
+    /// Name of the error's type, for example `ValueError`.
     pub kind: String,
-    /// What it says.
+    /// Error message.
     pub message: String,
 }
 
@@ -123,12 +123,12 @@ impl EnvError {
         }
     }
 
-    /// There is no attribute or method of this name.
+    /// An `AttributeError`: there is no attribute or method `name`.
     pub fn no_attribute(name: &str) -> Self {
         Self::new("AttributeError", format!("there is no `{name}`"))
     }
 
-    /// A wrong value for this attribute, option or argument.
+    /// A `ValueError`: attribute, option or argument `name` needs a `needed`, but is `got`.
     pub fn wrong_value(name: &str, needed: &str, got: &Value) -> Self {
         let message = format!("{name}: {needed} needed, {} given", got.kind());
         Self::new("ValueError", message)
@@ -184,25 +184,25 @@ impl Env for Box<dyn Env> {
     }
 }
 
-/// Makes an environment, as often as it is called.
+/// A function that makes a new environment at each call: an entry of Gymnasium's `env_fns`.
 pub type EnvFn = Arc<dyn Fn() -> Result<Box<dyn Env>, EnvError> + Send + Sync>;
 
-/// A function that makes environments, as [`EnvFn`].
+/// An [`EnvFn`] of a function that cannot fail.
 pub fn env_fn<E: Env + 'static>(make: impl Fn() -> E + Send + Sync + 'static) -> EnvFn {
     Arc::new(move || Ok(Box::new(make())))
 }
 
-/// The name of an environment and what it is made with: all that a worker process is told.
+/// The name and arguments of an environment: what a worker process receives to make it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EnvSpec {
-    /// The name under which it is registered.
+    /// Name in the [`Registry`].
     pub id: String,
-    /// What it is made with.
+    /// Keyword arguments.
     pub kwargs: Dict,
 }
 
 impl EnvSpec {
-    /// An environment with its defaults.
+    /// An environment with default arguments.
     pub fn new(id: &str) -> Self {
         Self {
             id: id.to_owned(),
@@ -210,7 +210,7 @@ impl EnvSpec {
         }
     }
 
-    /// The same with an argument more.
+    /// Adds a keyword argument.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.kwargs.insert(name.to_owned(), value.into());
         self
@@ -219,12 +219,12 @@ impl EnvSpec {
 
 type Make = fn(&Dict) -> Result<Box<dyn Env>, EnvError>;
 
-/// The environments that can be made by name.
+/// Environments by name: Gymnasium's `register` and `make`.
 #[derive(Clone, Debug, Default)]
 pub struct Registry(BTreeMap<&'static str, Make>);
 
 impl Registry {
-    /// Adds a kind of environment, or replaces it.
+    /// Adds an environment, or replaces the one of the same name.
     pub fn register(mut self, id: &'static str, make: Make) -> Self {
         self.0.insert(id, make);
         self
@@ -233,7 +233,7 @@ impl Registry {
     /// Makes an environment.
     ///
     /// # Errors
-    /// If there is none of that name, or it refuses its arguments.
+    /// If the name is not registered, or the environment does not accept its arguments.
     pub fn make(&self, spec: &EnvSpec) -> Result<Box<dyn Env>, EnvError> {
         match self.0.get(spec.id.as_str()) {
             Some(make) => make(&spec.kwargs),
@@ -249,7 +249,7 @@ impl Registry {
         }
     }
 
-    /// A function that makes this environment.
+    /// An [`EnvFn`] that makes this environment.
     pub fn env_fn(&self, spec: EnvSpec) -> EnvFn {
         let registry = self.clone();
         Arc::new(move || registry.make(&spec))

@@ -1,4 +1,4 @@
-//! PushT as an environment among others: gym-pusht's `PushTEnv` and diffusion_policy's `PushTKeypointsEnv`.
+//! PushT as an [`Env`]: gym-pusht's `PushTEnv` and diffusion_policy's `PushTKeypointsEnv`.
 
 use crate::env::{Env, EnvError, Registry, Step};
 use crate::space::Space;
@@ -12,13 +12,13 @@ use pusht_core::pusht::observation::{
 use rand::TryRng;
 use std::f64::consts::TAU;
 
-/// The name of [`PushT`], gym-pusht's.
+/// Name of gym-pusht's environment.
 pub const PUSHT_ID: &str = "gym_pusht/PushT-v0";
-/// The name of [`PushT`] with keypoints as diffusion_policy has them.
+/// Name of diffusion_policy's environment with keypoints.
 pub const KEYPOINTS_ID: &str = "pusht/PushTKeypoints-v0";
-/// Edge of a picture, pixels (gym-pusht's `visualization_width`).
+/// Width and height of a picture, pixels (gym-pusht's `visualization_width`).
 const VISUALIZATION_SIZE: u32 = 680;
-/// Control steps a second.
+/// Control steps per second.
 const RENDER_FPS: i64 = 10;
 /// gym-pusht's render mode for pictures as arrays.
 const RENDER_MODE: Option<&str> = if cfg!(feature = "render") {
@@ -27,29 +27,29 @@ const RENDER_MODE: Option<&str> = if cfg!(feature = "render") {
     None
 };
 
-/// What is seen of PushT.
+/// Kind of observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObsType {
-    /// The five values of the state.
+    /// The five state values.
     State,
-    /// gym-pusht's dictionary of eight vertices of the block and the agent's position.
+    /// gym-pusht's dictionary: the block's eight vertices (16 values) and the agent's position (2).
     EnvironmentStateAgentPos,
-    /// diffusion_policy's 40 values: keypoints and agent, then which of them are visible.
+    /// diffusion_policy's 40 values: nine keypoints and the agent (20), then their visibility (20).
     Keypoints,
 }
 
-/// What can be chosen about [`PushT`].
+/// Options of [`PushT`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PushTOptions {
-    /// What is seen.
+    /// Kind of observation.
     pub obs_type: ObsType,
-    /// What a seed means.
+    /// How a seed becomes start states.
     pub seeding: Seeding,
-    /// Of the simulator, with the time limit.
+    /// Parameters of the simulator, with the time limit.
     pub params: PushTParams,
-    /// The probability that a keypoint is visible.
+    /// Probability that a keypoint is visible.
     pub keypoint_visible_rate: f64,
-    /// Edge of a picture, pixels.
+    /// Width and height of a picture, pixels.
     pub visualization_size: u32,
 }
 
@@ -65,7 +65,7 @@ impl Default for PushTOptions {
     }
 }
 
-/// PushT. The environment that is stepped is [`PushTEnv`]; this one names its parts as Gymnasium does.
+/// PushT behind the Gymnasium interface; the simulator is [`PushTEnv`].
 pub struct PushT {
     options: PushTOptions,
     seed: u64,
@@ -77,10 +77,11 @@ pub struct PushT {
 }
 
 impl PushT {
-    /// PushT with these options; without a seed, until one is given, its episodes differ from run to run.
+    /// PushT with these options. Until [`Env::reset`] gets a seed, its episodes differ from run to
+    /// run.
     ///
     /// # Errors
-    /// If the system has no random numbers.
+    /// If the operating system provides no random numbers.
     pub fn new(options: PushTOptions) -> Result<Self, EnvError> {
         // Within the legacy seeding's range.
         let seed = u64::from(rand::rngs::SysRng.try_next_u32()?);
@@ -96,8 +97,7 @@ impl PushT {
     }
 
     fn running(&self) -> Result<&PushTEnv, EnvError> {
-        let missing = || EnvError::new("ResetNeeded", "call `reset` before anything else");
-        self.env.as_ref().ok_or_else(missing)
+        self.env.as_ref().ok_or_else(reset_needed)
     }
 
     fn observation(&mut self) -> Result<Value, EnvError> {
@@ -118,7 +118,8 @@ impl PushT {
         })
     }
 
-    /// gym-pusht's `info`; `n_contacts` is counted right (gym-pusht divides by 1000 where 10 is meant).
+    /// gym-pusht's `info`, with `n_contacts` divided by the 10 physics steps of a control step
+    /// (gym-pusht divides by 1000).
     fn info(&self, is_success: bool) -> Result<Dict, EnvError> {
         let info = self.running()?.info();
         Ok(dict([
@@ -146,7 +147,11 @@ impl PushT {
     }
 }
 
-/// Five numbers of a state.
+fn reset_needed() -> EnvError {
+    EnvError::new("ResetNeeded", "call `reset` before anything else")
+}
+
+/// The five values of a state.
 fn state_of(name: &str, value: &Value) -> Result<[f64; STATE_DIM], EnvError> {
     value
         .as_slice()
@@ -221,11 +226,7 @@ impl Env for PushT {
             .as_slice()
             .and_then(|action| action.try_into().ok())
             .ok_or_else(|| EnvError::wrong_value("action", "an array of 2 f64", action))?;
-        self.running()?;
-        let Some(env) = &mut self.env else {
-            return Err(EnvError::new("ResetNeeded", "call `reset` first"));
-        };
-        let step = env.step(action)?;
+        let step = self.env.as_mut().ok_or_else(reset_needed)?.step(action)?;
         self.last_action = Some(action);
         let mut info = self.info(step.terminated)?;
         info.insert("coverage".into(), step.coverage.into());
@@ -287,10 +288,11 @@ impl Env for PushT {
     }
 }
 
-/// The environments of this crate: [`PUSHT_ID`] and [`KEYPOINTS_ID`].
+/// The registry of this package's environments, [`PUSHT_ID`] and [`KEYPOINTS_ID`].
 ///
-/// Arguments: `obs_type` (`state`, `environment_state_agent_pos`, `keypoints`), `legacy` (a flag: diffusion_policy's
-/// seeds), `keypoint_visible_rate`, `damping`, `block_cog`, `max_episode_steps` (0: no limit), `visualization_size`.
+/// Keyword arguments: `obs_type` (`state`, `environment_state_agent_pos`, `keypoints`), `legacy`
+/// (boolean: diffusion_policy's seeding), `keypoint_visible_rate`, `damping`, `block_cog`,
+/// `max_episode_steps` (0: no limit), `visualization_size`.
 pub fn registry() -> Registry {
     Registry::default()
         .register(PUSHT_ID, |kwargs| {
@@ -316,7 +318,7 @@ fn options(defaults: PushTOptions, kwargs: &Dict) -> Result<PushTOptions, EnvErr
         let number = || value.as_float().ok_or_else(|| wrong("a number"));
         let whole = || {
             let whole = value.as_int().and_then(|value| u32::try_from(value).ok());
-            whole.ok_or_else(|| wrong("a whole number"))
+            whole.ok_or_else(|| wrong("a non-negative integer"))
         };
         match name.as_str() {
             "obs_type" => {
@@ -328,7 +330,7 @@ fn options(defaults: PushTOptions, kwargs: &Dict) -> Result<PushTOptions, EnvErr
                 }
             }
             "legacy" => {
-                options.seeding = match value.as_bool().ok_or_else(|| wrong("a flag"))? {
+                options.seeding = match value.as_bool().ok_or_else(|| wrong("a boolean"))? {
                     true => Seeding::Legacy,
                     false => Seeding::Pcg64,
                 }

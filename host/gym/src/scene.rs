@@ -1,5 +1,5 @@
-//! A picture of the scene: goal, walls, block, agent, target position and planned path, in gym-pusht's colours, at any
-//! size and anti-aliased.
+//! A picture of the scene: goal, walls, block, agent, target position and planned path, in
+//! gym-pusht's colours, at any size and anti-aliased.
 
 use pusht_core::pusht::observation::BLOCK_VERTICES_PX;
 use tiny_skia::{
@@ -10,16 +10,19 @@ use tiny_skia::{
 const WINDOW_PX: f32 = 512.0;
 /// Radius of the agent, px of the environment.
 const AGENT_RADIUS_PX: f32 = 15.0;
-/// Corners of the walls and their radius, px of the environment (`gym_pusht/envs/pusht.py`, `_setup`).
+/// Corners of the walls and their radius, px of the environment (`gym_pusht/envs/pusht.py`,
+/// `_setup`).
 const WALL_MIN_PX: f32 = 5.0;
 const WALL_MAX_PX: f32 = 506.0;
 const WALL_RADIUS_PX: f32 = 2.0;
 
-/// Half the breadth of the block's outline, px of the environment (`gym_pusht/envs/pymunk_override.py`, `draw_polygon`).
+/// Half the breadth of the block's outline, px of the environment
+/// (`gym_pusht/envs/pymunk_override.py`, `draw_polygon`).
 const OUTLINE_RADIUS_PX: f32 = 2.0;
 /// Breadth of the agent's rim, px of the environment (the same, `draw_circle`).
 const RIM_PX: f32 = 4.0;
-/// The target's cross: a twelfth of the picture long, a 96th thick (`gym_pusht/envs/pusht.py`, `_get_img`).
+/// The target's cross: a twelfth of the picture long, a 96th thick (`gym_pusht/envs/pusht.py`,
+/// `_get_img`).
 const CROSS_ARM_PX: f32 = WINDOW_PX / 24.0;
 const CROSS_WIDTH_PX: f32 = WINDOW_PX / 96.0;
 /// Thickness of the planned path and radius of its points, px of the environment.
@@ -28,8 +31,8 @@ const PLAN_RADIUS_PX: f32 = 4.0;
 /// Least thickness of a line, pixels, so that a small picture still shows it.
 const MIN_LINE_WIDTH: f32 = 1.0;
 
-/// gym-pusht's colours (CSS names); the insides are its two colours with a fifth more of each component. The plan's
-/// orange is ours.
+/// gym-pusht's colours (CSS names); the insides are its two colours with a fifth more of each
+/// component. The plan's orange is ours.
 const WHITE: [u8; 3] = [255, 255, 255];
 const LIGHT_GREEN: [u8; 3] = [144, 238, 144];
 const LIGHT_GRAY: [u8; 3] = [211, 211, 211];

@@ -1,4 +1,4 @@
-//! Spaces: which observations and actions there are.
+//! Spaces: the sets of valid observations and actions.
 
 use super::value::{Array, Dict, Element, Value};
 use rand::{RngExt, SeedableRng};
@@ -6,40 +6,43 @@ pub use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A set of values, of which one can be drawn.
+/// A set of values that can be sampled: Gymnasium's `Space`.
 ///
-/// A space is plain data; the generator that draws from it is the caller's ([`seeded`]).
+/// A space is plain data; [`Self::sample`] takes the caller's random number generator ([`seeded`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Space {
-    /// Arrays of one shape and type between two others, both included. A [`Value::Array`].
+    /// Arrays of one shape and type, bounded elementwise (both bounds included). Its values are
+    /// [`Value::Array`].
     Box {
         /// Smallest elements.
         low: Array,
         /// Largest elements.
         high: Array,
     },
-    /// The whole numbers from `start` on, `n` of them. A [`Value::Int`].
+    /// The integers `start..start + n`. Its values are [`Value::Int`].
     Discrete {
-        /// How many there are.
+        /// Number of values.
         n: i64,
-        /// The first.
+        /// Smallest value.
         start: i64,
     },
-    /// One value of each space, by name. A [`Value::Dict`].
+    /// A value of each space, by name. Its values are [`Value::Dict`].
     Dict(BTreeMap<String, Space>),
-    /// One value of each space, in order. A [`Value::List`].
+    /// A value of each space, in order. Its values are [`Value::List`].
     Tuple(Vec<Space>),
-    /// Values of any kind: batched as a list, and not for shared memory. Nothing is drawn from it.
+    /// Values of any kind, with a name. Batches are lists, samples are [`Value::None`], and shared
+    /// memory has no room for them.
     Custom(String),
 }
 
-/// The generator for [`Space::sample`] with this seed. (Not NumPy's: the samples differ from Gymnasium's.)
+/// A random number generator for [`Space::sample`] with this seed. Its stream is not NumPy's, so
+/// samples differ from Gymnasium's.
 pub fn seeded(seed: u64) -> Pcg64 {
     Pcg64::seed_from_u64(seed)
 }
 
 impl Space {
-    /// A box with the same bounds everywhere.
+    /// A [`Self::Box`] with the same bounds for every element.
     pub fn uniform_box<T: Element>(low: T, high: T, shape: &[usize]) -> Self {
         Self::Box {
             low: Array::filled(shape, low),
@@ -47,7 +50,7 @@ impl Space {
         }
     }
 
-    /// A box with one dimension.
+    /// A one-dimensional [`Self::Box`].
     ///
     /// # Panics
     /// If the bounds differ in length.
@@ -59,12 +62,12 @@ impl Space {
         }
     }
 
-    /// The whole numbers from 0 on, `n` of them.
+    /// The integers `0..n`.
     pub fn discrete(n: i64) -> Self {
         Self::Discrete { n, start: 0 }
     }
 
-    /// One value of each of these.
+    /// A [`Self::Dict`] of these spaces.
     pub fn dict<const N: usize>(spaces: [(&str, Space); N]) -> Self {
         let named = spaces
             .into_iter()
@@ -72,10 +75,11 @@ impl Space {
         Self::Dict(named.collect())
     }
 
-    /// A value of the space, every one of a bounded space with the same probability.
+    /// Draws a value of the space, uniformly where the space is bounded.
     ///
     /// # Panics
-    /// If there is none: the bounds of a box differ in type, or a discrete space has no number.
+    /// If the space is empty: a box whose bounds differ in type, or a discrete space with `n` below
+    /// 1.
     pub fn sample(&self, random: &mut Pcg64) -> Value {
         match self {
             Self::Box { low, high } => Value::Array(Array::sample(low, high, random)),
@@ -95,7 +99,7 @@ impl Space {
         }
     }
 
-    /// Whether a value is one of the space: of its type, its shape, and within its bounds.
+    /// Whether the value is in the space: type, shape and bounds.
     pub fn contains(&self, value: &Value) -> bool {
         match (self, value) {
             (Self::Box { low, high }, Value::Array(array)) => array.is_between(low, high),
@@ -106,7 +110,7 @@ impl Space {
         }
     }
 
-    /// Whether a value has the type and shape of the space's, whatever its bounds.
+    /// Whether the value has the space's type and shape; its bounds are ignored.
     pub fn is_shape_of(&self, value: &Value) -> bool {
         match (self, value) {
             (Self::Box { low, .. }, Value::Array(array)) => array.is_like(low),
@@ -115,7 +119,7 @@ impl Space {
         }
     }
 
-    /// Asks `accepts` of each part of a value that has parts.
+    /// Whether `accepts` holds for every part of a dictionary or tuple.
     fn zip_parts(&self, value: &Value, accepts: fn(&Self, &Value) -> bool) -> bool {
         match (self, value) {
             (Self::Dict(spaces), Value::Dict(values)) => {
@@ -136,7 +140,7 @@ impl Space {
         }
     }
 
-    /// Whether another space's values have the same types and shapes, whatever the bounds.
+    /// Whether the values of both spaces have the same types and shapes; bounds are ignored.
     pub fn is_same_shape(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Box { low, .. }, Self::Box { low: other, .. }) => low.is_like(other),
@@ -157,7 +161,7 @@ impl Space {
         }
     }
 
-    /// A value of the right shape: zeros, and the first number of a discrete space.
+    /// A value of the space's shape: zeros, or `start` of a discrete space.
     pub fn zero(&self) -> Value {
         match self {
             Self::Box { low, .. } => Value::Array(Array::zeros(low.dtype(), low.shape())),
@@ -224,7 +228,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_outside_is_not_contained() {
+    fn only_values_within_type_shape_and_bounds_are_contained() {
         let space = Space::uniform_box(0.0, 1.0, &[2]);
         assert!(space.contains(&[0.0, 1.0].into()));
         for outside in [

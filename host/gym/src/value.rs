@@ -1,51 +1,52 @@
-//! What environments exchange: numbers, texts, arrays, and values built of them.
+//! Values that environments exchange: numbers, strings, arrays, and lists and dictionaries of them.
 
 pub use super::array::{Array, Data, Dtype, Element};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Named values: an observation of several parts, an `info`, options. Sorted by name, as Gymnasium sorts `Dict`.
+/// Named values: a dictionary observation, an `info`, options. Sorted by name, as in Gymnasium's
+/// `Dict`.
 pub type Dict = BTreeMap<String, Value>;
 
-/// An observation, an action, an argument, or an entry of an `info`.
+/// An observation, an action, an argument or an `info` entry.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Value {
-    /// Nothing.
+    /// Python's `None`.
     #[default]
     None,
-    /// A flag.
+    /// A boolean.
     Bool(bool),
-    /// A whole number, and an element of `Discrete`.
+    /// An integer; an element of [`Space::Discrete`](crate::space::Space::Discrete).
     Int(i64),
-    /// A number.
+    /// A float.
     Float(f64),
-    /// A text.
+    /// A string.
     Text(String),
-    /// An array, and an element of `Box`.
+    /// An array; an element of [`Space::Box`](crate::space::Space::Box).
     Array(Array),
-    /// Several values, one after another.
+    /// A list; an element of [`Space::Tuple`](crate::space::Space::Tuple).
     List(Vec<Value>),
-    /// Several values with names, and an element of a space of that name.
+    /// A dictionary; an element of [`Space::Dict`](crate::space::Space::Dict).
     Dict(Dict),
 }
 
 impl Value {
-    /// What kind of value it is, for messages.
+    /// The kind of value, for error messages.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::None => "nothing",
-            Self::Bool(_) => "a flag",
-            Self::Int(_) => "a whole number",
-            Self::Float(_) => "a number",
-            Self::Text(_) => "a text",
+            Self::None => "None",
+            Self::Bool(_) => "a boolean",
+            Self::Int(_) => "an integer",
+            Self::Float(_) => "a float",
+            Self::Text(_) => "a string",
             Self::Array(_) => "an array",
             Self::List(_) => "a list",
             Self::Dict(_) => "a dictionary",
         }
     }
 
-    /// The whole number, if it is one.
+    /// The integer, if it is one.
     pub fn as_int(&self) -> Option<i64> {
         match self {
             Self::Int(value) => Some(*value),
@@ -53,7 +54,7 @@ impl Value {
         }
     }
 
-    /// The number, if it is one, whole or not.
+    /// The float or integer, if it is one, as `f64`.
     pub fn as_float(&self) -> Option<f64> {
         match self {
             Self::Float(value) => Some(*value),
@@ -62,7 +63,7 @@ impl Value {
         }
     }
 
-    /// The flag, if it is one.
+    /// The boolean, if it is one.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Self::Bool(value) => Some(*value),
@@ -70,7 +71,7 @@ impl Value {
         }
     }
 
-    /// The text, if it is one.
+    /// The string, if it is one.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(value) => Some(value),
@@ -86,7 +87,7 @@ impl Value {
         }
     }
 
-    /// The elements of an array of this type, if it is one.
+    /// The elements, if it is an array of type `T`.
     pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
         self.as_array()?.slice()
     }
@@ -107,7 +108,7 @@ impl Value {
         }
     }
 
-    /// Whether it contains a NaN or an infinite number.
+    /// Whether every number in it is finite.
     pub fn is_finite(&self) -> bool {
         match self {
             Self::Float(value) => value.is_finite(),
@@ -173,7 +174,7 @@ impl From<Dict> for Value {
     }
 }
 
-/// A dictionary of these entries.
+/// A [`Dict`] of these entries.
 pub fn dict<const N: usize>(entries: [(&str, Value); N]) -> Dict {
     entries
         .into_iter()

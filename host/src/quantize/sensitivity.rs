@@ -1,5 +1,5 @@
-//! Sensitivity of the float policy's actions to small changes of its observations, in the plans where both engines
-//! differ most.
+//! Sensitivity of the float policy's actions to small changes of its observations, in the plans
+//! where both engines differ most.
 
 use super::calibrate::Window;
 use super::compare::{between_px, plan};

@@ -6,6 +6,7 @@
 //! ```
 
 pub mod checkpoint;
+pub mod device;
 pub mod diffusion;
 pub mod learner;
 pub mod mixture;

@@ -103,7 +103,7 @@ fn assert_parameters_close(layout: &Layout, got: &[f32], expected: &[f32], toler
 }
 
 #[test]
-fn the_unet_answers_as_diffusion_policys() {
+fn the_unet_predicts_as_diffusion_policys() {
     let bytes = golden("unet.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let (config, device) = (golden_unet(), Device::flex());
@@ -127,7 +127,7 @@ fn the_unet_answers_as_diffusion_policys() {
 }
 
 #[test]
-fn gradients_are_pytorchs() {
+fn gradients_equal_pytorchs() {
     let bytes = golden("unet.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let layout = Layout::new(&golden_unet());
@@ -144,7 +144,7 @@ fn gradients_are_pytorchs() {
 }
 
 #[test]
-fn ten_steps_go_as_in_pytorch() {
+fn ten_steps_equal_pytorchs() {
     let bytes = golden("unet.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let layout = Layout::new(&golden_unet());
@@ -171,7 +171,7 @@ fn ten_steps_go_as_in_pytorch() {
 }
 
 #[test]
-fn names_and_layouts_survive_the_way_to_the_policy_file() {
+fn a_policy_file_keeps_names_and_layouts() {
     let bytes = golden("unet.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let layout = Layout::new(&golden_unet());
@@ -422,7 +422,7 @@ fn every_epoch_visits_every_window_once_in_another_order() {
 }
 
 #[test]
-fn held_out_episodes_are_never_trained_on() {
+fn training_leaves_out_the_held_out_episodes() {
     let demonstrations = [circles(6)];
     let windows = Windows::new(&demonstrations, window_options(2), None).unwrap();
     // The block's x, the third observed value, tells the episodes apart.

@@ -105,7 +105,7 @@ impl PushTEnv {
         let damping_factor = math::pow(params.damping, PHYSICS_DT_S);
         let mut env = Self {
             params,
-            world: World::set_up(block, damping_factor),
+            world: World::new(block, damping_factor),
             n_steps: 0,
             n_contact_points: 0,
             goal: Pose::new(GOAL_PX, GOAL_ANGLE_RAD),
@@ -143,7 +143,7 @@ impl PushTEnv {
                 self.world.block.set_position(start.block_px);
             }
         }
-        self.world.block_was_placed();
+        self.world.update_shapes();
     }
 
     /// A control step: the agent goes towards `action`, px, for [`CONTROL_DT_S`]. Actions outside of the window are
@@ -155,14 +155,14 @@ impl PushTEnv {
         self.step_watched(action, |_| ())
     }
 
-    /// [`Self::step`], for a benchmark: `watch` is told what begins.
+    /// [`Self::step`], for a benchmark: `probe` is told what begins.
     ///
     /// # Errors
     /// The same.
     pub fn step_watched(
         &mut self,
         action: [f64; 2],
-        mut watch: impl FnMut(Phase),
+        mut probe: impl FnMut(Phase),
     ) -> Result<Step, Error> {
         let mut step = ControlStep::new(action)?;
         let before = if self.may_leave_range(step.goal) {
@@ -172,7 +172,7 @@ impl PushTEnv {
         };
         let mut contacts = Contacts::new();
         for _ in 0..PHYSICS_STEPS {
-            step.advance(self, &mut contacts, &mut watch);
+            step.advance(self, &mut contacts, &mut probe);
         }
         if let Some(before) = before
             && !self.is_in_range()
@@ -180,7 +180,7 @@ impl PushTEnv {
             *self = before;
             return Err(Error::OutOfRange);
         }
-        watch(Phase::Coverage);
+        probe(Phase::Coverage);
         Ok(step.end(self))
     }
 
@@ -319,10 +319,10 @@ impl ControlStep {
         &mut self,
         env: &mut PushTEnv,
         contacts: &mut Contacts,
-        watch: &mut impl FnMut(Phase),
+        probe: &mut impl FnMut(Phase),
     ) {
         env.control(self.goal);
-        self.n_contact_points += env.world.step(contacts, watch);
+        self.n_contact_points += env.world.step(contacts, probe);
     }
 
     /// What the control step brought.

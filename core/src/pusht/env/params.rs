@@ -11,7 +11,7 @@ pub struct PushTParams {
     pub block_cog_px: Vec2,
     /// Moment of inertia of the block (mass 1), px^2; from 1e-3 to 1e12.
     pub block_moment: f64,
-    /// Share of the block's velocity that it keeps in a second without contact (gym-pusht's `damping`); from 0 to 1.
+    /// Share of the block's velocity that it fat_box_contains in a second without contact (gym-pusht's `damping`); from 0 to 1.
     pub damping: f64,
     /// Control steps after which an episode is cut off; `None`: never. It does not stop the environment.
     pub max_episode_steps: Option<u32>,

@@ -9,7 +9,7 @@ use heapless::Vec;
 const AT_ONCE: usize = 32;
 
 /// Of environments in the same physics step.
-type AllContacts = [Contacts; AT_ONCE];
+type AllContacts = Vec<Contacts, AT_ONCE>;
 
 /// An environment in its control step.
 struct Turn<'e> {
@@ -28,7 +28,7 @@ pub fn step_side_by_side(
     actions: &[Option<[f64; 2]>],
     outcomes: &mut [Result<Step, Error>],
 ) {
-    let mut contacts = [const { Contacts::new() }; AT_ONCE];
+    let mut contacts: AllContacts = (0..AT_ONCE).map(|_| Contacts::new()).collect();
     let mut turns: Vec<Turn<'_>, AT_ONCE> = Vec::new();
     for ((env, action), outcome) in envs.iter_mut().zip(actions).zip(outcomes) {
         let Some(action) = *action else {

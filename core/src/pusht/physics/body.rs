@@ -1,16 +1,18 @@
-//! The two bodies that move: the agent, which nothing stops, and the block, which the contacts push.
+//! The two moving bodies: the kinematic agent, and the dynamic block.
 
 use super::PHYSICS_DT_S;
 use crate::pusht::geometry::{Pose, Vec2};
 
-/// Mass of the block, so that an impulse is the change of its velocity (gym-pusht `add_tee`).
+/// Mass of the block (gym-pusht `add_tee`). At 1, an impulse is a change of velocity.
 pub(crate) const BLOCK_MASS: f64 = 1.0;
 const _: () = assert!(BLOCK_MASS == 1.0);
 
-/// A kinematic body: it has the velocity that the controller gives it, whatever it meets.
+/// Kinematic body: contacts do not change its velocity, which the controller sets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Agent {
+    /// Centre, px.
     pub(crate) pos: Vec2,
+    /// Velocity, px/s.
     pub(crate) vel: Vec2,
 }
 
@@ -20,7 +22,7 @@ impl Agent {
     }
 }
 
-/// A velocity of the plane: of the centre of gravity (px/s), and about it (rad/s).
+/// Linear velocity of the centre of gravity, px/s, and angular velocity, rad/s.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Twist {
     pub(crate) linear: Vec2,
@@ -34,16 +36,19 @@ impl Twist {
     };
 }
 
-/// The T.
+/// Dynamic body: the T.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Block {
-    /// Where the centre of gravity is in the body, and in the world.
+    /// Centre of gravity in body coordinates, px.
     pub(crate) cog_local: Vec2,
+    /// Centre of gravity in the world, px.
     pub(crate) cog: Vec2,
     pub(crate) angle_rad: f64,
     pub(crate) velocity: Twist,
-    /// Moves bodies apart for one step and is then forgotten, so that pushing out adds no energy.
+    /// Corrects overlap and lasts for one step, so that the correction adds no energy (Chipmunk's
+    /// `v_bias`).
     pub(crate) pseudo_velocity: Twist,
+    /// Inverse of the moment of inertia, 1/px^2.
     pub(crate) inverse_moment: f64,
     pub(crate) pose: Pose,
 }
@@ -73,7 +78,7 @@ impl Block {
         self.update_pose();
     }
 
-    /// Moves by both velocities and says whether that was a motion at all.
+    /// Moves by velocity and pseudo-velocity; returns whether either was not 0.
     pub(crate) fn integrate_position(&mut self) -> bool {
         let linear = self.velocity.linear + self.pseudo_velocity.linear;
         let angular = self.velocity.angular + self.pseudo_velocity.angular;

@@ -1,18 +1,20 @@
-//! Which shapes may touch, and in which order they are asked.
+//! Broad phase: which pairs of shapes may touch, in Chipmunk's order.
 //!
-//! Ten sweeps of the solver do not converge, so the order of the contacts decides the motion, and that order is the
-//! one in which Chipmunk's dynamic bounding-box tree (`cpBBTree.c`) meets the pairs. With three moving shapes the
-//! tree has a root, one pair of siblings and a single: an order of three leaves and the place of the pair say all.
+//! The solver's ten iterations do not converge, so the order of the contacts decides the motion. It is
+//! the order in which Chipmunk's dynamic bounding-box tree (`cpBBTree.c`) reports the pairs. With
+//! three moving shapes the tree is a root, two siblings and a single leaf: the order of the three
+//! leaves and the place of the siblings describe it completely.
 //!
-//! A leaf keeps a box fatter than its shape. Only when the shape leaves it is the leaf taken out and put in again;
-//! it then looks for its partners afresh, and until then it keeps them, newest first.
+//! A leaf has a fat box, larger than its shape's bounding box. Only when the shape leaves the fat box,
+//! the leaf is removed, inserted again, and its pairs are queried. Until then its cached pairs are
+//! reported, newest first.
 
 use super::closest_points::FeatureId;
 use super::shapes::{BoxShape, N_BOXES, N_WALLS, WALLS};
 use crate::pusht::geometry::{Aabb, Vec2};
 use crate::pusht::math::{max, min};
 
-/// A moving shape. Their order is that of Chipmunk's hash table of leaves, in which the trees' leaves are updated.
+/// A moving shape, in the order in which Chipmunk's hash table of leaves updates them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Leaf {
     Bar,
@@ -26,39 +28,52 @@ const N_LEAVES: usize = N_BOXES + 1;
 const LEAVES: [Leaf; N_LEAVES] = [Bar, Stem, Agent];
 
 impl Leaf {
-    /// Of a box, its index in the block.
+    /// Index in arrays of leaves; for a box also its index in the block.
     fn index(self) -> usize {
         self as usize
     }
 }
 
-/// What a box can touch: a wall, or the agent. A wall's number is its index.
-pub(crate) type Other = usize;
-/// The agent as the other of a box.
-pub(crate) const OTHER_AGENT: Other = N_WALLS;
-/// How many others there are.
-pub(crate) const N_OTHERS: usize = N_WALLS + 1;
+/// What a box can touch: a wall, by its index, or the agent.
+pub(crate) type Obstacle = usize;
+/// The agent as an obstacle.
+pub(crate) const AGENT_OBSTACLE: Obstacle = N_WALLS;
+/// Number of obstacles.
+pub(crate) const N_OBSTACLES: usize = N_WALLS + 1;
 
-/// The order of the walls in the tree of static shapes, into which gym-pusht puts them one by one.
-const WALLS_IN_TREE_ORDER: [Other; N_WALLS] = [3, 2, 1, 0];
+/// Number of pairs of a box and an obstacle.
+pub(crate) const N_PAIRS: usize = N_BOXES * N_OBSTACLES;
 
-/// How much of its size, and of the way that it goes in a second, a leaf's box is fatter. Chipmunk writes the
-/// number as a single-precision literal.
+/// Index of a pair; those with the agent come last.
+pub(crate) fn pair_index(box_index: usize, obstacle: Obstacle) -> usize {
+    obstacle * N_BOXES + box_index
+}
+
+/// Whether the pair is that of a box and the agent.
+pub(crate) fn is_agent_pair(pair: usize) -> bool {
+    pair >= AGENT_OBSTACLE * N_BOXES
+}
+
+/// Order of the walls in the tree of static shapes, to which gym-pusht adds them one by one.
+const WALLS_IN_TREE_ORDER: [Obstacle; N_WALLS] = [3, 2, 1, 0];
+
+/// Growth of a fat box as a share of the shape's size, and of its velocity times 1 s (`cpBBTree.c`
+/// `GetBB`; a single-precision literal).
 const FATTENING: f64 = 0.1f32 as f64;
 
-/// A pair of shapes that a leaf remembers.
+/// A cached pair, as its leaf stores it.
 #[derive(Clone, Copy, Debug)]
 struct Partner {
-    /// Of a box: an [`Other`]. Of the agent: the box.
+    /// For a box's leaf an [`Obstacle`], for the agent's leaf the box.
     shape: u8,
-    /// Where the closest points were found last.
+    /// Feature of the last closest points, 0 for none.
     feature: FeatureId,
 }
 
-/// The partners that a leaf reports, oldest first.
+/// The cached pairs that a leaf reports, oldest first.
 #[derive(Clone, Copy, Debug)]
 struct Partners {
-    items: [Partner; N_OTHERS],
+    items: [Partner; N_OBSTACLES],
     len: u8,
 }
 
@@ -67,12 +82,12 @@ impl Partners {
         items: [Partner {
             shape: 0,
             feature: 0,
-        }; N_OTHERS],
+        }; N_OBSTACLES],
         len: 0,
     };
 
     fn push(&mut self, shape: usize, feature: FeatureId) {
-        // A leaf has no partner twice, so the list is never full here.
+        // No pair is in the list twice, so there is room.
         if let Some(slot) = self.items.get_mut(usize::from(self.len)) {
             *slot = Partner {
                 shape: shape as u8,
@@ -96,93 +111,95 @@ impl Partners {
     }
 }
 
-/// The tree.
+/// The bounding-box tree of the moving shapes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BroadPhase {
-    fat: [Aabb; N_LEAVES],
+    fat_boxes: [Aabb; N_LEAVES],
     /// The leaves, depth first.
     order: [Leaf; N_LEAVES],
-    /// Whether the siblings are the first two leaves of the order, not the last two.
+    /// Whether the siblings are the first two leaves in `order`, rather than the last two.
     siblings_first: bool,
     partners: [Partners; N_LEAVES],
 }
 
 impl BroadPhase {
-    /// The tree as gym-pusht's set-up leaves it: agent, bar and stem were added in this order, at rest.
-    /// The bar became the sibling of the agent, then the stem, nearer to the agent, took the bar's place;
-    /// of the three boxes only those of stem and agent overlap.
-    pub(crate) fn set_up(shapes: &[Aabb; N_LEAVES]) -> Self {
+    /// The tree after gym-pusht's set-up, which adds agent, bar and stem in this order, at rest. The
+    /// bar becomes the agent's sibling; then the stem, nearer to the agent, takes the bar's place. Of
+    /// the three fat boxes only those of stem and agent overlap.
+    pub(crate) fn new(shapes: &[Aabb; N_LEAVES]) -> Self {
         let mut partners = [Partners::NONE; N_LEAVES];
         partners[Agent.index()].push(Stem.index(), 0);
         Self {
-            fat: shapes.map(|bounds| fatten(bounds, Vec2::zeros())),
+            fat_boxes: shapes.map(|bounds| fatten(bounds, Vec2::zeros())),
             order: LEAVES,
             siblings_first: false,
             partners,
         }
     }
 
-    /// Whether a shape is still within its leaf's box, so that its leaf stays where it is.
-    pub(crate) fn keeps(&self, leaf: Leaf, bounds: &Aabb) -> bool {
-        self.fat[leaf.index()].contains(bounds)
+    /// Whether a shape is within its leaf's fat box, so that the leaf stays in its place.
+    pub(crate) fn fat_box_contains(&self, leaf: Leaf, bounds: &Aabb) -> bool {
+        self.fat_boxes[leaf.index()].contains(bounds)
     }
 
-    /// The boxes that may touch the agent, each with the feature to remember, as they are while no leaf is put in again.
-    pub(crate) fn partners_of_agent(&mut self) -> impl Iterator<Item = (usize, &mut FeatureId)> {
+    /// The cached pairs of box and agent: the box's index and the pair's feature.
+    pub(crate) fn agent_pairs(&mut self) -> impl Iterator<Item = (usize, &mut FeatureId)> {
         let lists = self.partners.iter_mut().enumerate();
         lists.flat_map(|(leaf, partners)| {
             partners.iter_mut().filter_map(move |partner| {
                 let shape = usize::from(partner.shape);
                 let is_agent = leaf == Agent.index();
                 let index = if is_agent { shape } else { leaf };
-                (is_agent || shape == OTHER_AGENT).then_some((index, &mut partner.feature))
+                (is_agent || shape == AGENT_OBSTACLE).then_some((index, &mut partner.feature))
             })
         })
     }
 
-    /// Takes the shapes' new bounds and velocities (of the boxes only if the block `moved`) and calls
-    /// `collide(box, other, feature)` for each pair that may touch; `collide` answers with the feature to remember.
+    /// Updates the leaves to the shapes' bounds and velocities (the boxes only if the block moved) and
+    /// calls `collide(box, obstacle, cached feature)` for each pair that may touch. `collide` returns
+    /// the feature to cache.
     pub(crate) fn update(
         &mut self,
         (boxes, block_vel, block_moved): (&[BoxShape; N_BOXES], Vec2, bool),
         agent: (Aabb, Vec2),
-        mut collide: impl FnMut(usize, Other, FeatureId) -> FeatureId,
+        mut collide: impl FnMut(usize, Obstacle, FeatureId) -> FeatureId,
     ) {
         let mut moved = [false; N_LEAVES];
         if block_moved {
             for (leaf, shape) in [Bar, Stem].into_iter().zip(boxes) {
-                moved[leaf.index()] = self.follow(leaf, &shape.bounds, block_vel);
+                moved[leaf.index()] = self.update_leaf(leaf, &shape.bounds, block_vel);
             }
         }
-        moved[Agent.index()] = self.follow(Agent, &agent.0, agent.1);
+        moved[Agent.index()] = self.update_leaf(Agent, &agent.0, agent.1);
         for place in 0..N_LEAVES {
             let leaf = self.order[place];
             if moved[leaf.index()] {
-                self.find_partners((place, leaf), &moved, &mut collide);
+                self.query_pairs((place, leaf), &moved, &mut collide);
             } else {
-                self.report_partners(leaf, &mut collide);
+                self.report_cached_pairs(leaf, &mut collide);
             }
         }
     }
 
-    /// Puts the leaf of a shape that has left its box in again; says whether that was so.
-    fn follow(&mut self, leaf: Leaf, bounds: &Aabb, vel: Vec2) -> bool {
-        let left = !self.keeps(leaf, bounds);
+    /// Inserts the leaf again if its shape left the fat box; returns whether it did.
+    fn update_leaf(&mut self, leaf: Leaf, bounds: &Aabb, vel: Vec2) -> bool {
+        let left = !self.fat_box_contains(leaf, bounds);
         if left {
-            self.fat[leaf.index()] = fatten(*bounds, vel);
+            self.fat_boxes[leaf.index()] = fatten(*bounds, vel);
             self.reinsert(leaf);
-            self.forget_partners(leaf);
+            self.clear_partners(leaf);
         }
         left
     }
 
-    /// Takes a leaf out of the tree and puts it beside the leaf where the boxes grow least.
+    /// Removes a leaf and inserts it beside the leaf for which the boxes' areas grow least
+    /// (`cpBBTree.c` `SubtreeInsert`).
     fn reinsert(&mut self, leaf: Leaf) {
         let mut rest = self.order.into_iter().filter(|&l| l != leaf);
         let (Some(a), Some(b)) = (rest.next(), rest.next()) else {
             return;
         };
-        let [box_a, box_b, new] = [a, b, leaf].map(|l| self.fat[l.index()]);
+        let [box_a, box_b, new] = [a, b, leaf].map(|l| self.fat_boxes[l.index()]);
         let mut cost_a = box_b.area() + box_a.merge(&new).area();
         let mut cost_b = box_a.area() + box_b.merge(&new).area();
         if cost_a == cost_b {
@@ -194,26 +211,26 @@ impl BroadPhase {
         self.order = if beside_b { [a, leaf, b] } else { [leaf, a, b] };
     }
 
-    fn forget_partners(&mut self, leaf: Leaf) {
+    fn clear_partners(&mut self, leaf: Leaf) {
         self.partners[leaf.index()].len = 0;
         if leaf == Agent {
             for index in [Bar, Stem].map(Leaf::index) {
-                self.partners[index].remove(OTHER_AGENT);
+                self.partners[index].remove(AGENT_OBSTACLE);
             }
         } else {
             self.partners[Agent.index()].remove(leaf.index());
         }
     }
 
-    /// A leaf that was put in again asks the walls, then the other leaves from its sibling up. Of a pair of leaves
-    /// the right one reports.
-    fn find_partners(
+    /// Queries the pairs of a leaf that was inserted again: the walls, then the other leaves from its
+    /// sibling up. Of two leaves, the right one reports their pair.
+    fn query_pairs(
         &mut self,
         (place, leaf): (usize, Leaf),
         moved: &[bool; N_LEAVES],
-        collide: &mut impl FnMut(usize, Other, FeatureId) -> FeatureId,
+        collide: &mut impl FnMut(usize, Obstacle, FeatureId) -> FeatureId,
     ) {
-        let fat = self.fat[leaf.index()];
+        let fat = self.fat_boxes[leaf.index()];
         if leaf != Agent {
             for wall in WALLS_IN_TREE_ORDER {
                 if WALLS.get(wall).is_some_and(|w| fat.intersects(&w.bounds)) {
@@ -226,8 +243,8 @@ impl BroadPhase {
             let Some(&other) = self.order.get(other_place) else {
                 continue;
             };
-            let of_one_body = leaf != Agent && other != Agent;
-            if of_one_body || !fat.intersects(&self.fat[other.index()]) {
+            let same_body = leaf != Agent && other != Agent;
+            if same_body || !fat.intersects(&self.fat_boxes[other.index()]) {
                 continue;
             }
             let (box_leaf, other_is_right) = (leaf.min(other), other_place > place);
@@ -237,7 +254,7 @@ impl BroadPhase {
                 if !moved[other.index()] {
                     self.partners[leaf.index()].push(partner_of(leaf, other), 0);
                 }
-                collide(box_leaf.index(), OTHER_AGENT, 0);
+                collide(box_leaf.index(), AGENT_OBSTACLE, 0);
             }
         }
     }
@@ -252,15 +269,15 @@ impl BroadPhase {
         }
     }
 
-    fn report_partners(
+    fn report_cached_pairs(
         &mut self,
         leaf: Leaf,
-        collide: &mut impl FnMut(usize, Other, FeatureId) -> FeatureId,
+        collide: &mut impl FnMut(usize, Obstacle, FeatureId) -> FeatureId,
     ) {
         for partner in self.partners[leaf.index()].iter_mut().rev() {
             let shape = usize::from(partner.shape);
             let (index, other) = match leaf {
-                Agent => (shape, OTHER_AGENT),
+                Agent => (shape, AGENT_OBSTACLE),
                 Bar | Stem => (leaf.index(), shape),
             };
             partner.feature = collide(index, other, partner.feature);
@@ -268,24 +285,24 @@ impl BroadPhase {
     }
 }
 
-/// How the partner list of `leaf` names the leaf `other`.
+/// How `leaf`'s list of partners names the leaf `other`.
 fn partner_of(leaf: Leaf, other: Leaf) -> usize {
     match leaf {
         Agent => other.index(),
-        Bar | Stem => OTHER_AGENT,
+        Bar | Stem => AGENT_OBSTACLE,
     }
 }
 
 fn fatten(bounds: Aabb, vel: Vec2) -> Aabb {
     let margin = (bounds.max - bounds.min) * FATTENING;
-    let way = vel * FATTENING;
+    let travel = vel * FATTENING;
     Aabb {
-        min: bounds.min + Vec2::new(min(-margin.x, way.x), min(-margin.y, way.y)),
-        max: bounds.max + Vec2::new(max(margin.x, way.x), max(margin.y, way.y)),
+        min: bounds.min + Vec2::new(min(-margin.x, travel.x), min(-margin.y, travel.y)),
+        max: bounds.max + Vec2::new(max(margin.x, travel.x), max(margin.y, travel.y)),
     }
 }
 
-/// Twice the distance of the centres, in the 1-norm.
+/// Twice the distance between the centres in the 1-norm.
 fn centre_distance(a: &Aabb, b: &Aabb) -> f64 {
     (a.min.x + a.max.x - b.min.x - b.max.x).abs() + (a.min.y + a.max.y - b.min.y - b.max.y).abs()
 }

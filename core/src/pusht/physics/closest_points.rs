@@ -1,10 +1,11 @@
-//! The closest points of two convex shapes.
+//! Closest points of two convex shapes.
 //!
-//! GJK (Gilbert, Johnson, Keerthi, "A fast procedure for computing the distance between complex objects in
-//! three-dimensional space", 1988) walks on the Minkowski difference, B minus A, to the edge nearest to the origin;
-//! where the shapes overlap, EPA (van den Bergen, "Proximity queries and penetration depth computation on 3D game
-//! objects", 2001) grows a polygon inside it until its nearest edge is one of the difference's. Every comparison
-//! stands as in Chipmunk (`cpCollision.c`), since its outcome decides which edge is found in a tie.
+//! GJK (Gilbert, Johnson, Keerthi, "A fast procedure for computing the distance between complex objects
+//! in three-dimensional space", 1988) finds the edge of the Minkowski difference B - A that is nearest
+//! to the origin. If the shapes overlap, EPA (van den Bergen, "Proximity queries and penetration depth
+//! computation on 3D game objects", 2001) expands a polygon inside the difference until its nearest
+//! edge is one of the difference. Every comparison is written as in Chipmunk (`cpCollision.c`), since
+//! it decides which edge is found in a tie.
 
 use crate::pusht::geometry::{
     Aabb, Vec2, dot, length, normalize, perp, perp_right, turns_clockwise,
@@ -12,31 +13,35 @@ use crate::pusht::geometry::{
 use crate::pusht::math::{TINY, max, min};
 use heapless::Vec;
 
+/// `cpCollision.c` `MAX_GJK_ITERATIONS`.
 const MAX_GJK_ITERATIONS: usize = 30;
+/// `cpCollision.c` `MAX_EPA_ITERATIONS`.
 const MAX_EPA_ITERATIONS: usize = 30;
+/// Vertices of EPA's polygon: a triangle, and at most one more per iteration.
 const MAX_HULL: usize = 3 + MAX_EPA_ITERATIONS;
 
-/// Names an edge of a Minkowski difference: for each of its ends the indices of the two vertices. 0: none yet.
+/// Identifies an edge of a Minkowski difference: the indices of A's and B's vertex at each end, one
+/// byte each. 0 for none.
 pub(crate) type FeatureId = u32;
 
-/// A convex polygon, down to a segment or a point.
+/// A convex polygon, segment or point.
 pub(crate) trait Convex {
     /// Vertex `index`.
     fn vertex(&self, index: usize) -> Vec2;
-    /// The index of the vertex that lies farthest in `direction`.
+    /// The index of the support point: the vertex farthest in `direction`.
     fn support(&self, direction: Vec2) -> usize;
-    /// The bounding box with the shape's radius.
+    /// The bounding box, including the shape's radius.
     fn bounds(&self) -> Aabb;
 }
 
-/// The closest points of the shapes A and B, without their radii.
+/// The closest points of the shapes A and B, radii not included.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClosestPoints {
     pub(crate) on_a: Vec2,
     pub(crate) on_b: Vec2,
-    /// The axis of least separation, of length 1, from A to B.
+    /// Unit vector from A to B along the axis of minimum separation.
     pub(crate) normal: Vec2,
-    /// Distance; negative in overlap.
+    /// Distance, px; negative for overlap.
     pub(crate) distance: f64,
     pub(crate) feature: FeatureId,
 }
@@ -50,12 +55,12 @@ pub(super) struct Vertex {
     pub(super) id: FeatureId,
 }
 
-/// An edge of the difference, and where it is nearest to the origin.
+/// An edge of the difference, and its point nearest to the origin.
 #[derive(Clone, Copy)]
 pub(super) struct Nearest {
     pub(super) v0: Vertex,
     pub(super) v1: Vertex,
-    /// -1 at `v0`, 1 at `v1`.
+    /// Parameter of the point: -1 at `v0`, 1 at `v1`.
     pub(super) t: f64,
     pub(super) point: Vec2,
 }
@@ -74,7 +79,7 @@ impl Nearest {
     }
 }
 
-/// The difference of two shapes, B minus A.
+/// The Minkowski difference of two shapes, B - A.
 pub(super) struct Minkowski<'s, A, B> {
     pub(super) a: &'s A,
     pub(super) b: &'s B,
@@ -103,17 +108,17 @@ impl<A: Convex, B: Convex> Minkowski<'_, A, B> {
         self.vertex(self.a.support(-direction), self.b.support(direction))
     }
 
-    /// The edge to begin with: the remembered one, else across the line between the centres.
-    fn first_edge(&self, remembered: FeatureId) -> (Vertex, Vertex) {
-        if remembered == 0 {
+    /// The initial edge: the cached one, else one across the line between the centres.
+    fn first_edge(&self, cached: FeatureId) -> (Vertex, Vertex) {
+        if cached == 0 {
             let axis = perp(self.a.bounds().centre() - self.b.bounds().centre());
             (self.support(axis), self.support(-axis))
         } else {
-            self.edge(remembered)
+            self.edge(cached)
         }
     }
 
-    /// The edge of a name.
+    /// The edge that `feature` identifies.
     #[inline]
     pub(super) fn edge(&self, feature: FeatureId) -> (Vertex, Vertex) {
         let [a0, b0, a1, b1] = feature.to_be_bytes().map(usize::from);
@@ -121,15 +126,15 @@ impl<A: Convex, B: Convex> Minkowski<'_, A, B> {
     }
 }
 
-/// Finds the closest points, beginning at the feature found last.
+/// Finds the closest points by GJK and EPA, starting from the cached feature.
 pub(crate) fn closest_points<A: Convex, B: Convex>(
     a: &A,
     b: &B,
-    remembered: FeatureId,
+    cached: FeatureId,
 ) -> ClosestPoints {
     let minkowski = Minkowski { a, b };
     let origin = Vec2::zeros();
-    let (mut v0, mut v1) = minkowski.first_edge(remembered);
+    let (mut v0, mut v1) = minkowski.first_edge(cached);
     for _ in 0..MAX_GJK_ITERATIONS {
         if turns_clockwise(v1.difference, v0.difference, origin) {
             (v0, v1) = (v1, v0);
@@ -178,8 +183,8 @@ fn penetration<A: Convex, B: Convex>(
     }
 }
 
-/// The edge nearest to the origin: the index of its first vertex, and both. A hull has at least the three vertices of the `triangle`
-/// that it began with.
+/// The edge nearest to the origin: the index of its first vertex, and both vertices. A hull has at
+/// least the three vertices of the initial `triangle`.
 fn nearest_edge(hull: &[Vertex], [first, second, _]: [Vertex; 3]) -> (usize, [Vertex; 2]) {
     let (mut nearest, mut least) = ((0, [first, second]), f64::INFINITY);
     let Some(last) = hull.last() else {
@@ -197,7 +202,7 @@ fn nearest_edge(hull: &[Vertex], [first, second, _]: [Vertex; 3]) -> (usize, [Ve
     nearest
 }
 
-/// The convex polygon with `p` put in after vertex `edge`.
+/// The convex hull with `p` inserted after vertex `edge`.
 fn insert(hull: &[Vertex], edge: usize, p: Vertex) -> Vec<Vertex, MAX_HULL> {
     let mut grown: Vec<Vertex, MAX_HULL> = [p].into_iter().collect();
     let mut before = p;
@@ -206,7 +211,7 @@ fn insert(hull: &[Vertex], edge: usize, p: Vertex) -> Vec<Vertex, MAX_HULL> {
     while let Some(vertex) = others.next() {
         let after = others.peek().copied().unwrap_or(p);
         if turns_clockwise(before.difference, after.difference, vertex.difference) {
-            // One more vertex an iteration at most, so there is room.
+            // At most one more vertex per iteration, so there is room.
             let _ = grown.push(vertex);
             before = vertex;
         }
@@ -214,7 +219,7 @@ fn insert(hull: &[Vertex], edge: usize, p: Vertex) -> Vec<Vertex, MAX_HULL> {
     grown
 }
 
-/// The closest points that belong to an edge of the difference.
+/// The closest points that correspond to the nearest point of an edge of the difference.
 #[inline]
 pub(super) fn on_edge<A: Convex, B: Convex>(
     minkowski: &Minkowski<'_, A, B>,
@@ -226,7 +231,7 @@ pub(super) fn on_edge<A: Convex, B: Convex>(
     let (normal, distance) = if along_normal <= 0.0 || (-1.0 < t && t < 1.0) {
         (edge_normal, along_normal)
     } else {
-        // Vertex against vertex: the axis runs through both.
+        // Vertex against vertex: the axis passes through both.
         let distance = length(point);
         (point * (1.0 / (distance + TINY)), distance)
     };
@@ -239,7 +244,7 @@ pub(super) fn on_edge<A: Convex, B: Convex>(
     }
 }
 
-/// Where the segment `ab` is nearest to the origin: -1 at `a`, 1 at `b`.
+/// The parameter of the segment's point nearest to the origin: -1 at `a`, 1 at `b`.
 #[inline]
 fn nearest_parameter(a: Vec2, b: Vec2) -> f64 {
     let along = b - a;
@@ -257,7 +262,7 @@ fn blend(a: Vec2, b: Vec2, t: f64) -> Vec2 {
     a * (0.5 - half) + b * (0.5 + half)
 }
 
-/// The squared distance of the segment `ab` from the origin.
+/// The squared distance from the segment `ab` to the origin.
 #[inline]
 fn distance_squared(a: Vec2, b: Vec2) -> f64 {
     let p = blend(a, b, nearest_parameter(a, b));

@@ -1,9 +1,9 @@
-//! Numbers side by side, so that one instruction does for all of them.
+//! Vectors of `f64` that the compiler turns into SIMD instructions.
 
 use core::array::from_fn;
 use core::ops::{Add, Mul, Sub};
 
-/// `N` values, each of which goes its own way.
+/// `N` independent values; operations act on each lane.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(align(32))]
 pub(super) struct Lanes<const N: usize>(pub(super) [f64; N]);

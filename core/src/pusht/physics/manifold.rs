@@ -1,22 +1,24 @@
-//! Where a wall and a box touch: up to two points of a side on a side.
+//! Contact manifold of a wall and a box: up to two points, by clipping an edge against an edge.
 
 use super::closest_points::{Convex, FeatureId, Minkowski, Nearest, closest_points, on_edge};
 use super::shapes::{BOX_NORMALS, BoxShape, WALL_RADIUS_PX, Wall};
 use crate::pusht::geometry::{Aabb, Pose, Vec2, cross, dot, lerp, perp, turns_clockwise};
 use crate::pusht::math::{TINY, clamp01};
 
-/// Most points of a side on a side.
+/// Most points of a manifold.
 pub(crate) const MAX_POINTS: usize = 2;
 
-/// A pair of points, one on each surface.
+/// A point of a manifold: a pair of points, one on each surface.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ContactPoint {
-    /// Of length 1, from the other to the block.
+    /// Unit vector from the obstacle to the block.
     pub(crate) normal: Vec2,
+    /// On the surface of the wall or the agent, px.
     pub(crate) on_other: Vec2,
+    /// On the surface of the block, px.
     pub(crate) on_block: Vec2,
-    /// The same in the next step if the same corners make it.
-    pub(crate) number: u8,
+    /// Equal in successive steps if the same corners make the point.
+    pub(crate) id: u8,
 }
 
 impl Convex for Wall {
@@ -52,18 +54,19 @@ impl Convex for BoxShape {
     }
 }
 
-/// A wall against box `index` of the block; `touch` is handed the points where they touch.
+/// Collides a wall with box `index` of the block: `touch` receives the contact points. Returns the
+/// feature to cache.
 #[inline]
-pub(crate) fn wall_and_box(
+pub(crate) fn collide_wall_box(
     wall: &Wall,
     (index, shape, pose): (usize, &BoxShape, &Pose),
-    remembered: FeatureId,
+    cached: FeatureId,
     touch: impl FnMut(&ContactPoint),
 ) -> FeatureId {
     let minkowski = Minkowski { a: wall, b: shape };
-    let closest = match still_nearest(&minkowski, remembered) {
+    let closest = match cached_nearest(&minkowski, cached) {
         Some(nearest) => on_edge(&minkowski, nearest),
-        None => closest_points(wall, shape, remembered),
+        None => closest_points(wall, shape, cached),
     };
     if closest.distance <= WALL_RADIUS_PX {
         let wall_edge = wall_edge(wall, closest.normal);
@@ -73,19 +76,16 @@ pub(crate) fn wall_and_box(
     closest.feature
 }
 
-/// The remembered edge and its nearest point, if [`closest_points`] would end there at once: a corner of the box beside the
-/// whole wall, if it still is the corner that the search would ask for, since whichever end of the wall it asks for is
-/// one of the edge.
+/// The cached edge and its nearest point, if [`closest_points`] would end there in its first
+/// iteration. That is so for a corner of the box beside the length of the wall, as long as the corner
+/// is still the support point: whichever end of the wall is the other support point, the edge has it.
 #[inline]
-fn still_nearest(
-    minkowski: &Minkowski<'_, Wall, BoxShape>,
-    remembered: FeatureId,
-) -> Option<Nearest> {
-    let [end0, corner0, end1, corner1] = remembered.to_be_bytes();
+fn cached_nearest(minkowski: &Minkowski<'_, Wall, BoxShape>, cached: FeatureId) -> Option<Nearest> {
+    let [end0, corner0, end1, corner1] = cached.to_be_bytes();
     if corner0 != corner1 || end0 == end1 {
         return None;
     }
-    let (mut v0, mut v1) = minkowski.edge(remembered);
+    let (mut v0, mut v1) = minkowski.edge(cached);
     if turns_clockwise(v1.difference, v0.difference, Vec2::zeros()) {
         (v0, v1) = (v1, v0);
     }
@@ -96,49 +96,50 @@ fn still_nearest(
     ends_here.then_some(nearest)
 }
 
-/// The edge of a shape that faces the other, with the numbers of its ends.
+/// The edge of a shape that faces the other shape, with the indices of its ends.
 struct Edge {
     ends: [Vec2; 2],
-    numbers: [usize; 2],
+    indices: [usize; 2],
 }
 
 fn wall_edge(wall: &Wall, normal: Vec2) -> Edge {
-    let numbers = if dot(wall.normal, normal) > 0.0 {
+    let indices = if dot(wall.normal, normal) > 0.0 {
         [0, 1]
     } else {
         [1, 0]
     };
     Edge {
-        ends: numbers.map(|end| wall.ends[end]),
-        numbers,
+        ends: indices.map(|end| wall.ends[end]),
+        indices,
     }
 }
 
-/// Of the two edges at the farthest vertex, the one that faces `normal` more.
+/// The one of the two edges at the support point in direction `normal` that faces it more.
 fn box_edge(index: usize, shape: &BoxShape, pose: &Pose, normal: Vec2) -> Edge {
     let vertex = shape.support(normal);
     let next = (vertex + 1) % 4;
     let normals = BOX_NORMALS.get(index).copied().unwrap_or_default();
     let facing = |edge: usize| dot(normal, pose.rotate(normals[edge % 4]));
-    let numbers = if facing(vertex) > facing(next) {
+    let indices = if facing(vertex) > facing(next) {
         [(vertex + 3) % 4, vertex]
     } else {
         [vertex, next]
     };
     Edge {
-        ends: numbers.map(|vertex| shape.vertex(vertex)),
-        numbers,
+        ends: indices.map(|vertex| shape.vertex(vertex)),
+        indices,
     }
 }
 
-/// Projects the ends of each edge onto the other; `touch` is handed the points where the surfaces overlap.
+/// Projects the ends of each edge onto the other; `touch` receives the points where the surfaces
+/// overlap.
 #[inline]
 fn clip(wall: &Edge, block: &Edge, normal: Vec2, mut touch: impl FnMut(&ContactPoint)) {
     let along = |edge: &Edge| edge.ends.map(|end| cross(end, normal));
     let (w, b) = (along(wall), along(block));
     let wall_scale = 1.0 / (w[1] - w[0] + TINY);
     let block_scale = 1.0 / (b[1] - b[0] + TINY);
-    // The edges run against each other: the first end of one lies by the second of the other.
+    // The edges run in opposite directions: the first end of one is beside the second of the other.
     for (wall_end, block_end) in [(0, 1), (1, 0)] {
         let wall_t = clamp01((b[block_end] - w[0]) * wall_scale);
         let block_t = clamp01((w[wall_end] - b[0]) * block_scale);
@@ -149,7 +150,7 @@ fn clip(wall: &Edge, block: &Edge, normal: Vec2, mut touch: impl FnMut(&ContactP
                 normal,
                 on_other,
                 on_block,
-                number: (wall.numbers[wall_end] * 4 + block.numbers[block_end]) as u8,
+                id: (wall.indices[wall_end] * 4 + block.indices[block_end]) as u8,
             });
         }
     }

@@ -1,29 +1,35 @@
-//! One physics step of the scene: a disc that nothing stops pushes a T between four walls.
+//! Physics step of the scene: a kinematic disc (the agent) pushes a T (the block) between four walls.
 //!
-//! Sequential impulses with warm starting (Catto, GDC 2005 and 2006) in the way of Chipmunk2D 7.0.3, which pymunk
-//! wraps and whose motion this one equals; written for this scene, so with fixed arrays and no callbacks. Friction
-//! and elasticity are 0 for every shape (gym-pusht sets `friction` on bodies, which does nothing), so all tangential
-//! impulses are exactly 0 and are left out.
+//! The phases of [`World::step`], in the order of Chipmunk2D 7.0.3's `cpSpaceStep`:
+//!
+//! ```text
+//! integrate positions -> collide -> prepare -> damp velocity -> warm start -> solve -> store
+//! ```
+//!
+//! The method is sequential impulses with warm starting (Catto, GDC 2005 and 2006), and the motion is
+//! that of Chipmunk, which pymunk wraps. The scene is fixed, so arrays have fixed sizes and there are
+//! no user callbacks. Friction and elasticity are 0 for every shape (gym-pusht sets `friction` on
+//! bodies, where it has no effect), so tangential impulses are exactly 0 and are left out.
 
 mod body;
 mod broad_phase;
+mod cache;
 mod closest_points;
 mod disc;
 mod lanes;
 mod manifold;
-mod memory;
 mod shapes;
 mod side_by_side;
 mod solver;
 
 use crate::pusht::geometry::{Aabb, Vec2};
 use body::Agent;
-use broad_phase::{BroadPhase, Leaf, N_OTHERS};
-use disc::disc_and_box;
-use manifold::wall_and_box;
-use memory::ContactMemory;
+use broad_phase::{BroadPhase, Leaf, pair_index};
+use cache::ContactCache;
+use disc::collide_disc_box;
+use manifold::collide_wall_box;
 use shapes::{BoxShape, N_BOXES, WALLS};
-use solver::{Other, Rest};
+use solver::SleepingBlock;
 
 pub(crate) use body::Block;
 pub(crate) use shapes::BOXES;
@@ -31,43 +37,44 @@ pub use shapes::{AGENT_RADIUS_PX, N_WALLS, WALL_ENDS_PX, WALL_RADIUS_PX};
 pub(crate) use side_by_side::solve_side_by_side;
 pub(crate) use solver::Contacts;
 
-/// Length of a step, s.
+/// Length of a physics step, s (gym-pusht `sim_hz` = 100).
 pub const PHYSICS_DT_S: f64 = 0.01;
 
-/// Where gym-pusht builds the scene before it moves the bodies to their start: block and agent, px.
+/// Positions of block and agent, px, at which gym-pusht adds them to the space (`_setup`), before it
+/// moves them to their start.
 const SET_UP_PX: [Vec2; 2] = [Vec2::new(256.0, 300.0), Vec2::new(256.0, 400.0)];
 
-/// What a control step spends its time on.
+/// Part of a control step, for profiling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The controller, the motion, and the impulses.
+    /// PD controller, integration and contact solver.
     Physics,
-    /// Which shapes touch, and where.
+    /// Collision detection: broad and narrow phase.
     Contacts,
     /// Coverage and reward.
     Coverage,
 }
 
-/// The scene. A plain value: a copy continues with the same bits.
+/// Bodies, shapes and all that the next step depends on. A copy continues with the same bits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct World {
     pub(crate) agent: Agent,
     pub(crate) block: Block,
     boxes: [BoxShape; N_BOXES],
     broad_phase: BroadPhase,
-    memory: ContactMemory,
-    /// What is left of the block's velocity after a step without contact.
+    cache: ContactCache,
+    /// Factor by which a step damps the block's velocity.
     damping_factor: f64,
-    /// Whether the block moved since its shapes were last seen by the broad phase.
+    /// Whether the block moved since the broad phase last saw its shapes.
     block_moved: bool,
-    /// Whether the last search for contacts with the walls found each at the feature where it began.
-    features_last: bool,
-    rest: Option<Rest>,
+    /// Whether each wall's closest points lay at the cached feature in the last step.
+    features_unchanged: bool,
+    sleeping: Option<SleepingBlock>,
 }
 
 impl World {
-    /// The scene in its set-up pose, at rest.
-    pub(crate) fn set_up(block: Block, damping_factor: f64) -> Self {
+    /// The scene as gym-pusht sets it up, at rest.
+    pub(crate) fn new(block: Block, damping_factor: f64) -> Self {
         let [block_pos, agent_pos] = SET_UP_PX;
         let boxes = BoxShape::of_block(&crate::pusht::geometry::Pose::new(block_pos, 0.0));
         let agent = Agent {
@@ -83,148 +90,140 @@ impl World {
             agent,
             block,
             boxes,
-            broad_phase: BroadPhase::set_up(&bounds),
-            memory: ContactMemory::EMPTY,
+            broad_phase: BroadPhase::new(&bounds),
+            cache: ContactCache::EMPTY,
             damping_factor,
             block_moved: true,
-            features_last: false,
-            rest: None,
+            features_unchanged: false,
+            sleeping: None,
         }
     }
 
-    /// Makes the shapes follow a block that was placed by hand.
-    pub(crate) fn block_was_placed(&mut self) {
+    /// Moves the shapes to the block after its pose has been set.
+    pub(crate) fn update_shapes(&mut self) {
         self.boxes = BoxShape::of_block(&self.block.pose);
         self.block_moved = true;
-        self.rest = None;
+        self.sleeping = None;
     }
 
-    /// Advances by [`PHYSICS_DT_S`]; returns the number of contact points. `contacts` is working memory; `watch` is told what
-    /// begins.
-    pub(crate) fn step(&mut self, contacts: &mut Contacts, watch: &mut impl FnMut(Phase)) -> usize {
-        if let Some(n_contacts) = self.begin_step(contacts, watch) {
+    /// Advances by [`PHYSICS_DT_S`]; returns the number of contact points. `contacts` is working
+    /// memory; `probe` is told which phase begins.
+    pub(crate) fn step(&mut self, contacts: &mut Contacts, probe: &mut impl FnMut(Phase)) -> usize {
+        if let Some(n_contacts) = self.begin_step(contacts, probe) {
             return n_contacts;
         }
         contacts.solve(&mut self.block);
         self.end_step(contacts)
     }
 
-    /// What comes before the contacts are solved; the number of contact points, if the step is over by it.
+    /// The phases before [`Contacts::solve`]; returns the number of contact points if the step is
+    /// complete without it.
     pub(crate) fn begin_step(
         &mut self,
         contacts: &mut Contacts,
-        watch: &mut impl FnMut(Phase),
+        probe: &mut impl FnMut(Phase),
     ) -> Option<usize> {
-        watch(Phase::Physics);
+        probe(Phase::Physics);
         self.agent.integrate_position();
-        if let Some(n_contacts) = self.rest_on(watch) {
+        if let Some(n_contacts) = self.try_skip_resting_step(probe) {
             return Some(n_contacts);
         }
-        self.integrate_block();
-        watch(Phase::Contacts);
-        self.find_contacts(contacts);
-        watch(Phase::Physics);
-        self.damp();
+        self.integrate_block_position();
+        probe(Phase::Contacts);
+        self.collide(contacts);
+        probe(Phase::Physics);
+        contacts.prepare(&self.block, &self.agent, &self.cache);
+        self.damp_velocity();
         contacts.warm_start(&mut self.block);
         None
     }
 
-    /// What comes after; the number of contact points.
+    /// The phases after [`Contacts::solve`]; returns the number of contact points.
     pub(crate) fn end_step(&mut self, contacts: &Contacts) -> usize {
-        contacts.store(&mut self.memory);
-        self.rest = contacts.rest(&self.block).filter(|_| self.features_last);
+        contacts.store(&mut self.cache);
+        let sleeping = contacts.sleeping_block(&self.block);
+        self.sleeping = sleeping.filter(|_| self.features_unchanged);
         contacts.len()
     }
 
-    /// The velocities of the last step still move the block, though they are about to be damped away.
-    fn integrate_block(&mut self) {
+    /// Moves the block by the velocities of the last step, before they are damped.
+    fn integrate_block_position(&mut self) {
         if self.block.integrate_position() {
-            self.boxes = BoxShape::of_block(&self.block.pose);
+            BoxShape::update(&mut self.boxes, &self.block.pose);
             self.block_moved = true;
         }
     }
 
-    /// The short cut of a step that changes nothing but the agent, which is half of them; it returns the number of contact
-    /// points, or `None` if the step has to be made.
+    /// Short cut for a sleeping block that the agent does not touch: only the agent changes, which is
+    /// the case in half of a demonstration's steps. Returns the number of contact points, or `None`
+    /// if the full step is needed; nothing but the agent's position has then been changed.
     ///
-    /// The block lies still ([`Contacts::rest`]), so that its contacts with the walls come out as they were, and with impulses of 0
-    /// they come out so in any order. What is left to be looked at is whether the agent touches the block. If it does,
-    /// or if it left its leaf's box and so changes the order of later contacts, nothing is changed here.
-    fn rest_on(&mut self, watch: &mut impl FnMut(Phase)) -> Option<usize> {
-        let rest = self.rest?;
-        watch(Phase::Contacts);
+    /// The contacts of a sleeping block with the walls stay as they are, and impulses of 0 have no
+    /// order. That leaves the agent: the full step is needed if it touches the block, or if it left
+    /// its leaf's fat box, since the order of later contacts then changes.
+    fn try_skip_resting_step(&mut self, probe: &mut impl FnMut(Phase)) -> Option<usize> {
+        let sleeping = self.sleeping?;
+        probe(Phase::Contacts);
         let bounds = Aabb::of_disc(self.agent.pos, AGENT_RADIUS_PX);
-        if !self.broad_phase.keeps(Leaf::Agent, &bounds) {
+        if !self.broad_phase.fat_box_contains(Leaf::Agent, &bounds) {
             return None;
         }
         let mut features = [None; N_BOXES];
-        for (index, feature) in self.broad_phase.partners_of_agent() {
+        for (index, cached) in self.broad_phase.agent_pairs() {
             let Some(shape) = self.boxes.get(index) else {
                 continue;
             };
             if shape.bounds.intersects(&bounds) {
                 let mut touches = false;
-                let found = disc_and_box(self.agent.pos, shape, *feature, |_| touches = true);
+                let feature = collide_disc_box(self.agent.pos, shape, *cached, |_| touches = true);
                 if touches {
                     return None;
                 }
-                features[index] = Some(found);
+                features[index] = Some(feature);
             }
         }
-        for (index, feature) in self.broad_phase.partners_of_agent() {
-            if let Some(Some(found)) = features.get(index) {
-                *feature = *found;
+        for (index, cached) in self.broad_phase.agent_pairs() {
+            if let Some(Some(feature)) = features.get(index) {
+                *cached = *feature;
             }
         }
-        self.memory.age_all_but(rest.touching);
-        Some(usize::from(rest.n_contacts))
+        self.cache.age_separated(sleeping.touching);
+        Some(usize::from(sleeping.n_contacts))
     }
 
-    fn find_contacts(&mut self, contacts: &mut Contacts) {
+    /// Broad and narrow phase: finds the contact points, in the order in which they are solved.
+    fn collide(&mut self, contacts: &mut Contacts) {
         contacts.clear();
-        let (agent, block, boxes, memory) = (&self.agent, &self.block, &self.boxes, &self.memory);
+        let (agent, block, boxes) = (&self.agent, &self.block, &self.boxes);
         let agent_bounds = Aabb::of_disc(agent.pos, AGENT_RADIUS_PX);
-        let mut features_last = true;
-        let collide = |index: usize, other: usize, remembered| {
+        let mut features_unchanged = true;
+        let collide_pair = |index: usize, obstacle: usize, cached| {
             let Some(shape) = boxes.get(index) else {
-                return remembered;
+                return cached;
             };
-            let wall = WALLS.get(other);
-            if !shape
-                .bounds
-                .intersects(wall.map_or(&agent_bounds, |wall| &wall.bounds))
-            {
-                return remembered;
-            }
-            let pair = index * N_OTHERS + other;
-            // Each of them with its own other body known, which is a fortieth of a step's instructions.
-            let feature = match wall {
-                Some(wall) => {
-                    let part = (index, shape, &block.pose);
-                    wall_and_box(wall, part, remembered, |point| {
-                        contacts.prepare(pair, point, Other::AT_REST, block, memory);
-                    })
+            let add = |point: &_| contacts.add(pair_index(index, obstacle), point);
+            match WALLS.get(obstacle) {
+                Some(wall) if shape.bounds.intersects(&wall.bounds) => {
+                    let feature = collide_wall_box(wall, (index, shape, &block.pose), cached, add);
+                    features_unchanged &= feature == cached;
+                    feature
                 }
-                None => disc_and_box(agent.pos, shape, remembered, |point| {
-                    let other = Other {
-                        pos: agent.pos,
-                        vel: agent.vel,
-                    };
-                    contacts.prepare(pair, point, other, block, memory);
-                }),
-            };
-            features_last &= feature == remembered || wall.is_none();
-            feature
+                None if shape.bounds.intersects(&agent_bounds) => {
+                    collide_disc_box(agent.pos, shape, cached, add)
+                }
+                _ => cached,
+            }
         };
         let moving_block = (boxes, block.velocity.linear, self.block_moved);
         let moving_agent = (agent_bounds, agent.vel);
-        self.broad_phase.update(moving_block, moving_agent, collide);
+        self.broad_phase
+            .update(moving_block, moving_agent, collide_pair);
         self.block_moved = false;
-        self.features_last = features_last;
+        self.features_unchanged = features_unchanged;
     }
 
-    /// gym-pusht's damping is 0: what the block had of velocity is gone before the contacts act.
-    fn damp(&mut self) {
+    /// Damps the block's velocity, to 0 by default (quirk: gym-pusht's `damping` is 0).
+    fn damp_velocity(&mut self) {
         self.block.velocity.linear *= self.damping_factor;
         self.block.velocity.angular *= self.damping_factor;
     }
@@ -242,7 +241,7 @@ mod tests {
         low + (high - low) * (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// A scene anywhere, corners and overlaps included.
+    /// A scene in a random pose, corners and overlaps included.
     fn scene(random: &mut Pcg64) -> World {
         let params = PushTParams::default();
         let mut block = Block::new(params.block_cog_px, params.block_moment);
@@ -251,30 +250,32 @@ mod tests {
             uniform(random, 20.0, 490.0),
             uniform(random, 20.0, 490.0),
         ));
-        let mut world = World::set_up(block, 0.0);
+        let mut world = World::new(block, 0.0);
         world.agent.pos = Vec2::new(uniform(random, 20.0, 490.0), uniform(random, 20.0, 490.0));
-        world.block_was_placed();
+        world.update_shapes();
         world
     }
 
+    /// The feared bug: a step is skipped that would have changed something.
     #[test]
-    fn a_step_left_out_would_have_changed_something() {
+    fn skipped_steps_equal_full_steps() {
         let mut random = Pcg64::seed_from_u64(2);
-        let (mut contacts, mut rests_on_walls) = (Contacts::new(), 0);
+        let (mut contacts, mut n_asleep_on_walls) = (Contacts::new(), 0);
         for _ in 0..300 {
-            let mut short = scene(&mut random);
-            let mut whole = short;
+            let mut skipping = scene(&mut random);
+            let mut full = skipping;
             let mut goal = Vec2::zeros();
             for t in 0..1000 {
                 if t % 40 == 0 {
-                    // To the block, now and then through it, or away.
+                    // Towards the block, through it, or away from it.
                     let reach = [0.0, 60.0, 250.0][random.next_u32() as usize % 3];
-                    goal.x = short.block.cog.x + uniform(&mut random, -reach, reach);
-                    goal.y = short.block.cog.y + uniform(&mut random, -reach, reach);
+                    goal.x = skipping.block.cog.x + uniform(&mut random, -reach, reach);
+                    goal.y = skipping.block.cog.y + uniform(&mut random, -reach, reach);
                 }
-                whole.rest = None;
-                rests_on_walls += usize::from(short.rest.is_some_and(|rest| rest.n_contacts > 0));
-                let counts = [&mut short, &mut whole].map(|world| {
+                full.sleeping = None;
+                n_asleep_on_walls +=
+                    usize::from(skipping.sleeping.is_some_and(|block| block.n_contacts > 0));
+                let counts = [&mut skipping, &mut full].map(|world| {
                     world.agent.vel += (goal - world.agent.pos) - world.agent.vel * 0.2;
                     world.step(&mut contacts, &mut |_| ())
                 });
@@ -293,9 +294,9 @@ mod tests {
                     ]
                     .map(|value| (value + 0.0).to_bits())
                 };
-                assert_eq!(bits(&short), bits(&whole));
+                assert_eq!(bits(&skipping), bits(&full));
             }
         }
-        assert!(rests_on_walls > 2_000, "{rests_on_walls}");
+        assert!(n_asleep_on_walls > 2_000, "{n_asleep_on_walls}");
     }
 }

@@ -1,28 +1,28 @@
-//! What collides: one disc, a T of two boxes, four walls.
+//! Collision shapes: a disc, a T of two boxes, four walls.
 
 use crate::pusht::geometry::{Aabb, Pose, Vec2};
 use crate::pusht::observation::BLOCK_VERTICES_PX;
 
 /// Radius of the agent's disc, px (gym-pusht `add_circle`).
 pub const AGENT_RADIUS_PX: f64 = 15.0;
-/// Radius of the walls, px (gym-pusht `_setup`).
+/// Radius of the walls' rounded segments, px (gym-pusht `_setup`).
 pub const WALL_RADIUS_PX: f64 = 2.0;
-/// Middle lines of the walls, px, in the order in which gym-pusht adds them.
+/// End points `[x, y]` of the walls' centre lines, px, in the order in which gym-pusht adds them.
 pub const WALL_ENDS_PX: [[[f64; 2]; 2]; N_WALLS] = [
     [[5.0, 506.0], [5.0, 5.0]],
     [[5.0, 5.0], [506.0, 5.0]],
     [[506.0, 5.0], [506.0, 506.0]],
     [[5.0, 506.0], [506.0, 506.0]],
 ];
-/// How many walls there are.
+/// Number of walls.
 pub const N_WALLS: usize = 4;
-/// How many boxes the block has: the bar and the stem of the T.
+/// Number of boxes of the block: the bar and the stem of the T.
 pub const N_BOXES: usize = 2;
 
-/// A static segment with round ends.
+/// A static segment with rounded ends.
 pub(crate) struct Wall {
     pub(crate) ends: [Vec2; 2],
-    /// Points to the right of the way from the first end to the second; of length 1 but for rounding.
+    /// Unit normal to the right of the direction from the first end to the second.
     pub(crate) normal: Vec2,
     pub(crate) bounds: Aabb,
 }
@@ -45,14 +45,14 @@ const fn wall([[ax, ay], [bx, by]]: [[f64; 2]; 2]) -> Wall {
     }
 }
 
-/// The normal to the right of an edge that is parallel to an axis.
+/// The unit normal to the right of an edge that is parallel to an axis.
 const fn right_normal([x, y]: [f64; 2]) -> [f64; 2] {
     assert!(x == 0.0 || y == 0.0);
     let scale = 1.0 / (x.abs() + y.abs());
     [y * scale, -x * scale]
 }
 
-/// A box of the block, in the world. Edge `i` runs from vertex `i - 1` to vertex `i`.
+/// A box of the block in world coordinates, px. Edge `i` runs from vertex `i - 1` to vertex `i`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BoxShape {
     pub(crate) vertices: [Vec2; 4],
@@ -62,17 +62,27 @@ pub(crate) struct BoxShape {
 impl BoxShape {
     /// The bar and the stem of a block at `pose`.
     pub(crate) fn of_block(pose: &Pose) -> [Self; N_BOXES] {
-        core::array::from_fn(|index| {
-            let vertices = BOXES[index].map(|vertex| pose.transform(vertex));
-            Self {
-                vertices,
-                bounds: Aabb::of_points(&vertices),
-            }
-        })
+        core::array::from_fn(|index| Self::new(&BOXES[index], pose))
+    }
+
+    /// Moves the bar and the stem to a block at `pose`.
+    pub(crate) fn update(boxes: &mut [Self; N_BOXES], pose: &Pose) {
+        for (shape, vertices) in boxes.iter_mut().zip(&BOXES) {
+            *shape = Self::new(vertices, pose);
+        }
+    }
+
+    #[inline]
+    fn new(vertices: &[Vec2; 4], pose: &Pose) -> Self {
+        let vertices = vertices.map(|vertex| pose.transform(vertex));
+        Self {
+            vertices,
+            bounds: Aabb::of_points(&vertices),
+        }
     }
 }
 
-/// The vertices of the boxes in body coordinates.
+/// Vertices of the boxes in body coordinates, px.
 pub(crate) const BOXES: [[Vec2; 4]; N_BOXES] = {
     let v = BLOCK_VERTICES_PX;
     [
@@ -85,7 +95,7 @@ const fn vec2([x, y]: [f64; 2]) -> Vec2 {
     Vec2::new(x, y)
 }
 
-/// The outward normals of the edges of the boxes, in body coordinates.
+/// Outward unit normals of the boxes' edges in body coordinates.
 pub(crate) const BOX_NORMALS: [[Vec2; 4]; N_BOXES] = {
     let mut normals = [[Vec2::new(0.0, 0.0); 4]; N_BOXES];
     let mut vertex = 0;

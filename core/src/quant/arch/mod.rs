@@ -1,15 +1,48 @@
-//! Tuned kernels, a folder for each instruction set.
+//! Tuned kernels, a folder for each instruction set, and the only `unsafe` code of the integer
+//! policy.
+//!
+//! | folder | cores | linear product | normalisation | instructions/MAC |
+//! | --- | --- | --- | --- | --- |
+//! | `armv6m` | Cortex-M0, M0+ | `MULS` | assembler, 1 position | 2.75 |
+//! | `armv7m` | Cortex-M3, M33 | `MLA` | portable | 1.56 |
+//! | `armv7em` | Cortex-M4, M7, M33 (`dsp`) | `SMLAD` | assembler, 2 positions | 0.81 |
+//! | `armv81m` | Cortex-M55, M85 (`mve`) | `VMLADAVA` | assembler, 4 channels x 2 | 0.23 |
+//! | `x86_64` | any | `PMADDWD` of AVX2 or SSE2 | AVX2, 8 values; or portable | |
+//!
+//! `dsp` and `mve` are features of this crate. The last column is that of the inner loop for a tile
+//! of four positions. `kernels/dispatch.rs` picks the folder that `build.rs` names in
+//! `cfg(kernels)`; every other target has the reference product and the portable normalisation.
+//!
+//! # Another instruction set
+//!
+//! A folder exports two types:
+//!
+//! - `LinearKernel`, which implements
+//!   [`kernels::linear::LinearKernel`](super::kernels::linear::LinearKernel);
+//! - `NormKernel`, which implements
+//!   [`kernels::norm::kernel::NormKernel`](super::kernels::norm::kernel::NormKernel). It can be
+//!   [`Portable`](super::kernels::norm::portable::Portable) at first: on most cores nine tenths of
+//!   a plan are products.
+//!
+//! On a Cortex-M both come from smaller traits in `cortex_m`: a `Microkernel` is the panel's layout
+//! and a routine each for tiles of four, two and one positions; `Routines` are sums, factors and
+//! values. Checks, im2col's loop and the fallback to the reference implementation are then there
+//! already.
+//!
+//! Then name the folder for its targets in `build.rs`, and here and in `dispatch.rs` beside the
+//! others. Results must have the reference implementation's bits: `tests/kernels.rs` compares them
+//! on the host, `firmware/src/bin/kernels.rs` on a board.
 
-#[cfg(armv6m)]
+#[cfg(kernels = "armv6m")]
 pub(crate) mod armv6m;
-#[cfg(smlad)]
+#[cfg(kernels = "armv7em")]
 pub(crate) mod armv7em;
-#[cfg(mla)]
+#[cfg(kernels = "armv7m")]
 pub(crate) mod armv7m;
-#[cfg(mve)]
+#[cfg(kernels = "armv81m")]
 pub(crate) mod armv81m;
-#[cfg(any(armv6m, mla, mve, smlad))]
-pub(crate) mod assembler;
-mod layout;
-#[cfg(target_arch = "x86_64")]
+#[cfg(cortex_m_kernels)]
+pub(crate) mod cortex_m;
+mod panel_layout;
+#[cfg(kernels = "x86_64")]
 pub(crate) mod x86_64;

@@ -1,4 +1,5 @@
-//! `mish(x) = x tanh(ln(1 + e^x))` (Misra 2019, arXiv 1908.08681) by table, linear between its knots.
+//! `mish(x) = x tanh(ln(1 + e^x))` (Misra 2019, arXiv 1908.08681) by table, linear between its
+//! knots.
 
 mod table;
 
@@ -13,15 +14,16 @@ const STEP_LOG2: i32 = -5;
 pub(crate) const FRACTION_BITS: u32 = (16 + STEP_LOG2) as u32;
 const _: () = assert!(RESIDUE_Q16.len() == ((END - START) << -STEP_LOG2) as usize + 1);
 
-/// [`SEGMENTS`] is for `x` from minus this to below it.
+/// [`SEGMENTS`] covers `x` from minus this to below it.
 pub(crate) const RANGE: i32 = 16;
 /// log2 of the number of segments.
 pub(crate) const INDEX_BITS: u32 = 10;
 const N_SEGMENTS: usize = 1 << INDEX_BITS;
 const _: () = assert!(N_SEGMENTS == ((2 * RANGE) << -STEP_LOG2) as usize);
 
-/// Between two knots `mish(x)` is `slope x / 2^FRACTION_BITS`, rounded, and `at_zero`. A segment's index is the lower [`INDEX_BITS`] of
-/// `x / 2^FRACTION_BITS`, so that those of negative `x` come last. Beyond the knots `mish` is 0 or the number itself.
+/// Between two knots `mish(x)` is `slope x / 2^FRACTION_BITS`, rounded, and `at_zero`. A segment's
+/// index is the lower [`INDEX_BITS`] of `x / 2^FRACTION_BITS`, so that those of negative `x` come
+/// last. Beyond the knots `mish` is 0 or the number itself.
 const fn segment(index: i32) -> (i16, i16) {
     let knot = index - (START << -STEP_LOG2);
     let is_between_knots = knot >= 0 && knot + 1 < RESIDUE_Q16.len() as i32;
@@ -38,21 +40,21 @@ const fn segment(index: i32) -> (i16, i16) {
     (slope as i16, at_zero as i16)
 }
 
-/// A segment for `SMLAD`'s machines, which have no instruction for a half of a word here.
-#[cfg(smlad)]
+/// A segment for ARMv7E-M: two words, which one `LDRD` loads for one `MLA`.
+#[cfg(kernels = "armv7em")]
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
 pub(crate) struct Segment {
     slope: i32,
-    /// `at_zero` and half a unit, times `2^FRACTION_BITS`.
+    /// `at_zero` and the half to round by, times `2^FRACTION_BITS`.
     offset: i32,
 }
 
 /// A segment: the slope in the lower half, `at_zero` in the upper one.
-#[cfg(not(smlad))]
+#[cfg(not(kernels = "armv7em"))]
 pub(crate) type Segment = u32;
 
-#[cfg(smlad)]
+#[cfg(kernels = "armv7em")]
 const fn entry(index: i32) -> Segment {
     let (slope, at_zero) = segment(index);
     Segment {
@@ -61,13 +63,13 @@ const fn entry(index: i32) -> Segment {
     }
 }
 
-#[cfg(not(smlad))]
+#[cfg(not(kernels = "armv7em"))]
 const fn entry(index: i32) -> Segment {
     let (slope, at_zero) = segment(index);
     (at_zero as u16 as u32) << 16 | slope as u16 as u32
 }
 
-/// All segments.
+/// All segments, by index.
 pub(crate) static SEGMENTS: [Segment; N_SEGMENTS] = {
     let mut segments = [entry(N_SEGMENTS as i32); N_SEGMENTS];
     let mut index = -(N_SEGMENTS as i32) / 2;
@@ -98,7 +100,7 @@ pub(crate) fn mish_in_range(x_q16: i32) -> i32 {
     )
 }
 
-#[cfg(smlad)]
+#[cfg(kernels = "armv7em")]
 #[inline(always)]
 fn line(segment: Segment, x_q16: i32) -> i32 {
     segment
@@ -108,7 +110,7 @@ fn line(segment: Segment, x_q16: i32) -> i32 {
         >> FRACTION_BITS
 }
 
-#[cfg(not(smlad))]
+#[cfg(not(kernels = "armv7em"))]
 #[inline(always)]
 fn line(segment: Segment, x_q16: i32) -> i32 {
     // The slope is at most 1.1, `x` at most 16.

@@ -1,6 +1,6 @@
 //! Little-endian numbers at any address: the model file needs no alignment.
 
-/// The `N` bytes at `bytes[at..at + N]`; the caller has checked that they are there, and zeros stand for what is not.
+/// The bytes `bytes[at..at + N]`, which the caller has checked to be there; else zeros.
 #[inline(always)]
 fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let bytes = bytes.get(at..).and_then(<[u8]>::first_chunk);

@@ -1,4 +1,4 @@
-//! Every rounding and every saturation of the integer path.
+//! All rounding and saturation of the integer policy.
 
 use super::read;
 
@@ -20,8 +20,8 @@ pub fn rounding_shift_right_i32(value: i32, shift: u32) -> i32 {
 
 /// `a * b / 2^shift`, rounded as by [`rounding_shift_right`] and saturated.
 ///
-/// From 33 places on, half a unit is a whole number of 2^32, so the product's upper word is all that counts: a
-/// 32-bit machine has it in one instruction.
+/// For shifts of at least 33, the half to round by is a multiple of 2^32, so that the product's
+/// upper word is enough, which a 32-bit core computes in one instruction.
 #[inline(always)]
 pub fn multiply_shift(a: i32, b: i32, shift: u32) -> i32 {
     let product = i64::from(a) * i64::from(b);
@@ -32,9 +32,18 @@ pub fn multiply_shift(a: i32, b: i32, shift: u32) -> i32 {
     }
 }
 
+/// [`multiply_shift`] of a factor `|a| <= 2^34`.
+#[inline(never)]
+pub(crate) fn multiply_shift_wide(a: i64, b: i32, shift: u32) -> i32 {
+    debug_assert!(shift <= MAX_SHIFT && a.unsigned_abs() <= 1 << 34);
+    let half = i128::from((1_u64 << shift) >> 1);
+    let rounded = (i128::from(a) * i128::from(b) + half) >> shift;
+    rounded.clamp(i32::MIN.into(), i32::MAX.into()) as i32
+}
+
 /// `saturate_i16(rounding_shift_right(value, shift))` in 32 bits, for `shift` 0 to 16.
 ///
-/// A sum that would leave 32 bits saturates: shifted by 16 at most, it is beyond 16 bits anyway.
+/// A sum that would overflow 32 bits saturates: shifted by at most 16, it is beyond 16 bits anyway.
 #[inline(always)]
 pub fn round_to_i16(value: i32, shift: u32) -> i16 {
     debug_assert!(shift <= 16);
@@ -42,18 +51,18 @@ pub fn round_to_i16(value: i32, shift: u32) -> i16 {
     rounded.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
 }
 
-/// `a b`.
-#[cfg(not(armv6m))]
+/// `a b`, in 64 bits.
+#[cfg(not(kernels = "armv6m"))]
 #[inline(always)]
 pub(crate) fn product(a: u32, b: u32) -> u64 {
     u64::from(a) * u64::from(b)
 }
 
-#[cfg(armv6m)]
+#[cfg(kernels = "armv6m")]
 pub(crate) use product_by_halves as product;
 
-/// The same where a product has 32 bits (Cortex-M0).
-#[cfg(any(test, armv6m))]
+/// [`product`] of a core that multiplies to 32 bits (Cortex-M0).
+#[cfg(any(test, kernels = "armv6m"))]
 #[inline(always)]
 pub(crate) fn product_by_halves(a: u32, b: u32) -> u64 {
     let (a_high, a_low) = (a >> 16, a & 0xffff);
@@ -65,19 +74,20 @@ pub(crate) fn product_by_halves(a: u32, b: u32) -> u64 {
     u64::from(upper) << 32 | u64::from(other_middle << 16 | lowest & 0xffff)
 }
 
-/// `a b / 2^32`, rounded down, or to nearest.
-#[cfg(not(armv6m))]
+/// `a b / 2^32`, rounded to nearest or, without `is_rounded`, down.
+#[cfg(not(kernels = "armv6m"))]
 #[inline(always)]
 pub(crate) fn upper_word(a: i32, b: i32, is_rounded: bool) -> i32 {
     let half = i64::from(is_rounded) << 31;
     ((i64::from(a) * i64::from(b) + half) >> 32) as i32
 }
 
-#[cfg(armv6m)]
+#[cfg(kernels = "armv6m")]
 pub(crate) use upper_word_by_halves as upper_word;
 
-/// The same where a product has 32 bits (Cortex-M0): out of four, `a` and `b` being `2^16 high + low`.
-#[cfg(any(test, armv6m))]
+/// [`upper_word`] of a core that multiplies to 32 bits (Cortex-M0): from four products, with `a`
+/// and `b` as `2^16 high + low`.
+#[cfg(any(test, kernels = "armv6m"))]
 #[inline(always)]
 pub(crate) fn upper_word_by_halves(a: i32, b: i32, is_rounded: bool) -> i32 {
     let (a_high, a_low) = (a >> 16, a & 0xffff);
@@ -104,7 +114,7 @@ pub fn saturate_i32(value: i64) -> i32 {
     value.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
 }
 
-/// A real factor, not negative: `multiplier / 2^shift`.
+/// A non-negative factor, `multiplier / 2^shift`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Factor {
     /// Numerator.

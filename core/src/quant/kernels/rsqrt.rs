@@ -2,7 +2,8 @@
 
 use super::rounding::{product, upper_word};
 
-/// Mantissas below 4 by their leading seven bits; there is none below 1.
+/// Entries of the table: mantissas in [1, 4), by their leading seven bits. Those below 1 are
+/// unused.
 const STEPS: usize = 128;
 
 /// `1 / sqrt((i + 1/2) / 32)` in Q31.
@@ -21,15 +22,16 @@ pub(crate) static START_Q31: [u32; STEPS] = {
 /// `1 / sqrt(value)` as `mantissa / 2^exponent`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rsqrt {
-    /// 2^30 to 2^31, which no value reaches: the largest is 2^31 - 26.
+    /// 2^30 to 2^31 - 26.
     pub(crate) mantissa: u32,
-    /// 31 to 62.
+    /// 31 to 62, or 63 from [`rsqrt_wide`].
     pub(crate) exponent: u32,
 }
 
 /// `1 / sqrt(value)` to a relative error below 1e-7; `value` is at least 1.
 ///
-/// Newton's step for `y = 1 / sqrt(t)` is `y (3 - t y^2) / 2 = y + y (1 - t y^2) / 2`; it squares the relative error (times 3/2).
+/// Newton's step for `y = 1 / sqrt(t)` is `y (3 - t y^2) / 2 = y + y (1 - t y^2) / 2`; it squares
+/// the relative error (times 3/2).
 #[inline(always)]
 pub(crate) fn rsqrt(value: u64) -> Rsqrt {
     // An even shift, so that its square root is exact.
@@ -39,7 +41,7 @@ pub(crate) fn rsqrt(value: u64) -> Rsqrt {
     for _ in 0..2 {
         let square_q31 = (product(y_q31, y_q31) >> 31) as u32;
         let product_q31 = (product(t_q30, square_q31) >> 30) as u32;
-        // Small beside 2^31, whose bit is the sign's.
+        // Small compared with 2^31, so that it fits a signed word.
         let missing_q31 = (1_u32 << 31).wrapping_sub(product_q31) as i32;
         y_q31 = y_q31.wrapping_add_signed(upper_word(y_q31 as i32, missing_q31, false));
     }
@@ -49,14 +51,30 @@ pub(crate) fn rsqrt(value: u64) -> Rsqrt {
     }
 }
 
+/// [`rsqrt`] of a value of up to 66 bits.
+pub(crate) fn rsqrt_wide(value: u128) -> Rsqrt {
+    if let Ok(value) = u64::try_from(value) {
+        return rsqrt(value);
+    }
+    let root = rsqrt((value >> 2) as u64);
+    Rsqrt {
+        exponent: root.exponent + 1,
+        ..root
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(value: u64) {
-        let Rsqrt { mantissa, exponent } = rsqrt(value);
+        check_wide(value.into());
+    }
+
+    fn check_wide(value: u128) {
+        let Rsqrt { mantissa, exponent } = rsqrt_wide(value);
         assert!(
-            mantissa < 1 << 31 && (31..=62).contains(&exponent),
+            mantissa < 1 << 31 && (31..=63).contains(&exponent),
             "{value}"
         );
         let got = f64::from(mantissa) * libm::exp2(-f64::from(exponent));
@@ -75,6 +93,14 @@ mod tests {
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
             check((value >> (shift % 63)).max(1));
+        }
+        for value in [
+            1_u128 << 64,
+            (1 << 64) + 1,
+            (1 << 64) + (1 << 56),
+            (1 << 66) - 1,
+        ] {
+            check_wide(value);
         }
         // The largest mantissas.
         for more in 0..100_000 {

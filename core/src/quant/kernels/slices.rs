@@ -1,4 +1,5 @@
-//! Parts of slices without a panic: what the parser has proved to be there is all there; a debug build looks.
+//! Parts of slices without a panic. The parser has proved that they are in range; debug builds
+//! check it, release builds return what is there.
 
 /// `values[start..]`.
 #[inline(always)]
@@ -47,10 +48,10 @@ pub(crate) fn split_mut<T>(values: &mut [T], at: usize) -> (&mut [T], &mut [T]) 
     values.split_at_mut(at)
 }
 
-/// Values that are copied at once: an Armv6-M needs aligned words and would call a function.
-const COPIED: usize = if cfg!(armv6m) { 1 } else { 8 };
+/// Values per copy: for eight, ARMv6-M, which needs aligned words, would call a function.
+const COPIED: usize = if cfg!(kernels = "armv6m") { 1 } else { 8 };
 
-/// `to.copy_from_slice(values)`: mostly rows, which are whole eights.
+/// `to.copy_from_slice(values)`, for rows above all, whose lengths are multiples of eight.
 #[inline(never)]
 pub(crate) fn copy<T: Copy>(values: &[T], to: &mut [T]) {
     debug_assert!(values.len() == to.len());

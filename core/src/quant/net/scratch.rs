@@ -1,8 +1,9 @@
 //! Working memory of a plan.
 
 use crate::quant::format::model::{MAX_ACTIVATION_EXPONENT, Sizes};
+use crate::quant::kernels::dispatch::panel_len;
 use crate::quant::kernels::linear::LANES;
-use crate::quant::kernels::panel::{Panel, panel_len};
+use crate::quant::kernels::panel::Panel;
 use crate::quant::kernels::slices;
 use fixed::types::I8F24;
 

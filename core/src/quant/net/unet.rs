@@ -2,7 +2,7 @@
 
 use crate::quant::format::model::{Block, ConvBlock, Model, Resample, Settings};
 use crate::quant::kernels::linear::{LANES, Linear, Outputs, Product, Windows};
-use crate::quant::kernels::norm::{Finish, Modulation};
+use crate::quant::kernels::norm::{Epilogue, Modulation};
 use crate::quant::kernels::panel::Panel;
 use crate::quant::kernels::rounding::{rounding_shift_right, saturate_i16};
 use crate::quant::kernels::slices;
@@ -294,7 +294,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
             } else {
                 out_shape.rows_mut(hidden)
             };
-            (block.first.norm).activate(convolved, rows, &Finish::Modulate(film), panel);
+            (block.first.norm).activate(convolved, rows, &Epilogue::Modulate(film), panel);
             self.tap
                 .tensor(rows, block.n_channels, block.hidden_exponent);
         }
@@ -336,7 +336,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                 slices::copy(rows, out_shape.rows_mut(input));
             }
         }
-        let finish = Finish::Add {
+        let epilogue = Epilogue::Add {
             up: 16 - block.residual_exponent,
             down: 16 - block.exponent,
         };
@@ -350,7 +350,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
             // The rows around them are zero already.
             let rows = out_shape.inner_mut(input);
             let convolved = out_shape.rows(output);
-            (block.second.norm).activate(convolved, rows, &finish, panel);
+            (block.second.norm).activate(convolved, rows, &epilogue, panel);
             self.tap.tensor(rows, block.n_channels, block.exponent);
         }
         self.shape = out_shape;
@@ -365,7 +365,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
             shape.product(shape.windows(of.input, taps, 1), of.panel, of.output)
         });
         multiply(LayerKind::Convolution, &block.conv, products, self.tap);
-        let finish = Finish::Add {
+        let epilogue = Epilogue::Add {
             up: 0,
             down: 16 - exponent,
         };
@@ -380,7 +380,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
             self.tap.tensor(convolved, n_channels, block.conv_exponent);
             let rows = shape.rows_mut(input);
             rows.fill(0);
-            block.norm.activate(convolved, rows, &finish, panel);
+            block.norm.activate(convolved, rows, &epilogue, panel);
             self.tap.tensor(rows, n_channels, exponent);
         }
     }

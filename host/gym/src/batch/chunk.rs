@@ -1,7 +1,8 @@
-//! Some of the environments of a batch, with their own rows of every array.
+//! A chunk of the environments of a batch, with its own rows of every array.
 
-use super::{ACTION_DIM, AutoresetMode, BatchOptions, Cause};
+use super::{ACTION_DIM, BatchOptions};
 use crate::env::EnvError;
+use crate::vector::{AutoresetMode, Cause};
 use pusht_core::Error;
 use pusht_core::pusht::env::{
     PushTEnv, Seeding, StartOrder, StartSequence, Step, step_side_by_side,
@@ -14,16 +15,16 @@ pub(super) struct Chunk {
     autoreset_mode: AutoresetMode,
     envs: Vec<PushTEnv>,
     starts: Vec<StartSequence>,
-    /// Whether the episode is over, or none was started.
+    /// Whether the episode has ended, or none was started.
     is_over: Vec<bool>,
     actions: Vec<Option<[f64; ACTION_DIM]>>,
     outcomes: Vec<Result<Step, Error>>,
     pub(super) observations: Vec<f64>,
     pub(super) rewards: Vec<f64>,
     pub(super) coverage: Vec<f64>,
-    pub(super) terminated: Vec<bool>,
-    pub(super) truncated: Vec<bool>,
-    pub(super) final_observations: Vec<f64>,
+    pub(super) terminations: Vec<bool>,
+    pub(super) truncations: Vec<bool>,
+    pub(super) final_obs: Vec<f64>,
     pub(super) is_final: Vec<bool>,
     fault: Vec<Option<Refusal>>,
 }
@@ -60,15 +61,15 @@ impl Chunk {
             observations: vec![0.0; n * dim],
             rewards: vec![0.0; n],
             coverage: vec![0.0; n],
-            terminated: vec![false; n],
-            truncated: vec![false; n],
-            final_observations: vec![0.0; n * dim],
+            terminations: vec![false; n],
+            truncations: vec![false; n],
+            final_obs: vec![0.0; n * dim],
             is_final: vec![false; n],
             fault: vec![None; n],
         })
     }
 
-    /// Whether the seeding knows a seed.
+    /// Checks that a seed is in the seeding's range.
     pub(super) fn check(&self, seed: u64) -> Result<(), Error> {
         StartSequence::new(seed, self.seeding).map(|_| ())
     }
@@ -97,7 +98,7 @@ impl Chunk {
         observe(self.observation, &self.envs[at].state(), row)
     }
 
-    /// As many actions as there are environments, finite.
+    /// Stores the actions of the next step: one per environment, finite.
     pub(super) fn take_actions(&mut self, actions: &[f64]) {
         let (actions, _) = actions.as_chunks();
         for (slot, action) in self.actions.iter_mut().zip(actions) {
@@ -124,13 +125,13 @@ impl Chunk {
                 .unwrap_or_else(|_| self.unchanged(at));
             self.rewards[at] = step.reward;
             self.coverage[at] = step.coverage;
-            self.terminated[at] = step.terminated;
-            self.truncated[at] = step.truncated;
+            self.terminations[at] = step.terminated;
+            self.truncations[at] = step.truncated;
             self.fault[at] = stepped.err();
         }
     }
 
-    /// A step that was none.
+    /// The result of a step that left the environment unchanged.
     fn unchanged(&self, at: usize) -> Step {
         Step {
             reward: 0.0,
@@ -140,7 +141,7 @@ impl Chunk {
         }
     }
 
-    /// Instead of a step after the last.
+    /// Starts an episode instead of a step after the last.
     fn begin(&mut self, at: usize) -> Result<Step, Refusal> {
         if self.autoreset_mode == AutoresetMode::Disabled {
             return Err(Refusal::EpisodeOver);
@@ -149,7 +150,7 @@ impl Chunk {
         Ok(self.unchanged(at))
     }
 
-    /// What follows the simulator's step.
+    /// Observes after the simulator's step, and resets if the mode is `SameStep`.
     fn end_step(&mut self, at: usize) -> Result<Step, Error> {
         let step = self.outcomes[at]?;
         self.see(at)?;
@@ -159,21 +160,21 @@ impl Chunk {
                 self.is_final[at] = true;
                 let dim = self.observation.dim();
                 let row = at * dim..(at + 1) * dim;
-                self.final_observations[row.clone()].copy_from_slice(&self.observations[row]);
+                self.final_obs[row.clone()].copy_from_slice(&self.observations[row]);
                 self.reset(at, None)?;
             }
         }
         Ok(step)
     }
 
-    /// The environments that the latest step left alone, and why.
+    /// The environments that the latest step did not step, and why.
     pub(super) fn faults(&self) -> impl Iterator<Item = (usize, Cause)> {
         let faults = self.fault.iter().enumerate();
         faults.filter_map(|(at, fault)| {
             fault.map(|fault| {
                 let cause = match fault {
                     Refusal::EpisodeOver => Cause::EpisodeOver,
-                    Refusal::Simulator(error) => Cause::Error(EnvError::from(error)),
+                    Refusal::Simulator(error) => EnvError::from(error).into(),
                 };
                 (at, cause)
             })

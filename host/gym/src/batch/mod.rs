@@ -1,16 +1,16 @@
-//! Many PushT environments, stepped as one array: no allocation a step, the work spread over cores.
+//! Many PushT environments stepped as one array, on all cores, without allocation.
 //!
 //! ```text
-//!  actions (n x 2) -> chunks of CHUNK environments -> threads take one after another -> (n x dim), rewards, flags
+//!  actions (n x 2) -> chunks of CHUNK environments -> each thread takes the next chunk
+//!                  -> observations (n x dim), rewards (n), terminations (n), truncations (n)
 //! ```
-//! An environment is stepped by one thread alone and shares nothing with the others, so the results do not depend on
-//! how many threads there are.
+//! Environments share nothing, so the results do not depend on the number of threads.
 
 mod chunk;
 mod pool;
 
-use super::vector::{AutoresetMode, Cause, Fault, Seed, VectorError};
 use crate::env::EnvError;
+use crate::vector::{AutoresetMode, Fault, Seed, VectorError};
 use chunk::Chunk;
 use pool::Pool;
 use pusht_core::pusht::env::{PushTParams, Seeding};
@@ -18,23 +18,23 @@ use pusht_core::pusht::observation::ObservationKind;
 use rand::TryRng;
 use std::num::NonZero;
 
-/// Environments that a thread takes at a time: some tens of microseconds of work.
+/// Environments per chunk: some tens of microseconds of work.
 const CHUNK: usize = 32;
-/// Values of an action.
+/// Values per action: target position x, y of the agent, px.
 pub const ACTION_DIM: usize = 2;
 
-/// What can be chosen about [`PushTBatch`].
+/// Options of [`PushTBatch`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchOptions {
-    /// What is seen.
+    /// Kind of observation.
     pub observation: ObservationKind,
-    /// What a seed means.
+    /// How a seed becomes start states.
     pub seeding: Seeding,
-    /// Of the simulator, with the time limit.
+    /// Parameters of the simulator, with the time limit.
     pub params: PushTParams,
     /// When the next episode starts.
     pub autoreset_mode: AutoresetMode,
-    /// Threads that work, the caller's among them; `None`: as many as there are cores.
+    /// Threads, including the caller's; `None`: one per core.
     pub threads: Option<NonZero<usize>>,
 }
 
@@ -50,7 +50,18 @@ impl Default for BatchOptions {
     }
 }
 
-/// Many PushT environments at once.
+/// A batch of PushT environments.
+///
+/// ```
+/// use pusht_gym::batch::{BatchOptions, PushTBatch};
+/// use pusht_gym::vector::Seed;
+///
+/// let mut envs = PushTBatch::new(64, BatchOptions::default())?;
+/// assert_eq!(envs.reset(&Seed::Int(0))?.len(), 64 * 5);
+/// let step = envs.step(&[256.0; 64 * 2])?;
+/// assert_eq!(step.rewards.len(), 64);
+/// # Ok::<(), pusht_gym::vector::VectorError>(())
+/// ```
 pub struct PushTBatch {
     num_envs: usize,
     dim: usize,
@@ -58,44 +69,47 @@ pub struct PushTBatch {
     observations: Vec<f64>,
     rewards: Vec<f64>,
     coverage: Vec<f64>,
-    terminated: Vec<bool>,
-    truncated: Vec<bool>,
-    final_observations: Vec<f64>,
+    terminations: Vec<bool>,
+    truncations: Vec<bool>,
+    final_obs: Vec<f64>,
     is_final: Vec<bool>,
 }
 
-/// What is known after a step: arrays with a row or an element an environment, valid until the next.
+/// The result of a step: one row or element per environment, valid until the next step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchStep<'a> {
-    /// Observations, row by row.
+    /// Observations, (n, dim).
     pub observations: &'a [f64],
-    /// Rewards.
+    /// Rewards, (n).
     pub rewards: &'a [f64],
-    /// Shares of the goal that are covered; after a last step those of the last state.
+    /// Fractions of the goal that the block covers, (n). After an episode's last step: those of its
+    /// last state.
     pub coverage: &'a [f64],
-    /// Whether the episode is won.
-    pub terminated: &'a [bool],
-    /// Whether the time limit came.
-    pub truncated: &'a [bool],
-    /// With [`AutoresetMode::SameStep`], the last observations of the episodes that ended in this step, in the rows where
-    /// `is_final` is true. What is in the other rows is of no meaning.
-    pub final_observations: &'a [f64],
-    /// Whether an environment has a final observation.
+    /// Whether the episode succeeded, (n).
+    pub terminations: &'a [bool],
+    /// Whether the time limit was reached, (n).
+    pub truncations: &'a [bool],
+    /// With [`AutoresetMode::SameStep`]: last observations of the episodes that ended in this step,
+    /// (n, dim). Only the rows where `is_final` is true are meaningful.
+    pub final_obs: &'a [f64],
+    /// Whether `final_obs` has a row for the environment, (n).
     pub is_final: &'a [bool],
 }
 
 impl PushTBatch {
-    /// `num_envs` environments; without a seed, until one is given, their episodes differ from run to run.
+    /// A batch of `num_envs` environments. Until a reset gets a seed, their episodes differ from
+    /// run to run.
     ///
     /// # Errors
-    /// If there are to be none, or the system has no random numbers.
+    /// [`VectorError::NoEnvironments`] if `num_envs` is 0; [`VectorError::Environments`] if the
+    /// operating system provides no random numbers or the parameters are invalid.
     pub fn new(num_envs: usize, options: BatchOptions) -> Result<Self, VectorError> {
         if num_envs == 0 {
             return Err(VectorError::NoEnvironments);
         }
         let seed = rand::rngs::SysRng
             .try_next_u32()
-            .map_err(|error| fault(0, EnvError::from(error)))?;
+            .map_err(|error| VectorError::of(0, EnvError::from(error)))?;
         let chunks = (0..num_envs)
             .step_by(CHUNK)
             .map(|first| {
@@ -103,7 +117,8 @@ impl PushTBatch {
                 // Within the legacy seeding's range.
                 let seeds =
                     (first..first + len).map(|index| u64::from(seed.wrapping_add(index as u32)));
-                Chunk::new(seeds, &options).map_err(|error| fault(first, error.into()))
+                Chunk::new(seeds, &options)
+                    .map_err(|error| VectorError::of(first, EnvError::from(error)))
             })
             .collect::<Result<Vec<_>, _>>()?;
         let cores = || std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
@@ -116,35 +131,38 @@ impl PushTBatch {
             observations: vec![0.0; num_envs * dim],
             rewards: vec![0.0; num_envs],
             coverage: vec![0.0; num_envs],
-            terminated: vec![false; num_envs],
-            truncated: vec![false; num_envs],
-            final_observations: vec![0.0; num_envs * dim],
+            terminations: vec![false; num_envs],
+            truncations: vec![false; num_envs],
+            final_obs: vec![0.0; num_envs * dim],
             is_final: vec![false; num_envs],
         })
     }
 
-    /// How many environments there are.
+    /// Number of environments.
     pub fn num_envs(&self) -> usize {
         self.num_envs
     }
 
-    /// Values of an observation.
+    /// Values per observation.
     pub fn observation_dim(&self) -> usize {
         self.dim
     }
 
-    /// Starts an episode in every environment and returns the observations.
+    /// Starts an episode in every environment and returns the observations, (n, dim).
     ///
     /// # Errors
-    /// [`VectorError::SeedCount`], or a seed that the seeding does not know; then no environment was reset.
+    /// [`VectorError::SeedCount`] if a list does not have one seed per environment,
+    /// [`VectorError::Environments`] if a seed is out of the seeding's range. In both cases no
+    /// environment is reset.
     pub fn reset(&mut self, seed: &Seed) -> Result<&[f64], VectorError> {
         self.reset_where(|_| true, seed)
     }
 
-    /// Starts an episode where `mask` is true and returns the observations.
+    /// Starts an episode where `mask` is true and returns all observations, (n, dim).
     ///
     /// # Errors
-    /// [`VectorError::ResetMaskShape`], [`VectorError::ResetMaskEmpty`], and those of [`Self::reset`].
+    /// [`VectorError::ResetMaskShape`] if the mask does not have one value per environment,
+    /// [`VectorError::ResetMaskEmpty`] if it is false everywhere, and those of [`Self::reset`].
     pub fn reset_masked(&mut self, mask: &[bool], seed: &Seed) -> Result<&[f64], VectorError> {
         if mask.len() != self.num_envs {
             return Err(VectorError::ResetMaskShape {
@@ -176,20 +194,20 @@ impl PushTBatch {
             Seed::Int(first) => Some(first.wrapping_add(index as u64)),
             Seed::List(seeds) => seeds[index],
         };
-        // All seeds first: a wrong one leaves everything as it was.
+        // All seeds are checked first, so that a wrong one changes nothing.
         for index in (0..self.num_envs).filter(|index| is_asked(*index)) {
             if let Some(seed) = seed_of(index) {
                 let chunk = self.pool.chunk(index / CHUNK);
                 chunk
                     .check(seed)
-                    .map_err(|error| fault(index, error.into()))?;
+                    .map_err(|error| VectorError::of(index, EnvError::from(error)))?;
             }
         }
         for index in (0..self.num_envs).filter(|index| is_asked(*index)) {
             let mut chunk = self.pool.chunk(index / CHUNK);
             chunk
                 .reset(index % CHUNK, seed_of(index))
-                .map_err(|error| fault(index, error.into()))?;
+                .map_err(|error| VectorError::of(index, EnvError::from(error)))?;
             let row = index * self.dim..(index + 1) * self.dim;
             self.observations[row].copy_from_slice(chunk.observation(index % CHUNK));
             self.coverage[index] = chunk.covered(index % CHUNK);
@@ -197,11 +215,14 @@ impl PushTBatch {
         Ok(&self.observations)
     }
 
-    /// Takes an action, px, in each environment: `actions` has [`ACTION_DIM`] values for each.
+    /// Takes an action in each environment. `actions`: target positions of the agents, px, (n,
+    /// [`ACTION_DIM`]).
     ///
     /// # Errors
-    /// [`VectorError::ActionCount`], [`VectorError::NonFiniteAction`]: no environment was stepped.
-    /// [`VectorError::Environments`]: those named were not, the others were, and [`Self::latest`] has what they returned.
+    /// [`VectorError::ActionCount`] if there is not one action per environment,
+    /// [`VectorError::NonFiniteAction`] if one is NaN or infinite: no environment is stepped.
+    /// [`VectorError::Environments`] if some environments cannot be stepped: the others are, and
+    /// [`Self::latest`] has their results.
     pub fn step(&mut self, actions: &[f64]) -> Result<BatchStep<'_>, VectorError> {
         if actions.len() != self.num_envs * ACTION_DIM {
             return Err(VectorError::ActionCount {
@@ -225,9 +246,9 @@ impl PushTBatch {
             self.observations[rows.clone()].copy_from_slice(&chunk.observations);
             self.rewards[envs.clone()].copy_from_slice(&chunk.rewards);
             self.coverage[envs.clone()].copy_from_slice(&chunk.coverage);
-            self.terminated[envs.clone()].copy_from_slice(&chunk.terminated);
-            self.truncated[envs.clone()].copy_from_slice(&chunk.truncated);
-            self.final_observations[rows].copy_from_slice(&chunk.final_observations);
+            self.terminations[envs.clone()].copy_from_slice(&chunk.terminations);
+            self.truncations[envs.clone()].copy_from_slice(&chunk.truncations);
+            self.final_obs[rows].copy_from_slice(&chunk.final_obs);
             self.is_final[envs.clone()].copy_from_slice(&chunk.is_final);
             faults.extend(chunk.faults().map(|(at, cause)| Fault {
                 index: envs.start + at,
@@ -240,24 +261,16 @@ impl PushTBatch {
         Ok(self.latest())
     }
 
-    /// What the latest step brought.
+    /// The result of the latest step.
     pub fn latest(&self) -> BatchStep<'_> {
         BatchStep {
             observations: &self.observations,
             rewards: &self.rewards,
             coverage: &self.coverage,
-            terminated: &self.terminated,
-            truncated: &self.truncated,
-            final_observations: &self.final_observations,
+            terminations: &self.terminations,
+            truncations: &self.truncations,
+            final_obs: &self.final_obs,
             is_final: &self.is_final,
         }
-    }
-}
-
-fn fault(index: usize, error: EnvError) -> VectorError {
-    let cause = Cause::Error(error);
-    VectorError::Environments {
-        faults: vec![Fault { index, cause }],
-        rest: None,
     }
 }

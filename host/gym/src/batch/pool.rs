@@ -1,5 +1,5 @@
-//! Threads that step chunks together. `rayon` would allocate when it is called from outside, and these wait for one
-//! thing only.
+//! Threads that step chunks together. `rayon` would allocate when it is called from outside, and
+//! these wait for one thing only.
 
 use super::chunk::Chunk;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -14,16 +14,16 @@ pub(super) struct Pool {
 
 struct Shared {
     chunks: Vec<Mutex<Chunk>>,
-    /// The next chunk that nobody has taken.
+    /// Index of the next chunk to step.
     next: AtomicUsize,
-    /// All threads and the caller meet here before a step, and after it.
+    /// Barriers of all threads and the caller, before and after a step.
     start: Barrier,
     end: Barrier,
     is_quitting: AtomicBool,
 }
 
 impl Pool {
-    /// With `threads` threads, the caller's among them, but not more than there are chunks.
+    /// Starts `threads` threads, the caller's included, but at most one per chunk.
     pub(super) fn new(chunks: Vec<Chunk>, threads: usize) -> Self {
         let threads = threads.min(chunks.len());
         let shared = Arc::new(Shared {
@@ -70,14 +70,14 @@ impl Shared {
             if self.is_quitting.load(Ordering::Relaxed) {
                 return;
             }
-            // The chunk's lock tells the caller.
+            // The poisoned lock of the chunk reports a panic to the caller.
             let _ = catch_unwind(AssertUnwindSafe(|| self.step()));
             self.end.wait();
         }
     }
 
     fn step(&self) {
-        // The barriers order everything else; this only counts.
+        // The barriers order all other memory; the counter needs no ordering.
         while let Some(chunk) = self.chunks.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             if let Ok(mut chunk) = chunk.lock() {
                 chunk.step();

@@ -1,4 +1,4 @@
-//! One environment of a vector: it steps and resets by itself. Every transport runs this same code.
+//! A sub-environment with its autoreset. All vector environments and workers run this code.
 
 use super::error::Cause;
 use super::{AutoresetMode, VectorError};
@@ -32,17 +32,18 @@ impl FromStr for AutoresetMode {
     }
 }
 
-/// An environment with its autoreset.
+/// A sub-environment with its autoreset.
 pub(super) struct SubEnv {
     pub(super) env: Box<dyn Env>,
     space: Space,
     mode: AutoresetMode,
-    /// Whether the episode is over, and the next step starts another.
+    /// Whether the episode has ended, so that the next step starts another.
     is_over: bool,
 }
 
 impl SubEnv {
-    /// `is_over`: whether the first step is to reset it, since it takes the place of one that was lost.
+    /// `is_over`: whether the first step resets it, because it replaces one that was lost in an
+    /// episode.
     pub(super) fn new(env: Box<dyn Env>, mode: AutoresetMode, is_over: bool) -> Self {
         let space = env.observation_space();
         Self {
@@ -83,7 +84,7 @@ impl SubEnv {
         }
     }
 
-    /// The action is ignored; the step brings the start of the next episode.
+    /// Resets instead of stepping, and returns the reset as a step.
     fn reset_as_step(&mut self) -> Result<Step, Cause> {
         let (observation, info) = self.reset(None, &Dict::new())?;
         Ok(Step {
@@ -95,7 +96,7 @@ impl SubEnv {
         })
     }
 
-    /// The last step of an episode brings the start of the next, too.
+    /// Resets after the last step of an episode, whose observation and info go into the infos.
     fn reset_in_step(&mut self, last: Step) -> Result<Step, Cause> {
         let (observation, mut info) = self.reset(None, &Dict::new())?;
         info.extend(dict([
@@ -117,7 +118,7 @@ impl SubEnv {
     }
 }
 
-/// Type and shape of a value, for messages.
+/// Type and shape of a value, for error messages.
 pub(super) fn describe(value: &Value) -> String {
     match value {
         Value::Array(array) => format!("{} of shape {:?}", array.dtype().name(), array.shape()),

@@ -1,21 +1,22 @@
-//! What goes in, split and checked; what comes out, put together. The same for every transport.
+//! Checks and splits what goes into a vector environment and combines what comes out. The same code
+//! for all of them.
 
 use super::autoreset::describe;
 use super::error::{Cause, Fault};
 use super::{ObservationMode, Seed, Spaces, VectorError, VectorOptions, VectorStep, batch_infos};
-use crate::batch_space::{batch_differing_spaces, batch_space, create_empty, row, set_row};
+use crate::batch_space::{batch_differing_spaces, batch_space, create_empty_array, row, set_row};
 use crate::env::{Env, Step};
 use crate::space::Space;
 use crate::value::{Dict, Value};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The option with which only some environments are reset.
+/// Name of the reset option that selects sub-environments.
 const RESET_MASK: &str = "reset_mask";
-/// What `call` does not take: the vector environment has methods for it.
+/// Names that `call` refuses, because the vector environment has methods for them.
 const RESERVED: [&str; 5] = ["reset", "step", "close", "get_attr", "set_attr"];
 
-/// What an environment is, before it is one of many.
+/// Spaces, metadata and render mode of a sub-environment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Description {
     pub(super) observation_space: Space,
@@ -42,13 +43,13 @@ pub(super) struct Batcher {
     pub(super) render_mode: Option<String>,
     may_differ: bool,
     copy: bool,
-    /// The latest that is known of each environment.
+    /// Latest observation of each sub-environment.
     observations: Arc<Value>,
 }
 
 impl Batcher {
     /// # Errors
-    /// If the environments do not go together.
+    /// If there is no sub-environment, or their spaces can't be combined.
     pub(super) fn new(envs: &[Description], options: &VectorOptions) -> Result<Self, VectorError> {
         let first = envs.first().ok_or(VectorError::NoEnvironments)?;
         let num_envs = envs.len();
@@ -85,11 +86,14 @@ impl Batcher {
             }
             spaces.observation_space = batched;
         }
-        batcher.observations = Arc::new(create_empty(&spaces.single_observation_space, num_envs));
+        batcher.observations = Arc::new(create_empty_array(
+            &spaces.single_observation_space,
+            num_envs,
+        ));
         Ok(batcher)
     }
 
-    /// Whether an environment goes with the others.
+    /// Checks the spaces of a sub-environment against the first one's.
     pub(super) fn check_spaces(&self, index: usize, env: &Description) -> Result<(), VectorError> {
         let Self {
             may_differ, spaces, ..
@@ -109,7 +113,7 @@ impl Batcher {
         Ok(())
     }
 
-    /// A seed for each environment.
+    /// One seed or `None` per sub-environment.
     pub(super) fn seeds(&self, seed: Seed) -> Result<Vec<Option<u64>>, VectorError> {
         let n = self.num_envs;
         match seed {
@@ -123,7 +127,7 @@ impl Batcher {
         }
     }
 
-    /// Which environments are to be reset, and the options without that.
+    /// The reset mask, and the options without it.
     pub(super) fn reset_mask(&self, options: &Dict) -> Result<(Vec<bool>, Dict), VectorError> {
         let n = self.num_envs;
         let mut rest = options.clone();
@@ -149,7 +153,7 @@ impl Batcher {
         Ok((mask.to_vec(), rest))
     }
 
-    /// An action for each environment, each of the action space's shape and finite.
+    /// One action per sub-environment, with the action space's shape and finite.
     pub(super) fn split_actions(&self, actions: &Value) -> Result<Vec<Value>, VectorError> {
         let space = &self.spaces.single_action_space;
         let count = |got| match got {

@@ -1,4 +1,4 @@
-//! What can go wrong with a vector of environments.
+//! Errors of vector environments.
 
 use super::VectorStep;
 use crate::env::EnvError;
@@ -6,157 +6,176 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
-/// Why a call to a vector environment failed.
+/// An error of a vector environment.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum VectorError {
-    /// There is no environment to make a vector of.
+    /// A vector environment was to be made of no sub-environments.
     NoEnvironments,
-    /// A call was made while the answer to another is still to be waited for.
+    /// A call was made while another is pending.
     AlreadyPendingCall {
         /// The call.
         called: &'static str,
-        /// The one that is pending.
+        /// The pending call.
         pending: &'static str,
     },
-    /// An answer is waited for that nobody asked for.
+    /// A `_wait` method was called without the `_async` method before it.
     NoAsyncCall {
         /// The call.
         called: &'static str,
-        /// The one that has to come first.
+        /// The call that must come first.
         needed: &'static str,
     },
     /// The vector environment is closed.
     ClosedEnvironment,
-    /// Not every environment answered in time. Late answers are dropped when they come.
+    /// Some sub-environments did not reply in time. Late replies are discarded.
     Timeout {
         /// The call.
         called: &'static str,
-        /// How long was waited.
+        /// The caller's timeout.
         timeout: Duration,
-        /// The environments that did not answer.
+        /// Indices of the sub-environments that did not reply.
         pending: Vec<usize>,
     },
-    /// Another number of seeds than of environments.
+    /// The number of seeds differs from the number of sub-environments.
     SeedCount {
-        /// How many environments there are.
+        /// Number of sub-environments.
         expected: usize,
-        /// How many seeds there are.
+        /// Number of seeds.
         got: usize,
     },
-    /// `options["reset_mask"]` is no array.
+    /// `options["reset_mask"]` is not an array.
     ResetMaskKind {
-        /// What it is.
+        /// Its kind.
         got: &'static str,
     },
-    /// `options["reset_mask"]` has not the shape (number of environments).
+    /// `options["reset_mask"]` does not have the shape (n).
     ResetMaskShape {
-        /// How many environments there are.
+        /// Number of sub-environments.
         expected: usize,
         /// Its shape.
         got: Vec<usize>,
     },
-    /// `options["reset_mask"]` is not of flags.
+    /// `options["reset_mask"]` is not an array of booleans.
     ResetMaskType {
-        /// Its type.
+        /// Its element type.
         got: &'static str,
     },
     /// `options["reset_mask"]` is false everywhere.
     ResetMaskEmpty,
-    /// Another number of actions than of environments.
+    /// The number of actions differs from the number of sub-environments.
     ActionCount {
-        /// How many environments there are.
+        /// Number of sub-environments.
         expected: usize,
-        /// How many actions there are.
+        /// Number of actions.
         got: usize,
     },
-    /// The actions are no batch of the action space, by their type or shape.
+    /// An action does not have the action space's type and shape.
     ActionShape {
-        /// The first environment whose action is not of the space.
+        /// Index of the first such action.
         index: usize,
-        /// What it got.
+        /// Type and shape of the action.
         got: String,
     },
-    /// An action with a NaN or an infinite number. No environment was stepped.
+    /// An action contains NaN or an infinite number. No sub-environment was stepped.
     NonFiniteAction {
-        /// The environment that it was for.
+        /// Index of the action.
         index: usize,
     },
-    /// A list of values for an attribute that is not as long as there are environments.
+    /// The number of values for an attribute differs from the number of sub-environments.
     ValueCount {
-        /// How many environments there are.
+        /// Number of sub-environments.
         expected: usize,
-        /// How many values there are.
+        /// Number of values.
         got: usize,
     },
-    /// A name that `call` does not take, since a method of the vector environment does it.
+    /// `call` was given the name of a method of the vector environment itself.
     ReservedName(String),
-    /// An environment's observation space differs from the first one's.
+    /// A sub-environment's observation space differs from the first one's.
     ObservationSpace {
-        /// The environment.
+        /// Index of the sub-environment.
         index: usize,
-        /// Whether it may differ in its bounds.
+        /// Whether the observation mode allows other bounds.
         may_differ: bool,
     },
-    /// An environment's action space differs from the first one's.
+    /// A sub-environment's action space differs from the first one's.
     ActionSpace {
-        /// The environment.
+        /// Index of the sub-environment.
         index: usize,
     },
-    /// A word that names no observation mode or autoreset mode.
+    /// A string does not name an observation mode or autoreset mode.
     UnknownMode {
-        /// What it should name.
+        /// What was expected.
         what: &'static str,
-        /// The word.
+        /// The string.
         got: String,
     },
-    /// The observations of this space have no fixed size, and so no place in shared memory.
+    /// Observations of this custom space have no fixed size and do not fit into shared memory.
     CustomSpace(String),
-    /// This program was started as a worker, but did not call `run_if_worker` first.
+    /// This program was started as a worker, but has not called
+    /// [`run_if_worker`](super::run_if_worker).
     MissedWorkerEntry,
-    /// There is no environment of that index.
+    /// There is no sub-environment of this index.
     NoSuchEnvironment(usize),
-    /// Some environments failed; the others did what they were asked.
+    /// Some sub-environments failed; the call took effect in the others.
     Environments {
-        /// Which ones, and how.
+        /// The failures, by index.
         faults: Vec<Fault>,
-        /// Of a step, what the others returned. The rows of the ones that failed are their last observations, with
-        /// reward 0.
+        /// For a step: the results of the others. The rows of those that failed hold their latest
+        /// observations and reward 0.
         rest: Option<Box<VectorStep>>,
     },
 }
 
-/// An environment that failed.
+/// A failure of a sub-environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Which one.
+    /// Index of the sub-environment.
     pub index: usize,
-    /// How.
+    /// How it failed.
     pub cause: Cause,
 }
 
-/// How an environment failed.
+/// How a sub-environment failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Cause {
-    /// It returned an error, and lives on.
+    /// It returned an error. It stays usable.
     Error(EnvError),
-    /// Its episode is over, and without autoreset the caller resets it.
+    /// It was stepped after the end of its episode, with autoreset disabled. It stays usable.
     EpisodeOver,
-    /// It returned an observation that is not of its space, and lives on.
+    /// It returned an observation of another type or shape than its space (given here). It stays
+    /// usable.
     ObservationShape(String),
-    /// Its worker panicked.
+    /// Its worker panicked, with this message.
     Panicked(String),
-    /// Its worker process ended with this code.
+    /// Its worker process exited with this code.
     Exited(i32),
     /// Its worker process was killed by this signal.
     Killed(i32),
-    /// Its worker could not be started or spoken to.
+    /// Its worker could not be started or reached, for this reason.
     Lost(String),
 }
 
+impl VectorError {
+    /// The failure of one sub-environment.
+    pub(crate) fn of(index: usize, cause: impl Into<Cause>) -> Self {
+        let cause = cause.into();
+        Self::Environments {
+            faults: vec![Fault { index, cause }],
+            rest: None,
+        }
+    }
+}
+
+impl From<EnvError> for Cause {
+    fn from(error: EnvError) -> Self {
+        Self::Error(error)
+    }
+}
+
 impl Cause {
-    /// Whether the worker is gone, and has to be restarted.
+    /// Whether the worker is gone and must be restarted.
     pub fn is_fatal(&self) -> bool {
         !matches!(
             self,
@@ -228,7 +247,8 @@ impl fmt::Display for VectorError {
             }
             Self::ActionShape { index, got } => write!(
                 f,
-                "the action of environment {index} has not the type and shape of the action space: {got}"
+                "the action of environment {index} does not have the action space's type and \
+                 shape: {got}"
             ),
             Self::NonFiniteAction { index } => {
                 write!(f, "the action of environment {index} is not finite")
@@ -242,12 +262,13 @@ impl fmt::Display for VectorError {
             Self::ObservationSpace { index, may_differ } => match may_differ {
                 false => write!(
                     f,
-                    "the observation space of environment {index} differs from the first one's; if that is meant, use \
-                     ObservationMode::Different"
+                    "the observation space of environment {index} differs from the first one's; if \
+                     that is intended, use ObservationMode::Different"
                 ),
                 true => write!(
                     f,
-                    "the observation space of environment {index} has another type or shape than the first one's"
+                    "the observation space of environment {index} differs from the first one's in \
+                     type or shape"
                 ),
             },
             Self::ActionSpace { index } => write!(
@@ -261,7 +282,8 @@ impl fmt::Display for VectorError {
             ),
             Self::MissedWorkerEntry => write!(
                 f,
-                "this program is a worker of a vector environment, but does not call `run_if_worker` first"
+                "this program was started as a worker of a vector environment, but has not called \
+                 `run_if_worker`"
             ),
             Self::NoSuchEnvironment(index) => write!(f, "there is no environment {index}"),
             Self::Environments { faults, .. } => {

@@ -1,13 +1,14 @@
-//! The `info`s of several environments as one.
+//! Combines the infos of sub-environments.
 
 use crate::value::{Array, Dict, Value};
 
-/// The `info` of each environment (`None`: it has none) as one: under each name that any has, an array with a value for
-/// each environment, and under `_name` whether it is that environment's.
+/// Combines one info (or `None`) per sub-environment into a dictionary: `VectorEnv._add_info`. For
+/// each name that occurs, `name` holds the values and `_name` a boolean array (n) of which
+/// sub-environments have one.
 ///
-/// Numbers and flags become an array with 0 for those who have none, arrays that are alike become the rows of
-/// one, dictionaries are put together the same way. Everything else, and `final_obs`, becomes a list with
-/// [`Value::None`].
+/// Numbers and booleans become an array (n), with 0 where a value is missing. Arrays of equal type
+/// and shape are stacked. Dictionaries are combined recursively. Everything else, and `final_obs`,
+/// becomes a list, with [`Value::None`] where a value is missing.
 pub fn batch_infos(infos: &[Option<&Dict>]) -> Dict {
     let mut names: Vec<&String> = infos
         .iter()
@@ -34,7 +35,7 @@ pub fn batch_infos(infos: &[Option<&Dict>]) -> Dict {
     batched
 }
 
-/// Values as one, with zeros or nothing for those that are missing.
+/// Stacks values, with zeros or [`Value::None`] where one is missing.
 pub(crate) fn stack_values(values: &[Option<&Value>]) -> Value {
     let present = || values.iter().flatten().copied();
     if present().all(|value| value.as_bool().is_some()) {
@@ -67,7 +68,7 @@ fn numbers<T: crate::value::Element + Default>(
     numbers.into()
 }
 
-/// Arrays that are alike as the rows of one.
+/// Stacks arrays of equal type and shape.
 fn rows(values: &[Option<&Value>]) -> Option<Value> {
     let first = values.iter().flatten().next()?.as_array()?;
     let zeros = Array::zeros(first.dtype(), first.shape());

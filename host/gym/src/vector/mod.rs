@@ -1,9 +1,9 @@
-//! Several environments as one: Gymnasium's `VectorEnv`.
+//! Vector environments: several environments behind one interface, Gymnasium's `VectorEnv`.
 //!
 //! ```text
-//!  actions -> batcher: one each, checked -> SubEnv (autoreset) x n, in turn, in threads or in processes
-//!                                                |
-//!  VectorStep <- batcher: rows, infos, faults <--+
+//!  actions -> Batcher: check, split -> SubEnv (autoreset) x n: in turn, in threads or processes
+//!                                            |
+//!  VectorStep <- Batcher: stack, infos, faults
 //! ```
 
 mod asynchronous;
@@ -30,28 +30,29 @@ use super::value::{Dict, Value};
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// When an environment whose episode is over starts the next.
+/// When a sub-environment whose episode has ended starts the next one: Gymnasium's `AutoresetMode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum AutoresetMode {
-    /// In the next step, which ignores the action and brings reward 0.
+    /// In the next step, which ignores the action and returns the first observation with reward 0.
     #[default]
     NextStep,
-    /// In the same step, which brings the first observation of the next episode; the last one of the old is
-    /// in the infos as `final_obs`, its info as `final_info`.
+    /// In the same step, which returns the first observation of the next episode. The infos hold
+    /// the last observation as `final_obs` and the last info as `final_info`.
     SameStep,
-    /// When the caller resets it (`options["reset_mask"]`). A step before that is an error.
+    /// Never: the caller resets it (`options["reset_mask"]`). A step before that is an error.
     Disabled,
 }
 
-/// How the observation spaces of the environments become one.
+/// How the observation spaces of the sub-environments are combined.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum ObservationMode {
-    /// They are all the same.
+    /// All spaces are equal.
     #[default]
     Same,
-    /// They may differ in their bounds.
+    /// The spaces may differ in their bounds.
     Different,
-    /// That of one environment and that of all are given; the environments' may differ in their bounds.
+    /// The caller gives the single and the batched space; the sub-environments' spaces may differ
+    /// in their bounds.
     Spaces(Box<(Space, Space)>),
 }
 
@@ -70,16 +71,16 @@ impl FromStr for ObservationMode {
     }
 }
 
-/// What can be chosen about a vector environment.
+/// Options of a vector environment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VectorOptions {
-    /// Whether the observations that are returned are a copy. Without, they are shared with the environment, which
-    /// writes over them in place if the caller has let them go, and elsewhere if not: what a caller holds
-    /// never changes.
+    /// Whether returned observations are copies. If false, they are shared with the vector
+    /// environment, which reuses their memory once the caller has dropped them. Either way,
+    /// observations that the caller holds never change.
     pub copy: bool,
-    /// How observation spaces become one.
+    /// How the observation spaces are combined.
     pub observation_mode: ObservationMode,
-    /// When the next episode starts.
+    /// When a sub-environment starts its next episode.
     pub autoreset_mode: AutoresetMode,
 }
 
@@ -93,139 +94,160 @@ impl Default for VectorOptions {
     }
 }
 
-/// Seeds for the environments.
+/// Seeds of the sub-environments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Seed {
-    /// None: their random numbers go on.
+    /// No seed: their random number generators continue.
     #[default]
     None,
-    /// The first one's; each next environment has the next number.
+    /// Sub-environment `i` gets this seed plus `i`.
     Int(u64),
-    /// Each one's, or none for it.
+    /// One entry per sub-environment; `None` leaves its generator as it is.
     List(Vec<Option<u64>>),
 }
 
-/// What a step of all environments brings.
+/// The result of [`VectorEnv::step`], with one row or element per sub-environment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VectorStep {
-    /// Of the batched observation space.
+    /// Observations, a value of the batched observation space.
     pub observations: Arc<Value>,
-    /// Of each environment.
+    /// Rewards, (n).
     pub rewards: Vec<f64>,
-    /// Whether its episode is over by itself.
+    /// Whether the episode reached a terminal state, (n).
     pub terminations: Vec<bool>,
-    /// Whether it is cut off.
+    /// Whether the episode was cut off, (n).
     pub truncations: Vec<bool>,
-    /// See [`batch_infos`].
+    /// Infos, as [`batch_infos`] combines them.
     pub infos: Dict,
 }
 
 /// The four spaces of a vector environment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spaces {
-    /// Observations of one environment.
+    /// Observations of one sub-environment.
     pub single_observation_space: Space,
-    /// Observations of all.
+    /// Batched observations.
     pub observation_space: Space,
-    /// Actions of one environment.
+    /// Actions of one sub-environment.
     pub single_action_space: Space,
-    /// Actions of all.
+    /// Batched actions.
     pub action_space: Space,
 }
 
-/// Environments that are reset and stepped together.
+/// Sub-environments that are reset and stepped together: Gymnasium's `VectorEnv`.
 pub trait VectorEnv {
-    /// How many there are.
+    /// Number of sub-environments.
     fn num_envs(&self) -> usize;
 
-    /// Observations and actions, of one and of all.
+    /// The single and the batched observation and action spaces.
     fn spaces(&self) -> &Spaces;
 
-    /// The first environment's, with `autoreset_mode`.
+    /// The first sub-environment's metadata, with `autoreset_mode`.
     fn metadata(&self) -> &Dict;
 
-    /// How the first environment renders.
+    /// The first sub-environment's render mode.
     fn render_mode(&self) -> Option<&str>;
 
-    /// Starts an episode in each environment, or in those where `options["reset_mask"]` is true; the environments get
-    /// the other options.
+    /// Starts an episode in every sub-environment, or only where `options["reset_mask"]` (booleans,
+    /// (n)) is true. The other options are passed on. Returns all observations and the infos.
     ///
     /// # Errors
-    /// [`VectorError`], one for each thing that can be wrong with seeds and mask, and what the environments say.
+    /// [`VectorError::SeedCount`] if a list does not have one seed per sub-environment; one of the
+    /// `ResetMask` variants if the mask is wrong; [`VectorError::Environments`] if a
+    /// sub-environment fails. [`VectorError::ClosedEnvironment`] after [`Self::close`], as for all
+    /// methods below.
     fn reset(&mut self, seed: Seed, options: &Dict) -> Result<(Arc<Value>, Dict), VectorError>;
 
-    /// Takes an action in each environment. `actions` is of the batched action space, or a list of actions.
+    /// Takes an action in each sub-environment. `actions` is a value of the batched action space or
+    /// a list of n actions.
     ///
     /// # Errors
-    /// [`VectorError`]. If the actions are wrong, no environment was stepped; if an environment failed, the
-    /// others were stepped.
+    /// [`VectorError::ActionCount`], [`VectorError::ActionShape`] or
+    /// [`VectorError::NonFiniteAction`] if the actions are wrong: no sub-environment is stepped.
+    /// [`VectorError::Environments`] if a sub-environment fails: the others are stepped.
     fn step(&mut self, actions: &Value) -> Result<VectorStep, VectorError>;
 
-    /// A picture of each environment.
+    /// Renders each sub-environment.
     ///
     /// # Errors
-    /// [`VectorError`].
+    /// [`VectorError::Environments`] if a sub-environment does not render.
     fn render(&mut self) -> Result<Vec<Value>, VectorError> {
         self.call("render", &[])
     }
 
-    /// Calls a method of each environment.
+    /// Calls a method of each sub-environment.
     ///
     /// # Errors
-    /// [`VectorError`].
+    /// [`VectorError::ReservedName`] if `name` is a method of the vector environment itself,
+    /// [`VectorError::Environments`] if a call fails.
     fn call(&mut self, name: &str, arguments: &[Value]) -> Result<Vec<Value>, VectorError>;
 
-    /// An attribute of each environment.
+    /// Reads an attribute of each sub-environment.
     ///
     /// # Errors
-    /// [`VectorError`].
+    /// [`VectorError::Environments`] if one has no such attribute.
     fn get_attr(&mut self, name: &str) -> Result<Vec<Value>, VectorError>;
 
-    /// Changes an attribute of each environment: a list has a value for each, everything else is for all.
+    /// Sets an attribute of each sub-environment: a list has one value for each, any other value is
+    /// set in all.
     ///
     /// # Errors
-    /// [`VectorError`].
+    /// [`VectorError::ValueCount`] if a list does not have n values, [`VectorError::Environments`]
+    /// if a sub-environment does not accept its value.
     fn set_attr(&mut self, name: &str, values: &Value) -> Result<(), VectorError>;
 
-    /// Closes the environments. Every later call is [`VectorError::ClosedEnvironment`].
+    /// Closes the sub-environments. Later calls return [`VectorError::ClosedEnvironment`].
     fn close(&mut self);
 }
 
-/// How [`make_vec`] runs the environments.
+/// How [`make_vec`] runs the sub-environments.
 #[derive(Clone, Debug, PartialEq)]
-pub enum VectorizationMode {
-    /// In turn.
+pub enum VectorizeMode {
+    /// One after another in the caller's thread: [`SyncVectorEnv`].
     Sync,
-    /// Each in a thread.
+    /// A thread for each: [`AsyncVectorEnv::threads`].
     Threads,
-    /// Each in a process.
+    /// A process for each: [`AsyncVectorEnv::processes`].
     Processes(WorkerProgram),
 }
 
-/// `num_envs` environments of one kind.
+/// Makes a vector environment of `num_envs` copies of a registered environment:
+/// `gymnasium.make_vec`.
+///
+/// ```
+/// use pusht_gym::env::EnvSpec;
+/// use pusht_gym::pusht::{PUSHT_ID, registry};
+/// use pusht_gym::value::Dict;
+/// use pusht_gym::vector::{Seed, VectorOptions, VectorizeMode, make_vec};
+///
+/// let spec = EnvSpec::new(PUSHT_ID).with("max_episode_steps", 300_i64);
+/// let mut envs = make_vec(&registry(), &spec, 4, VectorizeMode::Sync, VectorOptions::default())?;
+/// let (observations, _infos) = envs.reset(Seed::Int(0), &Dict::new())?; // seeds 0, 1, 2, 3
+/// assert_eq!(observations.as_array().unwrap().shape(), [4, 5]);
+/// # Ok::<(), pusht_gym::vector::VectorError>(())
+/// ```
 ///
 /// # Errors
-/// If they can't be made, or differ in their spaces.
+/// [`VectorError::NoEnvironments`] if `num_envs` is 0, [`VectorError::Environments`] if a
+/// sub-environment can't be made, [`VectorError::CustomSpace`] if its observations do not fit into
+/// shared memory (processes only).
 pub fn make_vec(
     registry: &Registry,
     spec: &EnvSpec,
     num_envs: usize,
-    mode: VectorizationMode,
+    mode: VectorizeMode,
     options: VectorOptions,
 ) -> Result<Box<dyn VectorEnv>, VectorError> {
     let specs = vec![spec.clone(); num_envs];
-    let env_fns: Vec<_> = specs
-        .iter()
-        .map(|spec| registry.env_fn(spec.clone()))
-        .collect();
+    let env_fns = vec![registry.env_fn(spec.clone()); num_envs];
     let options_async = AsyncOptions {
         vector: options.clone(),
         ..AsyncOptions::default()
     };
     Ok(match mode {
-        VectorizationMode::Sync => Box::new(SyncVectorEnv::new(&env_fns, options)?),
-        VectorizationMode::Threads => Box::new(AsyncVectorEnv::threads(&env_fns, options_async)?),
-        VectorizationMode::Processes(program) => {
+        VectorizeMode::Sync => Box::new(SyncVectorEnv::new(&env_fns, options)?),
+        VectorizeMode::Threads => Box::new(AsyncVectorEnv::threads(&env_fns, options_async)?),
+        VectorizeMode::Processes(program) => {
             Box::new(AsyncVectorEnv::processes(&specs, program, options_async)?)
         }
     })

@@ -1,7 +1,6 @@
-//! A batch of PushT as a vector environment among others.
+//! [`PushTBatch`] as a [`VectorEnv`].
 
 use super::batcher::{Batcher, Description, check_name};
-use super::error::{Cause, Fault};
 use super::{
     AutoresetMode, Seed, Spaces, VectorEnv, VectorError, VectorOptions, VectorStep, batch_infos,
 };
@@ -14,8 +13,8 @@ use pusht_core::pusht::env::WINDOW_PX;
 use pusht_core::pusht::observation::ObservationKind;
 use std::sync::Arc;
 
-/// [`PushTBatch`] as a [`VectorEnv`]. Its observations are copies; of the infos it has `coverage` and `is_success`, for
-/// every environment, and with [`AutoresetMode::SameStep`] `final_obs`.
+/// [`PushTBatch`] behind the interface of [`VectorEnv`]. Observations are copies. The infos are
+/// `coverage` and `is_success`, and with [`AutoresetMode::SameStep`] `final_obs`.
 pub struct PushTVectorEnv {
     batch: PushTBatch,
     batcher: Batcher,
@@ -24,13 +23,14 @@ pub struct PushTVectorEnv {
 }
 
 impl PushTVectorEnv {
-    /// `num_envs` environments.
+    /// A vector environment of `num_envs` PushT environments.
     ///
     /// # Errors
-    /// Those of [`PushTBatch::new`].
+    /// As [`PushTBatch::new`].
     pub fn new(num_envs: usize, options: BatchOptions) -> Result<Self, VectorError> {
         let batch = PushTBatch::new(num_envs, options)?;
-        let single = PushT::new(PushTOptions::default()).map_err(|error| failed(0, error))?;
+        let single =
+            PushT::new(PushTOptions::default()).map_err(|error| VectorError::of(0, error))?;
         let observation_space = match options.observation {
             ObservationKind::State => single.observation_space(),
             other => Space::uniform_box(0.0, WINDOW_PX, &[other.dim()]),
@@ -65,14 +65,14 @@ impl PushTVectorEnv {
         Array::new(&shape, values.to_vec()).map_or(Value::None, Value::Array)
     }
 
-    /// What the latest step brought.
+    /// The result of the latest step.
     fn latest(&self) -> VectorStep {
         let step = self.batch.latest();
         VectorStep {
             observations: Arc::new(self.rows(step.observations)),
             rewards: step.rewards.to_vec(),
-            terminations: step.terminated.to_vec(),
-            truncations: step.truncated.to_vec(),
+            terminations: step.terminations.to_vec(),
+            truncations: step.truncations.to_vec(),
             infos: self.infos(&step),
         }
     }
@@ -82,12 +82,12 @@ impl PushTVectorEnv {
         let mut infos = dict([
             ("coverage", step.coverage.to_vec().into()),
             ("_coverage", all.clone()),
-            ("is_success", step.terminated.to_vec().into()),
+            ("is_success", step.terminations.to_vec().into()),
             ("_is_success", all),
         ]);
         if self.autoreset_mode == AutoresetMode::SameStep && step.is_final.contains(&true) {
             let dim = self.batch.observation_dim();
-            let rows = step.final_observations.chunks_exact(dim);
+            let rows = step.final_obs.chunks_exact(dim);
             let last: Vec<Option<Dict>> = rows
                 .zip(step.is_final)
                 .map(|(row, is_final)| is_final.then(|| dict([("final_obs", row.to_vec().into())])))
@@ -97,16 +97,6 @@ impl PushTVectorEnv {
             ));
         }
         infos
-    }
-}
-
-fn failed(index: usize, error: EnvError) -> VectorError {
-    VectorError::Environments {
-        faults: vec![Fault {
-            index,
-            cause: Cause::Error(error),
-        }],
-        rest: None,
     }
 }
 
@@ -132,7 +122,7 @@ impl VectorEnv for PushTVectorEnv {
         let (mask, rest) = self.batcher.reset_mask(options)?;
         if let Some(name) = rest.keys().next() {
             let message = format!("a batch takes no option `{name}`");
-            return Err(failed(0, EnvError::new("ValueError", message)));
+            return Err(VectorError::of(0, EnvError::new("ValueError", message)));
         }
         self.batch.reset_masked(&mask, &seed)?;
         let infos = dict([
@@ -180,13 +170,13 @@ impl VectorEnv for PushTVectorEnv {
                 .copied()
                 .map(Value::Float)
                 .collect()),
-            _ => Err(failed(0, EnvError::no_attribute(name))),
+            _ => Err(VectorError::of(0, EnvError::no_attribute(name))),
         }
     }
 
     fn set_attr(&mut self, name: &str, _values: &Value) -> Result<(), VectorError> {
         self.check_open()?;
-        Err(failed(0, EnvError::no_attribute(name)))
+        Err(VectorError::of(0, EnvError::no_attribute(name)))
     }
 
     fn close(&mut self) {

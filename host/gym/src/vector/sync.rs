@@ -1,35 +1,49 @@
-//! Environments that are stepped in turn.
+//! Sub-environments that are stepped one after another.
 
 use super::autoreset::SubEnv;
 use super::batcher::{Batcher, Description, check_name};
 use super::error::Cause;
-use super::{Fault, Seed, Spaces, VectorEnv, VectorError, VectorOptions, VectorStep};
+use super::{Seed, Spaces, VectorEnv, VectorError, VectorOptions, VectorStep};
 use crate::env::EnvFn;
 use crate::value::{Dict, Value};
 use std::sync::Arc;
 
-/// Gymnasium's `SyncVectorEnv`. An environment that panics takes the caller with it.
+/// Steps sub-environments one after another in the caller's thread: Gymnasium's `SyncVectorEnv`. A
+/// panic of a sub-environment is a panic of the caller.
+///
+/// ```
+/// use pusht_gym::env::EnvFn;
+/// use pusht_gym::pusht::{PushT, PushTOptions};
+/// use pusht_gym::space::seeded;
+/// use pusht_gym::value::Dict;
+/// use pusht_gym::vector::{Seed, SyncVectorEnv, VectorEnv, VectorOptions};
+/// use std::sync::Arc;
+///
+/// let env_fn: EnvFn = Arc::new(|| Ok(Box::new(PushT::new(PushTOptions::default())?)));
+/// let mut envs = SyncVectorEnv::new(&vec![env_fn; 2], VectorOptions::default())?;
+/// envs.reset(Seed::Int(0), &Dict::new())?;
+/// let actions = envs.spaces().action_space.sample(&mut seeded(1));
+/// let step = envs.step(&actions)?;
+/// assert_eq!(step.rewards.len(), 2);
+/// # Ok::<(), pusht_gym::vector::VectorError>(())
+/// ```
 pub struct SyncVectorEnv {
     batcher: Batcher,
-    /// None after closing.
+    /// Empty after closing.
     envs: Vec<SubEnv>,
 }
 
 impl SyncVectorEnv {
-    /// An environment of each function.
+    /// Makes a sub-environment with each function.
     ///
     /// # Errors
-    /// If one can't be made, or they do not go together.
+    /// [`VectorError::NoEnvironments`] if there is no function, [`VectorError::Environments`] if
+    /// one fails, [`VectorError::ObservationSpace`] or [`VectorError::ActionSpace`] if their spaces
+    /// can't be combined.
     pub fn new(env_fns: &[EnvFn], options: VectorOptions) -> Result<Self, VectorError> {
         let mut envs = Vec::new();
         for (index, env_fn) in env_fns.iter().enumerate() {
-            let env = env_fn().map_err(|error| VectorError::Environments {
-                faults: vec![Fault {
-                    index,
-                    cause: Cause::Error(error),
-                }],
-                rest: None,
-            })?;
+            let env = env_fn().map_err(|error| VectorError::of(index, error))?;
             envs.push(SubEnv::new(env, options.autoreset_mode, false));
         }
         let descriptions: Vec<Description> =

@@ -1,17 +1,19 @@
 //! Gymnasium's `RecordEpisodeStatistics`.
 
-use super::forward;
+use super::{forward, push_bounded};
 use crate::env::{Env, EnvError, Step};
 use crate::value::{Dict, Value, dict};
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// Episodes that are remembered.
+/// Episodes in the queues.
 const BUFFER_LENGTH: usize = 100;
 
-/// Puts return, length and time of an episode into the `info` of its last step: `episode`, with `r`, `l` and `t` (s).
+/// Adds `episode` to the `info` of an episode's last step: return `r`, length `l` (steps) and
+/// duration `t` (s).
 ///
-/// The last hundred are the attributes `return_queue`, `length_queue` and `time_queue`; `episode_count` is how many there were.
+/// Attributes: `return_queue`, `length_queue` and `time_queue` of the last hundred episodes,
+/// `episode_count`.
 pub struct RecordEpisodeStatistics<E> {
     env: E,
     start: Instant,
@@ -24,7 +26,7 @@ pub struct RecordEpisodeStatistics<E> {
 }
 
 impl<E: Env> RecordEpisodeStatistics<E> {
-    /// With nothing recorded.
+    /// Wraps `env`.
     pub fn new(env: E) -> Self {
         Self {
             env,
@@ -37,13 +39,6 @@ impl<E: Env> RecordEpisodeStatistics<E> {
             times: VecDeque::new(),
         }
     }
-}
-
-fn remember<T>(queue: &mut VecDeque<T>, value: T) {
-    if queue.len() == BUFFER_LENGTH {
-        queue.pop_front();
-    }
-    queue.push_back(value);
 }
 
 impl<E: Env> Env for RecordEpisodeStatistics<E> {
@@ -67,9 +62,9 @@ impl<E: Env> Env for RecordEpisodeStatistics<E> {
                 ("t", time_s.into()),
             ]);
             step.info.insert("episode".into(), episode.into());
-            remember(&mut self.returns, self.episode_return);
-            remember(&mut self.lengths, self.length);
-            remember(&mut self.times, time_s);
+            push_bounded(&mut self.returns, self.episode_return, BUFFER_LENGTH);
+            push_bounded(&mut self.lengths, self.length, BUFFER_LENGTH);
+            push_bounded(&mut self.times, time_s, BUFFER_LENGTH);
             self.episode_count += 1;
         }
         Ok(step)

@@ -1,4 +1,4 @@
-//! Environments around environments.
+//! Wrappers: environments that change the behaviour of another one.
 
 mod episode_statistics;
 mod multi_step;
@@ -12,7 +12,17 @@ pub use multi_step::{MultiStep, MultiStepOptions, RewardAggregation};
 pub use record_video::{RecordVideo, capped_cubic_video_schedule};
 pub use time_limit::TimeLimit;
 
-/// What a wrapper does not change.
+use std::collections::VecDeque;
+
+/// Appends `value` to a queue of at most `len` values and drops the oldest.
+fn push_bounded<T>(queue: &mut VecDeque<T>, value: T, len: usize) {
+    if queue.len() == len {
+        queue.pop_front();
+    }
+    queue.push_back(value);
+}
+
+/// Methods that a wrapper forwards unchanged.
 macro_rules! forward {
     ($($method:ident)*) => {
         $(forward!(@ $method);)*

@@ -1,6 +1,6 @@
 //! diffusion_policy's `MultiStepWrapper` (`gym_util/multistep_wrapper.py`).
 
-use super::forward;
+use super::{forward, push_bounded};
 use crate::batch_space::{batch_space, concatenate, row};
 use crate::env::{Env, EnvError, Step};
 use crate::space::Space;
@@ -8,38 +8,38 @@ use crate::value::{Dict, Value};
 use crate::vector::stack_values;
 use std::collections::{BTreeMap, VecDeque};
 
-/// How the rewards become one.
+/// How the rewards of an episode are combined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RewardAggregation {
-    /// The largest.
+    /// Largest reward.
     #[default]
     Max,
-    /// The smallest.
+    /// Smallest reward.
     Min,
-    /// Their mean.
+    /// Mean reward.
     Mean,
-    /// Their sum.
+    /// Sum of rewards.
     Sum,
 }
 
-/// What can be chosen about [`MultiStep`].
+/// Options of [`MultiStep`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MultiStepOptions {
-    /// Observations that are returned, the latest last.
+    /// Observations per returned stack, the latest last.
     pub n_obs_steps: usize,
-    /// Actions that are taken in a step.
+    /// Actions per step.
     pub n_action_steps: usize,
-    /// Steps of the environment after which an episode is cut off; `None`: never.
+    /// Steps of the wrapped environment after which an episode is truncated; `None`: never.
     pub max_episode_steps: Option<usize>,
-    /// How the rewards become one.
+    /// How the rewards are combined.
     pub reward_agg_method: RewardAggregation,
 }
 
-/// Takes a chunk of actions in a step, and returns the last observations, stacked.
+/// Executes a chunk of actions per step and returns the last observations, stacked.
 ///
-/// As upstream: as long as an episode has too few observations, the oldest stands for those before it; the actions of a
-/// chunk after the end of the episode are left out; the reward is that of **all** steps of the episode so far, not of
-/// the chunk alone; every entry of the `info` is stacked like the observations, but not padded.
+/// As upstream: at the start of an episode the oldest observation pads the stack; actions after the
+/// end of the episode are skipped; the reward combines **all** steps of the episode so far, not
+/// only the chunk's; `info` entries are stacked like the observations, without padding.
 pub struct MultiStep<E> {
     env: E,
     options: MultiStepOptions,
@@ -53,8 +53,10 @@ pub struct MultiStep<E> {
 }
 
 impl<E: Env> MultiStep<E> {
+    /// Wraps `env`.
+    ///
     /// # Errors
-    /// If no observation or no action is wanted.
+    /// If `n_obs_steps` or `n_action_steps` is 0.
     pub fn new(env: E, options: MultiStepOptions) -> Result<Self, EnvError> {
         if options.n_obs_steps == 0 || options.n_action_steps == 0 {
             let message = "n_obs_steps and n_action_steps: at least 1 needed";
@@ -73,26 +75,16 @@ impl<E: Env> MultiStep<E> {
         })
     }
 
-    fn keep(&self, queue: &mut VecDeque<Value>, value: Value) {
-        if queue.len() == self.options.n_obs_steps {
-            queue.pop_front();
-        }
-        queue.push_back(value);
-    }
-
     fn step_one(&mut self, action: &Value) -> Result<(), EnvError> {
         let step = self.env.step(action)?;
         self.rewards.push(step.reward);
         let most = self.options.max_episode_steps;
         self.terminated |= step.terminated;
         self.truncated |= step.truncated || most.is_some_and(|most| self.rewards.len() >= most);
-        let mut observations = std::mem::take(&mut self.observations);
-        self.keep(&mut observations, step.observation);
-        self.observations = observations;
+        let len = self.options.n_obs_steps;
+        push_bounded(&mut self.observations, step.observation, len);
         for (name, value) in step.info {
-            let mut values = self.infos.remove(&name).unwrap_or_default();
-            self.keep(&mut values, value);
-            self.infos.insert(name, values);
+            push_bounded(self.infos.entry(name).or_default(), value, len);
         }
         Ok(())
     }

@@ -1,19 +1,18 @@
-//! Gymnasium's `RecordVideo`, whose videos are animated GIFs here.
+//! Gymnasium's `RecordVideo`, with animated GIFs as videos.
 
 use super::forward;
 use crate::env::{Env, EnvError, Step};
 use crate::value::{Dict, Value};
-use std::fs::Permissions;
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
-/// Frames a second, if the environment does not say.
+/// Frames per second of an environment without `render_fps`.
 const RENDER_FPS: f64 = 30.0;
-/// Effort of choosing a frame's colours: 1 is the best and slowest, 30 the fastest.
+/// Speed of choosing a frame's colours: 1 is the slowest and best, 30 the fastest.
 const COLOR_SPEED: i32 = 10;
 
-/// The episodes that are recorded by default: 0, 1, 8, 27 and so on up to 729, then every thousandth.
+/// Gymnasium's default schedule: records episodes 0, 1, 8, 27 and so on up to 729, then every
+/// thousandth.
 pub fn capped_cubic_video_schedule(episode: u64) -> bool {
     if episode < 1000 {
         (0..10).any(|root: u64| root.pow(3) == episode)
@@ -22,22 +21,24 @@ pub fn capped_cubic_video_schedule(episode: u64) -> bool {
     }
 }
 
-/// Writes episodes as `PREFIX-episode-N.gif`, a frame a step; a file appears when its episode ends.
+/// Records episodes as `PREFIX-episode-N.gif`, one frame per step; the file is written when the
+/// episode ends.
 pub struct RecordVideo<E> {
     env: E,
     folder: PathBuf,
     prefix: String,
     is_recorded: fn(u64) -> bool,
-    /// Of the episode that runs; those before were reset.
+    /// Number of the current episode.
     episode: Option<u64>,
     frames: Vec<Value>,
 }
 
 impl<E: Env> RecordVideo<E> {
-    /// Records the episodes that `is_recorded` names (Gymnasium's `episode_trigger`) into a folder, which is made.
+    /// Records the episodes for which `is_recorded` (Gymnasium's `episode_trigger`) is true into
+    /// `folder`, which is created if it is missing.
     ///
     /// # Errors
-    /// If the environment does not render, or there can be no such folder.
+    /// If the environment has no render mode, or the folder can't be created.
     pub fn new(
         env: E,
         folder: impl Into<PathBuf>,
@@ -49,7 +50,7 @@ impl<E: Env> RecordVideo<E> {
             return Err(EnvError::new("ValueError", message));
         }
         let folder = folder.into();
-        std::fs::create_dir_all(&folder)?;
+        fs::create_dir_all(&folder)?;
         Ok(Self {
             env,
             folder,
@@ -67,7 +68,7 @@ impl<E: Env> RecordVideo<E> {
         Ok(())
     }
 
-    /// Writes what was recorded of the episode.
+    /// Writes the recorded frames of the episode.
     fn write(&mut self) -> Result<(), EnvError> {
         let frames = std::mem::take(&mut self.frames);
         let (Some(episode), false) = (self.episode, frames.is_empty()) else {
@@ -79,22 +80,14 @@ impl<E: Env> RecordVideo<E> {
             .folder
             .join(format!("{}-episode-{episode}.gif", self.prefix));
         let file = encode(&frames, fps.unwrap_or(RENDER_FPS))?;
-        write_whole(&self.folder, &path, &file)
-            .map_err(|error| EnvError::new("OSError", format!("{}: {error}", path.display())))
+        // Renamed when it is whole, so that no reader sees a part.
+        let part = path.with_extension("part");
+        let written = fs::write(&part, file).and_then(|()| fs::rename(&part, &path));
+        written.map_err(|error| EnvError::new("OSError", format!("{}: {error}", path.display())))
     }
 }
 
-/// Writes to a temporary file in `folder` and renames it to `path`, so that no reader sees a part.
-fn write_whole(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.persist(path)?;
-    Ok(())
-}
-
-/// Arrays of rows, columns and colours as a GIF.
+/// Encodes arrays (rows, columns, 3) as a GIF.
 fn encode(frames: &[Value], fps: f64) -> Result<Vec<u8>, EnvError> {
     let wrong = |frame| EnvError::wrong_value("render", "an array of u8 (rows, columns, 3)", frame);
     let mut encoder: Option<gif::Encoder<Vec<u8>>> = None;
@@ -144,7 +137,7 @@ impl<E: Env> Env for RecordVideo<E> {
     }
 
     fn close(&mut self) {
-        // There is nobody to tell any more; `reset` would.
+        // `close` can't return an error; `reset` would.
         let _ = self.write();
         self.env.close();
     }

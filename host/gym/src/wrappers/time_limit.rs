@@ -4,7 +4,7 @@ use super::forward;
 use crate::env::{Env, EnvError, Step};
 use crate::value::{Dict, Value};
 
-/// Cuts an episode off after some steps.
+/// Truncates episodes after a number of steps.
 pub struct TimeLimit<E> {
     env: E,
     max_episode_steps: u64,
@@ -12,7 +12,7 @@ pub struct TimeLimit<E> {
 }
 
 impl<E: Env> TimeLimit<E> {
-    /// After `max_episode_steps` steps, `truncated` is true.
+    /// Sets `truncated` from step `max_episode_steps` on.
     pub fn new(env: E, max_episode_steps: u64) -> Self {
         Self {
             env,

@@ -7,35 +7,35 @@ use pusht_gym::env::EnvSpec;
 use pusht_gym::pusht::{PUSHT_ID, registry};
 use pusht_gym::space::{Space, seeded};
 use pusht_gym::value::{Dict, Value};
-use pusht_gym::vector::{
-    Seed, VectorEnv, VectorOptions, VectorizationMode, WorkerProgram, make_vec,
-};
+use pusht_gym::vector::{Seed, VectorEnv, VectorOptions, VectorizeMode, WorkerProgram, make_vec};
 use serde::{Deserialize, Serialize};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// More worker processes than this, or threads, are not started.
+/// Largest numbers of worker processes and threads that are measured.
 const MOST_PROCESSES: usize = 64;
 const MOST_THREADS: usize = 512;
-/// Of gym-pusht, whose workers take seconds to start.
+/// Largest number of gym-pusht's environments, whose workers take seconds to start.
 const MOST_PYTHON: usize = 8;
-/// Every figure is the best of as many measurements, which take turns with the others'.
+/// Measurements per figure, of which the best counts; they take turns with the others'.
 const ROUNDS: usize = 3;
-/// Batches of actions that take turns.
+/// Different batches of actions, which take turns.
 const ACTIONS: usize = 64;
-/// The same measurements of gymnasium's vector environments.
+/// The script that measures gymnasium's vector environments.
 const GYMNASIUM: &str = include_str!("gymnasium_vector.py");
 
 const BATCH: &str = "PushTBatch, all cores";
 const BATCH_ONE: &str = "PushTBatch, 1 thread";
 const GYM_ASYNC: &str = "gymnasium AsyncVectorEnv";
 
-/// Steps a second of PushT environments: in turn, in threads, in processes, in a batch, and in gymnasium.
+/// Steps per second of PushT environments: in turn, in threads, in processes, in a batch, and in
+/// gymnasium.
 ///
-/// Everybody takes the same kind of actions, uniform in the window, resets when an episode is over, and is asked for
-/// the state and the reward. Figures are environment steps a second, the best of three measurements.
+/// Each takes actions of the same distribution, uniform in the window, resets when an episode ends,
+/// and returns state and reward. Figures are environment steps per second, the best of
+/// three measurements.
 #[derive(clap::Args)]
 #[command(after_help = "Example: pusht bench vector --gym-pusht python3 --json vector.json")]
 pub struct Args {
@@ -64,16 +64,16 @@ struct Figure {
 struct Report {
     cores: usize,
     figures: Vec<Figure>,
-    /// The batch of the largest size, on all cores against on one.
+    /// Speed of the largest batch on all cores, relative to one thread.
     cores_gain: Option<f64>,
-    /// The batch at its best against gymnasium's `AsyncVectorEnv` at its best.
+    /// Best speed of the batch, relative to the best of gymnasium's `AsyncVectorEnv`.
     gymnasium_async_gain: Option<f64>,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// If an environment can't be made, or the Python given can't be asked.
+/// If an environment can't be made, the given Python can't be run, or the file can't be written.
 pub fn run(args: &Args) -> Result<()> {
     ensure!(args.seconds > 0.0, "--seconds: more than 0 needed");
     let slice = Duration::try_from_secs_f64(args.seconds).context("--seconds")?;
@@ -111,7 +111,7 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// Something that steps all its environments.
+/// A vector environment to measure.
 struct Candidate {
     name: &'static str,
     step: Box<dyn FnMut(usize) -> Result<()>>,
@@ -131,15 +131,15 @@ fn candidates(num_envs: usize) -> Result<Vec<Candidate>> {
         all.push(stepping(name, envs)?);
         Ok(())
     };
-    add("SyncVectorEnv", VectorizationMode::Sync)?;
+    add("SyncVectorEnv", VectorizeMode::Sync)?;
     if num_envs <= MOST_THREADS {
-        add("AsyncVectorEnv, threads", VectorizationMode::Threads)?;
+        add("AsyncVectorEnv, threads", VectorizeMode::Threads)?;
     }
     if num_envs <= MOST_PROCESSES {
         let program = WorkerProgram::default();
         add(
             "AsyncVectorEnv, processes",
-            VectorizationMode::Processes(program),
+            VectorizeMode::Processes(program),
         )?;
     }
     all.push(batch(BATCH_ONE, num_envs, Some(NonZero::<usize>::MIN))?);
@@ -189,7 +189,7 @@ fn batch(
     })
 }
 
-/// Candidates in turn, so that a disturbance does not meet one alone; the best of each.
+/// Measures the candidates in turns, so that a disturbance affects all of them; the best of each.
 fn measure(
     mut candidates: Vec<Candidate>,
     num_envs: usize,
@@ -220,7 +220,7 @@ fn measure(
     Ok(figures.collect())
 }
 
-/// The figures of gymnasium's vector environments of gym-pusht.
+/// Measures gymnasium's vector environments of gym-pusht.
 fn gymnasium(python: &Path, sizes: &[usize], seconds: f64) -> Result<Vec<Figure>> {
     let sizes = sizes.iter().filter(|size| **size <= MOST_PYTHON);
     let output = Command::new(python)
@@ -242,7 +242,7 @@ fn gymnasium(python: &Path, sizes: &[usize], seconds: f64) -> Result<Vec<Figure>
         .collect()
 }
 
-/// The best of some figures against the best of others.
+/// The best of the figures `of`, relative to the best of `against`.
 fn gain(
     figures: &[Figure],
     of: impl Fn(&str, usize) -> bool,
@@ -258,7 +258,7 @@ fn gain(
 }
 
 fn print(report: &Report, sizes: &[usize]) {
-    print!("{:<28}", "environment steps a second");
+    print!("{:<28}", "environment steps per second");
     sizes.iter().for_each(|size| print!("{size:>11}"));
     println!();
     let mut names: Vec<&str> = Vec::new();

@@ -3,10 +3,10 @@
 use crate::policy_file::{
     ActionFrame, Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Tensors, UnetConfig,
 };
+use crate::train::device::DeviceArg;
 use crate::train::diffusion::TrainTimesteps;
 use crate::train::trainer::Settings;
 use anyhow::{Result, bail, ensure};
-use burn::tensor::Device;
 use clap::builder::RangedU64ValueParser;
 use pusht_core::pusht::observation::ObservationKind;
 use std::ops::Range;
@@ -14,26 +14,6 @@ use std::path::PathBuf;
 
 const N_GROUPS: usize = 8;
 const N_OBS_STEPS: usize = 2;
-
-/// What computes the network and its gradients.
-#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
-pub enum DeviceArg {
-    /// The processor.
-    Cpu,
-    /// The graphics card, through wgpu (`CUBECL_WGPU_DEFAULT_DEVICE` picks another than the fastest).
-    #[cfg(feature = "gpu")]
-    Gpu,
-}
-
-impl From<DeviceArg> for Device {
-    fn from(device: DeviceArg) -> Self {
-        match device {
-            DeviceArg::Cpu => Self::flex(),
-            #[cfg(feature = "gpu")]
-            DeviceArg::Gpu => Self::wgpu(burn::tensor::DeviceKind::DefaultDevice),
-        }
-    }
-}
 
 /// Train a float policy on recorded demonstrations.
 ///

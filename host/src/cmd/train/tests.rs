@@ -118,7 +118,7 @@ fn the_policy_file_says_how_it_was_made_and_names_no_folder() {
 }
 
 #[test]
-fn a_run_is_not_overwritten() {
+fn an_existing_run_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     train(folder.path(), &out, &[]).unwrap();
@@ -126,7 +126,7 @@ fn a_run_is_not_overwritten() {
 }
 
 #[test]
-fn a_run_does_not_go_on_with_other_settings() {
+fn resuming_with_other_settings_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     train(folder.path(), &out, &[]).unwrap();

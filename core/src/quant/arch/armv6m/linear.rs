@@ -1,25 +1,34 @@
-//! The product on ARMv6-M (Cortex-M0, M0+): eight low registers, `MULS`, no `SMULL`.
+//! The linear product by `MULS`. Most instructions reach only eight registers, and there is no
+//! `SMULL`.
 #![allow(unsafe_code)]
 
-use crate::quant::arch::assembler::{lines, restore_registers, save_registers};
-use crate::quant::kernels::linear::Linear;
-use crate::quant::kernels::linear::panel_kernel::{Job, Routine};
-pub(crate) use crate::quant::kernels::linear::panel_kernel::{apply, fill_words as fill};
+use crate::quant::arch::cortex_m::assembler::{lines, restore_registers, save_registers};
+use crate::quant::arch::cortex_m::linear::{Job, Microkernel, Routine, fill_words};
+use crate::quant::kernels::linear::Windows;
 use core::arch::naked_asm;
 
-/// What a panel holds: for each weight, in the file's order, the first position's input, then the second's, .., widened so that `LDM` loads operands.
-pub(crate) type Input = i32;
-pub(crate) const ROUTINE_4: Routine = rows_times_4;
-pub(crate) const ROUTINE_2: Routine = rows_times_2;
-pub(crate) const ROUTINE_1: Routine = rows_times_1;
+/// The product by `MULS`.
+pub(crate) struct Muls;
 
-/// Every product.
-pub(crate) fn can_take(_: Linear<'_>) -> bool {
-    true
+// SAFETY: the routines read the panel as `fill` lays it out, to the end of its last chunk, and the
+// rest as `Routine` says.
+unsafe impl Microkernel for Muls {
+    /// For each weight, in the file's order, the input of the first position, then of the second,
+    /// ..; widened, so that `LDM` loads operands.
+    type Input = i32;
+    const TILE_4: Routine = rows_times_4;
+    const TILE_2: Routine = rows_times_2;
+    const TILE_1: Routine = rows_times_1;
+
+    #[inline(always)]
+    fn fill<const P: usize>(panel: &mut [i32], windows: Windows<'_>, window: usize) {
+        fill_words::<P>(panel, windows, window);
+    }
 }
 
-/// The job to the stack, the rows to r0: from here on `[sp]` has panel and number of chunks, `[sp, 8]` the outputs' address and
-/// step, `[sp, 16]` the rows' end, `[sp, 20]` a row's size.
+/// Copies the job to the stack, the rows' address to r0. From here on `[sp]` has panel and number
+/// of chunks, `[sp, 8]` the outputs' address and step, `[sp, 16]` the rows' end, `[sp, 20]` a row's
+/// size.
 macro_rules! begin {
     () => {
         lines!(
@@ -31,7 +40,7 @@ macro_rules! begin {
     };
 }
 
-/// Bias to r4, panel to r1, the address behind the row's weights to r12.
+/// Begins a row: bias to r4, panel to r1, the end of the row's weights to r12.
 macro_rules! begin_row {
     () => {
         lines!(
@@ -45,7 +54,8 @@ macro_rules! begin_row {
     };
 }
 
-/// Four weights in the order of their bytes, each handed to `$weight` in r3; the word is r2.
+/// Loads four weights to r2 and calls `$weight` for each, in the order of the bytes, with the
+/// weight in r3.
 macro_rules! four_weights {
     ($weight:ident) => {
         lines!(
@@ -64,7 +74,7 @@ macro_rules! four_weights {
     };
 }
 
-/// An input in `$input` times the weight (r3) onto `$sum`.
+/// The input in `$input` times the weight in r3, added to `$sum`.
 macro_rules! product {
     ($input:literal, $sum:literal) => {
         lines!(
@@ -74,7 +84,7 @@ macro_rules! product {
     };
 }
 
-/// The weight times the inputs of four positions (r4 to r7) onto the sums (r8 to r11).
+/// The weight times the inputs of four positions (r4 to r7) added to the sums (r8 to r11).
 macro_rules! weight_times_4 {
     ($_:ident) => {
         lines!(
@@ -87,11 +97,12 @@ macro_rules! weight_times_4 {
     };
 }
 
-/// `$sum` (a high register) times the factor (r2 lower half, r3 upper half of the multiplier; r12 the shift less 32), saturated, to the
-/// address r1, which then goes on by the step in lr.
+/// Multiplies `$sum` (a high register) by the factor (halves of the multiplier in r2 and r3, lower
+/// first, shift less 32 in r12), rounds, saturates, stores it at r1, and adds the step in lr to r1.
 ///
-/// The product's upper word out of halves: with `a = 2^16 ah + al`, `m = 2^16 mh + ml` it is
-/// `ah mh + (t >> 16) + (((t & 0xffff) + al mh) >> 16)`, `t = ah ml + ((al ml) >> 16)`; no term leaves 32 bits as `m < 2^31`.
+/// The product's upper word, from halves: with `a = 2^16 ah + al`, `m = 2^16 mh + ml` it is `ah mh
+/// + (t >> 16) + (((t & 0xffff) + al mh) >> 16)`, `t = ah ml + ((al ml) >> 16)`; no term overflows
+/// 32 bits, as `m < 2^31`.
 macro_rules! scale_and_store {
     ($sum:literal, $label:literal) => {
         lines!(
@@ -131,7 +142,7 @@ macro_rules! scale_and_store {
     };
 }
 
-/// The factor and where the outputs go, to the registers that `scale_and_store` wants; the outputs' address on to the next row's.
+/// Loads what `scale_and_store` needs, and moves the outputs' address to the next row's.
 macro_rules! end_sums {
     () => {
         lines!(
@@ -152,7 +163,7 @@ macro_rules! end_sums {
     };
 }
 
-/// Back to label 1 if there is a row left.
+/// Goes back to label 1 if a row is left; else returns.
 macro_rules! end_row {
     () => {
         lines!(
@@ -194,7 +205,8 @@ unsafe extern "C" fn rows_times_4(_: &Job) {
     )
 }
 
-/// The weight times the inputs of two positions onto the sums (r8, r9); every second time four inputs are loaded.
+/// The weight times the inputs of two positions added to the sums (r8, r9); every second time four
+/// inputs are loaded.
 macro_rules! weight_times_2 {
     (first) => {
         lines!(
@@ -229,7 +241,8 @@ unsafe extern "C" fn rows_times_2(_: &Job) {
     )
 }
 
-/// The weight times the input of one position onto the sum (r8); every second time two inputs are loaded.
+/// The weight times the input of one position added to the sum (r8); every second time two inputs
+/// are loaded.
 macro_rules! weight_times_1 {
     (first) => {
         lines!("ldm r1!, {{r4, r5}}", product!("r4", "r8"))

@@ -1,67 +1,111 @@
-//! Normalisation, Mish and what follows on ARMv6-M (Cortex-M0, M0+): some 50 instructions a value, most of them for two products of which the
-//! upper word counts.
+//! Normalisation, Mish and epilogue: some 50 instructions per value, most of them for the upper
+//! words of two products.
 #![allow(unsafe_code)]
 
-use crate::quant::arch::assembler::{lines, restore_registers, save_registers};
+use crate::quant::arch::cortex_m::assembler::{lines, restore_registers, save_registers};
+use crate::quant::arch::cortex_m::norm::{Job, Routine, Routines};
 use crate::quant::kernels::mish;
 use crate::quant::kernels::norm::Parameters;
-use crate::quant::kernels::norm::factors::{Factors, Scaled};
-use crate::quant::kernels::norm::kernel::{Channel, Sums};
-use crate::quant::kernels::norm::routines::{Job, Routine};
+use crate::quant::kernels::norm::factors::{Channel, Factors};
+use crate::quant::kernels::norm::group::{Scaled, Sums};
 use core::arch::naked_asm;
 
-/// Positions that a routine takes at once.
-pub(crate) const POSITIONS: usize = 1;
-/// By how much FiLM shifts.
-pub(crate) const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
-pub(crate) const ADD: Routine = add;
-/// The routines want factors as every machine writes them.
-pub(crate) const TAKES_CHANNELS: bool = true;
+/// Only instructions of ARMv6-M.
+pub(crate) struct Armv6m;
 
-/// Sums of groups of `size` channels side by side, of an even number of channels each; nothing is done for others.
-///
-/// # Safety
-/// From `x` on there are `n_rows` rows (one at least) of `n_channels` values, and in each all of these groups, one at least.
-#[inline(always)]
-pub(crate) unsafe fn sum(
-    x: *const i16,
-    n_channels: usize,
-    n_rows: usize,
-    size: usize,
-    sums: &mut [Sums],
-) -> bool {
-    if !size.is_multiple_of(2) {
-        return false;
+// SAFETY: what the routines read and write besides the channels' values is the channels, the job
+// and the table of Mish.
+unsafe impl Routines for Armv6m {
+    const POSITIONS: usize = 1;
+    const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
+    const ADD: Routine = add;
+    const TAKES_PORTABLE_FACTORS: bool = true;
+
+    #[inline(always)]
+    unsafe fn sums(
+        x: *const i16,
+        n_channels: usize,
+        n_rows: usize,
+        size: usize,
+        sums: &mut [Sums],
+    ) -> bool {
+        if !size.is_multiple_of(2) {
+            return false;
+        }
+        let groups = Groups {
+            sums: sums.as_mut_ptr(),
+            x,
+            n_groups: sums.len(),
+            row_bytes: 2 * size,
+            step_bytes: 2 * n_channels,
+            group_bytes: 2 * n_channels * n_rows,
+        };
+        // SAFETY: the caller's.
+        unsafe { sum_groups(&groups) };
+        true
     }
-    let groups = Groups {
-        sums: sums.as_mut_ptr(),
-        x,
-        n_groups: sums.len(),
-        row_bytes: 2 * size,
-        step_bytes: 2 * n_channels,
-        group_bytes: 2 * n_channels * n_rows,
-    };
-    // SAFETY: the caller's.
-    unsafe { sum_groups(&groups) };
-    true
+
+    #[inline(always)]
+    fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> bool {
+        let n_channels = channels.len();
+        let size = factors.group_size.min(n_channels);
+        let can_be_read = n_channels > 0
+            && factors.parameters.len() >= n_channels
+            && size * factors.groups.len() == n_channels
+            && factors.parameters.as_ptr().cast::<i32>().is_aligned()
+            && (factors.film.as_ref()).is_none_or(|film| film.are_of(n_channels));
+        if !can_be_read {
+            return false;
+        }
+        let gains = Gains {
+            channels: channels.as_mut_ptr(),
+            parameters: factors.parameters.as_ptr(),
+            groups: factors.groups.as_ptr(),
+            parameters_end: factors.parameters.as_ptr().wrapping_add(n_channels),
+            group_bytes: size * size_of::<Parameters>(),
+        };
+        // SAFETY: there is a whole number of groups, and parameters for their channels, aligned for
+        // words.
+        unsafe { write_gains(&gains) };
+        let Some(film) = &factors.film else {
+            return true;
+        };
+        let Some((step_scales, scales)) = film.scales else {
+            film.write_biases(channels);
+            return true;
+        };
+        let film = Film {
+            channels: channels.as_mut_ptr(),
+            step_scales: step_scales.as_ptr(),
+            scales: scales.as_ptr(),
+            size_bytes: 2 * n_channels,
+            half: film.half,
+            step_biases: film.biases.0.as_ptr(),
+            biases: film.biases.1.as_ptr(),
+        };
+        // SAFETY: `are_of`: each array has as many values, aligned for half words.
+        unsafe { write_film(&film) };
+        true
+    }
 }
 
-/// Groups of values that are summed.
+/// What the summing routine is told.
 #[repr(C)]
 struct Groups {
     sums: *mut Sums,
     x: *const i16,
     n_groups: usize,
-    /// Of a group.
+    /// Size of a group's row.
     row_bytes: usize,
     /// To the next row.
     step_bytes: usize,
-    /// From a group's first row to behind its last one.
+    /// From a group's first row to the end of its last one.
     group_bytes: usize,
 }
 
-/// 13 instructions for two values, whose squares have 32 bits together. The group's sums are in r1 to r3, its row in r0, the place in it in
-/// r6, r7 is 0; r8 is where sums go, r9 a row's size, r10 the step, r11 the way to a group's end, r12 its end, lr the groups to come.
+/// 13 instructions per two values, the sum of whose squares fits 32 bits. r0 is the row and r6 the
+/// offset in it, r1 to r3 are the group's sums, r7 is 0, r8 is where sums are written, r9 a row's
+/// size, r10 the step, r11 the size of a group's rows, r12 their end, lr the number of groups left.
 #[unsafe(naked)]
 unsafe extern "C" fn sum_groups(_: &Groups) {
     naked_asm!(
@@ -113,62 +157,20 @@ unsafe extern "C" fn sum_groups(_: &Groups) {
     )
 }
 
-/// The factors, if the addresses of what they are made of are those of whole words and half words; else nothing is done.
-#[inline(always)]
-pub(crate) fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> bool {
-    let n_channels = channels.len();
-    let size = factors.group_size.min(n_channels);
-    let can_be_read = n_channels > 0
-        && factors.parameters.len() >= n_channels
-        && size * factors.groups.len() == n_channels
-        && factors.parameters.as_ptr().cast::<i32>().is_aligned()
-        && (factors.film.as_ref()).is_none_or(|film| film.are_of(n_channels));
-    if !can_be_read {
-        return false;
-    }
-    let gains = Gains {
-        channels: channels.as_mut_ptr(),
-        parameters: factors.parameters.as_ptr(),
-        groups: factors.groups.as_ptr(),
-        parameters_end: factors.parameters.as_ptr().wrapping_add(n_channels),
-        group_bytes: size * size_of::<Parameters>(),
-    };
-    // SAFETY: a whole number of groups, and as many parameters as they have channels, at words' addresses.
-    unsafe { write_gains(&gains) };
-    let Some(film) = &factors.film else {
-        return true;
-    };
-    let Some((step_scales, scales)) = film.scales else {
-        film.write_biases(channels);
-        return true;
-    };
-    let film = Film {
-        channels: channels.as_mut_ptr(),
-        step_scales: step_scales.as_ptr(),
-        scales: scales.as_ptr(),
-        size_bytes: 2 * n_channels,
-        half: film.half,
-        step_biases: film.biases.0.as_ptr(),
-        biases: film.biases.1.as_ptr(),
-    };
-    // SAFETY: `are_of`: there are as many of all, at half words' addresses.
-    unsafe { write_film(&film) };
-    true
-}
-
-/// What gains are made of.
+/// What gains are computed from.
 #[repr(C)]
 struct Gains {
     channels: *mut Channel,
     parameters: *const Parameters,
     groups: *const Scaled,
     parameters_end: *const Parameters,
-    /// Of a group's parameters.
+    /// Size of a group's parameters.
     group_bytes: usize,
 }
 
-/// `n`, `minus_sum`, the gain (as `gain_and_beta_by_halves` makes it: the carry of the lower half's shift rounds) and `beta`. r2 and r3 are
-/// the group's `n` and `minus_sum`, r7 its mantissa's upper half, r8 the lower one; r9 the groups, r10 the end of this one's parameters, r11
+/// Writes `n`, `minus_sum`, the gain (as in `gain_and_beta_by_halves`: the carry of the lower
+/// half's shift rounds) and `beta`. r2 and r3 are the group's `n` and `minus_sum`, r7 and r8 the
+/// halves of its mantissa, upper first, r9 the groups, r10 the end of this group's parameters, r11
 /// that of all, r12 the size of a group's.
 #[unsafe(naked)]
 unsafe extern "C" fn write_gains(_: &Gains) {
@@ -207,20 +209,21 @@ unsafe extern "C" fn write_gains(_: &Gains) {
     )
 }
 
-/// What FiLM is made of.
+/// What FiLM's scales and biases are computed from.
 #[repr(C)]
 struct Film {
     channels: *mut Channel,
     step_scales: *const [u8; 2],
     scales: *const i16,
-    /// Of each of these four.
+    /// Size of each of these four arrays.
     size_bytes: usize,
     half: i32,
     step_biases: *const [u8; 2],
     biases: *const i16,
 }
 
-/// Scales and biases of channels, of which r1 has the place: their shares are at r2 and r12, and at r6 and r7.
+/// Scales and biases. r1 is the channel's offset in the shares, of scales at r2 and r12, of biases
+/// at r6 and r7.
 #[unsafe(naked)]
 unsafe extern "C" fn write_film(_: &Film) {
     naked_asm!(
@@ -251,8 +254,9 @@ unsafe extern "C" fn write_film(_: &Film) {
     )
 }
 
-/// The job to registers: r0 the row of values, r8 that of outputs, r9 the table of Mish, r11 the end of the channels; to the stack: `[sp]`
-/// the step, `[sp, 4]` the first channel, `[sp, 8]` rows to come. r2 is the rest of the job.
+/// Loads the job: r0 the row of values, r8 that of outputs, r9 the table of Mish, r11 the channels'
+/// end, r2 the rest of the job. On the stack: `[sp]` the step, `[sp, 4]` the first channel, `[sp,
+/// 8]` the rows left.
 macro_rules! begin {
     () => {
         lines!(
@@ -271,17 +275,18 @@ macro_rules! begin {
     };
 }
 
-/// A row begins: r1 the channel, r7 the place in the row.
+/// Begins a row: channel to r1, offset in the row to r7.
 macro_rules! begin_row {
     () => {
         lines!("1:", "ldr r1, [sp, #4]", "movs r7, #0", "2:")
     };
 }
 
-/// The next value to r3: normalised, in Q16, but for `beta`, which is at r1.
+/// Normalises the next value to r3, in Q16, without `beta`, which is at r1.
 ///
-/// The upper word of `d` (r3 upper half, r2 lower) times the gain (r6, r4), rounded: out of four products, as `upper_word_by_halves` does it;
-/// the last shift's carry is the half.
+/// The rounded upper word of `d` (halves in r3 and r2, upper first) times the gain (r6, r4) comes
+/// from four products, as in `upper_word_by_halves`; the last shift's carry is the half to round
+/// by.
 macro_rules! normalized_less_beta {
     () => {
         lines!(
@@ -310,7 +315,7 @@ macro_rules! normalized_less_beta {
     };
 }
 
-/// r3 plus `beta` (r4) through Mish to r2; r5 and r6 stay.
+/// Mish of r3 plus `beta` (r4) to r2; r5 and r6 keep their values.
 macro_rules! mish {
     () => {
         lines!(
@@ -329,7 +334,8 @@ macro_rules! mish {
     };
 }
 
-/// r2 saturated to r7 in the row at r3; then the next channel or the next row.
+/// Stores r2, saturated, at offset r7 of the row at r3; then goes on to the next channel or the
+/// next row.
 macro_rules! end {
     () => {
         lines!(
@@ -359,9 +365,10 @@ macro_rules! end {
     };
 }
 
-/// A routine with FiLM, the scale times 2^15 in r5 and the bias in r6.
+/// A routine with FiLM: the scale times 2^15 in r5, the bias in r6.
 ///
-/// With `y = 2^15 yh + yl`, `scale y / 2^16` is half of `scale yh + (scale yl >> 15)`: a scale has 17 bits, so no product leaves 32.
+/// With `y = 2^15 yh + yl`, `scale y / 2^16` is half of `scale yh + (scale yl >> 15)`: a scale has
+/// 17 bits, so that products fit 32.
 macro_rules! modulate {
     ($name:ident, $add_bias:expr) => {
         #[unsafe(naked)]
@@ -391,12 +398,12 @@ macro_rules! modulate {
     };
 }
 
-// Without a shift, the carry is half a unit; with one, half a unit lies in the bias.
+// Without a shift, the carry is the half to round by; with one, the bias includes it.
 modulate!(modulate_0, "adcs r2, r2, r6");
 modulate!(modulate_1, lines!("adds r2, r2, r6", "asrs r2, r2, #1"));
 modulate!(modulate_2, lines!("adds r2, r2, r6", "asrs r2, r2, #2"));
 
-/// A routine that adds to what is there, by the factor in r10, the half in r12 and the shift in lr.
+/// A routine that adds the old value, times r10; the half in r12, the shift in lr.
 #[unsafe(naked)]
 unsafe extern "C" fn add(_: &Job) {
     naked_asm!(

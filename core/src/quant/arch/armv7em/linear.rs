@@ -1,56 +1,58 @@
-//! The product with `SMLAD` (Cortex-M4, M7, and M33 with the DSP extension): two multiplications an instruction.
+//! The linear product by `SMLAD`: two MACs per instruction.
 #![allow(unsafe_code)]
 
-use crate::quant::arch::assembler::{assembler_cpu, lines};
-pub(crate) use crate::quant::kernels::linear::panel_kernel::apply;
-use crate::quant::kernels::linear::panel_kernel::{Job, Routine};
-use crate::quant::kernels::linear::{LANES, Linear, Windows};
+use crate::quant::arch::cortex_m::armv7m_rows::{begin, begin_row, end_row, end_sums, scale};
+use crate::quant::arch::cortex_m::assembler::{assembler_cpu, lines};
+use crate::quant::arch::cortex_m::linear::{Job, Microkernel, Routine};
+use crate::quant::kernels::linear::{LANES, Windows};
 use crate::quant::kernels::slices::from;
 use core::arch::naked_asm;
 
-/// What a panel holds: for each two inputs, those of the first position, then those of the second, ..
-pub(crate) type Input = i16;
-pub(crate) const ROUTINE_4: Routine = rows_times_4;
-pub(crate) const ROUTINE_2: Routine = rows_times_2;
-pub(crate) const ROUTINE_1: Routine = rows_times_1;
+/// The product by `SMLAD`.
+pub(crate) struct Smlad;
 
-/// Every product.
-pub(crate) fn can_take(_: Linear<'_>) -> bool {
-    true
-}
+// SAFETY: the routines read the panel as `fill` lays it out, to the end of its last chunk, and the
+// rest as `Routine` says.
+unsafe impl Microkernel for Smlad {
+    /// For each two weights, two inputs of the first position, then of the second, ..
+    type Input = i16;
+    const TILE_4: Routine = rows_times_4;
+    const TILE_2: Routine = rows_times_2;
+    const TILE_1: Routine = rows_times_1;
 
-/// Lays the first `P` windows side by side.
-#[inline(always)]
-pub(crate) fn fill<const P: usize>(panel: &mut [Input], windows: Windows<'_>, window: usize) {
-    if P == 4 && is_for_copy(panel, windows, window) {
-        // SAFETY: `is_for_copy`: as many chunks are there in each window, at addresses of whole words, and have their places.
-        unsafe {
-            copy_4(
-                panel.as_mut_ptr(),
-                windows.values.as_ptr(),
-                window / LANES,
-                2 * windows.step,
-            )
+    #[inline(always)]
+    fn fill<const P: usize>(panel: &mut [i16], windows: Windows<'_>, window: usize) {
+        if P == 4 && is_for_copy(panel, windows, window) {
+            // SAFETY: `is_for_copy`: each window has as many chunks, aligned for words, and the
+            // panel has room for them.
+            unsafe {
+                copy_4(
+                    panel.as_mut_ptr(),
+                    windows.values.as_ptr(),
+                    window / LANES,
+                    2 * windows.step,
+                )
+            }
+            return;
         }
-        return;
-    }
-    let pairs: [_; P] = core::array::from_fn(|position| {
-        let values = from(windows.values, position * windows.step);
-        values.as_chunks::<2>().0
-    });
-    let places = panel.as_chunks_mut::<2>().0.chunks_exact_mut(P);
-    let mut pairs = pairs.map(|pairs| pairs.iter());
-    for places in places.take(window / 2) {
-        for (place, pairs) in places.iter_mut().zip(&mut pairs) {
-            if let Some(pair) = pairs.next() {
-                *place = *pair;
+        let pairs: [_; P] = core::array::from_fn(|position| {
+            let values = from(windows.values, position * windows.step);
+            values.as_chunks::<2>().0
+        });
+        let places = panel.as_chunks_mut::<2>().0.chunks_exact_mut(P);
+        let mut pairs = pairs.map(|pairs| pairs.iter());
+        for places in places.take(window / 2) {
+            for (place, pairs) in places.iter_mut().zip(&mut pairs) {
+                if let Some(pair) = pairs.next() {
+                    *place = *pair;
+                }
             }
         }
     }
 }
 
 /// Whether [`copy_4`] may be called.
-fn is_for_copy(panel: &[Input], windows: Windows<'_>, window: usize) -> bool {
+fn is_for_copy(panel: &[i16], windows: Windows<'_>, window: usize) -> bool {
     window >= LANES
         && panel.len() >= 4 * window
         && windows.values.len() >= 3 * windows.step + window
@@ -75,7 +77,7 @@ macro_rules! copy_pairs {
 /// `n_chunks` (one at least) of eight inputs of each of four windows that begin `step_bytes` apart.
 #[unsafe(naked)]
 unsafe extern "C" fn copy_4(
-    panel: *mut Input,
+    panel: *mut i16,
     windows: *const i16,
     n_chunks: usize,
     step_bytes: usize,
@@ -95,70 +97,8 @@ unsafe extern "C" fn copy_4(
     )
 }
 
-/// The job to the stack, the rows to r0: from here on `[sp]` has panel and number of chunks, `[sp, 8]` the outputs' address and
-/// step, `[sp, 16]` the rows' end, `[sp, 24]` room for a factor.
-macro_rules! begin {
-    () => {
-        lines!(
-            assembler_cpu!(),
-            "push {{r4-r11, lr}}",
-            "ldm r0, {{r1-r7}}",
-            "push {{r1-r8}}",
-            "mov r0, r7",
-        )
-    };
-}
-
-/// Bias to r2, factor to the stack, panel to r1, chunks to lr.
-macro_rules! begin_row {
-    () => {
-        lines!(
-            "ldm r0!, {{r2, r6, r7}}",
-            "ldrd r1, lr, [sp]",
-            "strd r6, r7, [sp, #24]",
-        )
-    };
-}
-
-/// The factor's multiplier to r6, its shift less 32 to r7, the outputs' address to r8 and their step to r9.
-macro_rules! end_sums {
-    () => {
-        lines!(
-            "ldrd r6, r7, [sp, #24]",
-            "ldrd r8, r9, [sp, #8]",
-            "subs r7, #32",
-        )
-    };
-}
-
-/// `$sum` times the factor: the product's upper word, shifted; the carry is the last bit shifted out, a half. Then saturated.
-macro_rules! scale {
-    ($sum:literal) => {
-        lines!(
-            concat!("smull r12, ", $sum, ", ", $sum, ", r6"),
-            concat!("asrs ", $sum, ", ", $sum, ", r7"),
-            concat!("adc ", $sum, ", ", $sum, ", #0"),
-            concat!("ssat ", $sum, ", #16, ", $sum),
-        )
-    };
-}
-
-/// The next row's outputs, and back to label 1 if there is such a row.
-macro_rules! end_row {
-    () => {
-        lines!(
-            "ldr r6, [sp, #16]",
-            "adds r8, r8, #2",
-            "str r8, [sp, #8]",
-            "cmp r0, r6",
-            "bne 1b",
-            "add sp, #32",
-            "pop {{r4-r11, pc}}",
-        )
-    };
-}
-
-/// Two inputs of each of four positions (r6 to r9) times two weights (r12) onto the sums (r2 to r5).
+/// Two inputs of each of four positions (r6 to r9) times two weights (r12) added to the sums (r2 to
+/// r5).
 macro_rules! pair_times_4 {
     ($widen:expr) => {
         lines!(
@@ -185,7 +125,7 @@ macro_rules! chunk_times_4 {
     };
 }
 
-/// Four positions, two chunks a round; an odd number of them begins in the middle.
+/// Four positions, two chunks per iteration; an odd number of chunks enters the loop in its middle.
 #[unsafe(naked)]
 unsafe extern "C" fn rows_times_4(_: &Job) {
     naked_asm!(
@@ -218,7 +158,8 @@ unsafe extern "C" fn rows_times_4(_: &Job) {
     )
 }
 
-/// Four weights (`$four`) times four inputs of each of two positions (r4 to r7) onto the sums (r2, r3).
+/// Four weights (`$four`) times four inputs of each of two positions (r4 to r7) added to the sums
+/// (r2, r3).
 macro_rules! four_times_2 {
     ($four:literal) => {
         lines!(
@@ -246,7 +187,8 @@ macro_rules! two_chunks_times_2 {
     };
 }
 
-/// Two positions: an odd chunk first, then four chunks a round, beginning in the middle if two are left over.
+/// Two positions: an odd chunk first, then four chunks per iteration, entering the loop in its
+/// middle if two are left over.
 #[unsafe(naked)]
 unsafe extern "C" fn rows_times_2(_: &Job) {
     naked_asm!(
@@ -280,7 +222,7 @@ unsafe extern "C" fn rows_times_2(_: &Job) {
     )
 }
 
-/// Four weights (`$four`) times two pairs of inputs onto the sum (r2).
+/// Four weights (`$four`) times two pairs of inputs added to the sum (r2).
 macro_rules! four_times_1 {
     ($four:literal, $low:literal, $high:literal) => {
         lines!(

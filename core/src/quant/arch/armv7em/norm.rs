@@ -1,75 +1,104 @@
-//! Normalisation, Mish and what follows with the DSP extension (Cortex-M4, M7, and M33 where it has it): two positions a round, 12
-//! instructions a value besides the round's 6.
+//! Normalisation, Mish and epilogue: two positions per iteration, 12 instructions per value and 6
+//! per iteration.
 #![allow(unsafe_code)]
 
-use crate::quant::arch::assembler::{assembler_cpu, lines};
+use crate::quant::arch::cortex_m::assembler::{assembler_cpu, lines};
+use crate::quant::arch::cortex_m::norm::{Job, Routine, Routines};
 use crate::quant::kernels::mish;
 use crate::quant::kernels::norm::Parameters;
-use crate::quant::kernels::norm::factors::{Factors, Scaled};
-use crate::quant::kernels::norm::kernel::{Channel, Sums};
-use crate::quant::kernels::norm::routines::{Job, Routine};
+use crate::quant::kernels::norm::factors::{Channel, Factors};
+use crate::quant::kernels::norm::group::{Scaled, Sums};
 use core::arch::naked_asm;
 use core::ptr::null;
 
-/// Positions that a routine takes at once.
-pub(crate) const POSITIONS: usize = 2;
-/// By how much FiLM shifts.
-pub(crate) const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
-pub(crate) const ADD: Routine = add;
-/// The routines want factors as every machine writes them.
-pub(crate) const TAKES_CHANNELS: bool = true;
+/// The DSP extension.
+pub(crate) struct Dsp;
 
-/// The factors; all that they are made of is there, or none are written (a debug build looks).
-#[inline(always)]
-pub(crate) fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> bool {
-    let n_channels = channels.len();
-    let size = factors.group_size.min(n_channels);
-    let mut sources = Sources {
-        channels: channels.as_mut_ptr(),
-        parameters: factors.parameters.as_ptr(),
-        step: null(),
-        observation: null(),
-        to_biases: 0,
-        half: 0,
-        groups: factors.groups.as_ptr(),
-        parameters_end: factors.parameters.as_ptr().wrapping_add(n_channels),
-        group_bytes: size * size_of::<Parameters>(),
-    };
-    let mut are_there = n_channels > 0
-        && factors.parameters.len() >= n_channels
-        && size * factors.groups.len() == n_channels;
-    let mut routine: FactorRoutine = write_gains;
-    let scales = factors
-        .film
-        .as_ref()
-        .and_then(|film| Some((film, film.scales?)));
-    if let Some((film, (step, observation))) = scales {
-        let (step_biases, biases) = film.biases;
-        sources.step = step.as_ptr();
-        sources.observation = observation.as_ptr();
-        sources.to_biases = bytes_between(step, step_biases);
-        sources.half = film.half;
-        are_there &= bytes_between(observation, biases) == sources.to_biases
-            && step.len().min(observation.len()) >= n_channels
-            && step_biases.len().min(biases.len()) >= n_channels;
-        routine = write_factors_and_film;
+// SAFETY: what the routines read and write besides the channels' values is the channels, the job
+// and the table of Mish.
+unsafe impl Routines for Dsp {
+    const POSITIONS: usize = 2;
+    const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
+    const ADD: Routine = add;
+    const TAKES_PORTABLE_FACTORS: bool = true;
+
+    #[inline(always)]
+    unsafe fn sums(
+        x: *const i16,
+        n_channels: usize,
+        n_rows: usize,
+        size: usize,
+        sums: &mut [Sums],
+    ) -> bool {
+        if !size.is_multiple_of(2) {
+            return false;
+        }
+        let groups = Groups {
+            sums: sums.as_mut_ptr(),
+            x,
+            n_groups: sums.len(),
+            n_pairs: size / 2,
+            step_bytes: 2 * n_channels,
+            to_next_rows: 2 * (2 * n_channels - size),
+            n_two_rows: n_rows / 2,
+        };
+        // SAFETY: the caller's.
+        unsafe { sum_groups(&groups) };
+        true
     }
-    debug_assert!(are_there);
-    if are_there {
-        // SAFETY: a whole number of groups, and as many parameters as they have channels; of FiLM's shares as many.
-        unsafe { routine(&sources) };
+
+    #[inline(always)]
+    fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> bool {
+        let n_channels = channels.len();
+        let size = factors.group_size.min(n_channels);
+        let mut sources = Sources {
+            channels: channels.as_mut_ptr(),
+            parameters: factors.parameters.as_ptr(),
+            step: null(),
+            observation: null(),
+            to_biases: 0,
+            half: 0,
+            groups: factors.groups.as_ptr(),
+            parameters_end: factors.parameters.as_ptr().wrapping_add(n_channels),
+            group_bytes: size * size_of::<Parameters>(),
+        };
+        let mut are_there = n_channels > 0
+            && factors.parameters.len() >= n_channels
+            && size * factors.groups.len() == n_channels;
+        let mut routine: FactorRoutine = write_gains;
+        let scales = factors
+            .film
+            .as_ref()
+            .and_then(|film| Some((film, film.scales?)));
+        if let Some((film, (step, observation))) = scales {
+            let (step_biases, biases) = film.biases;
+            sources.step = step.as_ptr();
+            sources.observation = observation.as_ptr();
+            sources.to_biases = bytes_between(step, step_biases);
+            sources.half = film.half;
+            are_there &= bytes_between(observation, biases) == sources.to_biases
+                && step.len().min(observation.len()) >= n_channels
+                && step_biases.len().min(biases.len()) >= n_channels;
+            routine = write_factors_and_film;
+        }
+        debug_assert!(are_there);
+        if are_there {
+            // SAFETY: there is a whole number of groups, and parameters and FiLM's shares for their
+            // channels.
+            unsafe { routine(&sources) };
+        }
+        if let (Some(film), None) = (&factors.film, scales) {
+            film.write_biases(channels);
+        }
+        true
     }
-    if let (Some(film), None) = (&factors.film, scales) {
-        film.write_biases(channels);
-    }
-    true
 }
 
 fn bytes_between<T>(from: &[T], to: &[T]) -> usize {
     (to.as_ptr() as usize).wrapping_sub(from.as_ptr() as usize)
 }
 
-/// What factors are made of.
+/// What factors are computed from.
 #[repr(C)]
 struct Sources {
     channels: *mut Channel,
@@ -78,17 +107,18 @@ struct Sources {
     step: *const [u8; 2],
     observation: *const i16,
     to_biases: usize,
-    /// In a bias.
+    /// Included in each bias, to round by.
     half: i32,
     groups: *const Scaled,
     parameters_end: *const Parameters,
-    /// Of a group's parameters.
+    /// Size of a group's parameters.
     group_bytes: usize,
 }
 
 type FactorRoutine = unsafe extern "C" fn(&Sources);
 
-/// `gamma` and `beta` of the next channel to the gain (r9, as `gain_and_beta` rounds it) and r10; the mantissa is in lr.
+/// The gain of the next channel to r9, rounded as in `gain_and_beta`, `beta` to r10; the mantissa
+/// is in lr.
 macro_rules! gain_and_beta {
     () => {
         lines!(
@@ -126,8 +156,8 @@ unsafe extern "C" fn write_gains(_: &Sources) {
     )
 }
 
-/// With FiLM: the scale to r11, the bias to r12. The stack has the groups, the end of the parameters, the size of a group's, and the end of
-/// this one's.
+/// With FiLM: the scale to r11, the bias to r12. On the stack are the groups, the end of the
+/// parameters, the size of a group's parameters, and the end of this group's.
 #[unsafe(naked)]
 unsafe extern "C" fn write_factors_and_film(_: &Sources) {
     naked_asm!(
@@ -167,50 +197,21 @@ unsafe extern "C" fn write_factors_and_film(_: &Sources) {
     )
 }
 
-/// Sums of groups of `size` channels side by side, of an even number of channels each; nothing is done for others.
-///
-/// # Safety
-/// From `x` on there are `n_rows` rows (two at least, an even number) of `n_channels` values, and in each all of these groups, one at least.
-#[inline(always)]
-pub(crate) unsafe fn sum(
-    x: *const i16,
-    n_channels: usize,
-    n_rows: usize,
-    size: usize,
-    sums: &mut [Sums],
-) -> bool {
-    if !size.is_multiple_of(2) {
-        return false;
-    }
-    let groups = Groups {
-        sums: sums.as_mut_ptr(),
-        x,
-        n_groups: sums.len(),
-        n_pairs: size / 2,
-        step_bytes: 2 * n_channels,
-        to_next_rows: 2 * (2 * n_channels - size),
-        n_two_rows: n_rows / 2,
-    };
-    // SAFETY: the caller's.
-    unsafe { sum_groups(&groups) };
-    true
-}
-
-/// Groups of values that are summed.
+/// What the summing routine is told.
 #[repr(C)]
 struct Groups {
     sums: *mut Sums,
     x: *const i16,
     n_groups: usize,
-    /// Of values in a row.
+    /// Number of pairs of values in a group's row.
     n_pairs: usize,
     step_bytes: usize,
-    /// From behind a row's last value to the first one two rows later.
+    /// From the end of a group's row to the group's first value two rows later.
     to_next_rows: usize,
     n_two_rows: usize,
 }
 
-/// Two rows at once: 7 instructions for four values.
+/// Two rows at a time: 7 instructions per four values.
 #[unsafe(naked)]
 unsafe extern "C" fn sum_groups(_: &Groups) {
     naked_asm!(
@@ -246,9 +247,9 @@ unsafe extern "C" fn sum_groups(_: &Groups) {
     )
 }
 
-/// The job to registers: r0 the value's address, r1 from there to its output, r2 the step, r8 the table; r12 the job itself. To the
-/// stack: `[sp]` the next channel and the end of them, `[sp, 8]` rounds to come and the way to the next one, `[sp, 16]` the first
-/// channel.
+/// Loads the job: r0 the value's address, r1 the distance to its output, r2 the step, r8 the table,
+/// r12 the job. On the stack: `[sp]` the next channel and the channels' end, `[sp, 8]` the
+/// iterations left and the distance to the next one, `[sp, 16]` the first channel.
 macro_rules! begin {
     () => {
         lines!(
@@ -264,7 +265,7 @@ macro_rules! begin {
     };
 }
 
-/// The value at `$x` to r12: normalised and through Mish, in Q16 times 2^11.
+/// Normalised value of `$x`, through Mish, to r12, in Q16 times 2^11.
 macro_rules! activation {
     ($x:literal) => {
         lines!(
@@ -279,7 +280,8 @@ macro_rules! activation {
     };
 }
 
-/// r0 to the next channel, if there is one: the flags say so since its factors were loaded; else to the next round's first.
+/// Moves r0 to the next channel, if there is one (the flags have said so since the factors were
+/// loaded), else to the first channel of the next iteration.
 macro_rules! end {
     () => {
         lines!(
@@ -298,7 +300,7 @@ macro_rules! end {
     };
 }
 
-/// FiLM, the scale in r10 and the bias in r11.
+/// FiLM: the scale in r10, the bias in r11.
 macro_rules! modulation {
     ($multiply:literal, $shift:literal) => {
         lines!(
@@ -310,7 +312,7 @@ macro_rules! modulation {
     };
 }
 
-/// A routine with FiLM; r9 is from a value to the second one's output.
+/// A routine with FiLM; r9 is the distance from a value to the output of the value one row later.
 macro_rules! modulate {
     ($name:ident, $multiply:literal, $shift:literal) => {
         #[unsafe(naked)]
@@ -337,12 +339,12 @@ macro_rules! modulate {
     };
 }
 
-// Without a shift, half a unit lies in the lower word; with one, in the bias.
+// Without a shift, the instruction rounds; with one, the bias includes the half to round by.
 modulate!(modulate_0, "smmlar", "");
 modulate!(modulate_1, "smmla", ", asr #1");
 modulate!(modulate_2, "smmla", ", asr #2");
 
-/// A routine that adds to what is there, by the factor in r9, the half in r10 and the shift in r11.
+/// A routine that adds the old value, times r9; the half in r10, the shift in r11.
 #[unsafe(naked)]
 unsafe extern "C" fn add(_: &Job) {
     naked_asm!(

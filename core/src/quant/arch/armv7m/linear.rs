@@ -1,86 +1,33 @@
-//! The product with `MLA` (Cortex-M3, and M33 without the DSP extension): one multiplication an instruction.
+//! The linear product by `MLA`: one MAC per instruction.
 #![allow(unsafe_code)]
 
-use crate::quant::arch::assembler::lines;
-use crate::quant::kernels::linear::Linear;
-use crate::quant::kernels::linear::panel_kernel::{Job, Routine};
-pub(crate) use crate::quant::kernels::linear::panel_kernel::{apply, fill_words as fill};
+use crate::quant::arch::cortex_m::armv7m_rows::{begin, begin_row, end_row, end_sums, scale};
+use crate::quant::arch::cortex_m::assembler::{assembler_cpu, lines};
+use crate::quant::arch::cortex_m::linear::{Job, Microkernel, Routine, fill_words};
+use crate::quant::kernels::linear::Windows;
 use core::arch::naked_asm;
 
-/// What a panel holds: for each weight, in the file's order, the first position's input, then the second's, .., widened so that `LDM` loads operands.
-pub(crate) type Input = i32;
-pub(crate) const ROUTINE_4: Routine = rows_times_4;
-pub(crate) const ROUTINE_2: Routine = rows_times_2;
-pub(crate) const ROUTINE_1: Routine = rows_times_1;
+/// The product by `MLA`.
+pub(crate) struct Mla;
 
-/// Every product.
-pub(crate) fn can_take(_: Linear<'_>) -> bool {
-    true
+// SAFETY: the routines read the panel as `fill` lays it out, to the end of its last chunk, and the
+// rest as `Routine` says.
+unsafe impl Microkernel for Mla {
+    /// For each weight, in the file's order, the input of the first position, then of the second,
+    /// ..; widened, so that `LDM` loads operands.
+    type Input = i32;
+    const TILE_4: Routine = rows_times_4;
+    const TILE_2: Routine = rows_times_2;
+    const TILE_1: Routine = rows_times_1;
+
+    #[inline(always)]
+    fn fill<const P: usize>(panel: &mut [i32], windows: Windows<'_>, window: usize) {
+        fill_words::<P>(panel, windows, window);
+    }
 }
 
-/// The job to the stack, the rows to r0: from here on `[sp]` has panel and number of chunks, `[sp, 8]` the outputs' address and
-/// step, `[sp, 16]` the rows' end, `[sp, 24]` room for a factor.
-macro_rules! begin {
-    () => {
-        lines!(
-            "push {{r4-r11, lr}}",
-            "ldm r0, {{r1-r7}}",
-            "push {{r1-r8}}",
-            "mov r0, r7",
-        )
-    };
-}
-
-/// Bias to r2, factor to the stack, panel to r1, chunks to lr.
-macro_rules! begin_row {
-    () => {
-        lines!(
-            "ldm r0!, {{r2, r6, r7}}",
-            "ldrd r1, lr, [sp]",
-            "strd r6, r7, [sp, #24]",
-        )
-    };
-}
-
-/// The factor's multiplier to r6, its shift less 32 to r7, the outputs' address to r8 and their step to r9.
-macro_rules! end_sums {
-    () => {
-        lines!(
-            "ldrd r6, r7, [sp, #24]",
-            "ldrd r8, r9, [sp, #8]",
-            "subs r7, #32",
-        )
-    };
-}
-
-/// `$sum` times the factor: the product's upper word, shifted; the carry is the last bit shifted out, a half. Then saturated.
-macro_rules! scale {
-    ($sum:literal) => {
-        lines!(
-            concat!("smull r12, ", $sum, ", ", $sum, ", r6"),
-            concat!("asrs ", $sum, ", ", $sum, ", r7"),
-            concat!("adc ", $sum, ", ", $sum, ", #0"),
-            concat!("ssat ", $sum, ", #16, ", $sum),
-        )
-    };
-}
-
-/// The next row's outputs, and back to label 1 if there is such a row.
-macro_rules! end_row {
-    () => {
-        lines!(
-            "ldr r6, [sp, #16]",
-            "adds r8, r8, #2",
-            "str r8, [sp, #8]",
-            "cmp r0, r6",
-            "bne 1b",
-            "add sp, #32",
-            "pop {{r4-r11, pc}}",
-        )
-    };
-}
-
-/// The next weight (r12) times the inputs of four positions (r6 to r9) onto the sums (r2 to r5): 6 instructions.
+/// The next weight (r12) times the inputs of four positions (r6 to r9) added to the sums (r2 to
+/// r5): 6 instructions.
 macro_rules! weight_times_4 {
     () => {
         lines!(
@@ -94,7 +41,7 @@ macro_rules! weight_times_4 {
     };
 }
 
-/// Four positions, a chunk a round: 50 instructions for 32 products.
+/// Four positions, a chunk per iteration: 50 instructions for 32 products.
 #[unsafe(naked)]
 unsafe extern "C" fn rows_times_4(_: &Job) {
     naked_asm!(
@@ -129,7 +76,8 @@ unsafe extern "C" fn rows_times_4(_: &Job) {
     )
 }
 
-/// Four weights times the inputs of two positions (r4 to r11) onto the sums (r2, r3): 13 instructions.
+/// Four weights times the inputs of two positions (r4 to r11) added to the sums (r2, r3): 13
+/// instructions.
 macro_rules! four_weights_times_2 {
     () => {
         lines!(
@@ -172,7 +120,7 @@ unsafe extern "C" fn rows_times_2(_: &Job) {
     )
 }
 
-/// The next weight (r12) times an input onto the sum (r2).
+/// The next weight (r12) times an input added to the sum (r2).
 macro_rules! weight_times_1 {
     ($input:literal) => {
         lines!(

@@ -1,48 +1,55 @@
-//! The product with `VMLADAVA` of the vector extension (Cortex-M55): eight multiplications an instruction.
+//! The linear product by `VMLADAVA`: eight MACs per instruction.
 #![allow(unsafe_code)]
 
-use crate::quant::arch::assembler::lines;
-pub(crate) use crate::quant::kernels::linear::panel_kernel::apply;
-use crate::quant::kernels::linear::panel_kernel::{Job, Routine};
+use crate::quant::arch::cortex_m::assembler::lines;
+use crate::quant::arch::cortex_m::linear::{Job, Microkernel, Routine};
 use crate::quant::kernels::linear::{LANES, Linear, Windows};
 use crate::quant::kernels::slices::from;
 use core::arch::naked_asm;
 
-/// What a panel holds: for each eight weights, in the file's order, eight inputs of the first position, then of the second, ..
-pub(crate) type Input = i16;
-pub(crate) const ROUTINE_4: Routine = rows_times_4;
-pub(crate) const ROUTINE_2: Routine = rows_times_2;
-pub(crate) const ROUTINE_1: Routine = rows_times_1;
+/// The product by `VMLADAVA`.
+pub(crate) struct Vmladava;
 
-/// The routines take two rows at a time.
-pub(crate) fn can_take(linear: Linear<'_>) -> bool {
-    linear.n_rows().is_multiple_of(2)
-}
+// SAFETY: the routines read the panel as `fill` lays it out, to the end of its last chunk, and the
+// rest as `Routine` says.
+unsafe impl Microkernel for Vmladava {
+    /// For each eight weights, in the file's order, eight inputs of the first position, then of the
+    /// second, ..
+    type Input = i16;
+    const TILE_4: Routine = rows_times_4;
+    const TILE_2: Routine = rows_times_2;
+    const TILE_1: Routine = rows_times_1;
 
-/// Lays the first `P` windows side by side.
-#[inline(always)]
-pub(crate) fn fill<const P: usize>(panel: &mut [Input], windows: Windows<'_>, window: usize) {
-    for position in 0..P {
-        let values = from(windows.values, position * windows.step);
-        let places = panel.get_mut(position * LANES..).unwrap_or_default();
-        // The last chunk's eight places end where the panel may.
-        let is_there = values.len() >= window && places.len() + P * LANES >= P * window + LANES;
-        if is_there && window >= LANES {
-            let stride_bytes = 2 * P * LANES;
-            // SAFETY: `is_there`: as many chunks can be read, and written a stride apart.
-            unsafe {
-                copy_chunks(
-                    places.as_mut_ptr(),
-                    values.as_ptr(),
-                    window / LANES,
-                    stride_bytes,
-                )
+    /// The routines take two rows at a time.
+    fn can_take(linear: Linear<'_>) -> bool {
+        linear.n_rows().is_multiple_of(2)
+    }
+
+    #[inline(always)]
+    fn fill<const P: usize>(panel: &mut [i16], windows: Windows<'_>, window: usize) {
+        for position in 0..P {
+            let values = from(windows.values, position * windows.step);
+            let places = panel.get_mut(position * LANES..).unwrap_or_default();
+            // The last chunk may end where the panel ends.
+            let is_there = values.len() >= window && places.len() + P * LANES >= P * window + LANES;
+            if is_there && window >= LANES {
+                let stride_bytes = 2 * P * LANES;
+                // SAFETY: `is_there`: as many chunks can be read, and written one stride apart.
+                unsafe {
+                    copy_chunks(
+                        places.as_mut_ptr(),
+                        values.as_ptr(),
+                        window / LANES,
+                        stride_bytes,
+                    )
+                }
             }
         }
     }
 }
 
-/// `n_chunks` (one at least) of eight values in the order of [`PACKING`], to places `stride_bytes` apart.
+/// `n_chunks` (one at least) of eight values in the order of [`PACKING`], to places `stride_bytes`
+/// apart.
 #[unsafe(naked)]
 unsafe extern "C" fn copy_chunks(
     places: *mut i16,
@@ -75,8 +82,8 @@ unsafe extern "C" fn copy_chunks(
     )
 }
 
-/// The job to the stack, the rows to r1: from here on `[sp]` has panel and number of chunks, `[sp, 8]` the outputs' address and
-/// step, `[sp, 16]` the rows' end and a row's size.
+/// Copies the job to the stack, the rows' address to r1. From here on `[sp]` has panel and number
+/// of chunks, `[sp, 8]` the outputs' address and step, `[sp, 16]` the rows' end and a row's size.
 macro_rules! begin {
     () => {
         lines!(
@@ -89,7 +96,8 @@ macro_rules! begin {
     };
 }
 
-/// Two rows' weights to r1 and r3, their biases to r0 and r8, panel to r5, chunks to r7.
+/// Begins two rows: their weights' addresses to r1 and r3, biases to r0 and r8, panel to r5, number
+/// of chunks to r7.
 macro_rules! begin_rows {
     () => {
         lines!(
@@ -109,7 +117,7 @@ macro_rules! weights {
     };
 }
 
-/// The next eight inputs times both rows' weights, onto a sum of each.
+/// The next eight inputs times both rows' weights, added to a sum of each.
 macro_rules! products {
     ($inputs:literal, $first:literal, $second:literal) => {
         lines!(
@@ -120,7 +128,7 @@ macro_rules! products {
     };
 }
 
-/// The rounds, two chunks each; an odd number of them begins in the middle.
+/// The loop, two chunks per iteration; an odd number of chunks enters it in its middle.
 macro_rules! rounds {
     ($chunk:ident) => {
         lines!(
@@ -137,8 +145,9 @@ macro_rules! rounds {
     };
 }
 
-/// The first row's factor (multiplier to r9, shift less 32 to r11), the outputs' address to r5 and their step to r7. Behind the first
-/// row's weights comes the second row (r1), behind the second row's the next (r3).
+/// Loads what is needed after the sums: the first row's multiplier to r9, shift less 32 to r11, the
+/// outputs' address to r5, their step to r7. After the sums r1 points to the second row and r3 to
+/// the row after it.
 macro_rules! first_factor {
     () => {
         lines!(
@@ -150,7 +159,7 @@ macro_rules! first_factor {
     };
 }
 
-/// The second row's factor, and the outputs' address on to its.
+/// Loads the second row's multiplier and shift, and moves the outputs' address to that row's.
 macro_rules! second_factor {
     () => {
         lines!(
@@ -163,7 +172,8 @@ macro_rules! second_factor {
     };
 }
 
-/// `$sum` times the factor: the product's upper word, shifted; the carry is the last bit shifted out, a half. Then saturated.
+/// Multiplies `$sum` by the factor, rounds and saturates: the product's upper word is shifted, and
+/// the carry, the last bit shifted out, is the half to round by.
 macro_rules! scale {
     ($sum:literal) => {
         lines!(
@@ -175,7 +185,7 @@ macro_rules! scale {
     };
 }
 
-/// The next two rows' outputs, and back to label 1 if there are such rows.
+/// Goes on to the next two rows' outputs, and back to label 1 if there are such rows; else returns.
 macro_rules! end_rows {
     () => {
         lines!(

@@ -1,4 +1,9 @@
-//! .
+//! ARMv8.1-M with the vector extension (MVE, "Helium"): Cortex-M55 and M85, with the feature `mve`.
 
-pub(crate) mod linear;
-pub(crate) mod norm;
+mod linear;
+mod norm;
+
+use crate::quant::arch::cortex_m;
+
+pub(crate) type LinearKernel = linear::Vmladava;
+pub(crate) type NormKernel = cortex_m::norm::Kernel<norm::Mve>;

@@ -1,78 +1,138 @@
-//! Normalisation, Mish and what follows with the vector extension (Cortex-M55): four channels of two positions at once. The factors of
-//! four channels lie side by side, each kind a vector, in the place of four [`Channel`]s.
+//! Normalisation, Mish and epilogue: four channels of two positions at a time. The memory of four
+//! [`Channel`]s has six vectors instead, one for each field of a channel.
 #![allow(unsafe_code)]
 
-use crate::quant::arch::assembler::lines;
+use crate::quant::arch::cortex_m::assembler::lines;
+use crate::quant::arch::cortex_m::norm::{Job, Routine, Routines};
 use crate::quant::kernels::mish;
-use crate::quant::kernels::norm::factors::{Factors, Scaled};
-use crate::quant::kernels::norm::kernel::{Channel, Sums};
-use crate::quant::kernels::norm::routines::{Job, Routine};
-use crate::quant::kernels::norm::{MOST_CHANNELS, Parameters};
+use crate::quant::kernels::norm::factors::{Channel, Factors};
+use crate::quant::kernels::norm::group::{Scaled, Sums};
+use crate::quant::kernels::norm::kernel::MOST_CHANNELS;
+use crate::quant::kernels::norm::{Norm, Parameters};
 use core::arch::naked_asm;
 use core::ptr::null;
 
 mod roots;
 
-pub(crate) use roots::scale;
+/// The vector extension.
+pub(crate) struct Mve;
 
-/// Positions that a routine takes at once.
-pub(crate) const POSITIONS: usize = 2;
-/// By how much FiLM shifts.
-pub(crate) const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
-pub(crate) const ADD: Routine = add;
-/// The routines want factors as [`write_factors`] writes them.
-pub(crate) const TAKES_CHANNELS: bool = false;
+// SAFETY: what the routines read and write besides the channels' values is the channels, the job
+// and the table of Mish.
+unsafe impl Routines for Mve {
+    const POSITIONS: usize = 2;
+    const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
+    const ADD: Routine = add;
+    const TAKES_PORTABLE_FACTORS: bool = false;
+
+    #[inline(always)]
+    unsafe fn sums(
+        x: *const i16,
+        n_channels: usize,
+        n_rows: usize,
+        size: usize,
+        sums: &mut [Sums],
+    ) -> bool {
+        let is_in_vectors =
+            size <= SUMMED && SUMMED.is_multiple_of(size) && n_channels <= MOST_SUMMED_CHANNELS;
+        let (routine, n_lines, len, line_rows): (SumRoutine, _, _, _) = if is_in_vectors {
+            (sum_gathered, 1, n_rows * size, SUMMED / size)
+        } else {
+            (sum_rows, n_rows, size, 1)
+        };
+        let groups = Groups {
+            sums: sums.as_mut_ptr(),
+            x,
+            n_groups: sums.len(),
+            len,
+            to_next_line: 2 * n_channels * line_rows,
+            size,
+            n_channels,
+            n_lines,
+        };
+        // SAFETY: the caller's; however the values are cut into lines, they are the groups'.
+        unsafe { routine(&groups) };
+        true
+    }
+
+    #[inline(always)]
+    fn scale(norm: Norm<'_>, len: usize, sums: &[Sums], groups: &mut [Scaled]) -> bool {
+        let scaled = roots::scale(norm, len, sums, groups);
+        scaled.unwrap_or_else(|| Scaled::of_all(norm, len, sums, groups))
+    }
+
+    #[inline(always)]
+    fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> bool {
+        let Factors {
+            parameters,
+            groups,
+            group_size,
+            film,
+        } = factors;
+        let are_enough = parameters.len() >= channels.len()
+            && channels.len() <= MOST_CHANNELS
+            && groups.len() * group_size >= channels.len();
+        let is_possible = !channels.is_empty()
+            && channels.len().is_multiple_of(LANES)
+            && *group_size > 1
+            && parameters.as_ptr().cast::<i32>().is_aligned()
+            && film.as_ref().is_none_or(|film| film.are_of(channels.len()));
+        if !are_enough || !is_possible {
+            return false;
+        }
+        let n_vectors = channels.len() / LANES;
+        let gains = Gains {
+            channels: channels.as_mut_ptr(),
+            parameters: parameters.as_ptr(),
+            groups: groups.as_ptr(),
+            n_vectors,
+            reciprocal: (1_u32 << 31).div_ceil(*group_size as u32),
+        };
+        // SAFETY: `Gains`: there are as many parameters, aligned for words, and a group for each of
+        // them.
+        unsafe { write_gains(&gains) };
+        let Some(film) = film else {
+            return true;
+        };
+        let (step_scales, scales) = film.scales.map_or((null(), null()), |(step, observation)| {
+            (step.as_ptr(), observation.as_ptr())
+        });
+        let routine: FilmRoutine = match film.scales {
+            Some(_) => write_film,
+            None => write_biases,
+        };
+        let film = Film {
+            channels: channels.as_mut_ptr(),
+            step_scales,
+            scales,
+            step_biases: film.biases.0.as_ptr(),
+            biases: film.biases.1.as_ptr(),
+            n_vectors,
+            one_q15: film.one_q15,
+            half: film.half,
+        };
+        // SAFETY: `are_of`: each array that is there has as many values, aligned for half words.
+        unsafe { routine(&film) };
+        true
+    }
+}
 
 /// Channels in a vector.
 const LANES: usize = 4;
 /// Values in a vector that is summed.
 const SUMMED: usize = 8;
-/// With as many, a place of seven rows later has 16 bits.
+/// With so many, an offset of seven rows fits 16 bits.
 const MOST_SUMMED_CHANNELS: usize = 1 << 12;
 
-/// Sums of groups of `size` channels side by side.
-///
-/// # Safety
-/// From `x` on there are `n_rows` rows (one at least) of `n_channels` values, and in each all of these groups, one at least.
-#[inline(always)]
-pub(crate) unsafe fn sum(
-    x: *const i16,
-    n_channels: usize,
-    n_rows: usize,
-    size: usize,
-    sums: &mut [Sums],
-) -> bool {
-    let is_in_vectors =
-        size <= SUMMED && SUMMED.is_multiple_of(size) && n_channels <= MOST_SUMMED_CHANNELS;
-    let (routine, n_lines, len, line_rows): (SumRoutine, _, _, _) = if is_in_vectors {
-        (sum_gathered, 1, n_rows * size, SUMMED / size)
-    } else {
-        (sum_rows, n_rows, size, 1)
-    };
-    let groups = Groups {
-        sums: sums.as_mut_ptr(),
-        x,
-        n_groups: sums.len(),
-        len,
-        to_next_line: 2 * n_channels * line_rows,
-        size,
-        n_channels,
-        n_lines,
-    };
-    // SAFETY: the caller's: the values are all of the groups', however many of them make a line.
-    unsafe { routine(&groups) };
-    true
-}
-
-/// Groups of values that are summed.
+/// What the summing routine is told.
 #[repr(C)]
 struct Groups {
     sums: *mut Sums,
     x: *const i16,
     n_groups: usize,
-    /// Values at once: those of a row, or all of a group.
+    /// Values in a line: those of a row, or all of a group.
     len: usize,
-    /// Bytes to what is next: a row, or as many as fit a vector.
+    /// Bytes to the next row, or past the rows in a vector.
     to_next_line: usize,
     size: usize,
     n_channels: usize,
@@ -81,7 +141,7 @@ struct Groups {
 
 type SumRoutine = unsafe extern "C" fn(&Groups);
 
-/// A row after the other.
+/// Row by row.
 #[unsafe(naked)]
 unsafe extern "C" fn sum_rows(_: &Groups) {
     naked_asm!(
@@ -113,7 +173,8 @@ unsafe extern "C" fn sum_rows(_: &Groups) {
     )
 }
 
-/// Groups whose size divides a vector: the places of a vector's values, of several rows, are in q1.
+/// For groups whose size divides a vector: the offsets of a vector's values, which are of several
+/// rows, are in q1.
 #[unsafe(naked)]
 unsafe extern "C" fn sum_gathered(_: &Groups) {
     naked_asm!(
@@ -151,62 +212,7 @@ unsafe extern "C" fn sum_gathered(_: &Groups) {
     )
 }
 
-/// The factors, if their number and the addresses of what they are made of allow vectors; else nothing is done.
-#[inline(always)]
-pub(crate) fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> bool {
-    let Factors {
-        parameters,
-        groups,
-        group_size,
-        film,
-    } = factors;
-    let are_enough = parameters.len() >= channels.len()
-        && channels.len() <= MOST_CHANNELS
-        && groups.len() * group_size >= channels.len();
-    let is_possible = !channels.is_empty()
-        && channels.len().is_multiple_of(LANES)
-        && *group_size > 1
-        && parameters.as_ptr().cast::<i32>().is_aligned()
-        && film.as_ref().is_none_or(|film| film.are_of(channels.len()));
-    if !are_enough || !is_possible {
-        return false;
-    }
-    let n_vectors = channels.len() / LANES;
-    let gains = Gains {
-        channels: channels.as_mut_ptr(),
-        parameters: parameters.as_ptr(),
-        groups: groups.as_ptr(),
-        n_vectors,
-        reciprocal: (1_u32 << 31).div_ceil(*group_size as u32),
-    };
-    // SAFETY: there are as many parameters, at a word's address, and a group for each of them, as `Gains` wants.
-    unsafe { write_gains(&gains) };
-    let Some(film) = film else {
-        return true;
-    };
-    let (step_scales, scales) = film.scales.map_or((null(), null()), |(step, observation)| {
-        (step.as_ptr(), observation.as_ptr())
-    });
-    let routine: FilmRoutine = match film.scales {
-        Some(_) => write_film,
-        None => write_biases,
-    };
-    let film = Film {
-        channels: channels.as_mut_ptr(),
-        step_scales,
-        scales,
-        step_biases: film.biases.0.as_ptr(),
-        biases: film.biases.1.as_ptr(),
-        n_vectors,
-        one_q15: film.one_q15,
-        half: film.half,
-    };
-    // SAFETY: `are_of`: there are as many of all that is there, at addresses of half words.
-    unsafe { routine(&film) };
-    true
-}
-
-/// What gains are made of.
+/// What gains are computed from.
 #[repr(C)]
 struct Gains {
     /// [`LANES`] at a time.
@@ -214,11 +220,12 @@ struct Gains {
     parameters: *const Parameters,
     groups: *const Scaled,
     n_vectors: usize,
-    /// `2^31 / group_size`, rounded up: twice a channel's number times it, the upper word of that is the number of its group.
+    /// `2^31 / group_size`, rounded up: the upper word of its product with twice a channel's number
+    /// is the number of its group.
     reciprocal: u32,
 }
 
-/// `n`, `minus_sum`, the gain (as `gain_and_beta` rounds it) and `beta`.
+/// Writes `n`, `minus_sum`, the gain (rounded as in `gain_and_beta`) and `beta`.
 #[unsafe(naked)]
 unsafe extern "C" fn write_gains(_: &Gains) {
     naked_asm!(
@@ -252,7 +259,7 @@ unsafe extern "C" fn write_gains(_: &Gains) {
     )
 }
 
-/// What FiLM is made of.
+/// What FiLM's scales and biases are computed from.
 #[repr(C)]
 struct Film {
     /// [`LANES`] at a time.
@@ -268,7 +275,7 @@ struct Film {
 
 type FilmRoutine = unsafe extern "C" fn(&Film);
 
-/// A routine for scales, which `$scales` has in q0, and biases.
+/// A routine for scales, which `$scales` puts into q0, and biases.
 macro_rules! film {
     ($name:ident, $scales:expr) => {
         #[unsafe(naked)]
@@ -306,8 +313,9 @@ film!(
 );
 film!(write_biases, "");
 
-/// The job to registers: r0 and r2 values of two rows, r1 and r3 where they go, r5 and r6 the slopes of Mish and what they start from, r7 the
-/// number of vectors, r8 the rounds, r9 the factors (less the size of a vector's), r10 to the next round, r12 the job itself; q4 masks a
+/// Loads the job: r0 and r2 values of two rows, r1 and r3 their outputs, r5 and r6 the slopes and
+/// values at zero of Mish, r7 the number of vectors, r8 the number of iterations, r9 the factors
+/// (less the size of a vector's), r10 the distance to the next iteration, r12 the job; q4 masks a
 /// segment's number.
 macro_rules! begin {
     () => {
@@ -335,14 +343,14 @@ macro_rules! begin {
     };
 }
 
-/// A round begins: r4 the factors.
+/// Begins an iteration: factors to r4.
 macro_rules! begin_round {
     () => {
         lines!("1:", "mov r4, r9", "dls lr, r7", "2:")
     };
 }
 
-/// Both rows' next values to q0 and q1: normalised, in Q16.
+/// Normalises the next values of both rows to q0 and q1, in Q16.
 macro_rules! normalized {
     () => {
         lines!(
@@ -379,7 +387,7 @@ macro_rules! mish {
     };
 }
 
-/// Saturates and stores q0 and q1; then the next channels or the next round.
+/// Saturates and stores q0 and q1; then goes on to the next channels or the next iteration.
 macro_rules! end {
     () => {
         lines!(
@@ -400,7 +408,7 @@ macro_rules! end {
     };
 }
 
-/// A segment's number in Q1, that is its place in half words.
+/// Mask of a segment's number times 2, its offset in half words.
 const SEGMENT_MASK: u32 = 2 * ((1 << mish::INDEX_BITS) - 1);
 
 /// A routine with FiLM.
@@ -431,7 +439,7 @@ macro_rules! modulate {
     };
 }
 
-// Without a shift, half a unit lies in the lower word; with one, in the bias.
+// Without a shift, the instruction rounds; with one, the bias includes the half to round by.
 modulate!(modulate_0, "vqrdmulh.s32", "");
 modulate!(
     modulate_1,
@@ -444,7 +452,8 @@ modulate!(
     lines!("vshr.s32 q0, q0, #2", "vshr.s32 q1, q1, #2")
 );
 
-/// A routine that adds to what is there, by the factor in r11; the shift in r12 (to the left) rounds by itself.
+/// A routine that adds the old value, times r11; the shift in r12 (negative, as it is to the right)
+/// rounds.
 #[unsafe(naked)]
 unsafe extern "C" fn add(_: &Job) {
     naked_asm!(

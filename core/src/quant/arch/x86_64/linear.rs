@@ -1,61 +1,68 @@
-//! The product with `PMADDWD`: sixteen multiplications an instruction where there is AVX2, eight with SSE2, which every x86-64 has.
+//! The linear product by `PMADDWD`: sixteen products per instruction with AVX2, eight with SSE2.
 //!
-//! Eight windows, of one environment or of several, share the load of a row. They are read where they lie: no panel.
+//! Eight windows, of one environment or of several, share the load of a row. They are read where
+//! they are, without a panel.
 #![allow(unsafe_code)]
 
 mod avx2;
 mod sse2;
 
 use crate::cpu::has_avx2;
-use crate::quant::kernels::linear::{Linear, Outputs, Product, Row, Windows};
+use crate::quant::kernels::linear::{Linear, LinearKernel, Outputs, Product, Row, Windows};
 use crate::quant::kernels::rounding::saturate_i16;
 use heapless::Vec;
 
-/// This kernel needs no panel.
-pub(crate) type Input = ();
-
-/// Windows that share the load of a row.
-const GROUP: usize = 8;
+/// Positions of a tile: they share the load of a row.
+const TILE: usize = 8;
 
 /// A window, and a place for each row's output.
 type Position<'p> = (&'p [i16], &'p mut [i16]);
 
-/// As [`Linear::apply`].
-pub(crate) fn apply<const B: usize>(linear: Linear<'_>, products: [Product<'_>; B]) {
-    if has_avx2() {
-        // SAFETY: the processor has AVX2, and the system keeps its registers.
-        in_groups(linear, products, |positions| unsafe {
-            avx2::multiply(linear, positions);
-        });
-    } else {
-        in_groups(linear, products, |positions| {
-            sse2::multiply(linear, positions)
-        });
+/// The product by `PMADDWD`.
+pub(crate) struct Pmaddwd;
+
+impl LinearKernel for Pmaddwd {
+    const INPUT_SIZE: usize = 0;
+
+    fn apply(linear: Linear<'_>, products: &mut [Product<'_>]) {
+        if has_avx2() {
+            // SAFETY: the processor has AVX2, and the system keeps its registers.
+            in_tiles(linear, products, |positions| unsafe {
+                avx2::multiply(linear, positions);
+            });
+        } else {
+            in_tiles(linear, products, |positions| {
+                sse2::multiply(linear, positions)
+            });
+        }
     }
 }
 
-/// All positions of all products, up to [`GROUP`] at a time.
-fn in_groups<const B: usize>(
+/// All positions of all products, a tile at a time.
+fn in_tiles(
     linear: Linear<'_>,
-    products: [Product<'_>; B],
+    products: &mut [Product<'_>],
     mut multiply: impl FnMut(&mut [Position<'_>]),
 ) {
-    let mut group = Vec::<Position<'_>, GROUP>::new();
+    let mut tile = Vec::<Position<'_>, TILE>::new();
     for product in products {
         for position in positions(linear, product) {
-            // There is room: it was full after the push before, if at all.
-            let _ = group.push(position);
-            if group.is_full() {
-                multiply(&mut group);
-                group.clear();
+            // There is room: it is emptied as soon as it is full.
+            let _ = tile.push(position);
+            if tile.is_full() {
+                multiply(&mut tile);
+                tile.clear();
             }
         }
     }
-    multiply(&mut group);
+    multiply(&mut tile);
 }
 
 /// Each position of a product: `linear.window()` inputs, `linear.n_rows()` outputs.
-fn positions<'p>(linear: Linear<'_>, product: Product<'p>) -> impl Iterator<Item = Position<'p>> {
+fn positions<'p>(
+    linear: Linear<'_>,
+    product: &'p mut Product<'_>,
+) -> impl Iterator<Item = Position<'p>> {
     let (window, n_rows) = (linear.window(), linear.n_rows());
     let Windows {
         values,
@@ -65,7 +72,7 @@ fn positions<'p>(linear: Linear<'_>, product: Product<'p>) -> impl Iterator<Item
     let Outputs {
         values: places,
         step: place_step,
-    } = product.outputs;
+    } = product.outputs.reborrow();
     let places = places.chunks_mut(place_step.max(1)).take(n_positions);
     places.enumerate().filter_map(move |(position, places)| {
         let start = position * step;
@@ -106,14 +113,14 @@ mod tests {
         kernels
     }
 
-    /// `tests/kernels.rs` has more shapes, but for the kernel alone that this machine picks.
+    /// `tests/kernels.rs` has more shapes, but only for the kernel that this machine picks.
     #[test]
     fn whichever_instructions_there_are_the_bits_are_the_references() {
         let mut random = Lcg(5);
         for case in 0..300 {
             let window = 8 * (1 + random.next() as usize % 40);
             let n_rows = 1 + random.next() as usize % 9;
-            let n_positions = random.next() as usize % (GROUP + 1);
+            let n_positions = random.next() as usize % (TILE + 1);
             let smallest_shift = if case % 4 == 0 { 25 } else { 33 };
             let rows = random_rows(&mut random, n_rows, window, smallest_shift);
             let linear = Linear::checked(&rows, window).unwrap();

@@ -1,4 +1,7 @@
-//! .
+//! x86-64: SSE2, which it always has, and AVX2, for which the processor is asked at run time.
 
-pub(crate) mod linear;
-pub(crate) mod norm;
+mod linear;
+mod norm;
+
+pub(crate) type LinearKernel = linear::Pmaddwd;
+pub(crate) type NormKernel = norm::Avx2;

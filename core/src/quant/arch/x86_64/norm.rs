@@ -1,10 +1,14 @@
-//! Normalisation, Mish and what follows of eight values at once with AVX2: those of eight channels, or of four at two positions.
+//! Normalisation, Mish and epilogue of eight values at a time with AVX2: of eight channels, or of
+//! four channels at two positions.
 #![allow(unsafe_code)]
 
 use crate::cpu::has_avx2;
 use crate::quant::kernels::mish::{FRACTION_BITS, INDEX_BITS, SEGMENTS};
-use crate::quant::kernels::norm::factors::Factors as Parts;
-use crate::quant::kernels::norm::kernel::{self, Channel, Last, Sums, half};
+use crate::quant::kernels::norm::epilogue::{EpilogueShifts, half};
+use crate::quant::kernels::norm::factors::{Channel, Factors as Parts};
+use crate::quant::kernels::norm::group::Sums;
+use crate::quant::kernels::norm::kernel::NormKernel;
+use crate::quant::kernels::norm::portable::Portable;
 use crate::quant::kernels::slices;
 use core::arch::x86_64::{
     __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadl_epi64, _mm_loadu_si128, _mm_packs_epi32,
@@ -17,82 +21,69 @@ use core::arch::x86_64::{
 
 const LANES: usize = 8;
 const HALF: usize = LANES / 2;
-/// Of a vector's 32-bit lanes.
+/// A mask of the odd 32-bit lanes.
 const ODD: i32 = 0b1010_1010;
 
-/// As [`kernel::Kernel`].
-pub(crate) struct Kernel<'v> {
-    /// For machines without AVX2, and what is left over.
-    portable: kernel::Kernel<'v>,
+/// Portable on machines without AVX2, and for channels that do not fill a vector.
+pub(crate) struct Avx2 {
+    portable: Portable,
+    n_positions: usize,
     has_avx2: bool,
 }
 
-impl<'v> Kernel<'v> {
-    /// As [`kernel::Kernel::new`].
-    pub(crate) fn new(
-        x: &'v [i16],
-        out: &'v mut [i16],
-        n_channels: usize,
-        last: Last,
-    ) -> Option<Self> {
+impl NormKernel for Avx2 {
+    fn new(n_positions: usize, n_channels: usize, epilogue: EpilogueShifts) -> Option<Self> {
         Some(Self {
-            portable: kernel::Kernel::new(x, out, n_channels, last)?,
+            portable: Portable::new(n_positions, n_channels, epilogue)?,
+            n_positions,
             has_avx2: has_avx2(),
         })
     }
 
-    pub(crate) fn n_positions(&self) -> usize {
-        self.portable.n_positions()
+    fn sums(&self, x: &[i16], first: usize, size: usize, sums: &mut [Sums]) {
+        self.portable.sums(x, first, size, sums);
     }
 
-    /// As [`kernel::Kernel::tensors`].
-    pub(crate) fn tensors(&mut self) -> (&[i16], &mut [i16]) {
-        self.portable.tensors()
-    }
-
-    /// As [`kernel::Kernel::sums`].
-    pub(crate) fn sums(&self, first: usize, size: usize, sums: &mut [Sums]) {
-        self.portable.sums(first, size, sums);
-    }
-
-    /// As [`kernel::Kernel::write_factors`].
-    pub(crate) fn write_factors(&mut self, factors: &Parts<'_>, channels: &mut [Channel]) {
+    fn write_factors(&mut self, factors: &Parts<'_>, channels: &mut [Channel]) {
         self.portable.write_factors(factors, channels);
     }
 
-    /// As [`kernel::Kernel::activate`].
-    pub(crate) fn activate(&mut self, first: usize, channels: &[Channel]) {
+    fn activate(&mut self, x: &[i16], out: &mut [i16], first: usize, channels: &[Channel]) {
         if !self.has_avx2 {
-            return self.portable.activate(first, channels);
+            return self.portable.activate(x, out, first, channels);
         }
         let mut first = first;
         let (eights, rest) = channels.as_chunks::<LANES>();
         for channels in eights {
             // SAFETY: there is AVX2.
-            unsafe { eight_channels(&mut self.portable, first, channels) };
+            unsafe { eight_channels(&self.portable, x, out, first, channels) };
             first += LANES;
         }
         let (fours, rest) = rest.as_chunks::<HALF>();
         for channels in fours {
-            if self.n_positions().is_multiple_of(2) {
+            if self.n_positions.is_multiple_of(2) {
                 // SAFETY: there is AVX2.
-                unsafe { four_channels(&mut self.portable, first, channels) };
+                unsafe { four_channels(&self.portable, x, out, first, channels) };
             } else {
-                self.portable.activate(first, channels);
+                self.portable.activate(x, out, first, channels);
             }
             first += HALF;
         }
-        self.portable.activate(first, rest);
+        self.portable.activate(x, out, first, rest);
     }
 }
 
-/// A position at a time.
+/// One position at a time.
 #[target_feature(enable = "avx2")]
-fn eight_channels(kernel: &mut kernel::Kernel<'_>, first: usize, channels: &[Channel; LANES]) {
-    let (last, step) = (kernel.last, kernel.n_channels);
-    let factors = Factors::of(*channels, last);
-    let (x, out) = kernel.tensors();
-    let rows = slices::rows(x, step).zip(slices::rows_mut(out, step));
+fn eight_channels(
+    kernel: &Portable,
+    x: &[i16],
+    out: &mut [i16],
+    first: usize,
+    channels: &[Channel; LANES],
+) {
+    let factors = Factors::of(*channels, kernel.epilogue);
+    let rows = slices::rows(x, kernel.n_channels).zip(slices::rows_mut(out, kernel.n_channels));
     for (x, out) in rows {
         let x = slices::from(x, first).first_chunk::<LANES>();
         let out = slices::from_mut(out, first).first_chunk_mut::<LANES>();
@@ -109,10 +100,18 @@ fn eight_channels(kernel: &mut kernel::Kernel<'_>, first: usize, channels: &[Cha
 
 /// Two positions at a time.
 #[target_feature(enable = "avx2")]
-fn four_channels(kernel: &mut kernel::Kernel<'_>, first: usize, channels: &[Channel; HALF]) {
-    let (last, step) = (kernel.last, kernel.n_channels);
-    let factors = Factors::of(core::array::from_fn(|i| channels[i % HALF]), last);
-    let (x, out) = kernel.tensors();
+fn four_channels(
+    kernel: &Portable,
+    x: &[i16],
+    out: &mut [i16],
+    first: usize,
+    channels: &[Channel; HALF],
+) {
+    let step = kernel.n_channels;
+    let factors = Factors::of(
+        core::array::from_fn(|i| channels[i % HALF]),
+        kernel.epilogue,
+    );
     let pairs = slices::rows(x, 2 * step).zip(slices::rows_mut(out, 2 * step));
     for (x, out) in pairs {
         let (out, next_out) = slices::split_mut(out, step);
@@ -142,7 +141,7 @@ fn store_half(values: __m128i, half: &mut [i16; HALF]) {
     unsafe { _mm_storel_epi64(half.as_mut_ptr().cast(), values) }
 }
 
-/// What eight values need.
+/// The factors of eight values.
 struct Factors {
     n: __m256i,
     minus_sum: __m256i,
@@ -150,12 +149,12 @@ struct Factors {
     beta_q16: __m256i,
     scale_q15: __m256i,
     bias: __m256i,
-    last: Last,
+    epilogue: EpilogueShifts,
 }
 
 impl Factors {
     #[target_feature(enable = "avx2")]
-    fn of(channels: [Channel; LANES], last: Last) -> Self {
+    fn of(channels: [Channel; LANES], epilogue: EpilogueShifts) -> Self {
         Self {
             n: load(&channels.map(|channel| channel.n)),
             minus_sum: load(&channels.map(|channel| channel.minus_sum)),
@@ -163,11 +162,11 @@ impl Factors {
             beta_q16: load(&channels.map(|channel| channel.beta_q16)),
             scale_q15: load(&channels.map(|channel| channel.scale_q15)),
             bias: load(&channels.map(|channel| channel.bias)),
-            last,
+            epilogue,
         }
     }
 
-    /// From eight values, and what lies in their places, to what shall lie there.
+    /// Outputs from eight values and the old values in the outputs' places.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn activate(&self, x: __m128i, old: __m128i) -> __m128i {
@@ -175,12 +174,12 @@ impl Factors {
         let d = _mm256_add_epi32(_mm256_mullo_epi32(self.n, x), self.minus_sum);
         let y_q16 = _mm256_add_epi32(self.beta_q16, upper_words(d, self.gain, true));
         let y_q16 = self.mish(y_q16);
-        let value = match self.last {
-            Last::Modulate { shift } => {
+        let value = match self.epilogue {
+            EpilogueShifts::Modulate { shift } => {
                 let scaled = upper_words(self.scale_q15, _mm256_slli_epi32::<1>(y_q16), shift == 0);
                 shifted_right(_mm256_add_epi32(scaled, self.bias), shift)
             }
-            Last::Add { up, down } => {
+            EpilogueShifts::Add { up, down } => {
                 let up = _mm_cvtsi32_si128(up as i32);
                 let half = _mm256_set1_epi32(half(down));
                 let old = _mm256_sll_epi32(_mm256_cvtepi16_epi32(old), up);
@@ -194,7 +193,7 @@ impl Factors {
         )
     }
 
-    /// As [`mish_in_range`](crate::quant::kernels::mish::mish_in_range).
+    /// The same as [`mish_in_range`](crate::quant::kernels::mish::mish_in_range).
     #[inline]
     #[target_feature(enable = "avx2")]
     fn mish(&self, y_q16: __m256i) -> __m256i {
@@ -213,7 +212,7 @@ impl Factors {
     }
 }
 
-/// `a b / 2^32`, rounded down, or to nearest.
+/// `a b / 2^32`, rounded to nearest or, without `is_rounded`, down.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn upper_words(a: __m256i, b: __m256i, is_rounded: bool) -> __m256i {

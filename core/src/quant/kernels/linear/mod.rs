@@ -1,45 +1,40 @@
-//! The one matrix product of the network: int8 rows against windows of int16 activations.
+//! The linear product: rows of int8 weights times windows of int16 activations, the network's only
+//! matrix product.
 //!
-//! Activations lie channels-last, `[L][C]`, with zero rows before and after, so the receptive field of a
-//! convolution of `k` taps is `k * C` numbers in a row: a convolution is this product with one window a
-//! position, a linear layer is it with a single window.
-//!
-//! A tuned kernel of an Arm core first lays the windows of four positions (two, one) side by side in a [`Panel`], once for all rows: then one
-//! instruction loads what four multiplications take, and one pointer walks through it.
+//! Activations are channels-last, `[L][C]`, with rows of zeros before and after. The receptive
+//! field of a convolution of `k` taps is then `k C` consecutive values, a window: a convolution is
+//! this product with a window for each position, a linear layer is this product with one window.
 
-#[cfg(any(armv6m, mla, mve, smlad))]
-pub(crate) mod panel_kernel;
-mod reference;
-
-#[cfg(armv6m)]
-use crate::quant::arch::armv6m::linear as kernel;
-#[cfg(smlad)]
-use crate::quant::arch::armv7em::linear as kernel;
-#[cfg(mla)]
-use crate::quant::arch::armv7m::linear as kernel;
-#[cfg(mve)]
-use crate::quant::arch::armv81m::linear as kernel;
-#[cfg(target_arch = "x86_64")]
-use crate::quant::arch::x86_64::linear as kernel;
-#[cfg(not(any(armv6m, mla, mve, smlad, target_arch = "x86_64")))]
-use reference as kernel;
+pub(crate) mod reference;
 
 use super::panel::Panel;
-use super::rounding::{Factor, saturate_i16};
+use super::rounding::Factor;
 use super::slices::from;
 use super::{read, slices};
 
-/// Windows and channels are whole multiples of this; the model file pads with zeros.
+/// Windows and channels are multiples of this; the model file pads with zeros.
 pub const LANES: usize = 8;
 
-/// Where the weight of input `i` of each four lies in the file: two `SXTB16` of a Cortex-M then give
-/// the pairs (0, 1) and (2, 3) that `SMLAD` multiplies.
+/// Place in the file of the weight of input `i`, within each four: two `SXTB16` of a Cortex-M then
+/// give the pairs (0, 1) and (2, 3) that `SMLAD` multiplies.
 pub const PACKING: [usize; 4] = [0, 2, 1, 3];
 
-/// What a tuned kernel keeps in a [`Panel`].
-pub(crate) use kernel::Input;
+/// A kernel of the product for one instruction set. Its results are those of [`mod@reference`], bit for
+/// bit.
+pub(crate) trait LinearKernel {
+    /// Bytes of an input in the panel; 0 if the kernel reads windows where they are.
+    const INPUT_SIZE: usize;
 
-/// Windows of a tensor, `step` values apart; the convolution's positions.
+    /// Writes, for every product, row `c`'s output at position `p` to `outputs.values[p *
+    /// outputs.step + c]`: `saturate(round(factor[c] * (bias[c] + sum_i weights[c][i] *
+    /// window[p][i])))`.
+    ///
+    /// The panel has room for one window; with room for more a kernel takes more positions at a
+    /// time.
+    fn apply(linear: Linear<'_>, products: &mut [Product<'_>]);
+}
+
+/// Windows of a tensor, one for each position, whose starts are `step` values apart.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Windows<'a> {
     pub(crate) values: &'a [i16],
@@ -48,7 +43,7 @@ pub(crate) struct Windows<'a> {
 }
 
 impl<'a> Windows<'a> {
-    /// The same from a later position on.
+    /// The windows from a later position on.
     #[inline(always)]
     pub(crate) fn skip_positions(self, position: usize) -> Self {
         Self {
@@ -59,35 +54,47 @@ impl<'a> Windows<'a> {
     }
 }
 
-/// Where outputs go: number `c` at position `p` to `values[p * step + c]`.
+/// Where outputs go: row `c`'s at position `p` to `values[p * step + c]`.
 #[derive(Debug)]
 pub(crate) struct Outputs<'a> {
     pub(crate) values: &'a mut [i16],
     pub(crate) step: usize,
 }
 
-/// Windows, and where their outputs go: the product of one environment.
+impl Outputs<'_> {
+    #[inline(always)]
+    pub(crate) fn reborrow(&mut self) -> Outputs<'_> {
+        Outputs {
+            values: self.values,
+            step: self.step,
+        }
+    }
+}
+
+/// The operands of one environment.
 #[derive(Debug)]
 pub(crate) struct Product<'a> {
     pub(crate) windows: Windows<'a>,
     #[cfg_attr(
-        target_arch = "x86_64",
-        expect(dead_code, reason = "that kernel reads windows where they lie")
+        not(cortex_m_kernels),
+        expect(dead_code, reason = "those kernels read windows where they are")
     )]
     pub(crate) panel: &'a mut Panel,
     pub(crate) outputs: Outputs<'a>,
 }
 
-/// Output rows in the model file: bias (`i32`, at the accumulator's scale), factor (multiplier, shift), weights.
+/// Rows of the model file, one for each output: bias (`i32`, in the sum's scale), factor
+/// (multiplier, shift), weights.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Linear<'a> {
     pub(crate) rows: &'a [u8],
     pub(crate) window: usize,
-    /// Whether every factor's shift is above 32, as tuned kernels want it: then the upper word of a product is enough.
+    /// Whether every factor's shift is above 32: then a kernel needs only the upper word of the
+    /// product with the multiplier.
     pub(crate) is_upper_word_enough: bool,
 }
 
-/// One output's share of a [`Linear`].
+/// One row of a [`Linear`].
 pub(crate) struct Row<'a> {
     pub(crate) bias: i32,
     pub(crate) factor: Factor,
@@ -105,8 +112,8 @@ impl<'a> Linear<'a> {
     /// Rows of `window` weights (a multiple of [`LANES`], at least one).
     ///
     /// # Errors
-    /// The index of the first row whose sum could leave 32 bits with some input, or whose factor is out of range: every
-    /// partial sum, in whatever order, is bounded by `|bias| + 2^15 * sum |w|`.
+    /// The index of the first row whose factor is out of range, or whose sum could overflow 32 bits
+    /// for some input: partial sums in any order are bounded by `|bias| + 2^15 sum |w|`.
     pub(crate) fn checked(rows: &'a [u8], window: usize) -> Result<Self, usize> {
         let mut linear = Self {
             rows,
@@ -128,12 +135,12 @@ impl<'a> Linear<'a> {
         Ok(linear)
     }
 
-    /// Outputs.
+    /// Number of outputs.
     pub(crate) fn n_rows(self) -> usize {
         self.rows.len() / Self::row_size(self.window).max(1)
     }
 
-    /// Weights of a row.
+    /// Number of weights in a row.
     pub(crate) fn window(self) -> usize {
         self.window
     }
@@ -150,29 +157,12 @@ impl<'a> Linear<'a> {
         })
     }
 
-    /// `output[p][c] = saturate(round(factor[c] * (bias[c] + sum_i w[c][i] * window[p][i])))` for every output `c` and position `p` of
-    /// every environment.
-    #[inline(always)]
-    pub(crate) fn apply<const B: usize>(self, products: [Product<'_>; B]) {
-        #[cfg(target_arch = "x86_64")]
-        kernel::apply(self, products);
-        #[cfg(not(target_arch = "x86_64"))]
-        for Product {
-            windows,
-            panel,
-            outputs,
-        } in products
-        {
-            kernel::apply(self, windows, panel, outputs);
-        }
-    }
-
-    /// The same by the definition.
+    /// [`LinearKernel::apply`] by the reference implementation.
     pub(crate) fn apply_reference(self, windows: Windows<'_>, outputs: Outputs<'_>) {
         reference::multiply(self, windows, outputs);
     }
 
-    /// The same without saturation to 16 bits: `store(p, c, value)`.
+    /// The reference implementation without saturation to 16 bits: calls `store(p, c, value)`.
     #[inline(always)]
     pub(crate) fn for_each_output(
         self,

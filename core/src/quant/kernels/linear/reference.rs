@@ -1,17 +1,23 @@
-//! The product as it is defined, for every machine.
+//! The reference implementation, for every target.
 
-use super::{Linear, Outputs, PACKING, Windows, saturate_i16};
-#[cfg(not(any(armv6m, mla, mve, smlad, target_arch = "x86_64")))]
-use crate::quant::kernels::panel::Panel;
+use super::{Linear, Outputs, PACKING, Windows};
+#[cfg(kernels = "portable")]
+use super::{LinearKernel, Product};
+use crate::quant::kernels::rounding::saturate_i16;
 
-/// This kernel needs no panel.
-#[cfg(not(any(armv6m, mla, mve, smlad, target_arch = "x86_64")))]
-pub(crate) type Input = ();
+/// The kernel of targets without a tuned one.
+#[cfg(kernels = "portable")]
+pub(crate) struct Reference;
 
-/// As [`Linear::apply`].
-#[cfg(not(any(armv6m, mla, mve, smlad, target_arch = "x86_64")))]
-pub(crate) fn apply(linear: Linear<'_>, windows: Windows<'_>, _: &mut Panel, outputs: Outputs<'_>) {
-    multiply(linear, windows, outputs);
+#[cfg(kernels = "portable")]
+impl LinearKernel for Reference {
+    const INPUT_SIZE: usize = 0;
+
+    fn apply(linear: Linear<'_>, products: &mut [Product<'_>]) {
+        for product in products {
+            multiply(linear, product.windows, product.outputs.reborrow());
+        }
+    }
 }
 
 /// Every row at every window.

@@ -1,4 +1,4 @@
-use super::super::panel::panel_len;
+use super::super::dispatch::panel_len;
 use super::*;
 
 extern crate std;
@@ -45,7 +45,7 @@ fn row(bias: i32, shift: i32, weight: i8, window: usize) -> Vec<u8> {
 }
 
 /// Rows of random numbers whose sums fit 32 bits.
-#[cfg(target_arch = "x86_64")]
+#[cfg(kernels = "x86_64")]
 pub(crate) fn random_rows(
     random: &mut Lcg,
     n_rows: usize,

@@ -1,4 +1,4 @@
-//! Requests out, answers in.
+//! Sends requests to the workers and receives their replies.
 
 use super::AsyncVectorEnv;
 use super::link::Received;
@@ -8,10 +8,10 @@ use crate::value::Value;
 use crate::vector::error::{Cause, VectorError};
 use std::time::{Duration, Instant};
 
-/// A call whose answers are still to come.
+/// A call whose replies have not been received.
 pub(super) struct Pending {
     pub(super) kind: Kind,
-    /// Of each environment: it was asked, it could not be (and why), or it was not to be.
+    /// Per sub-environment: the request was sent, could not be sent, or was not wanted.
     pub(super) asked: Vec<Option<Result<(), Cause>>>,
 }
 
@@ -66,7 +66,7 @@ impl AsyncVectorEnv {
         }
     }
 
-    /// Sends each environment its call.
+    /// Sends each sub-environment its call.
     pub(super) fn ask(&mut self, kind: Kind, calls: Vec<Option<Call>>) {
         self.number += 1;
         let number = self.number;
@@ -83,7 +83,7 @@ impl AsyncVectorEnv {
         self.pending = Some(Pending { kind, asked });
     }
 
-    /// The answers to the pending call. After a timeout it is no longer pending.
+    /// Receives the replies to the pending call. After a timeout it is no longer pending.
     pub(super) fn wait(
         &mut self,
         kind: Kind,
@@ -130,8 +130,8 @@ impl AsyncVectorEnv {
         }
     }
 
-    /// The answer to the latest request; `None` if it does not come in time. Answers to earlier ones are dropped, but
-    /// for their observations.
+    /// Receives the reply to the latest request; `None` if it does not come in time. Of late
+    /// replies to earlier requests, only the observation is kept.
     pub(super) fn receive(
         &mut self,
         index: usize,
@@ -161,7 +161,7 @@ impl AsyncVectorEnv {
         }
     }
 
-    /// A call that is waited for at once.
+    /// Sends a call and waits for its replies.
     pub(super) fn ask_and_wait(&mut self, calls: Vec<Call>) -> Result<Vec<Value>, VectorError> {
         self.ask(Kind::Call, calls.into_iter().map(Some).collect());
         self.call_wait(None)

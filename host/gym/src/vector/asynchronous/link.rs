@@ -1,4 +1,4 @@
-//! The caller's end of the way to a worker.
+//! The caller's end of the connection to a worker.
 
 use super::protocol::{Reply, Request};
 use super::shared_memory::SharedMemory;
@@ -8,30 +8,30 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What a worker is told when it starts.
+/// What a worker receives when it starts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Start {
     pub(super) index: usize,
     pub(super) autoreset_mode: AutoresetMode,
-    /// Whether it takes the place of one that was lost in an episode.
+    /// Whether it replaces a worker that was lost in an episode.
     pub(super) is_over: bool,
 }
 
-/// What came of waiting.
+/// The outcome of waiting for a reply.
 pub(super) enum Received {
     Reply(Reply),
-    /// Not in time.
+    /// No reply before the deadline.
     Nothing,
     Dead(Cause),
 }
 
-/// A way to a worker, in a thread or a process.
+/// A connection to a worker in a thread or a process.
 pub(super) trait Link: Send {
     /// # Errors
     /// If the worker is gone.
     fn send(&mut self, request: &Request) -> Result<(), Cause>;
 
-    /// Gives the worker the memory for its observations, right after its first reply.
+    /// Gives the worker the shared memory for its observations, directly after its first reply.
     ///
     /// # Errors
     /// If the worker is gone.
@@ -40,12 +40,13 @@ pub(super) trait Link: Send {
         Ok(())
     }
 
-    /// The next reply, whichever request it answers; without a deadline for as long as it takes.
+    /// Waits for the next reply, whichever request it answers; without a deadline, for as long as
+    /// it takes.
     fn receive(&mut self, deadline: Option<Instant>) -> Received;
 
-    /// Ends the worker, whatever it does.
+    /// Kills the worker.
     fn kill(&mut self);
 
-    /// Waits for the end of a worker that was told to close.
+    /// Waits for the end of a worker that was asked to close.
     fn join(&mut self);
 }

@@ -1,4 +1,4 @@
-//! Environments that are stepped at the same time, each by a worker.
+//! Sub-environments that are stepped in parallel, each by its own worker.
 
 mod calls;
 mod link;
@@ -16,9 +16,7 @@ pub use worker::run_if_worker;
 
 use super::batcher::{Batcher, check_name};
 use super::error::Cause;
-use super::{
-    AutoresetMode, Fault, Seed, Spaces, VectorEnv, VectorError, VectorOptions, VectorStep,
-};
+use super::{AutoresetMode, Seed, Spaces, VectorEnv, VectorError, VectorOptions, VectorStep};
 use crate::env::{EnvFn, EnvSpec};
 use crate::value::{Dict, Value};
 use calls::{Kind, Pending};
@@ -28,12 +26,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use transport::{Transport, Worker, description, shared_memory};
 
-/// What can be chosen about an [`AsyncVectorEnv`].
+/// Options of an [`AsyncVectorEnv`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct AsyncOptions {
-    /// As of every vector environment.
+    /// Options of every vector environment.
     pub vector: VectorOptions,
-    /// Whether worker processes hand over their observations in shared memory. (Threads share all of it.)
+    /// Whether worker processes return observations in shared memory instead of messages. Ignored
+    /// for threads.
     pub shared_memory: bool,
 }
 
@@ -46,33 +45,53 @@ impl Default for AsyncOptions {
     }
 }
 
-/// How an [`AsyncVectorEnv`] was closed.
+/// The outcome of [`AsyncVectorEnv::close_with`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closed {
-    /// The call that was pending.
+    /// The call that was pending, if any.
     pub interrupted: Option<&'static str>,
-    /// The environments whose workers did not end by themselves.
+    /// Indices of the sub-environments whose workers had to be terminated.
     pub terminated: Vec<usize>,
 }
 
-/// Gymnasium's `AsyncVectorEnv`: each environment has a worker, in a process or in a thread.
+/// Steps sub-environments in parallel, each in a worker process or thread: Gymnasium's
+/// `AsyncVectorEnv`.
 pub struct AsyncVectorEnv {
     batcher: Batcher,
     workers: Vec<Worker>,
     transport: Transport,
     memory: Option<Arc<SharedMemory>>,
     autoreset_mode: AutoresetMode,
-    /// Of the latest request.
+    /// Number of the latest request.
     number: u64,
     pending: Option<Pending>,
     is_closed: bool,
 }
 
 impl AsyncVectorEnv {
-    /// Each environment in a thread, made there by its function.
+    /// Runs each sub-environment in a thread, where its function makes it.
+    ///
+    /// ```
+    /// use pusht_gym::env::EnvSpec;
+    /// use pusht_gym::pusht::{PUSHT_ID, registry};
+    /// use pusht_gym::value::{Dict, Value};
+    /// use pusht_gym::vector::{AsyncOptions, AsyncVectorEnv, Seed, VectorEnv};
+    /// use std::time::Duration;
+    ///
+    /// let env_fn = registry().env_fn(EnvSpec::new(PUSHT_ID));
+    /// let mut envs = AsyncVectorEnv::threads(&vec![env_fn; 2], AsyncOptions::default())?;
+    /// envs.reset(Seed::Int(0), &Dict::new())?;
+    /// let actions = vec![Value::from([256.0, 256.0]); 2].into();
+    /// envs.step_async(&actions)?;
+    /// let step = envs.step_wait(Some(Duration::from_secs(60)))?;
+    /// assert_eq!(step.terminations, [false, false]);
+    /// # Ok::<(), pusht_gym::vector::VectorError>(())
+    /// ```
     ///
     /// # Errors
-    /// If one can't be made, or they do not go together.
+    /// [`VectorError::NoEnvironments`] if there is no function, [`VectorError::Environments`] if
+    /// one fails, [`VectorError::ObservationSpace`] or [`VectorError::ActionSpace`] if their spaces
+    /// can't be combined.
     pub fn threads(env_fns: &[EnvFn], options: AsyncOptions) -> Result<Self, VectorError> {
         Self::new(
             Transport::Threads(env_fns.to_vec()),
@@ -81,11 +100,13 @@ impl AsyncVectorEnv {
         )
     }
 
-    /// Each environment in a process, made there by its name. The program has to call [`run_if_worker`].
+    /// Runs each sub-environment in a process, which makes it by its name. `program` must call
+    /// [`run_if_worker`].
     ///
     /// # Errors
-    /// If one can't be made, or they do not go together, or their observations have no place in shared memory; or if this
-    /// is a worker itself, by a program that does not call [`run_if_worker`].
+    /// As [`Self::threads`]; [`VectorError::CustomSpace`] if observations do not fit into shared
+    /// memory; [`VectorError::MissedWorkerEntry`] if this process is itself a worker whose program
+    /// did not call [`run_if_worker`].
     pub fn processes(
         specs: &[EnvSpec],
         program: WorkerProgram,
@@ -149,10 +170,10 @@ impl AsyncVectorEnv {
         })
     }
 
-    /// Asks environments to reset; [`Self::reset_wait`] has the answers.
+    /// Starts a [`VectorEnv::reset`] without waiting; [`Self::reset_wait`] returns its result.
     ///
     /// # Errors
-    /// As [`VectorEnv::reset`], and [`VectorError::AlreadyPendingCall`].
+    /// As [`VectorEnv::reset`], and [`VectorError::AlreadyPendingCall`] if another call is pending.
     pub fn reset_async(&mut self, seed: Seed, options: &Dict) -> Result<(), VectorError> {
         self.check_open()?;
         let seeds = self.batcher.seeds(seed)?;
@@ -166,10 +187,11 @@ impl AsyncVectorEnv {
         Ok(())
     }
 
-    /// The answers to [`Self::reset_async`].
+    /// Waits for the result of [`Self::reset_async`]; without a timeout, for as long as it takes.
     ///
     /// # Errors
-    /// [`VectorError::NoAsyncCall`], [`VectorError::Timeout`], and what the environments say.
+    /// [`VectorError::NoAsyncCall`] if no reset is pending, [`VectorError::Timeout`] if a
+    /// sub-environment does not reply in time, [`VectorError::Environments`] if one fails.
     pub fn reset_wait(
         &mut self,
         timeout: Option<Duration>,
@@ -184,10 +206,10 @@ impl AsyncVectorEnv {
         self.batcher.collect_reset(infos.collect())
     }
 
-    /// Asks every environment to take its action; [`Self::step_wait`] has the answers.
+    /// Starts a [`VectorEnv::step`] without waiting; [`Self::step_wait`] returns its result.
     ///
     /// # Errors
-    /// As [`VectorEnv::step`], and [`VectorError::AlreadyPendingCall`].
+    /// As [`VectorEnv::step`], and [`VectorError::AlreadyPendingCall`] if another call is pending.
     pub fn step_async(&mut self, actions: &Value) -> Result<(), VectorError> {
         self.check_open()?;
         self.check_idle(Kind::Step.send())?;
@@ -197,10 +219,10 @@ impl AsyncVectorEnv {
         Ok(())
     }
 
-    /// The answers to [`Self::step_async`].
+    /// Waits for the result of [`Self::step_async`].
     ///
     /// # Errors
-    /// [`VectorError::NoAsyncCall`], [`VectorError::Timeout`], and what the environments say.
+    /// As [`Self::reset_wait`].
     pub fn step_wait(&mut self, timeout: Option<Duration>) -> Result<VectorStep, VectorError> {
         let answers = self.wait(Kind::Step, timeout)?;
         let steps = answers.into_iter().flatten().map(|answer| match answer? {
@@ -210,10 +232,10 @@ impl AsyncVectorEnv {
         self.batcher.collect_step(steps.collect())
     }
 
-    /// Calls a method of every environment; [`Self::call_wait`] has the answers.
+    /// Starts a [`VectorEnv::call`] without waiting; [`Self::call_wait`] returns its results.
     ///
     /// # Errors
-    /// As [`VectorEnv::call`], and [`VectorError::AlreadyPendingCall`].
+    /// As [`VectorEnv::call`], and [`VectorError::AlreadyPendingCall`] if another call is pending.
     pub fn call_async(&mut self, name: &str, arguments: &[Value]) -> Result<(), VectorError> {
         self.check_open()?;
         check_name(name)?;
@@ -226,10 +248,10 @@ impl AsyncVectorEnv {
         Ok(())
     }
 
-    /// The answers to [`Self::call_async`].
+    /// Waits for the results of [`Self::call_async`].
     ///
     /// # Errors
-    /// [`VectorError::NoAsyncCall`], [`VectorError::Timeout`], and what the environments say.
+    /// As [`Self::reset_wait`].
     pub fn call_wait(&mut self, timeout: Option<Duration>) -> Result<Vec<Value>, VectorError> {
         let answers = self.wait(Kind::Call, timeout)?;
         let values = answers.into_iter().flatten().map(|answer| match answer? {
@@ -240,11 +262,13 @@ impl AsyncVectorEnv {
         Batcher::collect_values(values.collect())
     }
 
-    /// Puts a new worker in the place of one that is dead or hangs (or of any other, whose episode is then lost). Its
-    /// first step is a reset, unless it is reset before; without autoreset it has to be.
+    /// Replaces a worker that is dead or hangs (or any other; its episode is then lost). Unless the
+    /// caller resets the new sub-environment first, its first step resets it; with autoreset
+    /// disabled that step is an error.
     ///
     /// # Errors
-    /// If there is no such environment, or it can't be made anew.
+    /// [`VectorError::NoSuchEnvironment`] if the index is out of range,
+    /// [`VectorError::Environments`] if the sub-environment can't be made again.
     pub fn restart(&mut self, index: usize) -> Result<(), VectorError> {
         self.check_open()?;
         if index >= self.workers.len() {
@@ -263,10 +287,7 @@ impl AsyncVectorEnv {
             autoreset_mode: self.autoreset_mode,
             is_over: true,
         };
-        let fault = |cause| VectorError::Environments {
-            faults: vec![Fault { index, cause }],
-            rest: None,
-        };
+        let fault = |cause| VectorError::of(index, cause);
         let mut link = self.transport.start(&start).map_err(fault)?;
         let env = description(&mut *link).map_err(fault)?;
         self.batcher.check_spaces(index, &env)?;
@@ -277,8 +298,9 @@ impl AsyncVectorEnv {
         Ok(())
     }
 
-    /// Closes the environments and ends their workers: with `terminate` at once, otherwise those that have not closed
-    /// after `timeout` (`None`: waits for as long as it takes). A hanging thread cannot be ended; it is left behind.
+    /// Closes the sub-environments and ends their workers. With `terminate`, workers are killed
+    /// immediately; otherwise, those that have not closed after `timeout` (`None`: waits for as
+    /// long as it takes). A hanging thread can't be killed; it is left behind.
     pub fn close_with(&mut self, timeout: Option<Duration>, terminate: bool) -> Closed {
         if std::mem::replace(&mut self.is_closed, true) {
             return Closed::default();

@@ -1,4 +1,4 @@
-//! A worker in a process: the caller's end.
+//! A worker in a process: the caller's side.
 
 use super::link::{Link, Received, Start};
 use super::protocol::{Reply, Request};
@@ -17,31 +17,31 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The environment variable that tells a program that it is a worker.
+/// Environment variable that marks a process as a worker.
 pub(super) const WORKER_VARIABLE: &str = "PUSHT_VECTOR_WORKER";
-/// A worker that does not even take a request for this long is given up.
+/// Longest wait for a worker to accept a request.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between the end of a worker's connection and its exit status.
+/// Longest wait for a worker's exit status after its connection has closed.
 const EXIT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The program that runs in worker processes. It has to call [`super::run_if_worker`] with the environments that it knows,
-/// before it does anything else.
+/// The program that worker processes run. It must call [`run_if_worker`](super::run_if_worker)
+/// before anything else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkerProgram {
-    /// Its path; `None`: this program.
+    /// Path of the program; `None`: the running program itself.
     pub path: Option<PathBuf>,
-    /// Arguments with which it comes to that call.
+    /// Command-line arguments with which the program reaches that call.
     pub arguments: Vec<OsString>,
-    /// Whether what it prints to standard output is dropped; otherwise it goes to standard error.
+    /// Whether its standard output is discarded; otherwise it goes to standard error.
     pub is_quiet: bool,
 }
 
-/// The first thing that a worker process is told.
+/// The first message to a worker process.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ProcessStart {
     pub(super) start: Start,
     pub(super) spec: EnvSpec,
-    /// Whether shared memory follows its answer.
+    /// Whether shared memory follows the worker's first reply.
     pub(super) has_shared_memory: bool,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct ProcessLink {
 }
 
 impl ProcessLink {
-    /// Starts the process; the first reply says what the environment is.
+    /// Starts the process; the first reply describes the sub-environment.
     pub(super) fn start(
         program: &WorkerProgram,
         spec: &EnvSpec,
@@ -92,7 +92,7 @@ impl ProcessLink {
             })
     }
 
-    /// How a worker ended that does not answer any more.
+    /// How a worker ended that no longer replies.
     fn fate(&mut self) -> Cause {
         let until = Instant::now() + EXIT_TIMEOUT;
         loop {
@@ -110,7 +110,7 @@ impl ProcessLink {
         }
     }
 
-    /// The observation of a reply is in the shared memory.
+    /// Fills in the observation of a reply from the shared memory.
     fn complete(&self, mut reply: Reply) -> Reply {
         if let Some(memory) = &self.shared_memory
             && let Ok(answer) = &mut reply.answer
@@ -135,7 +135,7 @@ fn spawn(program: &WorkerProgram, socket: UnixStream) -> io::Result<Child> {
     Command::new(path)
         .args(&program.arguments)
         .env(WORKER_VARIABLE, "1")
-        // The way to the caller; both directions.
+        // The connection to the caller, both directions.
         .stdin(Stdio::from(OwnedFd::from(socket)))
         .stdout(output)
         .spawn()

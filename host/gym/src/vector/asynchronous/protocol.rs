@@ -1,4 +1,4 @@
-//! What is said between the caller and a worker, and what a worker does about it.
+//! Messages between the caller and a worker, and how a worker handles them.
 
 use crate::env::{EnvError, Step};
 use crate::value::{Dict, Value};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// A call, with a number that its reply repeats: so a reply that comes too late is known as such.
+/// A call with a number that its reply repeats, so that late replies are recognised.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Request {
     pub(super) number: u64,
@@ -34,7 +34,7 @@ pub(super) struct Reply {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
-    /// The first thing that a worker says.
+    /// The first reply of a worker.
     Started(Box<Description>),
     Reset(Value, Dict),
     Step(Step),
@@ -43,7 +43,7 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// The observation in it.
+    /// The observation in the answer.
     pub(super) fn observation(&mut self) -> Option<&mut Value> {
         match self {
             Self::Reset(observation, _) => Some(observation),
@@ -53,7 +53,7 @@ impl Answer {
     }
 }
 
-/// Does what is asked. An environment that panics is an answer, too.
+/// Performs a call. A panic of the sub-environment becomes an answer.
 pub(super) fn perform(sub: &mut SubEnv, call: Call) -> Result<Answer, Cause> {
     let answer = guarded(|| match call {
         Call::Reset { seed, options } => sub
@@ -78,7 +78,7 @@ fn value(result: Result<Value, EnvError>) -> Result<Answer, Cause> {
     result.map(Answer::Value).map_err(Cause::Error)
 }
 
-/// Runs something that may panic. What it worked on is not used after that.
+/// Runs code that may panic. What it worked on must not be used after a panic.
 pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Cause> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| Cause::Panicked(message(&*panic)))
 }

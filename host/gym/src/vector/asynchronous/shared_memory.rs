@@ -1,4 +1,4 @@
-//! Observations in memory that processes share: a file without a name, which is gone when its last user is.
+//! Observations in shared memory: an unnamed file, which disappears with its last user.
 
 use crate::space::Space;
 use crate::value::{Array, Value};
@@ -8,11 +8,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Where a file is memory, on Linux.
+/// Linux's file system in memory.
 const MEMORY_FOLDER: &str = "/dev/shm";
 
-/// Rows of observations of a space. Each environment writes its own row; the caller reads a row after its
-/// environment's reply and before its next request.
+/// A row of shared memory per sub-environment, for observations of one space. A worker writes its
+/// own row; the caller reads a row between the worker's reply and its own next request.
 pub struct SharedMemory {
     space: Space,
     row_bytes: usize,
@@ -22,10 +22,11 @@ pub struct SharedMemory {
 }
 
 impl SharedMemory {
-    /// Memory for `num_envs` observations of `space`, all zeros.
+    /// Allocates memory for `num_envs` observations of `space`, all zeros.
     ///
     /// # Errors
-    /// [`VectorError::CustomSpace`] if they have no fixed size. Otherwise if there is no memory.
+    /// [`SharedMemoryError::CustomSpace`] if observations have no fixed size,
+    /// [`SharedMemoryError::System`] if the memory can't be allocated.
     pub fn create(space: &Space, num_envs: usize) -> Result<Self, SharedMemoryError> {
         let row_bytes = size_bytes(space)?;
         let mut file = if Path::new(MEMORY_FOLDER).is_dir() {
@@ -33,16 +34,17 @@ impl SharedMemory {
         } else {
             tempfile::tempfile()
         }?;
-        // Written, not only made long: if there is too little memory, it is known here and not when it is touched.
+        // Zeros are written, so that too little memory is an error here and not a crash at the
+        // first access.
         let len = (row_bytes * num_envs).max(1) as u64;
         io::copy(&mut io::repeat(0).take(len), &mut file)?;
         Self::open(space, num_envs, file)
     }
 
-    /// The memory that another process has created for the same space and number.
+    /// Maps the memory that another process has created for the same `space` and `num_envs`.
     ///
     /// # Errors
-    /// As [`Self::create`].
+    /// As [`Self::create`], and if the file is too short.
     pub fn open(space: &Space, num_envs: usize, file: File) -> Result<Self, SharedMemoryError> {
         let row_bytes = size_bytes(space)?;
         let map = MmapRaw::map_raw(&file)?;
@@ -63,10 +65,10 @@ impl SharedMemory {
         &self.file
     }
 
-    /// Writes the observation of the environment `index`.
+    /// Writes the observation of sub-environment `index`.
     ///
     /// # Panics
-    /// If there is no such row, or the observation is not of the space.
+    /// If `index` is out of range, or the observation does not have the space's type and shape.
     pub fn write(&self, index: usize, observation: &Value) {
         assert!(
             self.space.is_shape_of(observation),
@@ -77,10 +79,10 @@ impl SharedMemory {
         self.copy_in(index, &row);
     }
 
-    /// The observation of the environment `index`.
+    /// Reads the observation of sub-environment `index`.
     ///
     /// # Panics
-    /// If there is no such row.
+    /// If `index` is out of range.
     pub fn read(&self, index: usize) -> Value {
         let row = self.copy_out(index);
         let mut observation = self.space.zero();
@@ -94,9 +96,10 @@ impl SharedMemory {
     )]
     fn copy_in(&self, index: usize, row: &[u8]) {
         assert!(index < self.num_envs && row.len() == self.row_bytes);
-        // SAFETY: the row lies within the map, whose length `open` has checked and which lives as long as `self`; `row`
-        // is memory of this process alone and so does not overlap. Only this environment's worker writes the row,
-        // and the caller reads it only between the worker's reply and its own next request.
+        // SAFETY: the row lies within the map, whose length `open` has checked and which lives as
+        // long as `self`; `row` is memory of this process alone and so does not overlap. Only this
+        // environment's worker writes the row, and the caller reads it only between the worker's
+        // reply and its own next request.
         unsafe {
             let to = self.map.as_mut_ptr().add(index * self.row_bytes);
             std::ptr::copy_nonoverlapping(row.as_ptr(), to, row.len());
@@ -119,12 +122,12 @@ impl SharedMemory {
     }
 }
 
-/// Why there is no shared memory.
+/// An error of [`SharedMemory`].
 #[derive(Debug)]
 pub enum SharedMemoryError {
-    /// The observations have no fixed size; the name of the space.
+    /// Observations of this custom space have no fixed size.
     CustomSpace(String),
-    /// The system has none.
+    /// The operating system could not provide the memory.
     System(io::Error),
 }
 
@@ -155,7 +158,7 @@ fn size_bytes(space: &Space) -> Result<usize, SharedMemoryError> {
     })
 }
 
-/// Writes a value and takes its bytes off the front of `out`.
+/// Writes a value to the front of `out` and advances `out`.
 fn to_bytes(value: &Value, out: &mut &mut [u8]) {
     match value {
         Value::Array(array) => {
@@ -171,7 +174,7 @@ fn to_bytes(value: &Value, out: &mut &mut [u8]) {
     }
 }
 
-/// Reads over a value of the right shape and takes its bytes off the front of `bytes`.
+/// Overwrites a value of the right shape from the front of `bytes` and advances `bytes`.
 fn from_bytes(value: &mut Value, bytes: &mut &[u8]) {
     match value {
         Value::Array(array) => {

@@ -17,7 +17,7 @@ pub(super) struct ThreadLink {
 }
 
 impl ThreadLink {
-    /// Starts the thread; the first reply says what the environment is.
+    /// Starts the thread; the first reply describes the sub-environment.
     pub(super) fn start(env_fn: EnvFn, start: &Start) -> Result<Self, Cause> {
         let (requests, inbox) = channel();
         let (outbox, replies) = channel();
@@ -34,7 +34,7 @@ impl ThreadLink {
     }
 }
 
-/// The worker's loop; it ends with the caller, or with a panic of the environment.
+/// The worker's loop, until the caller hangs up or the sub-environment panics.
 fn serve(env_fn: &EnvFn, start: &Start, inbox: &Receiver<Request>, outbox: &Sender<Reply>) {
     let made = guarded(|| env_fn()).and_then(|made| made.map_err(Cause::Error));
     let mut sub = None;
@@ -43,7 +43,7 @@ fn serve(env_fn: &EnvFn, start: &Start, inbox: &Receiver<Request>, outbox: &Send
         sub = Some(SubEnv::new(env, start.autoreset_mode, start.is_over));
         Answer::Started(Box::new(description))
     });
-    // That nobody listens any more is seen at the next request.
+    // If the caller has hung up, the next receive fails.
     let _ = outbox.send(Reply { number: 0, answer });
     let Some(mut sub) = sub else { return };
     while let Ok(Request { number, call }) = inbox.recv() {
@@ -85,13 +85,13 @@ impl Link for ThreadLink {
         }
     }
 
-    /// A thread cannot be stopped from outside: one that hangs goes on until its environment returns, and then ends.
+    /// A thread can't be killed: one that hangs ends when its sub-environment returns.
     fn kill(&mut self) {
         self.requests = None;
         if let Some(thread) = self.thread.take()
             && thread.is_finished()
         {
-            // Its panic was an answer.
+            // A panic has already been reported as a reply.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! What workers run in, and how one is started.
+//! The kinds of workers, and how one is started.
 
 use super::link::{Link, Received, Start};
 use super::process::{ProcessLink, WorkerProgram};
@@ -7,13 +7,13 @@ use super::shared_memory::{SharedMemory, SharedMemoryError};
 use super::thread::ThreadLink;
 use crate::env::{EnvFn, EnvSpec};
 use crate::vector::batcher::{Batcher, Description};
-use crate::vector::error::{Cause, Fault, VectorError};
+use crate::vector::error::{Cause, VectorError};
 use std::sync::Arc;
 
-/// An environment's worker.
+/// The worker of a sub-environment.
 pub(super) struct Worker {
     pub(super) link: Box<dyn Link>,
-    /// Why it does not answer any more.
+    /// Why it no longer replies.
     pub(super) dead: Option<Cause>,
 }
 
@@ -27,7 +27,7 @@ pub(super) enum Transport {
 }
 
 impl Worker {
-    /// Takes notice of an end. What is left of the worker goes, too.
+    /// Records why the worker is dead, and kills what is left of it.
     pub(super) fn bury(&mut self, cause: &Cause) {
         self.dead = Some(cause.clone());
         self.link.kill();
@@ -35,7 +35,7 @@ impl Worker {
 }
 
 impl Transport {
-    /// Starts a worker; its first reply is still to come.
+    /// Starts a worker without waiting for its first reply.
     pub(super) fn start(&self, start: &Start) -> Result<Box<dyn Link>, Cause> {
         Ok(match self {
             Self::Threads(env_fns) => {
@@ -65,7 +65,7 @@ impl Transport {
     }
 }
 
-/// What a worker says that has just been started.
+/// Waits for the first reply of a worker.
 pub(super) fn description(link: &mut dyn Link) -> Result<Description, Cause> {
     match link.receive(None) {
         Received::Reply(Reply {
@@ -82,18 +82,12 @@ pub(super) fn description(link: &mut dyn Link) -> Result<Description, Cause> {
     }
 }
 
-/// Memory for the observations of all.
+/// Allocates shared memory for the observations of all sub-environments.
 pub(super) fn shared_memory(batcher: &Batcher) -> Result<Arc<SharedMemory>, VectorError> {
     let space = &batcher.spaces.single_observation_space;
     match SharedMemory::create(space, batcher.num_envs) {
         Ok(memory) => Ok(Arc::new(memory)),
         Err(SharedMemoryError::CustomSpace(name)) => Err(VectorError::CustomSpace(name)),
-        Err(SharedMemoryError::System(error)) => Err(VectorError::Environments {
-            faults: vec![Fault {
-                index: 0,
-                cause: Cause::Lost(format!("no shared memory: {error}")),
-            }],
-            rest: None,
-        }),
+        Err(error) => Err(VectorError::of(0, Cause::Lost(error.to_string()))),
     }
 }

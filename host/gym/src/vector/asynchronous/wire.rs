@@ -1,4 +1,4 @@
-//! Messages as bytes: their length, then themselves; and a file, handed over.
+//! Messages as bytes, each after its length; and passing an open file to another process.
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
-/// A message with its length in front, in this machine's byte order: both ends are the same program.
+/// A message after its length, in native byte order, since both ends run on this machine.
 pub(super) fn frame(message: &impl Serialize) -> Vec<u8> {
     let length = size_of::<u32>();
     let mut frame = postcard::to_extend(message, vec![0; length])
@@ -22,7 +22,7 @@ pub(super) fn frame(message: &impl Serialize) -> Vec<u8> {
     frame
 }
 
-/// Bytes that have come, until they are a message.
+/// A buffer of received bytes.
 #[derive(Default)]
 pub(super) struct Inbox(Vec<u8>);
 
@@ -31,7 +31,7 @@ impl Inbox {
         self.0.extend_from_slice(bytes);
     }
 
-    /// The next message, if all of it has come.
+    /// The next message, if it is complete.
     pub(super) fn next<T: DeserializeOwned>(&mut self) -> Option<Result<T, String>> {
         let (len, rest) = self.0.split_first_chunk()?;
         let len = u32::from_ne_bytes(*len) as usize;
@@ -41,7 +41,7 @@ impl Inbox {
     }
 }
 
-/// Reads a message, for as long as it takes.
+/// Waits for a message.
 pub(super) fn read<T: DeserializeOwned>(mut socket: &UnixStream) -> io::Result<T> {
     let mut len = [0; size_of::<u32>()];
     socket.read_exact(&mut len)?;
@@ -50,7 +50,7 @@ pub(super) fn read<T: DeserializeOwned>(mut socket: &UnixStream) -> io::Result<T
     postcard::from_bytes(&message).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
 }
 
-/// Hands over a file, with a number.
+/// Sends an open file (`SCM_RIGHTS`) and a number.
 pub(super) fn send_file(socket: &UnixStream, file: &File, number: usize) -> io::Result<()> {
     let files = [file.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -69,7 +69,7 @@ pub(super) fn send_file(socket: &UnixStream, file: &File, number: usize) -> io::
     Ok(())
 }
 
-/// Takes the file that [`send_file`] hands over.
+/// Receives the file and the number that [`send_file`] sends.
 pub(super) fn receive_file(socket: &UnixStream) -> io::Result<(File, usize)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);

@@ -1,4 +1,4 @@
-//! A worker in a process: its own end.
+//! A worker in a process: the worker's side.
 
 use super::process::{ProcessStart, WORKER_VARIABLE};
 use super::protocol::{Answer, Call, Reply, Request, guarded, perform};
@@ -19,17 +19,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Whether this program has called [`run_if_worker`].
 static HAS_ENTERED: AtomicBool = AtomicBool::new(false);
 
-/// Whether this program was started as a worker, but has not called [`run_if_worker`]: workers of its own would do the
-/// same, without an end.
+/// Whether this process is a worker that has not called [`run_if_worker`]: its own workers would
+/// start workers without end.
 pub(super) fn has_missed_entry() -> bool {
     std::env::var_os(WORKER_VARIABLE).is_some() && !HAS_ENTERED.load(Ordering::Relaxed)
 }
 
-/// If this program was started as a worker of an [`super::AsyncVectorEnv`]: runs the environment that it is told, and ends
-/// when the caller does. Otherwise it returns at once.
+/// Turns this process into a worker if an [`AsyncVectorEnv`](super::AsyncVectorEnv) started it as
+/// one: it then runs a sub-environment and exits with the caller. Otherwise it returns immediately.
 ///
-/// A program whose vector environments run in processes calls this first in `main`, with the environments that it
-/// knows; they are made in the worker by their names, since a process inherits no closures.
+/// A program that uses [`AsyncVectorEnv::processes`](super::AsyncVectorEnv::processes) calls this
+/// first in `main`. Workers make sub-environments by name from `registry`, since closures can't be
+/// sent to another process.
 pub fn run_if_worker(registry: &Registry) {
     HAS_ENTERED.store(true, Ordering::Relaxed);
     if std::env::var_os(WORKER_VARIABLE).is_none() {
@@ -53,7 +54,8 @@ pub fn run_if_worker(registry: &Registry) {
     std::process::exit(code);
 }
 
-/// The connection to the caller, which comes as standard input. What the environment reads there is empty.
+/// Takes the connection to the caller from standard input, and leaves an empty standard input
+/// behind.
 fn take_socket() -> io::Result<UnixStream> {
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     socket.peer_addr()?;
@@ -104,12 +106,12 @@ fn reply(mut socket: &UnixStream, number: u64, answer: Result<Answer, Cause>) ->
     socket.write_all(&wire::frame(&Reply { number, answer }))
 }
 
-/// Ends this process when the caller's does, also while the environment hangs.
+/// Exits this process when the caller's ends, even while the sub-environment hangs.
 fn end_with(socket: UnixStream) -> io::Result<()> {
     std::thread::Builder::new()
         .name("caller".into())
         .spawn(move || {
-            // No event is asked for: what is left is that the other side hangs up.
+            // Without requested events, poll returns only when the other side hangs up.
             let mut watched = [PollFd::new(&socket, PollFlags::empty())];
             while poll(&mut watched, None).is_err() {}
             std::process::exit(0);

@@ -1,13 +1,12 @@
-//! What a kernel wants to know of four groups at once: their variances, 64 bits wide, and the reciprocal roots of those.
+//! [`Scaled`] of four groups at a time: variances, of 64 bits, and their reciprocal roots.
 
 use super::LANES;
-use crate::quant::kernels::norm::factors::Scaled;
-use crate::quant::kernels::norm::kernel::Sums;
+use crate::quant::kernels::norm::group::{Scaled, Sums};
 use crate::quant::kernels::norm::{DROPPED_BITS, Norm};
 use crate::quant::kernels::rsqrt;
 use core::arch::naked_asm;
 
-/// As `Norm::scale`; nothing is done where the number of groups does not fill vectors.
+/// As [`Scaled::of_all`]; nothing, and nothing done, if the number of groups does not fill vectors.
 #[inline(always)]
 pub(crate) fn scale(
     norm: Norm<'_>,
@@ -25,15 +24,17 @@ pub(crate) fn scale(
         n: len,
         eps: [norm.eps as u32, (norm.eps >> 32) as u32],
         start_q31: rsqrt::START_Q31.as_ptr(),
-        // `Group::scaled`'s, of `Group::of`'s shift, of a root's exponent (62 less half of the variance's shift) but for that half.
+        // 32 less `Norm::shift`, where a root's exponent is 62 less half of the variance's shift,
+        // but for that half.
         up: 32 + 16 + DROPPED_BITS as i32 - norm.gamma_exponent as i32 - 62,
         n_vectors: n_groups / LANES,
     };
-    // SAFETY: as many groups, and places for what becomes of them, as vectors have; what is read of the table are words 0 to 127.
+    // SAFETY: there are as many groups and places for results as the vectors have; of the table,
+    // words 0 to 127 are read.
     Some(unsafe { scale_groups(&of_all) } != 0)
 }
 
-/// Groups and what they share.
+/// What the routine is told.
 #[repr(C)]
 struct Groups {
     groups: *mut Scaled,
@@ -42,14 +43,15 @@ struct Groups {
     n: usize,
     eps: [u32; 2],
     start_q31: *const u32,
-    /// What half of a variance's shift is added to, to be that of `n`.
+    /// Plus half of a variance's shift, it is that of `n`.
     up: i32,
     n_vectors: usize,
 }
 
-/// Whether there is room for all. As `Group::of`, `rsqrt` and `Group::scaled`, every product and every sum of two words.
+/// Whether there is room for all. As `Scaled::of` and `rsqrt`, with every product and sum of 64
+/// bits from two words.
 ///
-/// q6 is `n`, q7 the distances of four groups' words; r12 and r9 the largest shift and shifted `n`.
+/// q6 is `n`, q7 the offsets of four groups, r12 and r9 the largest shift and shifted `n`.
 #[unsafe(naked)]
 unsafe extern "C" fn scale_groups(_: &Groups) -> u32 {
     naked_asm!(
@@ -70,7 +72,7 @@ unsafe extern "C" fn scale_groups(_: &Groups) -> u32 {
         "mov r10, #32",
         "mov r11, #0x80000000",
         "1:",
-        // The variance to q3 and, its lower words, q1: n times the sum of squares,
+        // The variances, upper words to q3, lower to q1: n times the sum of squares,
         "vldrw.u32 q0, [r1, q7]",
         "add r8, r1, #4",
         "vldrw.u32 q1, [r8, q7]",
@@ -118,7 +120,7 @@ unsafe extern "C" fn scale_groups(_: &Groups) -> u32 {
         "vmulh.s32 q5, q5, q1",
         "vadd.i32 q1, q1, q5",
         ".endr",
-        // How far up, and what is shifted.
+        // The shift to the left, and the shifted values.
         "vshr.u32 q2, q2, #1",
         "vadd.i32 q2, q2, r6",
         "vshl.u32 q4, q6, q2",

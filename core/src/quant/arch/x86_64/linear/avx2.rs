@@ -1,6 +1,6 @@
-//! Sixteen multiplications an instruction; eight sums at a time are finished together.
+//! Sixteen products per instruction. Eight sums at a time are scaled and rounded together.
 
-use super::{GROUP, Position, finish};
+use super::{Position, TILE, finish};
 use crate::quant::kernels::linear::LANES;
 use crate::quant::kernels::linear::{Linear, Row};
 use core::arch::x86_64::{
@@ -12,7 +12,7 @@ use core::arch::x86_64::{
     _mm256_storeu_si256, _mm256_zextsi128_si256,
 };
 
-/// All rows at these positions, at most [`GROUP`].
+/// All rows at these positions, at most [`TILE`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn multiply(linear: Linear<'_>, mut positions: &mut [Position<'_>]) {
     while !positions.is_empty() {
@@ -52,12 +52,13 @@ fn some_positions<'s, 'p, const P: usize>(
     rest
 }
 
-/// Dot products of one packed row with `P` windows of its length; zeros in the places of the others.
+/// Dot products of one packed row with `P` windows of its length; zeros in the places of the
+/// others.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn dots<const P: usize>(weights: &[u8], windows: [&[i16]; P]) -> __m256i {
     const WIDE: usize = 2 * LANES;
-    let mut sums = [_mm256_setzero_si256(); GROUP];
+    let mut sums = [_mm256_setzero_si256(); TILE];
     let mut at = 0;
     while at + WIDE <= weights.len() {
         // SAFETY: the loop's condition; every window has the weights' length.
@@ -84,7 +85,8 @@ fn dots<const P: usize>(weights: &[u8], windows: [&[i16]; P]) -> __m256i {
     horizontal_sums(sums)
 }
 
-/// Sixteen packed int8 as int16 in the order of the inputs: see [`PACKING`](crate::quant::kernels::linear::PACKING).
+/// Sixteen packed int8 as int16 in the order of the inputs: see
+/// [`PACKING`](crate::quant::kernels::linear::PACKING).
 #[inline]
 #[target_feature(enable = "avx2")]
 fn widen(packed: __m128i) -> __m256i {
@@ -95,7 +97,7 @@ fn widen(packed: __m128i) -> __m256i {
 /// The sum of each vector, in their order.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn horizontal_sums(sums: [__m256i; GROUP]) -> __m256i {
+fn horizontal_sums(sums: [__m256i; TILE]) -> __m256i {
     let [a, b, c, d, e, f, g, h] = sums;
     let (ab, cd) = (_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
     let (ef, gh) = (_mm256_hadd_epi32(e, f), _mm256_hadd_epi32(g, h));
@@ -106,11 +108,11 @@ fn horizontal_sums(sums: [__m256i; GROUP]) -> __m256i {
     )
 }
 
-/// As [`finish`], for shifts above 32: the product's upper word is enough, as in
+/// As [`finish`], for shifts above 32, where the product's upper word is enough, as in
 /// [`multiply_shift`](crate::quant::kernels::rounding::multiply_shift).
 #[inline]
 #[target_feature(enable = "avx2")]
-fn finish_by_upper_words(row: &Row<'_>, sums: __m256i) -> [i16; GROUP] {
+fn finish_by_upper_words(row: &Row<'_>, sums: __m256i) -> [i16; TILE] {
     const ODD: i32 = 0b1010_1010;
     let shift = row.factor.shift.wrapping_sub(32) & 31;
     let multiplier = _mm256_set1_epi32(row.factor.multiplier);
@@ -124,7 +126,7 @@ fn finish_by_upper_words(row: &Row<'_>, sums: __m256i) -> [i16; GROUP] {
         _mm256_castsi256_si128(shifted),
         _mm256_extracti128_si256::<1>(shifted),
     );
-    let mut all = [0_i16; GROUP];
+    let mut all = [0_i16; TILE];
     // SAFETY: `all` has the 16 bytes that are written.
     unsafe { _mm_storeu_si128(all.as_mut_ptr().cast(), _mm_packs_epi32(low, high)) };
     all
@@ -132,8 +134,8 @@ fn finish_by_upper_words(row: &Row<'_>, sums: __m256i) -> [i16; GROUP] {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn to_array(sums: __m256i) -> [i32; GROUP] {
-    let mut all = [0; GROUP];
+fn to_array(sums: __m256i) -> [i32; TILE] {
+    let mut all = [0; TILE];
     // SAFETY: `all` has the 32 bytes that are written.
     unsafe { _mm256_storeu_si256(all.as_mut_ptr().cast(), sums) };
     all

@@ -1,4 +1,4 @@
-//! Eight multiplications an instruction.
+//! Eight products per instruction.
 
 use super::{Position, finish};
 use crate::quant::kernels::linear::LANES;
@@ -55,7 +55,8 @@ fn dots<const P: usize>(weights: &[u8], windows: [&[i16]; P]) -> [i32; P] {
     sums.map(|sum| horizontal_sum(sum))
 }
 
-/// Eight packed int8 as int16 in the order of the inputs: see [`PACKING`](crate::quant::kernels::linear::PACKING).
+/// Eight packed int8 as int16 in the order of the inputs: see
+/// [`PACKING`](crate::quant::kernels::linear::PACKING).
 #[inline]
 #[target_feature(enable = "sse2")]
 fn widen(packed: [u8; LANES]) -> __m128i {

@@ -1,15 +1,17 @@
-//! One normalisation with what follows it, alone, for measuring a kernel and for comparing it with the reference.
+//! A normalisation with Mish and its epilogue, alone.
 
-use super::norm::{self, Finish, MAX_EPS, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN, Modulation, Norm};
 use crate::Error;
 use crate::quant::format::error::ModelError;
 use crate::quant::format::model::{MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT};
+use crate::quant::kernels::norm::{
+    Epilogue, MAX_EPS, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN, Memory, Modulation, Norm,
+};
 
 /// GroupNorm, Mish, and FiLM or a sum, as between two convolutions.
 pub struct Activation<'a> {
     norm: Norm<'a>,
     n_positions: usize,
-    finish: Finish<'a>,
+    epilogue: Epilogue<'a>,
 }
 
 /// A normalisation as the model file has it (`docs/model-format.md`).
@@ -17,22 +19,24 @@ pub struct Activation<'a> {
 pub struct Normalization<'a> {
     /// `gamma`, then `beta`, of each channel: `i32`, little-endian.
     pub parameters: &'a [u8],
-    /// Groups that the channels form.
+    /// Number of groups that the channels form.
     pub n_groups: usize,
     /// Binary places of `gamma`.
     pub gamma_exponent: u32,
     /// `eps (n / scale)^2` for `n` values in a group.
     pub eps: u64,
-    /// Positions (`L`).
+    /// Number of positions (`L`).
     pub n_positions: usize,
 }
 
 impl<'a> Activation<'a> {
-    /// FiLM: a channel's scale and bias are sums of two shares of `exponent` binary places, all scales first, then all biases;
-    /// `exponent - down` places are left in the end.
+    /// With FiLM: a channel's scale and bias are sums of two shares of `exponent` binary places;
+    /// `step` and `observation` have all scales, then all biases. The result has `exponent - down`
+    /// binary places.
     ///
     /// # Errors
-    /// [`ModelError::OutOfRange`] for what a model file can't hold.
+    /// [`ModelError::OutOfRange`] if a length is not twice the number of channels, or a value is
+    /// not allowed in a model file.
     pub fn with_film(
         norm: Normalization<'a>,
         step: &'a [[u8; 2]],
@@ -52,29 +56,30 @@ impl<'a> Activation<'a> {
             exponent,
             shift: 16 + down,
         };
-        Self::new(norm, Finish::Modulate(film), is_right)
+        Self::new(norm, Epilogue::Modulate(film), is_right)
     }
 
-    /// Added to what is there, which has `old_exponent` binary places; the sum has `exponent`.
+    /// With the sum of the result and the old output, which has `old_exponent` binary places; the
+    /// sum has `exponent`.
     ///
     /// # Errors
-    /// [`ModelError::OutOfRange`] for what a model file can't hold.
+    /// [`ModelError::OutOfRange`] if a value is not allowed in a model file.
     pub fn with_sum(
         norm: Normalization<'a>,
         old_exponent: u32,
         exponent: u32,
     ) -> Result<Self, ModelError> {
         let is_right = old_exponent.max(exponent) <= MAX_ACTIVATION_EXPONENT;
-        let finish = Finish::Add {
+        let epilogue = Epilogue::Add {
             up: 16_u32.saturating_sub(old_exponent),
             down: 16_u32.saturating_sub(exponent),
         };
-        Self::new(norm, finish, is_right)
+        Self::new(norm, epilogue, is_right)
     }
 
     fn new(
         norm: Normalization<'a>,
-        finish: Finish<'a>,
+        epilogue: Epilogue<'a>,
         is_right: bool,
     ) -> Result<Self, ModelError> {
         let Normalization {
@@ -103,30 +108,30 @@ impl<'a> Activation<'a> {
         Ok(Self {
             norm,
             n_positions,
-            finish,
+            epilogue,
         })
     }
 
     /// From `x` to `out`, both `[L][C]`.
     ///
     /// # Errors
-    /// [`Error::WrongLength`].
+    /// [`Error::WrongLength`] if either has another length.
     pub fn run(&self, x: &[i16], out: &mut [i16]) -> Result<(), Error> {
         self.check(x.len())?;
         self.check(out.len())?;
         self.norm
-            .activate(x, out, &self.finish, &mut [0; norm::Memory::LEN]);
+            .activate(x, out, &self.epilogue, &mut [0; Memory::LEN]);
         Ok(())
     }
 
-    /// As [`run`](Self::run), by the definition.
+    /// As [`run`](Self::run), by the reference implementation.
     ///
     /// # Errors
-    /// [`Error::WrongLength`].
+    /// As [`run`](Self::run).
     pub fn run_reference(&self, x: &[i16], out: &mut [i16]) -> Result<(), Error> {
         self.check(x.len())?;
         self.check(out.len())?;
-        self.norm.activate_reference(x, out, &self.finish);
+        self.norm.activate_reference(x, out, &self.epilogue);
         Ok(())
     }
 

@@ -1,17 +1,16 @@
-//! One matrix product alone, for measuring a kernel and for comparing it with the reference.
+//! A linear product alone.
 
-use super::linear::{LANES, Linear, Outputs, Product, Windows};
-use super::rounding::Factor;
 use crate::Error;
 use crate::quant::format::error::ModelError;
-use crate::quant::net::scratch::Scratch;
+use crate::quant::kernels::linear::{LANES, Linear, Outputs, Product, Windows};
+use crate::quant::kernels::rounding::Factor;
 
 /// Output rows as the model file has them (`docs/model-format.md`): bias, factor, weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Convolution<'a>(Linear<'a>);
 
 impl<'a> Convolution<'a> {
-    /// Bytes of a row of `window` weights.
+    /// Number of bytes of a row of `window` weights.
     pub const fn row_size(window: usize) -> usize {
         Linear::row_size(window)
     }
@@ -29,8 +28,8 @@ impl<'a> Convolution<'a> {
     /// Rows of `window` weights, a multiple of [`LANES`].
     ///
     /// # Errors
-    /// [`ModelError::OutOfRange`] if the window or the length is none of a whole number of rows,
-    /// [`ModelError::AccumulatorOverflow`] if a sum could leave 32 bits.
+    /// [`ModelError::OutOfRange`] if `window` is not such a multiple or `rows` not a whole number
+    /// of rows, [`ModelError::AccumulatorOverflow`] if a sum could overflow 32 bits.
     pub fn new(rows: &'a [u8], window: usize) -> Result<Self, ModelError> {
         let row_size = Self::row_size(window);
         if window == 0 || !window.is_multiple_of(LANES) || !rows.len().is_multiple_of(row_size) {
@@ -45,13 +44,15 @@ impl<'a> Convolution<'a> {
         }
     }
 
-    /// Outputs of `n_positions` windows that begin `step` values apart: row `c`'s to `output[p * n_rows + c]`.
+    /// Outputs of `n_positions` windows that begin `step` values apart: row `c`'s to `output[p *
+    /// n_rows + c]`. The panel's length is that of [`panel_len`](super::panel_len).
     ///
     /// # Errors
-    /// [`Error::WrongLength`] if the input ends before the last window, or the output is not as long.
+    /// [`Error::WrongLength`] if the input ends before the last window, or the output's length is
+    /// not `n_positions * n_rows`.
     pub fn run(
         &self,
-        scratch: &mut Scratch,
+        panel: &mut [u64],
         input: &[i16],
         step: usize,
         n_positions: usize,
@@ -60,13 +61,13 @@ impl<'a> Convolution<'a> {
         let (windows, outputs) = self.operands(input, step, n_positions, output)?;
         self.0.apply([Product {
             windows,
-            panel: &mut scratch.panel,
+            panel,
             outputs,
         }]);
         Ok(())
     }
 
-    /// As [`run`](Self::run), by the definition.
+    /// As [`run`](Self::run), by the reference implementation.
     ///
     /// # Errors
     /// As [`run`](Self::run).

@@ -1,12 +1,13 @@
-//! Structs that kernels keep in the words of a panel, and whose fields assembler finds by their offsets.
+//! Layout of the structs that normalisation keeps in the panel, whose fields assembler finds by
+//! their offsets.
 #![allow(unsafe_code)]
 
-use crate::quant::kernels::norm::factors::Scaled;
-use crate::quant::kernels::norm::kernel::{Channel, Sums};
+use crate::quant::kernels::norm::factors::Channel;
+use crate::quant::kernels::norm::group::{Scaled, Sums};
 use bytemuck::{Pod, Zeroable};
 
-// SAFETY: of all three, that zeros are a value, that any bits are one, and that there is no gap: they are `repr(C)`, and every
-// field is a number of 32 bits or an array of those.
+// SAFETY: all three are `repr(C)` structs of 32-bit integers and arrays of them: any bits are a
+// value, and there is no padding.
 unsafe impl Zeroable for Channel {}
 // SAFETY: as above.
 unsafe impl Pod for Channel {}

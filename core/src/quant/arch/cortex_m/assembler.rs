@@ -1,4 +1,4 @@
-//! What the assembler routines share.
+//! Assembler lines that several kernels share.
 
 /// Lines of assembler.
 macro_rules! lines {
@@ -8,26 +8,26 @@ macro_rules! lines {
 }
 pub(crate) use lines;
 
-/// Tells the assembler of instructions that the target does not always have.
-#[cfg(smlad = "optional")]
+/// Enables the DSP extension, which the target's baseline does not have.
+#[cfg(dsp_is_optional)]
 macro_rules! assembler_cpu {
     () => {
         ".cpu cortex-m33"
     };
 }
 
-/// The target always has them.
-#[cfg(all(smlad, not(smlad = "optional")))]
+/// Nothing: the target's baseline has every instruction.
+#[cfg(all(any(kernels = "armv7m", kernels = "armv7em"), not(dsp_is_optional)))]
 macro_rules! assembler_cpu {
     () => {
         ""
     };
 }
-#[cfg(smlad)]
+#[cfg(any(kernels = "armv7m", kernels = "armv7em"))]
 pub(crate) use assembler_cpu;
 
-/// Saves the registers that are the caller's; r0 to r3 stay.
-#[cfg(armv6m)]
+/// Saves the callee-saved registers; r0 to r3 keep their values.
+#[cfg(kernels = "armv6m")]
 macro_rules! save_registers {
     () => {
         lines!(
@@ -40,11 +40,11 @@ macro_rules! save_registers {
         )
     };
 }
-#[cfg(armv6m)]
+#[cfg(kernels = "armv6m")]
 pub(crate) use save_registers;
 
 /// Restores what [`save_registers`] has saved, and returns.
-#[cfg(armv6m)]
+#[cfg(kernels = "armv6m")]
 macro_rules! restore_registers {
     () => {
         lines!(
@@ -57,5 +57,5 @@ macro_rules! restore_registers {
         )
     };
 }
-#[cfg(armv6m)]
+#[cfg(kernels = "armv6m")]
 pub(crate) use restore_registers;

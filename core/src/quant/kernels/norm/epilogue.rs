@@ -1,44 +1,71 @@
-//! What follows an activation: FiLM (Perez et al. 2018, arXiv 1709.07871), `scale y + bias` for each channel, or the sum with a
-//! block's residual.
+//! What follows an activation: FiLM (Perez et al. 2018, arXiv 1709.07871), `scale y + bias` for
+//! each channel, or the sum with a block's residual.
 
-use super::super::rounding::{round_to_i16, rounding_shift_right, saturate_i16};
-use super::super::slices;
-use super::kernel::{Last, half};
+use crate::quant::kernels::rounding::{round_to_i16, rounding_shift_right, saturate_i16};
+use crate::quant::kernels::slices;
 
 /// What is done with an activation `y` in Q16.
-pub(crate) enum Finish<'m> {
+pub(crate) enum Epilogue<'m> {
     /// `scale y + bias`.
     Modulate(Modulation<'m>),
-    /// `y` and what is there, which is `up` places short of Q16, rounded to `down` places fewer.
+    /// The sum of `y` and the old value in the output's place.
     Add {
-        /// Places.
+        /// Binary places that the old value has fewer than Q16.
         up: u32,
-        /// Places.
+        /// Binary places that the result has fewer than Q16.
         down: u32,
     },
 }
 
-/// FiLM of one block at one pass: each channel's scale and bias is a sum of two shares, in one binary point.
+/// An [`Epilogue`] as kernels compute it, in 32 bits: its shifts. Scale and bias are a
+/// [`Channel`](super::factors::Channel)'s.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum EpilogueShifts {
+    /// `saturate(round((scale y / 2^16 + bias) / 2^shift))`; for a shift of at least 1 the bias
+    /// includes the half to round by.
+    Modulate {
+        /// Binary places that are rounded away.
+        shift: u32,
+    },
+    /// `saturate(round((y + 2^up old) / 2^down))`.
+    Add {
+        /// From the binary places of `old` to Q16.
+        up: u32,
+        /// From Q16 to the binary places of the result.
+        down: u32,
+    },
+}
+
+/// What rounds a shift to the right by `shift` to nearest: half a unit of the result.
+pub(crate) fn half(shift: u32) -> i32 {
+    (1 << shift) >> 1
+}
+
+/// FiLM of one block at one pass. Each scale and each bias is a sum of two shares with the same
+/// binary places.
 pub(crate) struct Modulation<'m> {
-    /// The diffusion step's share: all scales (if there are any), then all biases.
+    /// The diffusion step's share: the scales of all channels (if there are any), then their
+    /// biases.
     pub(crate) step: &'m [[u8; 2]],
-    /// The observation's share, the same.
+    /// The observation's share, in the same order.
     pub(crate) observation: &'m [i16],
-    /// Number of scales; if there are none, all are 1.
+    /// Number of scales: that of channels, or 0 for scales of 1.
     pub(crate) n_scales: usize,
     /// Binary places of both.
     pub(crate) exponent: u32,
-    /// From the places of `scale y` to the result's.
+    /// Binary places that the result has fewer than `scale y`.
     pub(crate) shift: u32,
 }
 
-/// Least and largest shift of [`Modulation`] for a kernel: as many as `y` has places, and what the upper word has room for.
+/// Shifts of [`Modulation`] that kernels take: from the 16 binary places of `y` to what the upper
+/// word of a product has room for.
 const KERNEL_SHIFTS: core::ops::RangeInclusive<u32> = 16..=30;
-/// Largest shift of what is there: `2^15 << 13` and `y` within the table of Mish are less than 2^30 together.
+/// Largest `up` that kernels take: `2^15 << 13` plus a `y` within the table of Mish is below 2^30.
 const MAX_KERNEL_UP: u32 = 13;
 
-impl Finish<'_> {
-    /// By the definition; not inlined, for it would be twice in the loop over a group's values.
+impl Epilogue<'_> {
+    /// The reference implementation. Not inlined: it would be twice in the loop over a group's
+    /// values.
     #[inline(never)]
     pub(crate) fn apply(&self, channel: usize, y_q16: i32, old: i16) -> i16 {
         match self {
@@ -54,21 +81,25 @@ impl Finish<'_> {
         }
     }
 
-    /// The same for a kernel, if it has room for it; what it needs to know of each channel are the [`shares`](Self::shares).
+    /// For a kernel, if 32 bits suffice.
     #[inline(always)]
-    pub(crate) fn last(&self) -> Option<Last> {
+    pub(crate) fn shifts(&self) -> Option<EpilogueShifts> {
         match self {
-            Self::Modulate(film) => KERNEL_SHIFTS.contains(&film.shift).then(|| Last::Modulate {
-                shift: film.shift - *KERNEL_SHIFTS.start(),
-            }),
-            Self::Add { up, down } => (*up <= MAX_KERNEL_UP).then_some(Last::Add {
+            Self::Modulate(film) => {
+                KERNEL_SHIFTS
+                    .contains(&film.shift)
+                    .then(|| EpilogueShifts::Modulate {
+                        shift: film.shift - *KERNEL_SHIFTS.start(),
+                    })
+            }
+            Self::Add { up, down } => (*up <= MAX_KERNEL_UP).then_some(EpilogueShifts::Add {
                 up: *up,
                 down: *down,
             }),
         }
     }
 
-    /// FiLM's of `len` channels from `first` on.
+    /// FiLM's shares for `len` channels from `first` on.
     #[inline(always)]
     pub(crate) fn shares(&self, first: usize, len: usize) -> Option<Shares<'_>> {
         match self {
@@ -108,19 +139,19 @@ impl Modulation<'_> {
     }
 }
 
-/// Both shares of some channels' scales, if there are any, and biases: the step's and the observation's.
+/// FiLM's shares for some channels: the step's and the observation's.
 pub(crate) struct Shares<'m> {
     pub(crate) scales: Option<(&'m [[u8; 2]], &'m [i16])>,
     pub(crate) biases: (&'m [[u8; 2]], &'m [i16]),
-    /// The scale where there is none.
+    /// The scale of channels without one.
     pub(crate) one_q15: i32,
-    /// What the kernel wants in a bias.
+    /// Included in each bias, to round by.
     pub(crate) half: i32,
 }
 
-#[cfg(any(armv6m, mve))]
+#[cfg(any(kernels = "armv6m", kernels = "armv81m"))]
 impl Shares<'_> {
-    /// Whether they are those of `n_channels` channels, at addresses of half words.
+    /// Whether there is a share for each of `n_channels` channels, aligned for half words.
     #[inline(always)]
     pub(crate) fn are_of(&self, n_channels: usize) -> bool {
         let are_there = |(step, observation): (&[[u8; 2]], &[i16])| {

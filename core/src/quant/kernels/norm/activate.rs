@@ -1,0 +1,112 @@
+//! Normalisation by a kernel: some groups after the other.
+
+use super::epilogue::Epilogue;
+use super::factors::{Channel, Factors};
+use super::group::{Scaled, Sums};
+use super::kernel::{MAX_KERNEL_GROUP_LEN, MOST_CHANNELS, MOST_GROUPS, NormKernel};
+use super::{Norm, Parameters};
+use crate::quant::kernels::panel::{Panel, view};
+use crate::quant::kernels::{mish, slices};
+
+/// With so much headroom a normalised value lies within the table of Mish.
+const HEADROOM_OF_MISH: u32 = 15 - mish::RANGE.ilog2();
+
+/// A [`Panel`], cut up.
+pub(crate) struct Memory<'p> {
+    channels: &'p mut [Channel],
+    groups: &'p mut [Scaled],
+    sums: &'p mut [Sums],
+}
+
+impl<'p> Memory<'p> {
+    const CHANNELS_LEN: usize = MOST_CHANNELS * size_of::<Channel>() / size_of::<u64>();
+    const GROUPS_LEN: usize = MOST_GROUPS * size_of::<Scaled>() / size_of::<u64>();
+    const SUMS_LEN: usize = MOST_GROUPS * size_of::<Sums>() / size_of::<u64>();
+    /// Words of a panel that it needs.
+    pub(crate) const LEN: usize = Self::CHANNELS_LEN + Self::GROUPS_LEN + Self::SUMS_LEN;
+
+    /// Nothing if the panel is shorter than [`LEN`](Self::LEN).
+    #[inline(always)]
+    fn of(panel: &'p mut Panel) -> Option<Self> {
+        let (channels, rest) = panel.split_at_mut_checked(Self::CHANNELS_LEN)?;
+        let (groups, rest) = rest.split_at_mut_checked(Self::GROUPS_LEN)?;
+        let (sums, _) = rest.split_at_mut_checked(Self::SUMS_LEN)?;
+        Some(Self {
+            channels: view(channels),
+            groups: view(groups),
+            sums: view(sums),
+        })
+    }
+}
+
+/// How many groups are summed together, and how many of their channels are then computed together:
+/// several groups, or a part of one.
+#[inline(always)]
+fn tile_shape(group_size: usize) -> (usize, usize) {
+    let group_size = group_size.max(1);
+    let n_groups = (MOST_CHANNELS / group_size).clamp(1, MOST_GROUPS);
+    let mut n_channels = n_groups * group_size;
+    while n_channels > MOST_CHANNELS && n_channels.is_multiple_of(2) {
+        n_channels /= 2;
+    }
+    (n_groups, n_channels)
+}
+
+impl Norm<'_> {
+    /// [`activate`](Self::activate) by kernel `K`; what `K` does not take, and groups without the
+    /// room for 32 bits, by the reference implementation.
+    #[inline(always)]
+    pub(crate) fn activate_with<K: NormKernel>(
+        self,
+        x: &[i16],
+        out: &mut [i16],
+        epilogue: &Epilogue<'_>,
+        panel: &mut Panel,
+    ) {
+        let n_channels = self.n_channels();
+        let n_positions = x.len() / n_channels.max(1);
+        let group_size = n_channels / self.n_groups.max(1);
+        let len = n_positions * group_size;
+        let (n_groups, tile_size) = tile_shape(group_size);
+        let is_for_kernel = self.headroom >= HEADROOM_OF_MISH
+            && len <= MAX_KERNEL_GROUP_LEN
+            && tile_size <= MOST_CHANNELS;
+        let shifts = epilogue.shifts().filter(|_| is_for_kernel);
+        let kernel = shifts.and_then(|shifts| K::new(n_positions, n_channels, shifts));
+        let (Some(mut kernel), Some(memory)) = (kernel, Memory::of(panel)) else {
+            return self.activate_reference(x, out, epilogue);
+        };
+        let (mut first, mut n_left) = (0, self.n_groups);
+        let mut parameters: &[Parameters] = self.parameters.as_chunks().0;
+        while n_left > 0 {
+            let n_groups = n_groups.min(n_left);
+            n_left -= n_groups;
+            let sums = slices::part_mut(memory.sums, 0, n_groups);
+            let groups = slices::part_mut(memory.groups, 0, n_groups);
+            kernel.sums(x, first, group_size, sums);
+            if !K::scale(self, len, sums, groups) {
+                for _ in 0..n_groups {
+                    let (of_group, others) = slices::split(parameters, group_size);
+                    self.activate_group(first, of_group, x, out, epilogue);
+                    (first, parameters) = (first + group_size, others);
+                }
+                continue;
+            }
+            let end = first + n_groups * group_size;
+            while first < end {
+                let size = tile_size.min(end - first);
+                let (of_tile, others) = slices::split(parameters, size);
+                let factors = Factors {
+                    parameters: of_tile,
+                    groups,
+                    group_size,
+                    film: epilogue.shares(first, size),
+                };
+                let channels = slices::part_mut(memory.channels, 0, size);
+                kernel.write_factors(&factors, channels);
+                kernel.activate(x, out, first, channels);
+                (first, parameters) = (first + size, others);
+            }
+        }
+    }
+}

@@ -3,23 +3,6 @@
 //!
 //! Equals gym-pusht 0.1.8 (`gym_pusht/envs/pusht.py`) and, with [`Seeding::Legacy`],
 //! diffusion_policy.
-//!
-//! ```
-//! use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
-//!
-//! let start = StartState::from_seed(7, Seeding::Pcg64)?;
-//! let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)?;
-//! let step = env.step([256.0, 256.0])?;
-//! assert!((0.0..=1.0).contains(&step.reward));
-//!
-//! let snapshot = env; // a copy
-//! let first = env.step([100.0, 300.0])?;
-//! env = snapshot;
-//! assert_eq!(env.step([100.0, 300.0])?, first);
-//!
-//! env.reset(StartState::from_seed(8, Seeding::Pcg64)?, StartOrder::Legacy)?;
-//! # Ok::<(), pusht_core::Error>(())
-//! ```
 
 mod coverage;
 mod params;
@@ -63,6 +46,23 @@ const K_V: f64 = 20.0;
 const FAR_OUT: f64 = 1e6;
 
 /// Environment with all its state. A copy is a snapshot and continues with the same bits.
+///
+/// ```
+/// use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+///
+/// let start = StartState::from_seed(7, Seeding::Pcg64)?;
+/// let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)?;
+/// let step = env.step([256.0, 256.0])?;
+/// assert!((0.0..=1.0).contains(&step.reward));
+///
+/// let snapshot = env; // a copy
+/// let first = env.step([100.0, 300.0])?;
+/// env = snapshot;
+/// assert_eq!(env.step([100.0, 300.0])?, first);
+///
+/// env.reset(StartState::from_seed(8, Seeding::Pcg64)?, StartOrder::Legacy)?;
+/// # Ok::<(), pusht_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct PushTEnv {
     params: PushTParams,

@@ -1,7 +1,7 @@
 //! Physics step of the scene: a kinematic disc (the agent) pushes a T (the block) between four
 //! walls.
 //!
-//! The phases of [`World::step`], in the order of Chipmunk2D 7.0.3's `cpSpaceStep`:
+//! The phases of a step, in the order of Chipmunk2D 7.0.3's `cpSpaceStep`:
 //!
 //! ```text
 //! integrate positions -> collide -> prepare -> damp velocity -> warm start -> solve -> store

@@ -71,9 +71,12 @@ impl Norm<'_> {
         let is_for_kernel = self.headroom >= HEADROOM_OF_MISH
             && len <= MAX_KERNEL_GROUP_LEN
             && tile_size <= MOST_CHANNELS;
-        let shifts = epilogue.shifts().filter(|_| is_for_kernel);
-        let kernel = shifts.and_then(|shifts| K::new(n_positions, n_channels, shifts));
-        let (Some(mut kernel), Some(memory)) = (kernel, Memory::of(panel)) else {
+        let (Some(shifts), Some(memory), true) =
+            (epilogue.shifts(), Memory::of(panel), is_for_kernel)
+        else {
+            return self.activate_reference(x, out, epilogue);
+        };
+        let Some(mut kernel) = K::new(n_positions, n_channels, shifts) else {
             return self.activate_reference(x, out, epilogue);
         };
         let (mut first, mut n_left) = (0, self.n_groups);

@@ -14,14 +14,14 @@
 mod arch;
 mod format;
 mod kernels;
+#[doc(hidden)]
+pub mod measure;
 mod net;
 
 pub use format::error::ModelError;
 pub use format::model::{MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT, MAX_LEVELS, Model};
 pub use format::parse::{FORMAT_VERSION, MAGIC};
 pub use kernels::linear::{LANES, PACKING};
-#[doc(hidden)]
-pub use kernels::measure;
 pub use kernels::norm::{MAX_EPS, MAX_GAMMA, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN};
 pub use kernels::rounding::{
     Factor, MAX_SHIFT, round_to_i16, rounding_shift_right, saturate_i16, saturate_i32,

@@ -65,8 +65,8 @@ macro_rules! copy_pairs {
     };
 }
 
-/// `n_chunks` (one at least) of eight inputs of each of four windows, `step_bytes` apart and aligned
-/// for words.
+/// `n_chunks` (one at least) of eight inputs of each of four windows, `step_bytes` apart and
+/// aligned for words.
 #[unsafe(naked)]
 unsafe extern "C" fn copy_4(
     panel: *mut i16,

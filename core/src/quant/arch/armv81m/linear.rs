@@ -38,8 +38,8 @@ unsafe impl Microkernel for Vmladava {
     }
 }
 
-/// `n_chunks` (one at least) of eight values in the order of [`PACKING`], to places `stride_bytes`
-/// apart.
+/// `n_chunks` (one at least) of eight values in the order of
+/// [`PACKING`](crate::quant::kernels::linear::PACKING), to places `stride_bytes` apart.
 #[unsafe(naked)]
 unsafe extern "C" fn copy_chunks(
     places: *mut i16,

@@ -5,7 +5,7 @@ use fixed::types::I16F16;
 use pusht_core::noise::NoiseSource;
 use pusht_core::quant::{
     self, Convolution, Factor, IntPolicy, Layer, LayerKind, MAX_CONDITION_LEN, MAX_HORIZON, Model,
-    Scratch, Tap,
+    Observer, Scratch,
 };
 
 /// What products cost.
@@ -135,15 +135,15 @@ pub fn of_a_plan(counter: &Counter, model: &Model<'_>, scratch: &mut Scratch) ->
     }
 }
 
-fn plan_watched(model: &Model<'_>, scratch: &mut Scratch, tap: &mut impl Tap) {
+fn plan_watched(model: &Model<'_>, scratch: &mut Scratch, observer: &mut impl Observer) {
     let observations = [I16F16::ZERO; MAX_CONDITION_LEN];
     let mut chunk = [[I16F16::ZERO; 2]; MAX_HORIZON];
     let n_observed = model.n_obs_steps() * model.observation().dim();
-    let planned = IntPolicy::new(model, scratch).plan_tapped(
+    let planned = IntPolicy::new(model, scratch).plan_observed(
         &observations[..n_observed],
         &mut NoiseSource::new(0),
         &mut chunk[..model.n_action_steps()],
-        tap,
+        observer,
     );
     defmt::assert!(planned.is_ok(), "the lengths are the model's");
 }
@@ -157,8 +157,8 @@ struct Watch<'c> {
     multiplications: u64,
 }
 
-impl Tap for Watch<'_> {
-    fn tensor(&mut self, _: &[i16], _: usize, _: u32) {}
+impl Observer for Watch<'_> {
+    fn observe(&mut self, _: &[i16], _: usize, _: u32) {}
 
     fn product_begins(&mut self) {
         self.begun = self.counter.raw();
@@ -202,8 +202,8 @@ impl LayerLog<'_> {
     }
 }
 
-impl Tap for LayerLog<'_> {
-    fn tensor(&mut self, values: &[i16], n_channels: usize, _: u32) {
+impl Observer for LayerLog<'_> {
+    fn observe(&mut self, values: &[i16], n_channels: usize, _: u32) {
         let spent = self.spent();
         if !self.is_result_stored && !self.is_over {
             defmt::info!(

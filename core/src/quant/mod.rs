@@ -30,4 +30,4 @@ pub use net::batch::{BATCH, IntPolicyBatch};
 pub use net::policy::{IntPolicy, ObservationWindow};
 pub use net::scratch::{ARENA_LEN, MAX_CONDITION_LEN, MAX_HORIZON, Scratch};
 pub use net::selftest::selftest;
-pub use net::unet::{Layer, LayerKind, NoTap, Tap};
+pub use net::unet::{Layer, LayerKind, Observer, Unobserved};

@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use pusht_core::control::receding_horizon::{Action, Planner};
 use pusht_core::noise::NoiseSource;
 use pusht_core::pusht::observation::STATE_DIM;
-use pusht_core::quant::{IntPolicy, Model, ObservationWindow, Scratch, Tap};
+use pusht_core::quant::{IntPolicy, Model, ObservationWindow, Observer, Scratch};
 use rayon::prelude::*;
 
 /// Distance in pixels between the actions of both engines, for the same observations and noise.
@@ -127,7 +127,7 @@ pub fn layer_noise(
         let mut policy = IntPolicy::new(model, &mut scratch);
         let observed = ObservationWindow::of(model, window)?;
         let mut chunk = vec![[I16F16::ZERO; 2]; model.n_action_steps()];
-        policy.plan_tapped(
+        policy.plan_observed(
             observed.values(),
             &mut NoiseSource::new(seed as u64),
             &mut chunk,
@@ -176,8 +176,8 @@ fn is_compared(path: &str) -> bool {
 /// Every tensor of a plan: values, channels, binary places.
 struct Tensors(Vec<(Vec<i16>, usize, u32)>);
 
-impl Tap for Tensors {
-    fn tensor(&mut self, values: &[i16], n_channels: usize, exponent: u32) {
+impl Observer for Tensors {
+    fn observe(&mut self, values: &[i16], n_channels: usize, exponent: u32) {
         self.0.push((values.to_vec(), n_channels, exponent));
     }
 }

@@ -3,9 +3,6 @@
 use super::UnetError;
 use heapless::Vec;
 
-/// Most levels (`down_dims`) of a network.
-pub const MAX_LEVELS: usize = 6;
-
 /// Groups of the normalisation in `final_conv`, whatever `n_groups` is.
 ///
 /// Upstream builds that block without handing `n_groups` on, so it keeps the default
@@ -33,15 +30,18 @@ pub struct UnetConfig {
     pub cond_predict_scale: bool,
 }
 
-/// Channels of each level, 1 to [`MAX_LEVELS`] of them.
+/// Channels of each level, 1 to [`DownDims::MAX_LEVELS`] of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DownDims(Vec<usize, MAX_LEVELS>);
+pub struct DownDims(Vec<usize, { DownDims::MAX_LEVELS }>);
 
 impl DownDims {
+    /// Most levels of a network.
+    pub const MAX_LEVELS: usize = 6;
+
     /// The levels from the sample's side down.
     ///
     /// # Errors
-    /// [`UnetError::Config`] for none or more than [`MAX_LEVELS`].
+    /// [`UnetError::Config`] for none or more than [`DownDims::MAX_LEVELS`].
     pub fn new(dims: &[usize]) -> Result<Self, UnetError> {
         if dims.is_empty() {
             return Err(UnetError::Config("down_dims is empty"));
@@ -114,8 +114,8 @@ impl UnetConfig {
         self.diffusion_step_embed_dim + self.global_cond_dim.unwrap_or(0)
     }
 
-    /// Zero rows kept on either side of a feature map, enough for every convolution of the network.
-    pub(super) fn border(&self) -> usize {
+    /// Rows of zeros on either side of a tensor, enough for every convolution of the network.
+    pub(super) fn padding(&self) -> usize {
         (self.kernel_size / 2).max(1)
     }
 }

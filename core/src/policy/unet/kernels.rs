@@ -13,24 +13,24 @@ const TILE: usize = 2;
 /// Epsilon of every GroupNorm (PyTorch's default).
 pub(super) const GROUP_NORM_EPS: f32 = 1e-5;
 
-/// Weights of a matrix product: K x N in panels of [`PANEL`] columns (the last one zero-filled), and N biases.
+/// Weights of a linear layer: `n_inputs` x N in panels of [`PANEL`] columns (the last one zero-filled), and N biases.
 #[derive(Clone, Copy)]
-pub(super) struct PackedMatrix<'w> {
+pub(super) struct PackedLinear<'w> {
     pub panels: &'w [f32],
     pub bias: &'w [f32],
-    pub depth: usize,
+    pub n_inputs: usize,
 }
 
 /// output[row, n] = bias[n] + sum_k input[row, k] w[k, n]. Input rows may overlap.
 pub(super) fn matmul(
     input: &[f32],
     from: RowBlock,
-    weights: PackedMatrix<'_>,
+    weights: PackedLinear<'_>,
     output: &mut [f32],
     to: RowBlock,
 ) {
     let n_rows = from.n_rows();
-    let panels = weights.panels.chunks_exact(weights.depth * PANEL);
+    let panels = weights.panels.chunks_exact(weights.n_inputs * PANEL);
     for (index, (panel, bias)) in panels.zip(weights.bias.chunks(PANEL)).enumerate() {
         let (panel, _) = panel.as_chunks::<PANEL>();
         let mut row = 0;
@@ -78,27 +78,27 @@ fn store(output: &mut [f32], start: usize, sums: &[f32; PANEL], bias: &[f32]) {
     }
 }
 
-/// GroupNorm in place (Wu and He 2018, arXiv 1803.08494), over the `length` x `channels / groups` values of each group.
+/// GroupNorm in place (Wu and He 2018, arXiv 1803.08494), over the `L C / n_groups` values of each group.
 ///
-/// x = (x - mean) / sqrt(variance + eps) * weight + bias. `per_channel` is room for two values a channel.
+/// x = (x - mean) / sqrt(variance + eps) * weight + bias. `per_channel` has room for two values per channel.
 pub(super) fn group_norm(
     map: &mut [f32],
     shape: Shape,
-    groups: usize,
+    n_groups: usize,
     (weight, bias): (&[f32], &[f32]),
     per_channel: &mut [f32],
 ) {
-    let channels = shape.channels;
-    let count = (shape.length * (channels / groups)) as f32;
-    let (first, second) = per_channel[..2 * channels].split_at_mut(channels);
-    for plan in 0..shape.plans {
-        let rows = &mut map[shape.inside(plan)];
+    let n_channels = shape.n_channels;
+    let count = (shape.length * (n_channels / n_groups)) as f32;
+    let (first, second) = per_channel[..2 * n_channels].split_at_mut(n_channels);
+    for plan in 0..shape.batch {
+        let rows = &mut map[shape.rows(plan)];
         let (mean, deviation) = (&mut *first, &mut *second);
         sum_rows(rows, mean, |x, _| x, deviation);
-        spread_group_mean(mean, channels / groups, count);
+        spread_group_mean(mean, n_channels / n_groups, count);
         sum_rows(rows, deviation, |x, mean| (x - mean) * (x - mean), mean);
-        spread_group_mean(deviation, channels / groups, count);
-        for c in 0..channels {
+        spread_group_mean(deviation, n_channels / n_groups, count);
+        for c in 0..n_channels {
             let scale = weight[c] / libm::sqrtf(deviation[c] + GROUP_NORM_EPS);
             deviation[c] = scale;
             mean[c] = bias[c] - mean[c] * scale;

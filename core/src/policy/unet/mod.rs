@@ -21,13 +21,13 @@
 mod config;
 mod kernels;
 mod layers;
+mod observer;
 mod pass;
 mod shape;
-mod taps;
 
-pub use config::{DownDims, FINAL_CONV_N_GROUPS, MAX_LEVELS, UnetConfig};
+pub use config::{DownDims, FINAL_CONV_N_GROUPS, UnetConfig};
 pub use layers::TensorSource;
-pub use taps::{ModulePath, Observer, Unobserved};
+pub use observer::{ModulePath, Observer, Unobserved};
 
 use layers::Layers;
 use shape::Shape;
@@ -139,16 +139,15 @@ impl UnetConfig {
 
     /// Values of scratch that [`ConditionalUnet1D::forward`] needs for `batch` samples of `length` positions.
     pub fn scratch_len(&self, batch: usize, length: usize) -> usize {
-        pass::ScratchSizes::new(self, batch, length).total()
+        pass::Sizes::new(self, batch, length).total()
     }
 
-    /// The feature map of `channels` at `level` (0 is the sample's).
-    fn shape_at(&self, level: usize, channels: usize, batch: usize, length: usize) -> Shape {
+    fn shape(&self, n_channels: usize, batch: usize, length: usize) -> Shape {
         Shape {
-            plans: batch,
-            length: length >> level,
-            channels,
-            border: self.border(),
+            batch,
+            length,
+            n_channels,
+            padding: self.padding(),
         }
     }
 }

@@ -184,9 +184,9 @@ impl Sizes {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unet<'a> {
     /// Two a level down, two in the middle, two a level up.
-    pub(crate) blocks: Vec<Block<'a>, MAX_BLOCKS>,
-    pub(crate) downsamples: Vec<Resample<'a>, MAX_LEVELS>,
-    pub(crate) upsamples: Vec<Resample<'a>, MAX_LEVELS>,
+    pub(crate) blocks: Vec<ResidualBlock<'a>, MAX_BLOCKS>,
+    pub(crate) downsamples: Vec<Downsample<'a>, MAX_LEVELS>,
+    pub(crate) upsamples: Vec<Upsample<'a>, MAX_LEVELS>,
     pub(crate) final_block: ConvBlock<'a>,
     /// Binary places of the final block's output.
     pub(crate) final_exponent: u32,
@@ -203,9 +203,9 @@ pub(crate) struct ConvBlock<'a> {
     pub(crate) norm: Norm<'a>,
 }
 
-/// `ConditionalResidualBlock1D`.
+/// Upstream's `ConditionalResidualBlock1D`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Block<'a> {
+pub(crate) struct ResidualBlock<'a> {
     pub(crate) n_channels: usize,
     pub(crate) first: ConvBlock<'a>,
     pub(crate) film: Film<'a>,
@@ -213,7 +213,7 @@ pub(crate) struct Block<'a> {
     pub(crate) hidden_exponent: u32,
     pub(crate) second: ConvBlock<'a>,
     /// The 1x1 convolution beside the block, where the number of channels changes.
-    pub(crate) residual: Option<Linear<'a>>,
+    pub(crate) residual_conv: Option<Linear<'a>>,
     /// Binary places of what is added, and of the sum.
     pub(crate) residual_exponent: u32,
     pub(crate) exponent: u32,
@@ -230,11 +230,16 @@ pub(crate) struct Film<'a> {
     pub(crate) exponent: u32,
 }
 
-/// A change of length by two.
+/// A convolution of stride 2: `[L][C]` becomes `[L / 2][C]`.
+pub(crate) type Downsample<'a> = Resample<'a, 1>;
+/// A transposed convolution of stride 2, `[L][C]` becomes `[2 L][C]`: the even positions' rows, then the odd ones'.
+pub(crate) type Upsample<'a> = Resample<'a, 2>;
+
+/// A change of the length by a factor of two, as one convolution for each phase of the output.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Resample<'a> {
-    /// Down: one convolution. Up: the even positions' rows, then the odd ones'.
-    pub(crate) phases: [Linear<'a>; 2],
+pub(crate) struct Resample<'a, const PHASES: usize> {
+    pub(crate) phases: [Linear<'a>; PHASES],
+    /// Binary places of the output.
     pub(crate) exponent: u32,
 }
 

@@ -4,8 +4,8 @@ use crate::control::receding_horizon::MAX_OBS_STEPS;
 use crate::pusht::observation::ObservationKind;
 use crate::quant::format::error::ModelError;
 use crate::quant::format::model::{
-    Affine, Block, ConvBlock, Film, MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT, MAX_LEVELS, Model,
-    Pass, Resample, Settings, Sizes, Unet,
+    Affine, ConvBlock, Film, MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT, MAX_LEVELS, Model, Pass,
+    Resample, ResidualBlock, Settings, Sizes, Unet,
 };
 use crate::quant::kernels::linear::{LANES, Linear};
 use crate::quant::kernels::norm::{MAX_EPS, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN, Norm};
@@ -313,7 +313,7 @@ impl<'r, 'a> Walk<'r, 'a> {
             }
             if level + 1 < dims.len() {
                 self.length /= 2;
-                push(&mut unet.downsamples, self.resample(3, 1)?);
+                push(&mut unet.downsamples, self.resample(3)?);
             }
         }
         self.two_blocks(self.n_channels, &mut unet.blocks)?;
@@ -326,7 +326,7 @@ impl<'r, 'a> Walk<'r, 'a> {
             self.n_channels *= 2;
             self.two_blocks(dims[level - 1], &mut unet.blocks)?;
             self.length *= 2;
-            push(&mut unet.upsamples, self.resample(2, 2)?);
+            push(&mut unet.upsamples, self.resample(2)?);
         }
         self.finish(unet)
     }
@@ -350,15 +350,15 @@ impl<'r, 'a> Walk<'r, 'a> {
     fn two_blocks<const N: usize>(
         &mut self,
         n_channels: usize,
-        blocks: &mut Vec<Block<'a>, N>,
+        blocks: &mut Vec<ResidualBlock<'a>, N>,
     ) -> Result<(), ModelError> {
         for _ in 0..2 {
-            push(blocks, self.block(n_channels)?);
+            push(blocks, self.residual_block(n_channels)?);
         }
         Ok(())
     }
 
-    fn block(&mut self, n_channels: usize) -> Result<Block<'a>, ModelError> {
+    fn residual_block(&mut self, n_channels: usize) -> Result<ResidualBlock<'a>, ModelError> {
         let hidden_exponent = self.exponent_word("hidden exponent")?;
         let own_exponent = self.exponent_word("residual exponent")?;
         let exponent = self.exponent_word("block exponent")?;
@@ -373,7 +373,7 @@ impl<'r, 'a> Walk<'r, 'a> {
             exponent: film_exponent,
         };
         let second = self.conv_block(n_channels, n_channels, self.settings.n_groups)?;
-        let (residual, residual_exponent) = if self.n_channels == n_channels {
+        let (residual_conv, residual_exponent) = if self.n_channels == n_channels {
             (None, self.exponent)
         } else {
             (
@@ -385,13 +385,13 @@ impl<'r, 'a> Walk<'r, 'a> {
         self.need_tensors(self.n_channels, n_channels);
         self.n_channels = n_channels;
         self.exponent = exponent;
-        Ok(Block {
+        Ok(ResidualBlock {
             n_channels,
             first,
             film,
             hidden_exponent,
             second,
-            residual,
+            residual_conv,
             residual_exponent,
             exponent,
         })
@@ -425,21 +425,19 @@ impl<'r, 'a> Walk<'r, 'a> {
         })
     }
 
-    /// One or two phases of `taps` taps; `length` is already that of the output.
-    fn resample(&mut self, taps: usize, n_phases: usize) -> Result<Resample<'a>, ModelError> {
+    /// Phases of `taps` taps; `length` is already that of the output.
+    fn resample<const PHASES: usize>(
+        &mut self,
+        taps: usize,
+    ) -> Result<Resample<'a, PHASES>, ModelError> {
         let exponent = self.exponent_word("resampling exponent")?;
-        let first = self.linear("resampling", self.n_channels, taps, self.n_channels)?;
-        let last = if n_phases == 2 {
-            self.linear("resampling", self.n_channels, taps, self.n_channels)?
-        } else {
-            first
-        };
+        let mut phases = [Linear::default(); PHASES];
+        for phase in &mut phases {
+            *phase = self.linear("resampling", self.n_channels, taps, self.n_channels)?;
+        }
         self.need_tensors(self.n_channels, self.n_channels);
         self.exponent = exponent;
-        Ok(Resample {
-            phases: [first, last],
-            exponent,
-        })
+        Ok(Resample { phases, exponent })
     }
 
     /// Rows whose windows are `[tap][channel]`, the channels filled up to [`LANES`].

@@ -6,7 +6,7 @@ use crate::quant::format::model::Model;
 use crate::quant::net::policy::{ObservationWindow, check_len, plan_all};
 use crate::quant::net::sampler::FixedPlan;
 use crate::quant::net::scratch::{ACTION_DIM, MAX_HORIZON, Scratch};
-use crate::quant::net::unet::NoTap;
+use crate::quant::net::unet::Unobserved;
 use core::array;
 use fixed::types::I16F16;
 use heapless::Vec;
@@ -75,7 +75,7 @@ fn plan_states<const B: usize>(
             chunk: &mut actions[..n_action_steps],
         })
         .collect();
-    plan_all(model, scratch, &mut plans, &mut NoTap);
+    plan_all(model, scratch, &mut plans, &mut Unobserved);
     drop(plans);
     for (job, actions) in jobs.iter_mut().zip(actions) {
         for (action, planned) in job.chunk.iter_mut().zip(actions) {

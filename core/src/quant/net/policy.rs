@@ -10,7 +10,7 @@ use crate::quant::kernels::rounding::{rounding_shift_right, saturate_i16};
 use crate::quant::kernels::slices;
 use crate::quant::net::sampler::{self, FixedPlan};
 use crate::quant::net::scratch::{ACTION_DIM, MAX_CONDITION_LEN, MAX_HORIZON, Parts, Scratch};
-use crate::quant::net::unet::{NoTap, Tap};
+use crate::quant::net::unet::{Observer, Unobserved};
 use core::{array, slice};
 use fixed::types::I16F16;
 
@@ -39,19 +39,19 @@ impl<'m> IntPolicy<'m> {
         noise: &mut dyn Noise,
         chunk: &mut [[I16F16; ACTION_DIM]],
     ) -> Result<(), Error> {
-        self.plan_tapped(observations, noise, chunk, &mut NoTap)
+        self.plan_observed(observations, noise, chunk, &mut Unobserved)
     }
 
-    /// As [`plan_fixed`](Self::plan_fixed); `tap` sees every tensor of every pass.
+    /// As [`plan_fixed`](Self::plan_fixed); `observer` sees every tensor of every pass.
     ///
     /// # Errors
     /// [`Error::WrongLength`].
-    pub fn plan_tapped(
+    pub fn plan_observed(
         &mut self,
         observations: &[I16F16],
         noise: &mut dyn Noise,
         chunk: &mut [[I16F16; ACTION_DIM]],
-        tap: &mut impl Tap,
+        observer: &mut impl Observer,
     ) -> Result<(), Error> {
         let plan = &mut FixedPlan {
             observations,
@@ -60,7 +60,7 @@ impl<'m> IntPolicy<'m> {
         };
         plan.check(self.model)?;
         let (scratch, plan) = (array::from_mut(&mut *self.scratch), slice::from_mut(plan));
-        plan_all(self.model, scratch, plan, tap);
+        plan_all(self.model, scratch, plan, observer);
         Ok(())
     }
 }
@@ -83,14 +83,14 @@ pub(crate) fn plan_all<const B: usize>(
     model: &Model<'_>,
     scratch: &mut [Scratch; B],
     plans: &mut [FixedPlan<'_>],
-    tap: &mut impl Tap,
+    observer: &mut impl Observer,
 ) {
     debug_assert!(plans.len() == B);
     let mut parts = (scratch.each_mut()).map(|scratch| scratch.parts(&model.sizes));
     for (plan, part) in plans.iter().zip(&mut parts) {
         write_condition(model, plan.observations, part.condition);
     }
-    sampler::sample(model, plans, &mut parts, tap);
+    sampler::sample(model, plans, &mut parts, observer);
     for (plan, part) in plans.iter_mut().zip(&parts) {
         read_actions(model, plan.observations, part, plan.chunk);
     }

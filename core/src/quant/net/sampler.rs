@@ -4,7 +4,7 @@ use crate::noise::Noise;
 use crate::quant::format::model::{Model, Pass};
 use crate::quant::kernels::rounding::{rounding_shift_right, saturate_i32};
 use crate::quant::net::scratch::{ACTION_DIM, Parts};
-use crate::quant::net::unet::{self, Tap};
+use crate::quant::net::unet::{self, Observer};
 use fixed::types::{I8F24, I16F16};
 
 /// What a plan is made from, and where its actions go.
@@ -19,16 +19,16 @@ pub(crate) fn sample<const B: usize>(
     model: &Model<'_>,
     plans: &mut [FixedPlan<'_>],
     parts: &mut [Parts<'_>; B],
-    tap: &mut impl Tap,
+    observer: &mut impl Observer,
 ) {
-    unet::project_condition(model, parts, tap);
+    unet::project_condition(model, parts, observer);
     for (plan, part) in plans.iter_mut().zip(parts.iter_mut()) {
         for value in part.sample.as_flattened_mut() {
             *value = plan.noise.next_gaussian();
         }
     }
     for index in 0..model.n_passes() {
-        unet::forward(model, index, parts, tap);
+        unet::forward(model, index, parts, observer);
         for (plan, part) in plans.iter_mut().zip(parts.iter_mut()) {
             step(&model.pass(index), plan.noise, part.sample, part.output);
         }

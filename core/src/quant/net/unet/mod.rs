@@ -1,161 +1,26 @@
-//! One pass of the network, in integers.
+//! One pass of the network, in integers: the phases of [`policy::unet`](crate::policy::unet), by the same names.
 
-use crate::quant::format::model::{Block, ConvBlock, Model, Resample, Settings};
-use crate::quant::kernels::linear::{LANES, Linear, Outputs, Panel, Product, Windows};
+mod observer;
+mod shape;
+
+pub use observer::{Layer, LayerKind, Observer, Unobserved};
+
+use crate::quant::format::model::{
+    ConvBlock, Downsample, Model, ResidualBlock, Settings, Upsample,
+};
+use crate::quant::kernels::linear::{LANES, Linear, Outputs, Product, Windows};
 use crate::quant::kernels::norm::{Finish, Modulation};
 use crate::quant::kernels::rounding::{rounding_shift_right, saturate_i16};
 use crate::quant::kernels::slices;
 use crate::quant::net::scratch::{Activations, Parts};
 use fixed::types::I8F24;
+use shape::Shape;
 
-/// Sees every tensor that the network computes, in the order of the computation.
-///
-/// A tensor is `[L][C]`: the values, `C`, and how many binary places a value has.
-pub trait Tap {
-    /// Called once a tensor.
-    fn tensor(&mut self, values: &[i16], n_channels: usize, exponent: u32);
-
-    /// A matrix product (a convolution, a projection) begins.
-    fn product_begins(&mut self) {}
-
-    /// It has ended.
-    fn product_ends(&mut self, layer: Layer) {
-        let _ = layer;
-    }
-}
-
-/// A matrix product of the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layer {
-    /// What it is.
-    pub kind: LayerKind,
-    /// Outputs of a position.
-    pub n_outputs: usize,
-    /// Inputs of an output, taps on rows of zeros included.
-    pub n_inputs: usize,
-    /// Positions, of all plans together.
-    pub n_positions: usize,
-}
-
-/// What a [`Layer`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum LayerKind {
-    /// The observation's share of a block's FiLM projection.
-    Film,
-    /// A convolution.
-    Convolution,
-    /// A block's residual connection, a convolution of one tap.
-    Residual,
-    /// A convolution of stride 2.
-    Downsample,
-    /// A phase of a transposed convolution of stride 2.
-    Upsample,
-    /// The last convolution, of one tap.
-    Output,
-}
-
-impl Layer {
-    fn new(kind: LayerKind, linear: &Linear<'_>, n_positions: usize) -> Self {
-        Self {
-            kind,
-            n_outputs: linear.n_rows(),
-            n_inputs: linear.window(),
-            n_positions,
-        }
-    }
-
-    /// Multiplications of a weight with an activation.
-    pub fn n_multiplications(&self) -> usize {
-        self.n_outputs * self.n_inputs * self.n_positions
-    }
-}
-
-/// Looks at nothing.
-pub struct NoTap;
-
-impl Tap for NoTap {
-    #[inline(always)]
-    fn tensor(&mut self, _: &[i16], _: usize, _: u32) {}
-}
-
-/// A tensor between its zero rows: `[padding + L + padding][C]`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Shape {
-    length: usize,
-    n_channels: usize,
-    padding: usize,
-}
-
-impl Shape {
-    /// The `L` rows.
-    fn rows(self, buffer: &[i16]) -> &[i16] {
-        slices::part(
-            buffer,
-            self.padding * self.n_channels,
-            self.length * self.n_channels,
-        )
-    }
-
-    /// The `L` rows; the rows around them are made zero.
-    fn rows_mut(self, buffer: &mut [i16]) -> &mut [i16] {
-        let border = self.padding * self.n_channels;
-        let (before, rest) = slices::split_mut(buffer, border);
-        let (rows, after) = slices::split_mut(rest, self.length * self.n_channels);
-        before.fill(0);
-        slices::part_mut(after, 0, border).fill(0);
-        rows
-    }
-
-    /// The `L` rows; those around them are not for [`windows`](Self::windows).
-    fn inner_mut(self, buffer: &mut [i16]) -> &mut [i16] {
-        slices::part_mut(
-            buffer,
-            self.padding * self.n_channels,
-            self.length * self.n_channels,
-        )
-    }
-
-    /// What a kernel of `taps` sees, its first position being `taps / 2` rows early.
-    fn windows(self, buffer: &[i16], taps: usize, stride: usize) -> Windows<'_> {
-        Windows {
-            values: slices::from(buffer, (self.padding - taps / 2) * self.n_channels),
-            step: stride * self.n_channels,
-            n_positions: self.length / stride,
-        }
-    }
-
-    /// The product that fills a tensor of this shape in `buffer`.
-    fn product<'a>(
-        self,
-        windows: Windows<'a>,
-        panel: &'a mut Panel,
-        buffer: &'a mut [i16],
-    ) -> Product<'a> {
-        Product {
-            windows,
-            panel,
-            outputs: Outputs {
-                values: self.inner_mut(buffer),
-                step: self.n_channels,
-            },
-        }
-    }
-
-    fn with_channels(self, n_channels: usize) -> Self {
-        Self { n_channels, ..self }
-    }
-
-    fn with_length(self, length: usize) -> Self {
-        Self { length, ..self }
-    }
-}
-
-/// The observation's share of all FiLM projections, from the condition into `film`: once a plan.
+/// The observation's share of all FiLM projections, from the condition into `film`: once per plan.
 pub(crate) fn project_condition<const B: usize>(
     model: &Model<'_>,
     parts: &mut [Parts<'_>; B],
-    tap: &mut impl Tap,
+    observer: &mut impl Observer,
 ) {
     let mut film_at = 0;
     for block in &model.unet.blocks {
@@ -172,19 +37,19 @@ pub(crate) fn project_condition<const B: usize>(
                 step: film_len,
             },
         });
-        multiply(LayerKind::Film, &block.film.condition, products, tap);
+        multiply(LayerKind::Film, &block.film.condition, products, observer);
         film_at += film_len;
     }
 }
 
-/// The network's output for every `sample` (`[Tp][2]`) at pass `pass`.
+/// The network's output for every `sample` (`[Tp][Da]`) at pass `pass`.
 pub(crate) fn forward<const B: usize>(
     model: &Model<'_>,
     pass: usize,
     parts: &mut [Parts<'_>; B],
-    tap: &mut impl Tap,
+    observer: &mut impl Observer,
 ) {
-    let mut network = Network {
+    let mut network = ForwardPass {
         settings: &model.settings,
         pass,
         film_at: 0,
@@ -195,16 +60,16 @@ pub(crate) fn forward<const B: usize>(
             padding: model.settings.padding(),
         },
         hidden_shape: None,
-        tap,
+        observer,
     };
     let unet = &model.unet;
     let n_levels = model.settings.n_levels;
     let (down, rest) = slices::split(&unet.blocks, 2 * n_levels);
-    let (middle, up) = slices::split(rest, 2);
+    let (mid, up) = slices::split(rest, 2);
 
     network.load(model.settings.sample_exponent);
     for (level, blocks) in down.chunks_exact(2).enumerate() {
-        network.blocks(blocks);
+        network.residual_blocks(blocks);
         // The first level's skip has no reader: the way up ends one level below it.
         if level > 0 {
             network.save_skip(level);
@@ -213,10 +78,10 @@ pub(crate) fn forward<const B: usize>(
             network.downsample(downsample);
         }
     }
-    network.blocks(middle);
+    network.residual_blocks(mid);
     for (i, (blocks, upsample)) in up.chunks_exact(2).zip(&unet.upsamples).enumerate() {
         network.join_skip(n_levels - 1 - i);
-        network.blocks(blocks);
+        network.residual_blocks(blocks);
         network.upsample(upsample);
     }
     network.conv_block(&unet.final_block, unet.final_exponent);
@@ -224,7 +89,7 @@ pub(crate) fn forward<const B: usize>(
 }
 
 /// Where a pass stands: every environment's `activations.input` holds a tensor of `shape`.
-struct Network<'n, 's, T, const B: usize> {
+struct ForwardPass<'n, 's, O, const B: usize> {
     settings: &'n Settings,
     pass: usize,
     /// Where the projections of the blocks that are still to come begin.
@@ -232,16 +97,16 @@ struct Network<'n, 's, T, const B: usize> {
     /// The memory of each environment.
     parts: &'n mut [Parts<'s>; B],
     shape: Shape,
-    /// For which the rows around those of `activations.hidden` are zero.
+    /// The shape for which the padding in `activations.hidden` is zero.
     hidden_shape: Option<Shape>,
-    tap: &'n mut T,
+    observer: &'n mut O,
 }
 
-impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
+impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
     /// The sample as the network's input, with channels of zeros up to [`LANES`].
     fn load(&mut self, exponent: u32) {
         for part in self.parts.iter_mut() {
-            let rows = self.shape.rows_mut(part.activations.input);
+            let rows = self.shape.padded_rows_mut(part.activations.input);
             for (row, values) in slices::rows_mut(rows, LANES).zip(part.sample.iter()) {
                 row.fill(0);
                 for (place, value) in row.iter_mut().zip(values) {
@@ -249,31 +114,38 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                     *place = saturate_i16(rounding_shift_right(bits, I8F24::FRAC_NBITS - exponent));
                 }
             }
-            self.tap.tensor(rows, LANES, exponent);
+            self.observer.observe(rows, LANES, exponent);
         }
     }
 
-    fn blocks(&mut self, blocks: &[Block<'_>]) {
+    fn residual_blocks(&mut self, blocks: &[ResidualBlock<'_>]) {
         for block in blocks {
             self.residual_block(block);
         }
     }
 
-    /// `mish(norm(conv(film(mish(norm(conv(x))))))) + residual(x)`.
-    fn residual_block(&mut self, block: &Block<'_>) {
+    /// `y = mish(norm(conv(h))) + residual(x)` with `h = film(mish(norm(conv(x))))`.
+    ///
+    /// What the buffers hold after each step; `-` is no longer needed.
+    ///
+    /// | step | `input` | `hidden` | `output` | `panel` |
+    /// | --- | --- | --- | --- | --- |
+    /// | first convolution | `x` | - | `conv(x)` | windows of `x` |
+    /// | GroupNorm, Mish, FiLM | `x` | `h` | - | factors of the channels |
+    /// | second convolution | `x` | - | `conv(h)` | windows of `h` |
+    /// | 1x1 convolution, if there is one | `residual(x)` | `residual(x)` | `conv(h)` | windows of `x` |
+    /// | GroupNorm, Mish, sum | `y` | - | - | factors of the channels |
+    fn residual_block(&mut self, block: &ResidualBlock<'_>) {
         let (shape, out_shape) = (self.shape, self.shape.with_channels(block.n_channels));
-        let taps = self.settings.kernel_size;
+        let kernel_size = self.settings.kernel_size;
 
         let products = self.parts.each_mut().map(|part| {
             let of = &mut part.activations;
-            out_shape.product(shape.windows(of.input, taps, 1), of.panel, of.output)
+            let windows = shape.windows(of.input, kernel_size, 1);
+            out_shape.product(windows, of.panel, of.output)
         });
-        multiply(
-            LayerKind::Convolution,
-            &block.first.conv,
-            products,
-            self.tap,
-        );
+        let kind = LayerKind::Convolution;
+        multiply(kind, &block.first.conv, products, self.observer);
 
         let film_len = self.settings.film_len(block.n_channels);
         for part in self.parts.iter_mut() {
@@ -284,39 +156,35 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                 ..
             } = &mut part.activations;
             let convolved = out_shape.rows(output);
-            self.tap
-                .tensor(convolved, block.n_channels, block.first.conv_exponent);
+            self.observer
+                .observe(convolved, block.n_channels, block.first.conv_exponent);
             let projection = slices::part(part.film, self.film_at, film_len);
             let film = modulation(self.settings, block, self.pass, projection);
             let rows = if self.hidden_shape == Some(out_shape) {
-                out_shape.inner_mut(hidden)
-            } else {
                 out_shape.rows_mut(hidden)
+            } else {
+                out_shape.padded_rows_mut(hidden)
             };
             (block.first.norm).activate(convolved, rows, &Finish::Modulate(film), panel.factors());
-            self.tap
-                .tensor(rows, block.n_channels, block.hidden_exponent);
+            self.observer
+                .observe(rows, block.n_channels, block.hidden_exponent);
         }
         self.film_at += film_len;
         self.hidden_shape = Some(out_shape);
 
         let products = self.parts.each_mut().map(|part| {
             let of = &mut part.activations;
-            out_shape.product(out_shape.windows(of.hidden, taps, 1), of.panel, of.output)
+            let windows = out_shape.windows(of.hidden, kernel_size, 1);
+            out_shape.product(windows, of.panel, of.output)
         });
-        multiply(
-            LayerKind::Convolution,
-            &block.second.conv,
-            products,
-            self.tap,
-        );
+        multiply(kind, &block.second.conv, products, self.observer);
         for part in self.parts.iter() {
             let rows = out_shape.rows(part.activations.output);
-            self.tap
-                .tensor(rows, block.n_channels, block.second.conv_exponent);
+            self.observer
+                .observe(rows, block.n_channels, block.second.conv_exponent);
         }
 
-        if let Some(residual) = &block.residual {
+        if let Some(residual_conv) = &block.residual_conv {
             let products = self.parts.each_mut().map(|part| {
                 let of = &mut part.activations;
                 let windows = Windows {
@@ -326,13 +194,13 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                 };
                 out_shape.product(windows, of.panel, of.hidden)
             });
-            multiply(LayerKind::Residual, residual, products, self.tap);
+            multiply(LayerKind::Residual, residual_conv, products, self.observer);
             for part in self.parts.iter_mut() {
                 let Activations { input, hidden, .. } = &mut part.activations;
                 let rows = out_shape.rows(hidden);
-                self.tap
-                    .tensor(rows, block.n_channels, block.residual_exponent);
-                slices::copy(rows, out_shape.rows_mut(input));
+                self.observer
+                    .observe(rows, block.n_channels, block.residual_exponent);
+                slices::copy(rows, out_shape.padded_rows_mut(input));
             }
         }
         let finish = Finish::Add {
@@ -346,11 +214,12 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                 panel,
                 ..
             } = &mut part.activations;
-            // The rows around them are zero already.
-            let rows = out_shape.inner_mut(input);
+            // The padding is zero already.
+            let rows = out_shape.rows_mut(input);
             let convolved = out_shape.rows(output);
             (block.second.norm).activate(convolved, rows, &finish, panel.factors());
-            self.tap.tensor(rows, block.n_channels, block.exponent);
+            self.observer
+                .observe(rows, block.n_channels, block.exponent);
         }
         self.shape = out_shape;
     }
@@ -358,12 +227,13 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
     /// Convolution, GroupNorm and Mish in place, without FiLM.
     fn conv_block(&mut self, block: &ConvBlock<'_>, exponent: u32) {
         let (shape, n_channels) = (self.shape, self.shape.n_channels);
-        let taps = self.settings.kernel_size;
+        let kernel_size = self.settings.kernel_size;
         let products = self.parts.each_mut().map(|part| {
             let of = &mut part.activations;
-            shape.product(shape.windows(of.input, taps, 1), of.panel, of.output)
+            let windows = shape.windows(of.input, kernel_size, 1);
+            shape.product(windows, of.panel, of.output)
         });
-        multiply(LayerKind::Convolution, &block.conv, products, self.tap);
+        multiply(LayerKind::Convolution, &block.conv, products, self.observer);
         let finish = Finish::Add {
             up: 0,
             down: 16 - exponent,
@@ -376,17 +246,18 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                 ..
             } = &mut part.activations;
             let convolved = shape.rows(output);
-            self.tap.tensor(convolved, n_channels, block.conv_exponent);
-            let rows = shape.rows_mut(input);
+            self.observer
+                .observe(convolved, n_channels, block.conv_exponent);
+            let rows = shape.padded_rows_mut(input);
             rows.fill(0);
             block
                 .norm
                 .activate(convolved, rows, &finish, panel.factors());
-            self.tap.tensor(rows, n_channels, exponent);
+            self.observer.observe(rows, n_channels, exponent);
         }
     }
 
-    /// The place of a level's skip, start and length: the levels before it have halved the length as often.
+    /// Start and length of a level's skip: the levels before it have halved the length as often.
     fn skip_place(&self, level: usize) -> (usize, usize) {
         let dims = self.settings.down_dims.iter().enumerate();
         let mut lens = dims.map(|(level, dim)| (self.settings.horizon >> level) * dim);
@@ -414,9 +285,9 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                 skips,
                 ..
             } = &mut part.activations;
-            let copy = self.shape.inner_mut(hidden);
+            let copy = self.shape.rows_mut(hidden);
             slices::copy(self.shape.rows(input), copy);
-            let joined = slices::rows_mut(joined_shape.rows_mut(input), 2 * n_channels);
+            let joined = slices::rows_mut(joined_shape.padded_rows_mut(input), 2 * n_channels);
             let own = slices::rows(copy, n_channels);
             let skip = slices::rows(slices::part(skips, start, len), n_channels);
             for ((row, own), skip) in joined.zip(own).zip(skip) {
@@ -429,26 +300,26 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
         self.shape = joined_shape;
     }
 
-    /// Three taps, stride 2, padding 1: `[L][C]` becomes `[L / 2][C]`.
-    fn downsample(&mut self, layer: &Resample<'_>) {
+    /// A convolution of three taps, stride 2, padding 1: `[L][C]` becomes `[L / 2][C]`.
+    fn downsample(&mut self, layer: &Downsample<'_>) {
         let shape = self.shape;
         let half = shape.with_length(shape.length / 2);
-        let [linear, _] = &layer.phases;
+        let [conv] = &layer.phases;
         let products = self.parts.each_mut().map(|part| {
             let of = &mut part.activations;
             half.product(shape.windows(of.input, 3, 2), of.panel, of.hidden)
         });
-        multiply(LayerKind::Downsample, linear, products, self.tap);
-        self.resampled(half, layer.exponent);
+        multiply(LayerKind::Downsample, conv, products, self.observer);
+        self.take_hidden(half, layer.exponent);
     }
 
     /// A transposed convolution of four taps, stride 2, padding 1: `[L][C]` becomes `[2 L][C]`.
     ///
     /// Output `2 m` sees inputs `m - 1` and `m`, output `2 m + 1` sees `m` and `m + 1`: two convolutions of two taps.
-    fn upsample(&mut self, layer: &Resample<'_>) {
+    fn upsample(&mut self, layer: &Upsample<'_>) {
         let (shape, n_channels) = (self.shape, self.shape.n_channels);
         let double = shape.with_length(2 * shape.length);
-        for (phase, linear) in layer.phases.iter().enumerate() {
+        for (phase, conv) in layer.phases.iter().enumerate() {
             let products = self.parts.each_mut().map(|part| {
                 let of = &mut part.activations;
                 let even = shape.windows(of.input, 2, 1);
@@ -457,7 +328,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                     ..even
                 };
                 let outputs = Outputs {
-                    values: slices::from_mut(double.inner_mut(of.hidden), phase * n_channels),
+                    values: slices::from_mut(double.rows_mut(of.hidden), phase * n_channels),
                     step: 2 * n_channels,
                 };
                 Product {
@@ -466,18 +337,18 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                     outputs,
                 }
             });
-            multiply(LayerKind::Upsample, linear, products, self.tap);
+            multiply(LayerKind::Upsample, conv, products, self.observer);
         }
-        self.resampled(double, layer.exponent);
+        self.take_hidden(double, layer.exponent);
     }
 
-    /// A tensor of another length in `hidden` becomes the one at hand.
-    fn resampled(&mut self, shape: Shape, exponent: u32) {
+    /// Copies the tensor in `hidden`, which has another length, to `input`.
+    fn take_hidden(&mut self, shape: Shape, exponent: u32) {
         for part in self.parts.iter_mut() {
             let Activations { input, hidden, .. } = &mut part.activations;
             let rows = shape.rows(hidden);
-            slices::copy(rows, shape.rows_mut(input));
-            self.tap.tensor(rows, shape.n_channels, exponent);
+            slices::copy(rows, shape.padded_rows_mut(input));
+            self.observer.observe(rows, shape.n_channels, exponent);
         }
         self.hidden_shape = None;
         self.shape = shape;
@@ -491,7 +362,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                 step: self.shape.n_channels,
                 n_positions: self.shape.length,
             };
-            self.tap.product_begins();
+            self.observer.product_begins();
             linear.for_each_output(windows, |position, axis, value| {
                 let row = part.output.get_mut(position);
                 if let Some(place) = row.and_then(|row| row.get_mut(axis)) {
@@ -499,7 +370,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
                 }
             });
             let layer = Layer::new(LayerKind::Output, linear, windows.n_positions);
-            self.tap.product_ends(layer);
+            self.observer.product_ends(layer);
         }
     }
 }
@@ -507,7 +378,7 @@ impl<T: Tap, const B: usize> Network<'_, '_, T, B> {
 /// FiLM of `block` at pass `pass`, with the observation's share of its projection.
 fn modulation<'m>(
     settings: &Settings,
-    block: &Block<'m>,
+    block: &ResidualBlock<'m>,
     pass: usize,
     observation: &'m [i16],
 ) -> Modulation<'m> {
@@ -527,10 +398,10 @@ fn multiply<const B: usize>(
     kind: LayerKind,
     linear: &Linear<'_>,
     products: [Product<'_>; B],
-    tap: &mut impl Tap,
+    observer: &mut impl Observer,
 ) {
     let n_positions = products.iter().map(|of| of.windows.n_positions).sum();
-    tap.product_begins();
+    observer.product_begins();
     linear.apply(products);
-    tap.product_ends(Layer::new(kind, linear, n_positions));
+    observer.product_ends(Layer::new(kind, linear, n_positions));
 }

@@ -3,7 +3,7 @@
 use super::UnetError;
 use heapless::Vec;
 
-/// Groups of the normalisation in `final_conv`, whatever `n_groups` is.
+/// Groups of GroupNorm in `final_conv`, whatever `n_groups` is.
 ///
 /// Upstream builds that block without handing `n_groups` on, so it keeps the default
 /// (diffusion_policy `conditional_unet1d.py`, `final_conv`).
@@ -12,21 +12,21 @@ pub const FINAL_CONV_N_GROUPS: usize = 8;
 /// The options of diffusion_policy's `ConditionalUnet1D`, by its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnetConfig {
-    /// Channels of the sample: the size of an action (and of an observation when inpainting).
+    /// Channels of the sample: `Da`, and `Do` more when inpainting.
     pub input_dim: usize,
     /// Channels of the local condition, if there is one.
     pub local_cond_dim: Option<usize>,
-    /// Values of the global condition, if there is one: `To` times the size of an observation.
+    /// Values of the global condition, if there is one: `To Do`.
     pub global_cond_dim: Option<usize>,
     /// Size of the embedding of the diffusion step: even, at least 4.
     pub diffusion_step_embed_dim: usize,
-    /// Channels of each level, the first divisible by [`FINAL_CONV_N_GROUPS`].
+    /// Channels `C` of each level, the first divisible by [`FINAL_CONV_N_GROUPS`].
     pub down_dims: DownDims,
     /// Taps of the convolutions: odd.
     pub kernel_size: usize,
-    /// Groups of the normalisation: divides every one of `down_dims`.
+    /// Groups of GroupNorm: divides every one of `down_dims`.
     pub n_groups: usize,
-    /// Whether FiLM has a scale beside its bias.
+    /// Whether FiLM predicts a scale beside the bias.
     pub cond_predict_scale: bool,
 }
 
@@ -38,7 +38,7 @@ impl DownDims {
     /// Most levels of a network.
     pub const MAX_LEVELS: usize = 6;
 
-    /// The levels from the sample's side down.
+    /// Channels of the levels, from the sample's side down.
     ///
     /// # Errors
     /// [`UnetError::Config`] for none or more than [`DownDims::MAX_LEVELS`].
@@ -104,7 +104,8 @@ impl UnetConfig {
         }
     }
 
-    /// What the length of a sample must be a multiple of: each level but the last halves it exactly.
+    /// The number that `Tp` must be a multiple of: each level but the last halves the length
+    /// exactly.
     pub fn length_multiple(&self) -> usize {
         1 << (self.down_dims.as_slice().len() - 1)
     }

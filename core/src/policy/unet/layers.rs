@@ -1,4 +1,5 @@
-//! The layers of the network: found by name, checked against their shapes and packed into one slice, in one walk.
+//! The layers of the network: found by name, checked against their shapes and packed into one
+//! slice, in one walk.
 
 use super::kernels::{PANEL, PackedLinear};
 use super::observer::ModulePath;
@@ -6,13 +7,14 @@ use super::{DownDims, FINAL_CONV_N_GROUPS, UnetConfig, UnetError};
 use core::fmt::Arguments;
 use heapless::Vec;
 
-/// Where weights come from: tensors by their name in PyTorch's state dict.
+/// A source of weights: tensors by their names in PyTorch's state dict.
 pub trait TensorSource {
-    /// Shape and row-major values of the tensor `name`.
+    /// The shape and the row-major values of the tensor `name`; None if there is no such tensor.
     fn tensor(&self, name: &str) -> Option<(&[usize], &[f32])>;
 }
 
-/// A linear layer, or a convolution as one over its windows: where its [`PackedLinear`] lies in the packed weights.
+/// A linear layer, or a convolution as one over its windows: where its [`PackedLinear`] lies in the
+/// packed weights.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Linear {
     at: usize,
@@ -81,8 +83,8 @@ impl ResidualBlock {
 /// Conv1d(3, stride 2, padding 1).
 pub(super) type Downsample = Linear;
 
-/// ConvTranspose1d(4, stride 2, padding 1) as one convolution of two taps for each phase, even and odd positions:
-/// y[2i] = x[i-1] w[3] + x[i] w[1] and y[2i+1] = x[i] w[2] + x[i+1] w[0].
+/// ConvTranspose1d(4, stride 2, padding 1) as one convolution of two taps for each phase, even and
+/// odd positions: y[2i] = x[i-1] w[3] + x[i] w[1] and y[2i+1] = x[i] w[2] + x[i+1] w[0].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Upsample {
     pub phases: [Linear; 2],
@@ -333,7 +335,8 @@ impl<S: TensorSource> Packer<'_, S> {
         })
     }
 
-    /// Conv1d: weight (out, in, taps), packed so that row `tap * in + i` of the matrix meets channel i of that tap.
+    /// Conv1d: weight (out, in, taps), packed so that row `tap * in + i` of the matrix meets
+    /// channel i of that tap.
     fn conv(
         &mut self,
         taps: usize,
@@ -377,7 +380,8 @@ impl<S: TensorSource> Packer<'_, S> {
         })
     }
 
-    /// Packs `weight` (of `shape`) and `bias` of the module at the path; `index_of(row, column)` is an element's place.
+    /// Packs `weight` (of `shape`) and `bias` of the module at the path; `index_of(row, column)` is
+    /// an element's place.
     fn pack(
         &mut self,
         shape: &[usize],

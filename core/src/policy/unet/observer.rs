@@ -6,14 +6,16 @@ use heapless::String;
 
 /// Sees every tensor that the network computes, in the order of the computation.
 ///
-/// Paths are those of PyTorch's `named_modules` (`down_modules.0.1.blocks.0.block.2`). Four more name what
-/// is no module upstream: `sample` (the input), `<residual block>.film` (after scale and bias),
-/// `up_modules.<i>.cat` (the concatenation with the skip) and `global_feature` (the condition before Mish).
+/// Paths are those of PyTorch's `named_modules` (`down_modules.0.1.blocks.0.block.2`). Four more
+/// name what is no module upstream: `sample` (the input), `<residual block>.film` (after scale and
+/// bias), `up_modules.<i>.cat` (the concatenation with the skip) and `global_feature` (the
+/// condition before Mish).
 pub trait Observer {
     /// Whether the compiled network has calls to the observer at all.
     const ENABLED: bool = true;
 
-    /// Takes the output of the module `path`, `[L][C]`: its values, `C` and `L`. Called once per plan of the batch.
+    /// Takes the output of the module `path`, `[L][C]`: its values, `C` and `L`. Called once per
+    /// plan of the batch.
     fn observe(&mut self, path: &str, values: &[f32], n_channels: usize, length: usize);
 }
 

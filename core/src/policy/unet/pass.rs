@@ -29,7 +29,8 @@ impl Sizes {
         for (level, dim) in dims.iter().enumerate() {
             let above = if level == 0 { outer } else { dims[level - 1] };
             let shape = sample.with_length(length >> level);
-            // The widest tensor of a level is the concatenation with its skip, or what comes from above.
+            // The widest tensor of a level is the concatenation with its skip, or what comes from
+            // above.
             activation = activation.max(shape.with_channels((2 * dim).max(above)).len());
             skips += shape.with_channels(*dim).len();
         }
@@ -52,7 +53,8 @@ impl Sizes {
     }
 }
 
-/// The network's three buffers: every layer reads `input`, writes `output`, and makes its result the next input.
+/// The network's three buffers: every layer reads `input`, writes `output`, and makes its result
+/// the next input.
 struct Activations<'s> {
     /// A tensor of `shape`.
     input: &'s mut [f32],
@@ -162,7 +164,8 @@ impl<O: Observer> ForwardPass<'_, '_, O> {
         at.advance(shape);
     }
 
-    /// Puts embedding and global condition side by side, and Mish over them, which every block starts with.
+    /// Puts embedding and global condition side by side, and Mish over them, which every block
+    /// starts with.
     fn gather_condition(&mut self, input: &UnetInput<'_>, at: &Activations<'_>) {
         let embed = self.config.diffusion_step_embed_dim;
         let cond_dim = self.config.cond_dim();

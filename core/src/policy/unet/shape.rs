@@ -4,8 +4,8 @@ use core::ops::Range;
 
 /// A batch of tensors, each between its rows of zeros: `[B][padding + L + padding][C]`.
 ///
-/// The zeros are the convolutions' padding: a convolution of `k` taps is then a matrix product whose input rows are
-/// `k` consecutive rows of the tensor.
+/// The zeros are the convolutions' padding: a convolution of `k` taps is then a matrix product
+/// whose input rows are `k` consecutive rows of the tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     pub batch: usize,
@@ -68,7 +68,8 @@ impl Shape {
         }
     }
 
-    /// `rows_per_plan` rows of each plan: every `step`-th from position `first` on, padding counted.
+    /// `rows_per_plan` rows of each plan: every `step`-th from position `first` on, padding
+    /// counted.
     pub fn block(self, first: usize, step: usize, rows_per_plan: usize) -> RowBlock {
         RowBlock {
             first: first * self.n_channels,

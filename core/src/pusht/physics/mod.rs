@@ -23,7 +23,7 @@ use disc::disc_and_box;
 use manifold::wall_and_box;
 use memory::ContactMemory;
 use shapes::{BoxShape, N_BOXES, WALLS};
-use solver::{Other, Rest};
+use solver::{OtherBody, Rest};
 
 pub(crate) use body::Block;
 pub(crate) use shapes::BOXES;
@@ -202,11 +202,11 @@ impl World {
                 Some(wall) => {
                     let part = (index, shape, &block.pose);
                     wall_and_box(wall, part, remembered, |point| {
-                        contacts.prepare(pair, point, Other::AT_REST, block, memory);
+                        contacts.prepare(pair, point, OtherBody::AT_REST, block, memory);
                     })
                 }
                 None => disc_and_box(agent.pos, shape, remembered, |point| {
-                    let other = Other {
+                    let other = OtherBody {
                         pos: agent.pos,
                         vel: agent.vel,
                     };

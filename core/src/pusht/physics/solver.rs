@@ -68,12 +68,12 @@ pub(super) struct Contact {
 
 /// Where what the block touches is, and how it moves.
 #[derive(Clone, Copy)]
-pub(super) struct Other {
+pub(super) struct OtherBody {
     pub(super) pos: Vec2,
     pub(super) vel: Vec2,
 }
 
-impl Other {
+impl OtherBody {
     /// The walls' body.
     pub(super) const AT_REST: Self = Self {
         pos: Vec2::new(0.0, 0.0),
@@ -111,7 +111,7 @@ impl Contacts {
         &mut self,
         pair: usize,
         point: &ContactPoint,
-        other: Other,
+        other: OtherBody,
         block: &Block,
         memory: &ContactMemory,
     ) {

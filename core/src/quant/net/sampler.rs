@@ -7,14 +7,15 @@ use crate::quant::net::scratch::{ACTION_DIM, Parts};
 use crate::quant::net::unet::{self, Observer};
 use fixed::types::{I8F24, I16F16};
 
-/// What a plan is made from, and where its actions go.
+/// A plan to make: its inputs, and the memory for its actions.
 pub(crate) struct FixedPlan<'p> {
     pub(crate) observations: &'p [I16F16],
     pub(crate) noise: &'p mut dyn Noise,
     pub(crate) chunk: &'p mut [[I16F16; ACTION_DIM]],
 }
 
-/// Fills every `sample` with its environment's noise and lets every pass of the network take some of it away.
+/// Fills every `sample` with its environment's noise and lets every pass of the network take some
+/// of it away.
 pub(crate) fn sample<const B: usize>(
     model: &Model<'_>,
     plans: &mut [FixedPlan<'_>],
@@ -76,8 +77,9 @@ impl Pass {
 mod tests {
     use super::*;
 
+    /// The first of 100 DDPM steps multiplies by thousands: products must not leave 64 bits.
     #[test]
-    fn a_large_first_coefficient_is_clipped_and_extremes_do_not_overflow() {
+    fn the_clean_sample_is_clipped_and_extremes_saturate() {
         let largest = Pass::MAX_MANTISSA as i32;
         let pass = Pass {
             draws_noise: true,

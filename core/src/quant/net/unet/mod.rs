@@ -1,4 +1,5 @@
-//! One pass of the network, in integers: the phases of [`policy::unet`](crate::policy::unet), by the same names.
+//! One pass of the network, in integers: the phases of [`policy::unet`](crate::policy::unet), by
+//! the same names.
 
 mod observer;
 mod shape;
@@ -131,10 +132,12 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
     /// | step | `input` | `hidden` | `output` | `panel` |
     /// | --- | --- | --- | --- | --- |
     /// | first convolution | `x` | - | `conv(x)` | windows of `x` |
-    /// | GroupNorm, Mish, FiLM | `x` | `h` | - | factors of the channels |
+    /// | GroupNorm, Mish, FiLM | `x` | `h` | - | factors per channel |
     /// | second convolution | `x` | - | `conv(h)` | windows of `h` |
-    /// | 1x1 convolution, if there is one | `residual(x)` | `residual(x)` | `conv(h)` | windows of `x` |
-    /// | GroupNorm, Mish, sum | `y` | - | - | factors of the channels |
+    /// | 1x1 convolution, if any | `residual(x)` | - | `conv(h)` | windows of `x` |
+    /// | GroupNorm, Mish, sum | `y` | - | - | factors per channel |
+    ///
+    /// The 1x1 convolution writes to `hidden`, which is then copied to `input`.
     fn residual_block(&mut self, block: &ResidualBlock<'_>) {
         let (shape, out_shape) = (self.shape, self.shape.with_channels(block.n_channels));
         let kernel_size = self.settings.kernel_size;
@@ -315,7 +318,8 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
 
     /// A transposed convolution of four taps, stride 2, padding 1: `[L][C]` becomes `[2 L][C]`.
     ///
-    /// Output `2 m` sees inputs `m - 1` and `m`, output `2 m + 1` sees `m` and `m + 1`: two convolutions of two taps.
+    /// Output `2 m` sees inputs `m - 1` and `m`, output `2 m + 1` sees `m` and `m + 1`: two
+    /// convolutions of two taps.
     fn upsample(&mut self, layer: &Upsample<'_>) {
         let (shape, n_channels) = (self.shape, self.shape.n_channels);
         let double = shape.with_length(2 * shape.length);

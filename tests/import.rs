@@ -5,7 +5,7 @@ mod tolerances;
 
 use pusht_core::Error;
 use pusht_core::control::receding_horizon::Planner;
-use pusht_core::policy::scheduler::NoiseGenerator;
+use pusht_core::noise::{I8F24, Noise};
 use pusht_core::policy::unet::Unobserved;
 use pusht_host::float_engine::FloatPolicy;
 use pusht_host::{import, policy_file, quantize};
@@ -22,9 +22,9 @@ struct Expected {
 /// The golden starting noise; DDIM draws no other.
 struct Given<'a>(&'a [Vec<f32>]);
 
-impl NoiseGenerator for Given<'_> {
-    fn fill(&mut self, noise: &mut [f32]) {
-        noise.copy_from_slice(&self.0.concat());
+impl Noise for Given {
+    fn next_gaussian(&mut self) -> I8F24 {
+        I8F24::from_num(self.0.next().unwrap())
     }
 }
 
@@ -48,7 +48,7 @@ fn check(name: &str, expected: &str) {
     let actions = policy
         .predict(
             &[&expected.states],
-            &mut Given(&expected.noise),
+            &mut Given(expected.noise.concat().into_iter()),
             &mut Unobserved,
         )
         .unwrap();

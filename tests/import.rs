@@ -58,11 +58,7 @@ fn check(name: &str, expected: &str) {
     let steps = policy.policy().options().action_steps();
     let window = window(&policy, &expected.states);
     let actions = policy
-        .predict(
-            &[&window],
-            &mut Given(&expected.noise),
-            &mut Unobserved,
-        )
+        .predict(&[&window], &mut Given(&expected.noise), &mut Unobserved)
         .unwrap();
     let executed = &actions[2 * steps.start..2 * steps.end];
     let expected = expected.actions.as_flattened();
@@ -268,8 +264,5 @@ fn a_planner_refuses_a_window_or_a_chunk_of_the_wrong_size() {
         plan(&[100.0; 18], 8),
         Err(Error::WrongLength { what: "window", .. })
     ));
-    assert_eq!(
-        plan(&[f64::NAN; 36], 8),
-        Err(Error::NonFiniteObservation)
-    );
+    assert_eq!(plan(&[f64::NAN; 36], 8), Err(Error::NonFiniteObservation));
 }

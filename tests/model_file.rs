@@ -296,12 +296,21 @@ fn names_that_are_missing_or_too_long_are_refused() {
         let mut task = arm();
         change(&mut task);
         let bytes = random_model(tiny_settings(), task, 1, 0).to_bytes();
-        matches!(Model::parse(&bytes), Err(ModelError::OutOfRange { what: "names", .. }))
+        matches!(
+            Model::parse(&bytes),
+            Err(ModelError::OutOfRange { what: "names", .. })
+        )
     };
     assert!(!refused(|task| task.name = "n".repeat(MAX_NAME_LEN)));
-    assert!(!refused(|task| task.observation[0].unit = "u".repeat(MAX_UNIT_LEN)));
+    assert!(!refused(
+        |task| task.observation[0].unit = "u".repeat(MAX_UNIT_LEN)
+    ));
     assert!(refused(|task| task.name = "n".repeat(MAX_NAME_LEN + 1)));
-    assert!(refused(|task| task.action[2].name = "n".repeat(MAX_NAME_LEN + 1)));
-    assert!(refused(|task| task.observation[0].unit = "u".repeat(MAX_UNIT_LEN + 1)));
+    assert!(refused(
+        |task| task.action[2].name = "n".repeat(MAX_NAME_LEN + 1)
+    ));
+    assert!(refused(
+        |task| task.observation[0].unit = "u".repeat(MAX_UNIT_LEN + 1)
+    ));
     assert!(refused(|task| task.observation[0].name = "a\tb\tc".into()));
 }

@@ -177,8 +177,9 @@ impl Random {
     ) -> Vec<Layer> {
         let dims = &settings.down_dims;
         let window_len = settings.n_obs_steps * obs_dim;
-        let block =
-            |random: &mut Self, dims, length| random.block(settings, window_len, n_passes, dims, length);
+        let block = |random: &mut Self, dims, length| {
+            random.block(settings, window_len, n_passes, dims, length)
+        };
         let (mut layers, mut n_in, mut length) = (Vec::new(), action_dim, settings.horizon);
         for (level, dim) in dims.iter().copied().enumerate() {
             layers.push(block(self, [n_in, dim], length));

@@ -107,7 +107,7 @@ fn predict_refuses_bad_lines_and_keeps_the_answers_before_them() {
         ("{\"obs\": 3}\n".to_owned(), vec!["line 2"]),
         (
             format!("{{\"obs\": [{STATE}], \"seed\": 1}}\n"),
-            vec!["line 2", "1 states", "needs 2"],
+            vec!["line 2", "1 observations", "needs 2"],
         ),
         (request("\"seed\": 1, \"sed\": 2"), vec!["line 2", "sed"]),
         (

@@ -4,9 +4,10 @@
 mod tolerances;
 
 use pusht_core::Error;
-use pusht_core::control::receding_horizon::Planner;
+use pusht_core::control::{PlanShape, Planner};
 use pusht_core::noise::{I8F24, Noise};
 use pusht_core::policy::unet::Unobserved;
+use pusht_core::pusht::observation::observe;
 use pusht_host::float_engine::FloatPolicy;
 use pusht_host::{import, policy_file, quantize};
 use serde::Deserialize;
@@ -20,7 +21,7 @@ struct Expected {
 }
 
 /// The golden starting noise; DDIM draws no other.
-struct Given<'a>(&'a [Vec<f32>]);
+struct Given(std::vec::IntoIter<f32>);
 
 impl Noise for Given {
     fn next_gaussian(&mut self) -> I8F24 {
@@ -34,30 +35,39 @@ fn golden(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// What a policy of PushT sees of these states, `[To][Do]`.
+fn window(policy: &FloatPolicy, states: &[[f64; 5]]) -> Vec<f64> {
+    let kind = policy.observation().unwrap();
+    let mut window = vec![0.0; states.len() * kind.dim()];
+    for (state, observation) in states.iter().zip(window.chunks_exact_mut(kind.dim())) {
+        observe(kind, state, observation).unwrap();
+    }
+    window
+}
+
 fn check(name: &str, expected: &str) {
     let text = std::fs::read_to_string(golden(expected)).unwrap();
     let expected: Expected = serde_json::from_str(&text).unwrap();
     // Through a file, as `pusht import` does it.
-    let (config, tensors) = import::read(&golden(name)).unwrap();
+    let (config, tensors) = import::read(&golden(name), None).unwrap();
     let written = tempfile::tempdir().unwrap();
     let path = written.path().join("policy.safetensors");
     policy_file::save(&path, &config, &tensors).unwrap();
     let mut policy = FloatPolicy::load(&path).unwrap();
 
     let steps = policy.policy().options().action_steps();
+    let window = window(&policy, &expected.states);
     let actions = policy
         .predict(
-            &[&expected.states],
+            &[&window],
             &mut Given(expected.noise.concat().into_iter()),
             &mut Unobserved,
         )
         .unwrap();
-    let executed = &actions[steps];
-    assert_eq!(executed.len(), expected.actions.len());
-    let pairs = executed
-        .as_flattened()
-        .iter()
-        .zip(expected.actions.as_flattened());
+    let executed = &actions[2 * steps.start..2 * steps.end];
+    let expected = expected.actions.as_flattened();
+    assert_eq!(executed.len(), expected.len());
+    let pairs = executed.iter().zip(expected);
     let worst = pairs
         .map(|(got, expected)| (got - expected).abs())
         .fold(0.0, f64::max);
@@ -109,10 +119,11 @@ fn what_has_no_integer_path_is_refused_by_name() {
     ];
     for (name, word) in options {
         let (config, tensors) =
-            import::read(&golden(&format!("diffusion_policy_{name}.ckpt"))).unwrap();
+            import::read(&golden(&format!("diffusion_policy_{name}.ckpt")), None).unwrap();
         let policy = FloatPolicy::from_parts(config, &tensors).unwrap();
         let bar = indicatif::ProgressBar::hidden();
-        let error = quantize::model_file(&policy, &tensors, &(0..1), &bar).unwrap_err();
+        let data = quantize::CalibrationData::Episodes(0..1);
+        let error = quantize::model_file(&policy, &tensors, &data, &bar).unwrap_err();
         assert!(format!("{error:#}").contains(word), "{name}: {error:#}");
     }
 }
@@ -143,8 +154,8 @@ fn the_oldest_configuration_of_lerobot_means_the_same() {
     config.remove("normalization_mapping");
     std::fs::write(&path, serde_json::to_string(&config).unwrap()).unwrap();
     let (new, old) = (
-        import::read(&golden("lerobot_buffers")),
-        import::read(copy.path()),
+        import::read(&golden("lerobot_buffers"), None),
+        import::read(copy.path(), None),
     );
     assert_eq!(new.unwrap(), old.unwrap());
 }
@@ -152,7 +163,7 @@ fn the_oldest_configuration_of_lerobot_means_the_same() {
 #[test]
 fn a_flipped_bit_of_a_checkpoint_is_refused_or_changes_nothing() {
     let mut bytes = std::fs::read(golden("diffusion_policy.ckpt")).unwrap();
-    let good = import::read(&golden("diffusion_policy.ckpt")).unwrap();
+    let good = import::read(&golden("diffusion_policy.ckpt"), None).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flipped.ckpt");
     let (mut refused, mut n) = (0, 0);
@@ -161,7 +172,7 @@ fn a_flipped_bit_of_a_checkpoint_is_refused_or_changes_nothing() {
         let bit = 1 << (at % 8);
         bytes[at] ^= bit;
         std::fs::write(&path, &bytes).unwrap();
-        match import::read(&path) {
+        match import::read(&path, None) {
             Ok(read) => assert!(read == good, "byte {at}, bit {bit}: another policy"),
             Err(_) => refused += 1,
         }
@@ -199,7 +210,7 @@ fn changed(from: &str, to: &str) -> tempfile::TempDir {
 }
 
 fn refusal(folder: &Path) -> String {
-    format!("{:#}", import::read(folder).unwrap_err())
+    format!("{:#}", import::read(folder, None).unwrap_err())
 }
 
 #[test]
@@ -234,32 +245,28 @@ fn a_policy_with_a_part_missing_is_refused_by_name() {
 
 #[test]
 fn a_planner_refuses_a_window_or_a_chunk_of_the_wrong_size() {
-    let (config, tensors) = import::read(&golden("lerobot_buffers")).unwrap();
+    let (config, tensors) = import::read(&golden("lerobot_buffers"), None).unwrap();
     let mut policy = FloatPolicy::from_parts(config, &tensors).unwrap();
-    assert_eq!((policy.n_obs_steps(), policy.n_action_steps()), (2, 4));
-    let mut noise = pusht_core::noise::NoiseSource::new(0);
-    let states = [[100.0; 5]; 2];
-    let mut plan = |states: &[[f64; 5]], len| {
-        let mut chunk = vec![[f64::NAN; 2]; len];
-        policy.plan(states, &mut noise, &mut chunk).map(|()| chunk)
+    let expected = PlanShape {
+        n_obs_steps: 2,
+        obs_dim: 18,
+        n_action_steps: 4,
+        action_dim: 2,
     };
-    assert!(
-        plan(&states, 4)
-            .unwrap()
-            .as_flattened()
-            .iter()
-            .all(|v| v.is_finite())
-    );
+    assert_eq!(policy.shape(), expected);
+    let mut noise = pusht_core::noise::NoiseSource::new(0);
+    let mut plan = |window: &[f64], len| {
+        let mut chunk = vec![f64::NAN; len];
+        policy.plan(window, &mut noise, &mut chunk).map(|()| chunk)
+    };
+    assert!(plan(&[100.0; 36], 8).unwrap().iter().all(|v| v.is_finite()));
     assert!(matches!(
-        plan(&states, 5),
+        plan(&[100.0; 36], 10),
         Err(Error::WrongLength { what: "chunk", .. })
     ));
     assert!(matches!(
-        plan(&states[1..], 4),
-        Err(Error::WrongLength { what: "states", .. })
+        plan(&[100.0; 18], 8),
+        Err(Error::WrongLength { what: "window", .. })
     ));
-    assert_eq!(
-        plan(&[[f64::NAN; 5]; 2], 4),
-        Err(Error::NonFiniteObservation)
-    );
+    assert_eq!(plan(&[f64::NAN; 36], 8), Err(Error::NonFiniteObservation));
 }

@@ -8,36 +8,48 @@ mod random_policy;
 mod tolerances;
 
 use indicatif::ProgressBar;
-use pusht_core::control::receding_horizon::{PlanJob, Planner};
+use pusht_core::Error;
+use pusht_core::control::{PlanJob, Planner};
 use pusht_core::noise::NoiseSource;
-use pusht_core::quant::{BATCH, IntPolicy, IntPolicyBatch, Model, Scratch, selftest};
+use pusht_core::quant::{BATCH, IntPolicy, IntPolicyBatch, Model, ModelError, selftest};
 use pusht_host::float_engine::FloatPolicy;
 use pusht_host::policy_file::{ActionFrame, Observation, PolicyConfig, SchedulerKind};
-use pusht_host::quantize::{calibrate, compare, quantize};
-use random_model::{random_model, tiny_settings};
+use pusht_host::quantize::{CalibrationData, compare, quantize};
+use random_model::{random_model, tiny_settings, tiny_task};
 use random_policy::{random_tensors, small_config};
 use std::path::PathBuf;
 
-/// Quantises a random policy and checks that it plans what the float policy plans.
+/// Quantises a random policy of PushT and checks that it plans what the float policy plans.
 fn check_parity(what: &str, config: PolicyConfig) {
+    check_parity_on(what, config, &CalibrationData::Episodes(0..1));
+}
+
+/// The same for a policy of any task, calibrated on `data`.
+fn check_parity_on(what: &str, config: PolicyConfig, data: &CalibrationData) {
     let tensors = random_tensors(&config, 5);
     let policy = FloatPolicy::from_parts(config, &tensors).unwrap();
     let progress = ProgressBar::hidden();
-    let calibration = calibrate::play(&policy, 0..1, &progress).unwrap();
+    let calibration = data.calibrate(&policy, &progress).unwrap();
     let bytes = quantize(&policy, &tensors, &calibration, what.into())
         .unwrap()
         .to_bytes();
     let model = Model::parse(&bytes).unwrap();
+    assert_eq!(model.shape(), policy.shape(), "{what}");
     let windows: Vec<_> = calibration.windows.iter().collect();
-    let distances_px = compare::distances_px(&policy, &model, &windows, &progress).unwrap();
-    let parity = compare::Parity::of(&distances_px).unwrap();
+    let distances = compare::distances(&policy, &model, &windows, &progress).unwrap();
+    let parity = compare::Parity::of(&distances).unwrap();
+    // The tolerances are of two values whose half range is 256 px.
+    let unit = match policy.observation() {
+        Some(_) => 1.0,
+        None => (model.shape().action_dim as f64 / 2.0).sqrt() / 256.0,
+    };
     assert!(
-        parity.median_px < tolerances::INTEGER_MEDIAN_PX,
-        "{what}: {parity:?}"
+        parity.median < tolerances::INTEGER_MEDIAN_PX * unit,
+        "{what}: {parity:?}, unit {unit}"
     );
     assert!(
-        parity.p99_px < tolerances::INTEGER_P99_PX,
-        "{what}: {parity:?}"
+        parity.p99 < tolerances::INTEGER_P99_PX * unit,
+        "{what}: {parity:?}, unit {unit}"
     );
     for layer in compare::layer_noise(&policy, &model, &windows[..2]).unwrap() {
         assert!(
@@ -79,7 +91,7 @@ fn actions_relative_to_the_agent_agree_with_the_float_engine() {
     ] {
         let mut config = small_config();
         config.unet.global_cond_dim = 2 * n_values;
-        config.observation = observation;
+        config.observation = Some(observation);
         config.action_frame = ActionFrame::Agent;
         check_parity(&format!("from the agent, {observation:?}"), config);
     }
@@ -123,7 +135,7 @@ fn shipped(name: &str) -> PathBuf {
 /// The fixture is generated; PUSHT_WRITE_FIXTURES=1 writes it again.
 #[test]
 fn the_committed_model_is_what_its_generator_makes() {
-    let bytes = random_model(tiny_settings(), 2, 0).to_bytes();
+    let bytes = random_model(tiny_settings(), tiny_task(), 2, 0).to_bytes();
     if std::env::var_os("PUSHT_WRITE_FIXTURES").is_some() {
         std::fs::write(fixture(), &bytes).unwrap();
     }
@@ -138,6 +150,10 @@ const TINY_DIGEST: u64 = 0x8241_ec22_4879_a19c;
 const SHIPPED_DIGEST: u64 = 0xd41f_21ad_07a1_308b;
 const SMALL_DIGEST: u64 = 0xddbc_fcbe_54fa_cde8;
 
+fn digest(model: &Model<'_>, n_plans: u32) -> u64 {
+    selftest(model, &mut vec![0; model.scratch_len()], n_plans).unwrap()
+}
+
 #[test]
 fn plans_are_the_same_bits_everywhere() {
     for (path, expected) in [
@@ -146,19 +162,20 @@ fn plans_are_the_same_bits_everywhere() {
         (shipped("pusht-small.ptm"), SMALL_DIGEST),
     ] {
         let bytes = std::fs::read(&path).unwrap();
-        let digest = selftest(&Model::parse(&bytes).unwrap(), &mut Scratch::new(), 8);
+        let digest = digest(&Model::parse(&bytes).unwrap(), 8);
         assert_eq!(digest, expected, "{}: {digest:#018x}", path.display());
     }
 }
 
 #[test]
 fn a_plan_does_not_depend_on_what_the_memory_held_before() {
-    let bytes = random_model(tiny_settings(), 2, 3).to_bytes();
+    let bytes = random_model(tiny_settings(), tiny_task(), 2, 3).to_bytes();
     let other_bytes = random_model(
         random_model::Settings {
             down_dims: vec![24, 8],
             ..tiny_settings()
         },
+        tiny_task(),
         3,
         4,
     )
@@ -167,10 +184,10 @@ fn a_plan_does_not_depend_on_what_the_memory_held_before() {
         Model::parse(&bytes).unwrap(),
         Model::parse(&other_bytes).unwrap(),
     );
-    let expected = selftest(&model, &mut Scratch::new(), 2);
-    let mut used = Scratch::new();
-    selftest(&other, &mut used, 1);
-    assert_eq!(selftest(&model, &mut used, 2), expected);
+    let needed = model.scratch_len().max(other.scratch_len());
+    let mut used = vec![u64::MAX; needed];
+    selftest(&other, &mut used, 1).unwrap();
+    assert_eq!(selftest(&model, &mut used, 2), Ok(digest(&model, 2)));
 }
 
 /// Numbers of jobs below, at and above the batch size; with more than one pass, the sampler also
@@ -178,60 +195,77 @@ fn a_plan_does_not_depend_on_what_the_memory_held_before() {
 #[test]
 fn a_plan_is_independent_of_its_batch() {
     for (passes, n_jobs) in [(1, 1), (3, 7), (2, BATCH), (3, 2 * BATCH + 5)] {
-        let bytes = random_model(tiny_settings(), passes, n_jobs as u64).to_bytes();
+        let bytes = random_model(tiny_settings(), tiny_task(), passes, n_jobs as u64).to_bytes();
         let model = Model::parse(&bytes).unwrap();
-        let states = |job: usize| [[50.0 * job as f64, 100.0, 300.0, 250.0, 0.5 * job as f64]; 2];
-        let states: Vec<_> = (0..n_jobs).map(states).collect();
+        let state = |job: usize| [50.0 * job as f64, 100.0, 300.0, 250.0, 0.5 * job as f64];
+        let windows: Vec<_> = (0..n_jobs).map(|job| state(job).repeat(2)).collect();
         let noises = || (0..n_jobs as u64).map(NoiseSource::new);
-        let mut expected = vec![[[0.0; 2]; 4]; n_jobs];
-        let mut scratch = Scratch::new();
-        let mut policy = IntPolicy::new(&model, &mut scratch);
-        for ((states, mut noise), chunk) in states.iter().zip(noises()).zip(&mut expected) {
-            policy.plan(states, &mut noise, chunk).unwrap();
+        let mut expected = vec![[0.0; 8]; n_jobs];
+        let mut scratch = vec![0; model.scratch_len()];
+        let mut policy = IntPolicy::new(&model, &mut scratch).unwrap();
+        for ((window, mut noise), chunk) in windows.iter().zip(noises()).zip(&mut expected) {
+            policy.plan(window, &mut noise, chunk).unwrap();
         }
-        let mut got = vec![[[0.0; 2]; 4]; n_jobs];
+        let mut got = vec![[0.0; 8]; n_jobs];
         let mut noises: Vec<_> = noises().collect();
-        let inputs = states.iter().zip(&mut noises).zip(&mut got);
+        let inputs = windows.iter().zip(&mut noises).zip(&mut got);
         let mut jobs: Vec<_> = inputs
-            .map(|((states, noise), chunk)| PlanJob {
-                states,
+            .map(|((window, noise), chunk)| PlanJob {
+                window,
                 noise,
                 chunk,
             })
             .collect();
-        let mut scratch = Box::new([const { Scratch::new() }; BATCH]);
-        let mut batch = IntPolicyBatch::new(&model, &mut scratch);
+        let mut scratch = vec![0; BATCH * model.scratch_len()];
+        let mut batch = IntPolicyBatch::new(&model, &mut scratch).unwrap();
         batch.plan(&mut jobs).unwrap();
         assert_eq!(got, expected, "{n_jobs} plans");
     }
 }
 
 #[test]
-fn a_wrong_number_of_states_or_actions_is_refused() {
-    let bytes = random_model(tiny_settings(), 1, 0).to_bytes();
+fn a_window_or_a_chunk_of_the_wrong_size_is_refused() {
+    let bytes = random_model(tiny_settings(), tiny_task(), 1, 0).to_bytes();
     let model = Model::parse(&bytes).unwrap();
-    let mut scratch = Scratch::new();
-    let mut policy = IntPolicy::new(&model, &mut scratch);
+    let mut scratch = vec![0; model.scratch_len()];
+    let mut policy = IntPolicy::new(&model, &mut scratch).unwrap();
     let mut noise = NoiseSource::new(0);
-    let mut chunk = [[0.0; 2]; 8];
-    assert!(
-        policy
-            .plan(&[[0.0; 5]; 1], &mut noise, &mut chunk[..4])
-            .is_err()
-    );
-    assert!(
-        policy
-            .plan(&[[0.0; 5]; 2], &mut noise, &mut chunk[..5])
-            .is_err()
-    );
-    assert!(
-        policy
-            .plan(&[[f64::NAN; 5]; 2], &mut noise, &mut chunk[..4])
-            .is_err()
-    );
-    assert!(
-        policy
-            .plan(&[[0.0; 5]; 2], &mut noise, &mut chunk[..4])
-            .is_ok()
-    );
+    let mut plan = |window: &[f64], len| policy.plan(window, &mut noise, &mut vec![0.0; len]);
+    let refusal = |what, expected, got| {
+        Err(Error::WrongLength {
+            what,
+            expected,
+            got,
+        })
+    };
+    assert_eq!(plan(&[0.0; 5], 8), refusal("window", 10, 5));
+    assert_eq!(plan(&[0.0; 10], 10), refusal("chunk", 8, 10));
+    assert_eq!(plan(&[f64::NAN; 10], 8), Err(Error::NonFiniteObservation));
+    assert_eq!(plan(&[0.0; 10], 8), Ok(()));
+    let mut fixed = |window: &[i32], len| {
+        let noise = &mut NoiseSource::new(0);
+        policy.plan_fixed(window, noise, &mut vec![0; len])
+    };
+    assert_eq!(fixed(&[0; 11], 8), refusal("window", 10, 11));
+    assert_eq!(fixed(&[0; 10], 7), refusal("chunk", 8, 7));
+    assert_eq!(fixed(&[0; 10], 8), Ok(()));
+}
+
+#[test]
+fn a_memory_one_word_too_short_is_refused_when_the_policy_is_made() {
+    let bytes = random_model(tiny_settings(), tiny_task(), 1, 0).to_bytes();
+    let model = Model::parse(&bytes).unwrap();
+    let mut scratch = vec![0; BATCH * model.scratch_len()];
+    for (needed, n_plans) in [(model.scratch_len(), 1), (scratch.len(), BATCH)] {
+        let available = needed - 1;
+        let expected = ModelError::ScratchTooSmall { needed, available };
+        let memory = &mut scratch[..available];
+        let refused = match n_plans {
+            1 => IntPolicy::new(&model, memory).map(|_| ()),
+            _ => IntPolicyBatch::new(&model, memory).map(|_| ()),
+        };
+        assert_eq!(refused, Err(expected));
+    }
+    let memory = &mut scratch[..model.scratch_len() - 1];
+    assert!(selftest(&model, memory, 1).is_err());
 }

@@ -1,11 +1,15 @@
 //! Both ends of the serial link in one process: over a good line, over noisy ones, and across
 //! faults of either end.
 
+use pusht_core::control::{PlanShape, Planner};
 use pusht_core::link::{Answer, AnswerBody, Device, Event, FrameDecoder, HOLD_AFTER_US};
-use pusht_core::link::{Identity, Refusal, Request, Restart, State, VERSION, encode};
+use pusht_core::link::{Identity, MAX_SHORT_FRAME, Refusal, Request, Restart, State, VERSION};
+use pusht_core::link::{encode, frame_memory_len, max_message_len};
 use pusht_core::pusht::env::{PushTEnv, Seeding};
 use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
-use pusht_core::quant::{IntPolicy, Model, Scratch};
+use pusht_core::pusht::observation::{ObservationKind, observe};
+use pusht_core::pusht::rollout::{MAX_CHUNK_LEN, MAX_WINDOW_LEN};
+use pusht_core::quant::{IntPolicy, Model};
 use pusht_host::engine::{Engine, PolicyArgs};
 use pusht_host::evaluate;
 use pusht_host::link::{Client, LinkError, Noisy, Wire, play};
@@ -16,13 +20,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 const MODEL: &[u8] = include_bytes!("../models/pusht-small.ptm");
+/// What the model sees.
+const KIND: ObservationKind = ObservationKind::Vertices;
 const MODEL_PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pusht-small.ptm");
 /// Longer than any pause of the machine: the devices here answer immediately or never, and an empty
 /// wire reports a timeout without waiting.
 const TIMEOUT: Duration = Duration::from_secs(3600);
 
 type Clock = Rc<Cell<u64>>;
-type TestDevice<'m> = Device<IntPolicy<'m>, Box<dyn Fn() -> u64>>;
+type TestDevice<'m> =
+    Device<'m, IntPolicy<'m>, Box<dyn Fn() -> u64>, MAX_WINDOW_LEN, MAX_CHUNK_LEN>;
 
 /// A device at the other end of a wire. Each message to it takes a millisecond of its clock.
 struct Loop<'m> {
@@ -36,9 +43,16 @@ struct Loop<'m> {
 
 fn device<'m>(model: &'m Model<'m>, clock: &Clock, restart: Restart) -> TestDevice<'m> {
     let clock = Rc::clone(clock);
-    let policy = IntPolicy::new(model, Box::leak(Box::new(Scratch::new())));
+    let policy = IntPolicy::new(model, vec![0; model.scratch_len()].leak()).unwrap();
+    let PlanShape {
+        obs_dim,
+        action_dim,
+        ..
+    } = policy.shape();
+    let frames = vec![0; frame_memory_len(obs_dim, action_dim)].leak();
     let identity = Identity::new("loop", MODEL);
-    Device::new(policy, identity, restart, Box::new(move || clock.get()))
+    let clock_us: Box<dyn Fn() -> u64> = Box::new(move || clock.get());
+    Device::new(policy, frames, identity, restart, clock_us).unwrap()
 }
 
 impl<'m> Loop<'m> {
@@ -96,6 +110,13 @@ fn engine() -> Engine {
     .unwrap()
 }
 
+/// What the model sees of a state.
+fn observation(state: &[f64; 5]) -> Vec<f64> {
+    let mut values = vec![0.0; KIND.dim()];
+    observe(KIND, state, &mut values).unwrap();
+    values
+}
+
 fn start(seed: u64) -> PushTEnv {
     evaluate::start(seed, Seeding::Legacy).unwrap()
 }
@@ -108,7 +129,14 @@ fn noise_changes_no_action_and_every_fault_is_counted() {
     let mut client = Client::new(Noisy::new(Loop::new(&model), 0.01, 3), TIMEOUT, |_| ());
     client.hello().unwrap();
     for seed in 100_000.. {
-        let played = play(&mut client, || Ok(start(seed)), seed, MAX_EPISODE_STEPS).unwrap();
+        let played = play(
+            &mut client,
+            KIND,
+            || Ok(start(seed)),
+            seed,
+            MAX_EPISODE_STEPS,
+        )
+        .unwrap();
         let here = evaluate::episode(&engine, start(seed), seed).unwrap();
         assert_eq!(played, here, "seed {seed}");
         if client.latency.ticks() >= TICKS {
@@ -155,7 +183,7 @@ fn an_episode_survives_a_restart_of_the_device_in_mid_frame() {
         told.borrow_mut().push(event.event)
     });
     client.hello().unwrap();
-    let played = play(&mut client, || Ok(start(3)), 3, MAX_EPISODE_STEPS).unwrap();
+    let played = play(&mut client, KIND, || Ok(start(3)), 3, MAX_EPISODE_STEPS).unwrap();
     assert_eq!(played, evaluate::episode(&engine(), start(3), 3).unwrap());
     assert_eq!(client.counts.restarts, 2);
     let expected = [
@@ -173,22 +201,71 @@ fn a_host_that_was_silent_has_to_begin_its_episode_again() {
     let mut client = Client::new(Loop::new(&model), TIMEOUT, |_| ());
     client.hello().unwrap();
     client.begin(0).unwrap();
-    let state = [100.0, 200.0, 300.0, 300.0, 1.0];
-    client.observe(&state).unwrap();
+    let observation = observation(&[100.0, 200.0, 300.0, 300.0, 1.0]);
+    client.observe(&observation).unwrap();
     let wire = client.wire();
     wire.clock.set(wire.clock.get() + HOLD_AFTER_US + 1);
     wire.device.poll();
-    assert_eq!(wire.device.state(), State::Holding([100.0, 200.0]));
-    assert!(matches!(client.observe(&state), Err(LinkError::Forgotten)));
+    assert_eq!(wire.device.state(), State::Holding);
+    assert_eq!(wire.device.action(), Some(&[100.0, 200.0][..]));
+    assert!(matches!(
+        client.observe(&observation),
+        Err(LinkError::Forgotten)
+    ));
     client.hello().unwrap();
-    assert!(matches!(client.observe(&state), Err(LinkError::Forgotten)));
+    assert!(matches!(
+        client.observe(&observation),
+        Err(LinkError::Forgotten)
+    ));
     assert_eq!(client.wire().device.counts().holds, 1);
+}
+
+#[test]
+fn a_device_names_its_task_and_every_value() {
+    let model = Model::parse(MODEL).unwrap();
+    let mut client = Client::new(Loop::new(&model), TIMEOUT, |_| ());
+    let hello = client.hello().unwrap();
+    assert_eq!((hello.board.as_str(), hello.shape), ("loop", model.shape()));
+    assert_eq!(hello.task, KIND.task());
+    let n_values = KIND.dim() + 2;
+    for index in 0..n_values {
+        let (there, here) = (client.describe(index as u16).unwrap(), model.value(index));
+        assert_eq!(
+            (there.name.as_str(), there.unit.as_str()),
+            (here.name, here.unit)
+        );
+        assert!(!there.name.is_empty() && there.unit == "px");
+    }
+    let none = client.describe(n_values as u16);
+    assert!(matches!(none, Err(LinkError::Unexpected(_))));
+}
+
+/// The first version's own bytes.
+#[test]
+fn a_host_of_the_first_version_is_told_the_version_of_the_device() {
+    let model = Model::parse(MODEL).unwrap();
+    let mut device = device(&model, &Clock::default(), Restart::PowerOrPin);
+    // Session 5, sequence 0, Hello, version 1.
+    let hello = [5_u8, 0, 0, 1];
+    let mut said = Vec::new();
+    for byte in encode(&hello, &mut [0; MAX_SHORT_FRAME]) {
+        device.receive(*byte, |frame| said.extend_from_slice(frame));
+    }
+    let expected = Answer {
+        session: 5,
+        sequence: 0,
+        body: AnswerBody::Refused(Refusal::WrongVersion { version: 2 }),
+    };
+    // Refused, variant 4; WrongVersion, 0; version 2: as the first version has them.
+    assert_eq!(said, encode(&[5_u8, 0, 4, 0, 2], &mut [0; MAX_SHORT_FRAME]));
+    assert_eq!(said, encode(&expected, &mut [0; MAX_SHORT_FRAME]));
+    assert_eq!(device.state(), State::Idle);
 }
 
 /// A device that speaks another version of the link or does not answer.
 struct Other {
-    decoder: FrameDecoder,
-    speaks: bool,
+    decoder: FrameDecoder<Vec<u8>>,
+    version: Option<u16>,
     from_device: VecDeque<u8>,
 }
 
@@ -196,14 +273,15 @@ impl Wire for Other {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         for byte in bytes {
             if let Some(Ok(request)) = self.decoder.push::<Request>(*byte)
-                && self.speaks
+                && let Some(version) = self.version
             {
-                let version = VERSION + 1;
-                self.from_device.extend(encode(&Answer {
+                let answer = Answer {
                     session: request.session,
                     sequence: request.sequence,
                     body: AnswerBody::Refused(Refusal::WrongVersion { version }),
-                }));
+                };
+                let mut memory = [0; MAX_SHORT_FRAME];
+                self.from_device.extend(encode(&answer, &mut memory));
             }
         }
         Ok(())
@@ -220,16 +298,21 @@ impl Wire for Other {
 
 #[test]
 fn a_device_of_another_version_or_none_is_an_error() {
-    for (speaks, message) in [
+    assert_eq!(VERSION, 2);
+    for (version, message) in [
         (
-            true,
-            "the device speaks version 2 of the link, this program version 1",
+            Some(1),
+            "the device speaks version 1 of the link, this program version 2",
         ),
-        (false, "the device gives no answer"),
+        (
+            Some(3),
+            "the device speaks version 3 of the link, this program version 2",
+        ),
+        (None, "the device gives no answer"),
     ] {
         let wire = Other {
-            decoder: FrameDecoder::new(),
-            speaks,
+            decoder: FrameDecoder::new(vec![0; max_message_len(0)]),
+            version,
             from_device: VecDeque::new(),
         };
         let error = Client::new(wire, TIMEOUT, |_| ()).hello().unwrap_err();

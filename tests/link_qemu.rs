@@ -5,6 +5,7 @@ use anyhow::{Result, ensure};
 use pusht_core::link::{Counts, HOLD_AFTER_US};
 use pusht_core::pusht::env::Seeding;
 use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::pusht::observation::{ObservationKind, observe};
 use pusht_device::{BOARDS, Board, Log, Setup, build, run_beside};
 use pusht_host::engine::{Engine, PolicyArgs};
 use pusht_host::evaluate;
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// The smaller model: QEMU takes 10 ms per plan.
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pusht-small.ptm");
+/// What it sees.
+const KIND: ObservationKind = ObservationKind::Vertices;
 const LIMIT: Duration = Duration::from_secs(900);
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// Longer than a plan takes.
@@ -65,7 +68,7 @@ fn connect(port: u16) -> Result<TcpStream> {
 /// Plays an episode with the policy on the device.
 fn episode_there(client: &mut NoisyClient, seed: u64) -> Result<EpisodeResult> {
     let env = evaluate::start(seed, Seeding::Legacy)?;
-    Ok(play(client, || Ok(env), seed, MAX_EPISODE_STEPS)?)
+    Ok(play(client, KIND, || Ok(env), seed, MAX_EPISODE_STEPS)?)
 }
 
 /// Plays the episodes on the host and compares. Called last: the device would take this time for a
@@ -138,10 +141,12 @@ fn noise_changes_no_action_and_every_fault_is_counted() {
 fn a_device_whose_host_vanished_holds_and_says_so() {
     let log = with_device(&BOARDS[0], 0.0, |client, engine| {
         client.begin(0)?;
+        let mut observation = [0.0; KIND.dim()];
         let state = [100.0, 200.0, 300.0, 300.0, 1.0];
-        client.observe(&state)?;
+        observe(KIND, &state, &mut observation)?;
+        client.observe(&observation)?;
         std::thread::sleep(Duration::from_micros(2 * HOLD_AFTER_US));
-        let forgotten = client.observe(&state);
+        let forgotten = client.observe(&observation);
         ensure!(matches!(forgotten, Err(LinkError::Forgotten)));
         client.hello()?;
         let there = episode_there(client, 100_000)?;

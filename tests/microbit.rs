@@ -2,7 +2,7 @@
 
 use crate::{LIMIT, N_PLANS, assert_bits, expected_log};
 use pusht_core::pusht::selftest::physics_digest;
-use pusht_core::quant::{self, Model, Scratch};
+use pusht_core::quant::{self, Model};
 use pusht_device::{MICROBIT, Setup, build, footprint, run_with};
 use std::path::Path;
 
@@ -14,7 +14,8 @@ pub const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/integer/tin
 fn a_cortex_m0_computes_what_the_host_computes() {
     let bytes = std::fs::read(MODEL).unwrap();
     let model = Model::parse(&bytes).unwrap();
-    let plans = quant::selftest(&model, &mut Scratch::new(), N_PLANS);
+    let mut scratch = vec![0; model.scratch_len()];
+    let plans = quant::selftest(&model, &mut scratch, N_PLANS).unwrap();
     for (binary, digest) in [
         (
             "simulator",

@@ -3,15 +3,20 @@
 #[path = "integer/random_model.rs"]
 mod random_model;
 
-use pusht_core::control::receding_horizon::Planner;
+use pusht_core::control::{PlanShape, Planner, Value};
 use pusht_core::noise::NoiseSource;
-use pusht_core::quant::{IntPolicy, Model, ModelError, Scratch, selftest};
-use random_model::{random_model, tiny_settings};
+use pusht_core::quant::{
+    IntPolicy, MAX_ACTION_DIM, MAX_CHANNELS, MAX_HORIZON, MAX_KERNEL_SIZE, MAX_LEVELS,
+    MAX_NAME_LEN, MAX_UNIT_LEN, MAX_WINDOW_LEN, Model, ModelError, selftest,
+};
+use pusht_host::policy_file::{ActionFrame, Hold, Observation, Task};
+use pusht_host::quantize::file::ModelFile;
+use random_model::{random_model, tiny_settings, tiny_task};
 
 const HEADER_SIZE: usize = 16;
 
 fn tiny() -> Vec<u8> {
-    random_model(tiny_settings(), 2, 0).to_bytes()
+    random_model(tiny_settings(), tiny_task(), 2, 0).to_bytes()
 }
 
 /// Corrects length and checksum, as a hostile writer would.
@@ -24,32 +29,42 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// Plans with a model from extreme states; in a debug build, every overflow is a panic.
+/// Plans with a model from extreme observations; in a debug build, every overflow is a panic.
 fn exercise(model: &Model<'_>) {
-    let mut scratch = Scratch::new();
-    selftest(model, &mut scratch, 1);
-    let mut policy = IntPolicy::new(model, &mut scratch);
-    let states = [[1e9, -1e9, 0.0, 512.0, -1e300]; 4];
-    let mut chunk = [[0.0; 2]; 32];
-    let (n_obs_steps, n_action_steps) = (policy.n_obs_steps(), policy.n_action_steps());
+    let mut scratch = vec![0; model.scratch_len()];
+    selftest(model, &mut scratch, 1).unwrap();
+    let mut policy = IntPolicy::new(model, &mut scratch).unwrap();
+    let shape = policy.shape();
+    let extremes = [1e9, -1e9, 0.0, 512.0, -1e300].into_iter().cycle();
+    let window: Vec<f64> = extremes.take(shape.window_len()).collect();
+    let mut chunk = vec![0.0; shape.chunk_len()];
     policy
-        .plan(
-            &states[..n_obs_steps],
-            &mut NoiseSource::new(1),
-            &mut chunk[..n_action_steps],
-        )
+        .plan(&window, &mut NoiseSource::new(1), &mut chunk)
         .unwrap();
-    assert!(chunk.as_flattened().iter().all(|v| v.is_finite()));
+    assert!(chunk.iter().all(|v| v.is_finite()));
+}
+
+/// Digest of two plans.
+fn digest(bytes: &[u8]) -> u64 {
+    let model = Model::parse(bytes).unwrap();
+    selftest(&model, &mut vec![0; model.scratch_len()], 2).unwrap()
 }
 
 #[test]
 fn what_is_written_is_read_back() {
     let bytes = tiny();
     let model = Model::parse(&bytes).unwrap();
-    assert_eq!(
-        (model.n_obs_steps(), model.horizon(), model.n_action_steps()),
-        (2, 8, 4)
-    );
+    let expected = PlanShape {
+        n_obs_steps: 2,
+        obs_dim: 5,
+        n_action_steps: 4,
+        action_dim: 2,
+    };
+    assert_eq!((model.shape(), model.horizon()), (expected, 8));
+    assert_eq!(model.task(), "pusht/state");
+    let value = |name, unit| Value { name, unit };
+    assert_eq!(model.value(4), value("block_angle", "rad"));
+    assert_eq!(model.value(6), value("target_y", "px"));
     assert_eq!(model.n_passes(), 2);
     assert_eq!(model.provenance().trim_end(), "random weights, seed 0");
     exercise(&model);
@@ -59,12 +74,7 @@ fn what_is_written_is_read_back() {
 fn the_address_of_the_file_does_not_matter() {
     let mut shifted = vec![0];
     shifted.extend(tiny());
-    let (mut a, mut b) = (Scratch::new(), Scratch::new());
-    let expected = selftest(&Model::parse(&tiny()).unwrap(), &mut a, 2);
-    assert_eq!(
-        selftest(&Model::parse(&shifted[1..]).unwrap(), &mut b, 2),
-        expected
-    );
+    assert_eq!(digest(&shifted[1..]), digest(&tiny()));
 }
 
 #[test]
@@ -169,7 +179,8 @@ fn each_error_says_what_and_where() {
     );
     assert_eq!(
         message(&with(8, 7)),
-        "model format version 7 at byte 8 is not known"
+        "model format version 7 at byte 8, this program reads version 3: \
+         `pusht quantize` makes the file anew from its float policy"
     );
     assert_eq!(
         message(&bytes[..99]),
@@ -179,15 +190,7 @@ fn each_error_says_what_and_where() {
         message(&with(16, 0)),
         "section CONF is missing or of the wrong size at byte 16"
     );
-    assert_eq!(
-        message(&with(24, 3)),
-        "observation kind at byte 24 is out of range"
-    );
-    assert_eq!(
-        message(&with(32, 4096)),
-        "horizon at byte 32 is out of range"
-    );
-    assert_eq!(message(&with(40, 0)), "levels at byte 40 is out of range");
+    assert_eq!(message(&with(44, 0)), "levels at byte 44 is out of range");
     let mut flipped = bytes.clone();
     flipped[200] ^= 1;
     assert!(message(&flipped).starts_with("model file damaged: checksum "));
@@ -195,7 +198,7 @@ fn each_error_says_what_and_where() {
 
 #[test]
 fn a_row_that_could_overflow_is_refused() {
-    let mut model = random_model(tiny_settings(), 2, 0);
+    let mut model = random_model(tiny_settings(), tiny_task(), 2, 0);
     model.final_conv[1].bias = i32::MAX - 5;
     let error = Model::parse(&model.to_bytes()).unwrap_err();
     assert!(
@@ -205,39 +208,109 @@ fn a_row_that_could_overflow_is_refused() {
 }
 
 #[test]
-fn a_network_too_large_for_the_memory_is_refused() {
-    let mut settings = tiny_settings();
-    settings.horizon = 32;
-    settings.down_dims = vec![64, 128];
-    let error = Model::parse(&random_model(settings, 1, 0).to_bytes()).unwrap_err();
-    assert!(matches!(error, ModelError::TooLarge { .. }), "{error}");
+fn each_size_has_a_limit_and_is_refused_by_name_beyond_it() {
+    for (at, most, what) in [
+        (24, MAX_WINDOW_LEN, "values of an observation"),
+        (28, MAX_ACTION_DIM, "values of an action"),
+        (36, MAX_HORIZON, "horizon"),
+        (44, MAX_LEVELS, "levels"),
+        (48, MAX_KERNEL_SIZE, "kernel size"),
+        (76, MAX_CHANNELS, "channels of a level"),
+    ] {
+        let message = |size: usize| {
+            let mut bytes = tiny();
+            bytes[at..at + 4].copy_from_slice(&(size as u32).to_le_bytes());
+            Model::parse(&sealed(bytes)).unwrap_err().to_string()
+        };
+        let refusal = format!("{what} at byte {at} is out of range");
+        assert_eq!(message(most + 1), refusal);
+        // What is refused at the limit is another part: the file is that of a small network.
+        assert_ne!(message(most), refusal);
+    }
 }
 
 #[test]
 fn every_kind_of_network_is_accepted() {
-    for observation_kind in 0..3 {
+    for (kind, observation) in [
+        Observation::State,
+        Observation::Keypoints,
+        Observation::Vertices,
+    ]
+    .into_iter()
+    .enumerate()
+    {
         for (down_dims, horizon) in [
             (vec![8], 5),
             (vec![16, 24, 32, 40], 16),
             (vec![32, 64, 128], 16),
         ] {
             let settings = random_model::Settings {
-                observation_kind,
                 horizon,
                 down_dims,
                 n_groups: 8,
-                kernel_size: 2 * observation_kind as usize + 1,
-                film_has_scale: observation_kind > 0,
-                actions_from_agent: observation_kind > 0,
+                kernel_size: 2 * kind + 1,
+                film_has_scale: kind > 0,
                 n_action_steps: 3,
                 ..tiny_settings()
             };
-            // The widest network leaves no room for the padding of five taps.
-            if settings.kernel_size == 5 && settings.down_dims[0] == 32 {
-                continue;
-            }
-            let bytes = random_model(settings, 3, 1).to_bytes();
+            let frame = [ActionFrame::Window, ActionFrame::Agent][usize::from(kind > 0)];
+            let bytes = random_model(settings, observation.task(frame), 3, 1).to_bytes();
             exercise(&Model::parse(&bytes).unwrap());
         }
     }
+}
+
+/// A task of 6 observed values and 3 commanded ones, the first two relative.
+fn arm() -> Task {
+    let mut task = Task::unnamed(6, 3);
+    task.action[0].relative_to = Some(5);
+    task.action[0].hold = Hold::Observed;
+    task.action[1].relative_to = Some(0);
+    task.action[2].hold = Hold::Zero;
+    task
+}
+
+#[test]
+fn a_value_that_an_action_cannot_be_counted_from_is_refused() {
+    let model = random_model(tiny_settings(), arm(), 1, 0);
+    assert!(Model::parse(&model.to_bytes()).is_ok());
+    let refused = |change: fn(&mut ModelFile)| {
+        let mut changed = model.clone();
+        change(&mut changed);
+        let bytes = changed.to_bytes();
+        let what = "an action's value";
+        matches!(Model::parse(&bytes), Err(ModelError::OutOfRange { what: name, .. }) if name == what)
+    };
+    // Past the observation.
+    assert!(refused(|model| model.task.action[0].relative_to = Some(6)));
+    // Of another format.
+    assert!(refused(|model| model.observation_values[5].exponent = 15));
+    assert!(refused(|model| model.action_values[1].exponent = 17));
+    // An absolute value has no observed one to hold.
+    assert!(refused(|model| model.task.action[2].hold = Hold::Observed));
+}
+
+#[test]
+fn names_that_are_missing_or_too_long_are_refused() {
+    let refused = |change: fn(&mut Task)| {
+        let mut task = arm();
+        change(&mut task);
+        let bytes = random_model(tiny_settings(), task, 1, 0).to_bytes();
+        matches!(
+            Model::parse(&bytes),
+            Err(ModelError::OutOfRange { what: "names", .. })
+        )
+    };
+    assert!(!refused(|task| task.name = "n".repeat(MAX_NAME_LEN)));
+    assert!(!refused(
+        |task| task.observation[0].unit = "u".repeat(MAX_UNIT_LEN)
+    ));
+    assert!(refused(|task| task.name = "n".repeat(MAX_NAME_LEN + 1)));
+    assert!(refused(
+        |task| task.action[2].name = "n".repeat(MAX_NAME_LEN + 1)
+    ));
+    assert!(refused(
+        |task| task.observation[0].unit = "u".repeat(MAX_UNIT_LEN + 1)
+    ));
+    assert!(refused(|task| task.observation[0].name = "a\tb\tc".into()));
 }

@@ -14,11 +14,14 @@ mod silicon;
 use budgets::{
     Budget, CODE_BYTES, MPS2_AN386, PLAN_RAM_BYTES, PLANS, REALTIME_LATENCY_US, REALTIME_TURN_US,
 };
-use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
-use pusht_core::pusht::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::pusht::env::Seeding;
+use pusht_core::pusht::episode::EpisodeResult;
+use pusht_core::pusht::rollout::{MAX_CHUNK_LEN, MAX_WINDOW_LEN};
 use pusht_core::pusht::selftest::{closed_loop_digest, physics_digest};
-use pusht_core::quant::{self, IntPolicy, Model, Scratch};
+use pusht_core::quant::{self, Model};
 use pusht_device::{BOARDS, Board, Footprint, Log, Setup, build, footprint, run_with};
+use pusht_host::engine::Engine;
+use pusht_host::evaluate;
 use std::time::Duration;
 
 const MODEL: &[u8] = include_bytes!("../models/pusht.ptm");
@@ -35,9 +38,14 @@ const LIMIT: Duration = Duration::from_secs(300);
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
 fn every_board_computes_what_the_host_computes() {
     let model = Model::parse(MODEL).unwrap();
-    let mut scratch = Scratch::new();
-    let plans_digest = quant::selftest(&model, &mut scratch, N_PLANS);
-    let closed_loop_digest = closed_loop_digest(&model, &mut scratch, N_CLOSED_LOOP_STEPS).unwrap();
+    let mut scratch = vec![0; model.scratch_len()];
+    let plans_digest = quant::selftest(&model, &mut scratch, N_PLANS).unwrap();
+    let closed_loop_digest = closed_loop_digest::<MAX_WINDOW_LEN, MAX_CHUNK_LEN>(
+        &model,
+        &mut scratch,
+        N_CLOSED_LOOP_STEPS,
+    )
+    .unwrap();
     for board in BOARDS {
         let (_, log) = run_to_success("selftest", &board);
         assert_eq!(log.value("board").unwrap(), board.name);
@@ -148,12 +156,9 @@ fn run_to_success(binary: &str, board: &Board) -> (Footprint, Log) {
 }
 
 fn episode_on_the_host(seed: u64) -> EpisodeResult {
-    let model = Model::parse(MODEL).unwrap();
-    let mut scratch = Scratch::new();
-    let mut policy = IntPolicy::new(&model, &mut scratch);
-    let start = StartState::from_seed(seed, Seeding::Legacy).unwrap();
-    let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy).unwrap();
-    episode::run(&mut env, &mut policy, seed, MAX_EPISODE_STEPS, |_| ()).unwrap()
+    let engine = Engine::Int(Box::new(Model::parse(MODEL).unwrap()));
+    let env = evaluate::start(seed, Seeding::Legacy).unwrap();
+    evaluate::episode(&engine, env, seed).unwrap()
 }
 
 fn number(log: &Log, name: &str) -> u64 {

@@ -1,7 +1,8 @@
 //! WebAssembly against this machine: equal digests from a debug and a release build.
 
+use pusht_core::pusht::rollout::{MAX_CHUNK_LEN, MAX_WINDOW_LEN};
 use pusht_core::pusht::selftest::{PHYSICS_DIGEST, closed_loop_digest, physics_digest};
-use pusht_core::quant::{self, Model, Scratch};
+use pusht_core::quant::{self, Model};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use wasmi::{Engine, Instance, Linker, Module, Store};
@@ -17,9 +18,11 @@ const PROFILES: [&str; 2] = ["debug", "release"];
 #[ignore = "needs the target wasm32-unknown-unknown: cargo verify"]
 fn webassembly_computes_what_the_host_computes() {
     assert_eq!(physics_digest().unwrap(), PHYSICS_DIGEST);
-    let (model, mut scratch) = (Model::parse(MODEL).unwrap(), Scratch::new());
-    let plans = quant::selftest(&model, &mut scratch, N_PLANS);
-    let closed_loop = closed_loop_digest(&model, &mut scratch, N_STEPS).unwrap();
+    let model = Model::parse(MODEL).unwrap();
+    let mut scratch = vec![0; model.scratch_len()];
+    let plans = quant::selftest(&model, &mut scratch, N_PLANS).unwrap();
+    let closed_loop =
+        closed_loop_digest::<MAX_WINDOW_LEN, MAX_CHUNK_LEN>(&model, &mut scratch, N_STEPS).unwrap();
     for profile in PROFILES {
         let mut digests = Digests::load(&build(profile));
         assert_eq!(digests.call("physics_digest"), PHYSICS_DIGEST, "{profile}");

@@ -2,8 +2,11 @@
 //!
 //! `tests/oracle/pass_time.py` runs it beside PyTorch. A plan's time is divided by its passes, so normalisers and sampler count, too.
 
+use anyhow::Context;
+use pusht_core::control::Planner;
 use pusht_core::noise::NoiseSource;
 use pusht_core::policy::unet::Unobserved;
+use pusht_core::pusht::observation::observe;
 use pusht_host::float_engine::FloatPolicy;
 use pusht_host::shipped;
 use std::time::Instant;
@@ -18,10 +21,13 @@ fn main() -> anyhow::Result<()> {
     let (config, tensors) = pusht_host::policy_file::parse(shipped::FLOAT_POLICY)?;
     let passes = config.num_inference_steps;
     let mut policy = FloatPolicy::from_parts(config, &tensors)?;
-    let window = [STATE; 2];
-    let states = vec![&window[..]; batch];
+    let kind = policy.observation().context("not a policy of PushT")?;
+    let mut observation = vec![0.0; kind.dim()];
+    observe(kind, &STATE, &mut observation)?;
+    let window = observation.repeat(policy.shape().n_obs_steps);
+    let windows = vec![window.as_slice(); batch];
     let mut noise = NoiseSource::new(0);
-    let mut plan = || policy.predict(&states, &mut noise, &mut Unobserved);
+    let mut plan = || policy.predict(&windows, &mut noise, &mut Unobserved);
     let n_plans = (2000 / batch).max(20);
     for _ in 0..n_plans / 4 {
         plan()?;

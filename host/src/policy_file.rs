@@ -222,8 +222,8 @@ impl Observation {
         all.into_iter().find(|kind| dim(kind) == obs_dim)
     }
 
-    /// The task with these observations.
-    fn task(self, frame: ActionFrame) -> Task {
+    /// The task with these observations, whose actions are counted from `frame`.
+    pub fn task(self, frame: ActionFrame) -> Task {
         let kind = ObservationKind::from(self);
         let value = |name: &str, unit: &str| ObservedValue {
             name: name.to_owned(),

@@ -1,8 +1,9 @@
 //! Plans for some environments, alone and together.
 
-use pusht_core::control::receding_horizon::{Action, PlanJob, Planner};
+use pusht_core::control::{PlanJob, Planner};
 use pusht_core::noise::{Noise, NoiseSource};
-use pusht_core::quant::{BATCH, IntPolicy, IntPolicyBatch, Model, Scratch};
+use pusht_core::pusht::observation::{ObservationKind, observe};
+use pusht_core::quant::{BATCH, IntPolicy, IntPolicyBatch, Model};
 use std::hint::black_box;
 
 /// The shipped integer policies.
@@ -14,30 +15,37 @@ pub const MODELS: [&[u8]; 2] = [
 /// [`BATCH`] environments that need a plan.
 pub struct Plans {
     model: Model<'static>,
-    scratch: Box<[Scratch; BATCH]>,
+    scratch: Vec<u64>,
+    window: Vec<f64>,
     noise: [NoiseSource; BATCH],
-    chunks: [Vec<Action>; BATCH],
+    chunks: [Vec<f64>; BATCH],
 }
 
-const STATES: [[f64; 5]; 2] = [[222.0, 97.0, 222.0, 381.0, 2.6]; 2];
+const STATE: [f64; 5] = [222.0, 97.0, 222.0, 381.0, 2.6];
 
 impl Plans {
     /// Of one of [`MODELS`].
     pub fn of(model: usize) -> Self {
         let model = Model::parse(MODELS[model]).unwrap();
+        let kind = ObservationKind::of_task(model.task()).unwrap();
+        let shape = model.shape();
+        let mut observation = vec![0.0; kind.dim()];
+        observe(kind, &STATE, &mut observation).unwrap();
         Self {
-            scratch: Box::new([const { Scratch::new() }; BATCH]),
+            scratch: vec![0; BATCH * model.scratch_len()],
+            window: observation.repeat(shape.n_obs_steps),
             noise: std::array::from_fn(|seed| NoiseSource::new(seed as u64)),
-            chunks: std::array::from_fn(|_| vec![[0.0; 2]; model.n_action_steps()]),
+            chunks: std::array::from_fn(|_| vec![0.0; shape.chunk_len()]),
             model,
         }
     }
 
     /// One after the other.
     pub fn alone(&mut self) {
-        let mut policy = IntPolicy::new(&self.model, &mut self.scratch[0]);
+        let mut policy = IntPolicy::new(&self.model, &mut self.scratch).unwrap();
         for (noise, chunk) in self.noise.iter_mut().zip(&mut self.chunks) {
-            policy.plan(black_box(&STATES), noise, chunk).unwrap();
+            let window = black_box(&self.window);
+            policy.plan(window, noise, chunk).unwrap();
         }
     }
 
@@ -46,12 +54,12 @@ impl Plans {
         let inputs = self.noise.iter_mut().zip(&mut self.chunks);
         let mut jobs: Vec<_> = inputs
             .map(|(noise, chunk)| PlanJob {
-                states: black_box(&STATES),
+                window: black_box(&self.window),
                 noise: noise as &mut dyn Noise,
                 chunk,
             })
             .collect();
-        let mut policy = IntPolicyBatch::new(&self.model, &mut self.scratch);
+        let mut policy = IntPolicyBatch::new(&self.model, &mut self.scratch).unwrap();
         policy.plan(&mut jobs).unwrap();
     }
 }

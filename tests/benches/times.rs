@@ -8,7 +8,7 @@
 mod work;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use pusht_core::quant::{Model, Scratch, selftest};
+use pusht_core::quant::{Model, selftest};
 use pusht_host::cmd::bench::sequences::{chase, squeeze, walls};
 use std::hint::black_box;
 use std::time::Duration;
@@ -51,7 +51,7 @@ fn plans(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("integer_plan");
     for (name, file) in MODELS {
         let model = Model::parse(file).unwrap();
-        let mut scratch = Scratch::new();
+        let mut scratch = vec![0; model.scratch_len()];
         group.bench_function(name, |bencher| {
             bencher.iter(|| black_box(selftest(black_box(&model), &mut scratch, 1)));
         });

@@ -39,13 +39,13 @@ pub fn models() -> Table {
             model.n_passes().to_string(),
             format!("{} of {}", model.n_action_steps(), model.horizon()),
             grouped(bytes.len() as u64),
-            grouped(model.memory_bytes() as u64),
+            grouped(8 * model.scratch_len() as u64),
         ]
         .to_vec()
     });
     Table {
         title: "The shipped models".to_owned(),
-        about: "Int8 weights, int16 activations. A plan also needs a panel of 3 KiB.".to_owned(),
+        about: "Int8 weights, int16 activations.".to_owned(),
         columns: words(&[
             "policy",
             "parameters",

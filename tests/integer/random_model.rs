@@ -1,13 +1,14 @@
 //! Small quantised networks with random weights, for tests that need a model but no trained policy.
 
 use pusht_core::quant::{Factor, LANES};
+use pusht_host::policy_file::{ActionFrame, Observation, Task};
 pub use pusht_host::quantize::file::Settings;
-use pusht_host::quantize::file::{Affine, Block, ConvBlock, Layer, ModelFile, Pass, Row};
+use pusht_host::quantize::file::{Affine, Block, ConvBlock, Layer, ModelFile};
+use pusht_host::quantize::file::{Pass, Row, ValueFormat};
 
 /// Settings of the committed fixture: every part of the format, as small as possible.
 pub fn tiny_settings() -> Settings {
     Settings {
-        observation_kind: 0,
         n_obs_steps: 2,
         horizon: 8,
         n_action_steps: 4,
@@ -18,22 +19,27 @@ pub fn tiny_settings() -> Settings {
         film_has_scale: true,
         sample_exponent: 12,
         condition_exponent: 13,
-        actions_from_agent: false,
     }
 }
 
-/// A model with these settings; `seed` determines its weights.
-pub fn random_model(settings: Settings, n_passes: usize, seed: u64) -> ModelFile {
+/// The task of the committed fixture: PushT, seen as its five state values.
+pub fn tiny_task() -> Task {
+    Observation::State.task(ActionFrame::Window)
+}
+
+/// A model with these settings for this task; `seed` determines its weights.
+pub fn random_model(settings: Settings, task: Task, n_passes: usize, seed: u64) -> ModelFile {
     let mut random = Random(seed);
-    let layers = random.layers(&settings, n_passes);
+    let (obs_dim, action_dim) = (task.observation.len(), task.action.len());
+    let layers = random.layers(&settings, [obs_dim, action_dim], n_passes);
     let n_channels = settings.down_dims[0];
-    let observation_dim = [5, 20, 18][settings.observation_kind as usize];
     let groups = settings.final_n_groups;
     ModelFile {
         passes: (0..n_passes).map(|i| pass(i, n_passes)).collect(),
-        // [0, 512) px to [-1, 1) in Q16 and back from I8F24.
-        observation_scales: vec![affine(1.0 / 256.0, -(1 << 16)); observation_dim],
-        action_scales: vec![affine(1.0, 256 << 16); 2],
+        // [0, 512) in Q16 to [-1, 1) in Q16 and back from I8F24.
+        observation_values: vec![value(1.0 / 256.0, -(1 << 16)); obs_dim],
+        action_values: vec![value(1.0, 256 << 16); action_dim],
+        task,
         final_exponent: 12,
         final_block: random.conv_block(
             n_channels,
@@ -42,7 +48,7 @@ pub fn random_model(settings: Settings, n_passes: usize, seed: u64) -> ModelFile
             settings.horizon,
             groups,
         ),
-        final_conv: random.rows(2, n_channels, 4000.0),
+        final_conv: random.rows(action_dim, n_channels, 4000.0),
         provenance: format!("random weights, seed {seed}"),
         layers,
         settings,
@@ -69,9 +75,12 @@ fn pass(index: usize, n_passes: usize) -> Pass {
     }
 }
 
-fn affine(scale: f64, offset: i32) -> Affine {
+fn value(scale: f64, offset: i32) -> ValueFormat {
     let factor = factor(scale);
-    Affine { factor, offset }
+    ValueFormat {
+        exponent: 16,
+        affine: Affine { factor, offset },
+    }
 }
 
 fn factor(scale: f64) -> Factor {
@@ -96,11 +105,14 @@ impl Random {
 
     /// Rows whose outputs spread about `amplification` times as far as their inputs.
     fn rows(&mut self, n_rows: usize, window: usize, amplification: f64) -> Vec<Row> {
-        let scale = amplification / (30.0 / 3f64.sqrt() * (window as f64).sqrt());
+        // The weights of a wide row are smaller: its sum has to stay within 32 bits.
+        let largest = 30.min(100_000 / window as i32);
+        let spread = f64::from(largest) / 3f64.sqrt() * (window as f64).sqrt();
+        let scale = amplification / spread;
         let row = |_| Row {
             bias: self.int(10_000),
             factor: factor(scale),
-            weights: (0..window).map(|_| self.int(30) as i8).collect(),
+            weights: (0..window).map(|_| self.int(largest) as i8).collect(),
         };
         (0..n_rows).map(row).collect()
     }
@@ -113,7 +125,8 @@ impl Random {
         length: usize,
         n_groups: usize,
     ) -> ConvBlock {
-        let n = (length * n_out / n_groups) as f64;
+        let group_len = length * n_out / n_groups;
+        let n = group_len as f64;
         ConvBlock {
             conv_exponent: 11,
             conv: self.rows(n_out, taps * n_in, 1.0),
@@ -128,13 +141,12 @@ impl Random {
     fn block(
         &mut self,
         settings: &Settings,
+        window_len: usize,
         n_passes: usize,
-        n_in: usize,
-        n_out: usize,
+        [n_in, n_out]: [usize; 2],
         length: usize,
     ) -> Layer {
-        let condition = (settings.n_obs_steps * [5, 20, 18][settings.observation_kind as usize])
-            .next_multiple_of(LANES);
+        let condition = window_len.next_multiple_of(LANES);
         let film_len = if settings.film_has_scale {
             2 * n_out
         } else {
@@ -156,12 +168,21 @@ impl Random {
         }))
     }
 
-    fn layers(&mut self, settings: &Settings, n_passes: usize) -> Vec<Layer> {
+    fn layers(
+        &mut self,
+        settings: &Settings,
+        [obs_dim, action_dim]: [usize; 2],
+        n_passes: usize,
+    ) -> Vec<Layer> {
         let dims = &settings.down_dims;
-        let (mut layers, mut n_in, mut length) = (Vec::new(), 2, settings.horizon);
+        let window_len = settings.n_obs_steps * obs_dim;
+        let block = |random: &mut Self, dims, length| {
+            random.block(settings, window_len, n_passes, dims, length)
+        };
+        let (mut layers, mut n_in, mut length) = (Vec::new(), action_dim, settings.horizon);
         for (level, dim) in dims.iter().copied().enumerate() {
-            layers.push(self.block(settings, n_passes, n_in, dim, length));
-            layers.push(self.block(settings, n_passes, dim, dim, length));
+            layers.push(block(self, [n_in, dim], length));
+            layers.push(block(self, [dim, dim], length));
             n_in = dim;
             if level + 1 < dims.len() {
                 layers.push(Layer::Resample(11, vec![self.rows(dim, 3 * dim, 0.9)]));
@@ -169,11 +190,11 @@ impl Random {
             }
         }
         for _ in 0..2 {
-            layers.push(self.block(settings, n_passes, n_in, n_in, length));
+            layers.push(block(self, [n_in, n_in], length));
         }
         for dim in dims.iter().rev().skip(1).copied() {
-            layers.push(self.block(settings, n_passes, 2 * n_in, dim, length));
-            layers.push(self.block(settings, n_passes, dim, dim, length));
+            layers.push(block(self, [2 * n_in, dim], length));
+            layers.push(block(self, [dim, dim], length));
             let phases = vec![self.rows(dim, 2 * dim, 0.9), self.rows(dim, 2 * dim, 0.9)];
             layers.push(Layer::Resample(11, phases));
             (n_in, length) = (dim, 2 * length);

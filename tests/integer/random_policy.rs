@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 /// Two levels, two observations of the vertices, 10 DDIM passes that predict the noise.
 pub fn small_config() -> PolicyConfig {
     PolicyConfig {
-        observation: Observation::Vertices,
+        observation: Some(Observation::Vertices),
+        task: None,
         n_obs_steps: 2,
         horizon: 16,
         n_action_steps: 8,
@@ -73,7 +74,7 @@ pub fn random_tensors(config: &PolicyConfig, seed: u64) -> Tensors {
     let mut tensors = random.tensors;
     for (field, n) in [
         ("obs", unet.global_cond_dim / config.n_obs_steps),
-        ("action", 2),
+        ("action", unet.input_dim),
     ] {
         for (kind, value) in [("scale", 1.0 / 256.0), ("offset", -1.0)] {
             let name = format!("normalizer.params_dict.{field}.{kind}");

@@ -6,11 +6,11 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use pusht_core::Error;
-use pusht_core::link::{Answer, AnswerBody, Device, FrameDecoder, Identity, Refusal};
+use pusht_core::control::{PlanShape, Planner};
+use pusht_core::link::{Answer, AnswerBody, Device, FrameDecoder, Identity, Refusal, Row};
 use pusht_core::link::{Request, RequestBody, Restart, VERSION, encode};
+use pusht_core::link::{frame_memory_len, max_frame_len, max_message_len};
 use pusht_core::noise::Noise;
-use pusht_core::pusht::observation::STATE_DIM;
-use pusht_core::control::receding_horizon::{Action, Planner};
 use std::cell::Cell;
 
 #[derive(Arbitrary, Debug)]
@@ -18,28 +18,40 @@ enum Step {
     Bytes(Vec<u8>),
     Hello(u16),
     Begin(u64),
-    Observe([f64; STATE_DIM]),
+    Observe(Vec<f64>),
     Report,
+    Describe(u16),
     Wait(u32),
 }
 
-/// Plans where the agent was seen.
+const SHAPE: PlanShape = PlanShape {
+    n_obs_steps: 2,
+    obs_dim: 5,
+    n_action_steps: 3,
+    action_dim: 2,
+};
+const WINDOW_LEN: usize = SHAPE.window_len();
+const CHUNK_LEN: usize = SHAPE.chunk_len() + SHAPE.action_dim;
+/// Longest row that is sent: more than the device has room for.
+const MAX_ROW_LEN: usize = 3 * WINDOW_LEN;
+
+/// Plans the first two values of the newest observation.
 struct Stay;
 
 impl Planner for Stay {
-    fn n_obs_steps(&self) -> usize {
-        2
+    fn shape(&self) -> PlanShape {
+        SHAPE
     }
-    fn n_action_steps(&self) -> usize {
-        3
-    }
+
     fn plan(
         &mut self,
-        states: &[[f64; STATE_DIM]],
+        window: &[f64],
         _noise: &mut dyn Noise,
-        chunk: &mut [Action],
+        chunk: &mut [f64],
     ) -> Result<(), Error> {
-        chunk.fill([states[1][0], states[1][1]]);
+        for action in chunk.chunks_exact_mut(SHAPE.action_dim) {
+            action.copy_from_slice(&window[SHAPE.obs_dim..][..SHAPE.action_dim]);
+        }
         Ok(())
     }
 }
@@ -47,8 +59,15 @@ impl Planner for Stay {
 fuzz_target!(|steps: Vec<(u32, u32, Step)>| {
     let clock_us = Cell::new(0);
     let identity = Identity::new("fuzz", b"");
-    let mut device = Device::new(Stay, identity, Restart::PowerOrPin, || clock_us.get());
-    let mut decoder = FrameDecoder::new();
+    let mut frames = [0; frame_memory_len(SHAPE.obs_dim, SHAPE.action_dim)];
+    let mut device = Device::<_, _, WINDOW_LEN, CHUNK_LEN>::new(
+        Stay,
+        &mut frames,
+        identity,
+        Restart::PowerOrPin,
+        || clock_us.get(),
+    )
+    .expect("room for everything");
     for (session, sequence, step) in steps.iter().take(64) {
         let body = match step {
             Step::Bytes(bytes) => {
@@ -64,30 +83,48 @@ fuzz_target!(|steps: Vec<(u32, u32, Step)>| {
             }
             Step::Hello(version) => RequestBody::Hello { version: *version },
             Step::Begin(seed) => RequestBody::Begin { seed: *seed },
-            Step::Observe(state) => RequestBody::Observe { state: *state },
+            Step::Observe(values) => RequestBody::Observe {
+                values: Row::Values(&values[..values.len().min(MAX_ROW_LEN)]),
+            },
             Step::Report => RequestBody::Report,
+            Step::Describe(index) => RequestBody::Describe { index: *index },
         };
         let (session, sequence) = (*session, *sequence);
         device.receive(0, |_| ());
-        let mut answers = Vec::new();
-        for byte in encode(&Request {
+        let request = Request {
             session,
             sequence,
             body,
-        }) {
-            device.receive(byte, |frame| {
-                answers.extend(frame.iter().filter_map(|b| decoder.push::<Answer>(*b)));
-            });
+        };
+        let mut said = Vec::new();
+        for byte in encode(&request, &mut [0; max_frame_len(MAX_ROW_LEN)]) {
+            device.receive(*byte, |frame| said.extend_from_slice(frame));
         }
-        let answer = answers[0].expect("what a device says is whole");
+        // Events follow the answer.
+        let mut decoder = FrameDecoder::new([0; max_message_len(MAX_ROW_LEN)]);
+        let end = said.iter().position(|byte| *byte == 0);
+        let end = end.expect("an answer to every request");
+        for byte in &said[..end] {
+            assert!(decoder.push::<Answer<'_>>(*byte).is_none());
+        }
+        let answer = decoder.push::<Answer<'_>>(0).expect("the end of a frame");
+        let answer = answer.expect("what a device says is whole");
+        let is_too_long =
+            matches!(body, RequestBody::Observe { values } if values.len() > SHAPE.obs_dim);
+        if is_too_long && answer.body == AnswerBody::Refused(Refusal::Damaged) {
+            // Longer than every frame that the device has room for.
+            continue;
+        }
         assert_eq!((answer.session, answer.sequence), (session, sequence));
         let damaged = AnswerBody::Refused(Refusal::Damaged);
         assert_ne!(answer.body, damaged, "out of step");
-        if let AnswerBody::Action { action, .. } = answer.body {
-            assert!(action.iter().all(|value| value.is_finite()));
-        }
-        if let AnswerBody::Hello { version, .. } = answer.body {
-            assert_eq!(version, VERSION);
+        match answer.body {
+            AnswerBody::Action { values, .. } => {
+                assert_eq!(values.len(), SHAPE.action_dim);
+                assert!(values.iter().all(f64::is_finite));
+            }
+            AnswerBody::Hello { version, .. } => assert_eq!(version, VERSION),
+            _ => {}
         }
     }
 });

@@ -3,11 +3,13 @@
     pip install -r tests/own_task/requirements.txt
     python3 tests/own_task/evaluate.py --lerobot /tmp/own/run/checkpoints/last/pretrained_model
     python3 tests/own_task/evaluate.py --predict -- COMMAND...
+    python3 tests/own_task/evaluate.py --link localhost:4321
 
 `--lerobot` plays a LeRobot policy in PyTorch, with its processors. `--predict` starts a command
 that reads one JSON request per line, `{"obs": [[28 numbers], ...], "seed": S}` with the oldest
 observation first, and answers with one line, `{"action": [[4 numbers], ...]}`. All actions of an
-answer are executed before the next request. The rows are those of `fetch.row`.
+answer are executed before the next request. The rows are those of `fetch.row`. `--link` plays a
+policy on a device (`link.py`), which keeps window and plan itself.
 
 An episode has 100 steps and never ends early. It succeeds if the object is within 5 cm of the goal
 after the last step. Environment seeds from 10000 up are for figures that are reported, seeds from
@@ -28,6 +30,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 
 import fetch
+import link
+
+TASK = Path(__file__).with_name("fetch.json")
 
 
 class LeRobot:
@@ -116,6 +121,51 @@ class Predict:
         return actions
 
 
+class Link:
+    """A device over a serial link or TCP."""
+
+    def __init__(self, address: str) -> None:
+        self.plan_us: list[int] = []
+        try:
+            self.client = link.Client(address)
+            task = self.client.hello().task
+            described = self.client.describe()
+        except (link.LinkError, OSError) as error:
+            sys.exit(f"error: {error}")
+        expected = json.loads(TASK.read_text())
+        if task != expected["name"]:
+            sys.exit(f"the device's policy is for {task}, not for {expected['name']}")
+        for what, values in zip(("observation", "action"), described, strict=True):
+            names = [(value["name"], value.get("unit", "")) for value in expected[what]]
+            if values != names:
+                sys.exit(f"the device's {what} has the values {values}, not {names}")
+
+    def begin(self, seed: int) -> None:
+        # The environment's reset may take longer than a device waits, so each episode has a
+        # session of its own.
+        self.n_action_steps = self.client.hello().n_action_steps
+        self.client.begin(seed)
+        self.steps = 0
+
+    def act(self, row: np.ndarray) -> np.ndarray:
+        action = self.client.observe(row.tolist())
+        if self.steps % self.n_action_steps == 0:
+            self.plan_us.append(self.client.device_us)
+        self.steps += 1
+        return np.array(action)
+
+
+def play(env, policy, seed: int) -> tuple[bool, int | None]:
+    """As `episode`; begins it anew whenever a device has lost it."""
+    while True:
+        try:
+            return episode(env, policy, seed)
+        except link.Forgotten as error:
+            print(f"\nseed {seed} begins anew: {error}", file=sys.stderr)
+        except (link.LinkError, OSError) as error:
+            sys.exit(f"\nerror: {error}")
+
+
 def episode(env, policy, seed: int) -> tuple[bool, int | None]:
     """Success after the last step, and the number of steps until the first success."""
     observation, _ = env.reset(seed=seed)
@@ -149,6 +199,7 @@ def main() -> None:
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--lerobot", type=Path, metavar="FOLDER", help="a LeRobot policy, in PyTorch")
     kind.add_argument("--predict", action="store_true", help="the command after --")
+    kind.add_argument("--link", metavar="ADDRESS", help="a device: HOST:PORT or a serial port")
     parser.add_argument("--passes", type=int, help="network passes per plan, with --lerobot")
     parser.add_argument("--rows", type=int, default=2, help="rows of a window, with --predict")
     parser.add_argument("--episodes", type=int, default=100)
@@ -161,13 +212,15 @@ def main() -> None:
 
     if arguments.predict:
         policy = Predict(command, arguments.rows)
+    elif arguments.link:
+        policy = Link(arguments.link)
     else:
         policy = LeRobot(arguments.lerobot, arguments.passes)
     env = fetch.make()
     results = []
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.episodes)
     for seed in seeds:
-        results.append(episode(env, policy, seed))
+        results.append(play(env, policy, seed))
         successes = sum(success for success, _ in results)
         print(
             f"\r{len(results)} of {arguments.episodes} episodes, {successes} successful",
@@ -184,6 +237,11 @@ def main() -> None:
         print(f"first success  {np.mean(firsts):.1f} steps on average, in {len(firsts)} episodes")
     if failed:
         print(f"failed seeds   {' '.join(map(str, failed))}")
+    if arguments.link:
+        plans, repeated = policy.plan_us, policy.client.repeated
+        mean_us, max_us = np.mean(plans), max(plans)
+        print(f"plans          {len(plans)}, {mean_us:.0f} us on average, {max_us} us at most")
+        print(f"link           {repeated} requests sent again")
 
 
 if __name__ == "__main__":

@@ -90,6 +90,8 @@ impl Episode {
     ///
     /// # Errors
     /// Those of [`PushTEnv::step`]; the episode is then as before the call.
+    // Not inlined: a caller may be optimised for size, and the simulator should not be.
+    #[inline(never)]
     pub fn step(&mut self, action: Action) -> Result<Step, Error> {
         let state = self.env.state();
         let outcome = self.env.step(action)?;
@@ -121,6 +123,8 @@ impl Episode {
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if the motion left the range of `f64`; there is then no way back.
+    // Not inlined, as above.
+    #[inline(never)]
     pub fn physics_step(&mut self) -> Result<Option<Step>, Error> {
         let Some(present) = &mut self.present else {
             return Ok(None);

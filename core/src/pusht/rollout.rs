@@ -125,8 +125,6 @@ impl<E: Execution> Rollout<E> {
     ///
     /// # Errors
     /// Those of [`PushTEnv::step`].
-    // Not inlined, so that a planner's buffers are not on the stack while the simulator runs.
-    #[inline(never)]
     pub fn advance(&mut self) -> Result<Tick, Error> {
         let (index, state) = (self.episode.steps(), self.episode.env().state());
         let action = self.next_action(&state);

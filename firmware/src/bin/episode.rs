@@ -6,7 +6,7 @@
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use pusht_core::Error;
-use pusht_core::control::{Planner, RecedingHorizon};
+use pusht_core::control::{PlanShape, Planner, RecedingHorizon};
 use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
 use pusht_core::pusht::rollout::Rollout;
@@ -71,16 +71,23 @@ fn main() -> ! {
 }
 
 fn play(planner: &mut Timed<'_, IntPolicy<'_>>, pusht: &PushT) -> Result<EpisodeResult, Error> {
-    let seed = pusht.episode_seed;
-    let start = StartState::from_seed(seed, Seeding::Legacy)?;
-    let env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)?;
-    let horizon = RecedingHorizon::<WINDOW_LEN, CHUNK_LEN>::new(planner.shape(), seed)?;
-    let mut rollout = Rollout::new(env, pusht.kind, horizon, MAX_EPISODE_STEPS)?;
-    rollout.run(planner, |tick, _| {
+    rollout(pusht, planner.shape())?.run(planner, |tick, _| {
         if tick.index.is_multiple_of(TICKS_PER_LINE) {
             telemetry::log(tick);
         }
     })
+}
+
+// Not inlined, so that nothing but the rollout stays on the stack.
+#[inline(never)]
+fn rollout(
+    pusht: &PushT,
+    shape: PlanShape,
+) -> Result<Rollout<RecedingHorizon<WINDOW_LEN, CHUNK_LEN>>, Error> {
+    let start = StartState::from_seed(pusht.episode_seed, Seeding::Legacy)?;
+    let env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)?;
+    let horizon = RecedingHorizon::new(shape, pusht.episode_seed)?;
+    Rollout::new(env, pusht.kind, horizon, MAX_EPISODE_STEPS)
 }
 
 fn report(result: &EpisodeResult) {

@@ -1,4 +1,5 @@
-//! The network's layers as views into the file.
+//! The network's layers as views into the file. A device keeps all of them in RAM, so sizes and
+//! binary places take no more bytes than they need.
 
 use super::model::MAX_LEVELS;
 use crate::quant::kernels::linear::Linear;
@@ -23,24 +24,24 @@ pub(crate) struct Unet<'a> {
 pub(crate) struct ConvBlock<'a> {
     pub(crate) conv: Linear<'a>,
     /// Binary places of the convolution's output.
-    pub(crate) conv_exponent: u32,
+    pub(crate) conv_exponent: u8,
     pub(crate) norm: Norm<'a>,
 }
 
 /// `ConditionalResidualBlock1D`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ResidualBlock<'a> {
-    pub(crate) n_channels: usize,
+    pub(crate) n_channels: u16,
     pub(crate) first: ConvBlock<'a>,
     pub(crate) film: Film<'a>,
     /// Binary places of the first half's output, after FiLM.
-    pub(crate) hidden_exponent: u32,
+    pub(crate) hidden_exponent: u8,
     pub(crate) second: ConvBlock<'a>,
     /// The 1x1 convolution beside the block, where the number of channels changes.
     pub(crate) residual_conv: Option<Linear<'a>>,
     /// Binary places of what is added, and of the sum.
-    pub(crate) residual_exponent: u32,
-    pub(crate) exponent: u32,
+    pub(crate) residual_exponent: u8,
+    pub(crate) exponent: u8,
 }
 
 /// A FiLM projection (Perez et al. 2018, arXiv 1709.07871), split by what it depends on.
@@ -51,7 +52,7 @@ pub(crate) struct Film<'a> {
     /// The diffusion step's share, with the bias: `i16`, `[passes][outputs]`.
     pub(crate) steps: &'a [u8],
     /// Binary places of both.
-    pub(crate) exponent: u32,
+    pub(crate) exponent: u8,
 }
 
 /// `Downsample1d`: a convolution of three taps and stride 2.
@@ -59,7 +60,7 @@ pub(crate) struct Film<'a> {
 pub(crate) struct Downsample<'a> {
     pub(crate) conv: Linear<'a>,
     /// Binary places of the output.
-    pub(crate) exponent: u32,
+    pub(crate) exponent: u8,
 }
 
 /// `Upsample1d`: a transposed convolution of four taps and stride 2.
@@ -68,7 +69,7 @@ pub(crate) struct Upsample<'a> {
     /// The even positions' rows, then the odd ones', of two taps each.
     pub(crate) phases: [Linear<'a>; 2],
     /// Binary places of the output.
-    pub(crate) exponent: u32,
+    pub(crate) exponent: u8,
 }
 
 /// What follows the last upsampling.
@@ -76,7 +77,7 @@ pub(crate) struct Upsample<'a> {
 pub(crate) struct FinalBlock<'a> {
     pub(crate) block: ConvBlock<'a>,
     /// Binary places of its output.
-    pub(crate) exponent: u32,
+    pub(crate) exponent: u8,
     /// From channels to an action, in I8F24.
     pub(crate) conv: Linear<'a>,
 }

@@ -249,7 +249,7 @@ struct Walk<'r, 'a> {
     length: usize,
     n_channels: usize,
     /// Binary places of the tensor at this point.
-    exponent: u32,
+    exponent: u8,
 }
 
 impl<'r, 'a> Walk<'r, 'a> {
@@ -265,7 +265,7 @@ impl<'r, 'a> Walk<'r, 'a> {
             },
             length: settings.horizon,
             n_channels: settings.action_dim,
-            exponent: settings.sample_exponent,
+            exponent: settings.sample_exponent as u8,
         }
     }
 
@@ -301,7 +301,7 @@ impl<'r, 'a> Walk<'r, 'a> {
 
     /// The final convolution block and the 1x1 convolution to actions.
     fn final_block(&mut self) -> Result<FinalBlock<'a>, ModelError> {
-        let exponent = self.exponent_word("final exponent")?;
+        let exponent = self.exponent("final exponent")?;
         let (n, n_groups) = (self.n_channels, self.settings.final_n_groups);
         let action_dim = self.settings.action_dim;
         Ok(FinalBlock {
@@ -323,9 +323,9 @@ impl<'r, 'a> Walk<'r, 'a> {
     }
 
     fn block(&mut self, n_channels: usize) -> Result<ResidualBlock<'a>, ModelError> {
-        let hidden_exponent = self.exponent_word("hidden exponent")?;
-        let own_exponent = self.exponent_word("residual exponent")?;
-        let exponent = self.exponent_word("block exponent")?;
+        let hidden_exponent = self.exponent("hidden exponent")?;
+        let own_exponent = self.exponent("residual exponent")?;
+        let exponent = self.exponent("block exponent")?;
         let film_exponent = self.reader.word("FiLM exponent", MAX_FILM_EXPONENT)?;
         let n_groups = self.settings.n_groups;
         let first = self.conv_block(self.n_channels, n_channels, n_groups)?;
@@ -335,7 +335,7 @@ impl<'r, 'a> Walk<'r, 'a> {
             steps: self
                 .reader
                 .take("FiLM step table", 2 * film_len * self.settings.n_passes)?,
-            exponent: film_exponent,
+            exponent: film_exponent as u8,
         };
         let second = self.conv_block(n_channels, n_channels, n_groups)?;
         let (residual_conv, residual_exponent) = if self.n_channels == n_channels {
@@ -350,7 +350,7 @@ impl<'r, 'a> Walk<'r, 'a> {
         self.n_channels = n_channels;
         self.exponent = exponent;
         Ok(ResidualBlock {
-            n_channels,
+            n_channels: n_channels as u16,
             first,
             film,
             hidden_exponent,
@@ -368,7 +368,7 @@ impl<'r, 'a> Walk<'r, 'a> {
         n_out: usize,
         n_groups: usize,
     ) -> Result<ConvBlock<'a>, ModelError> {
-        let conv_exponent = self.exponent_word("convolution exponent")?;
+        let conv_exponent = self.exponent("convolution exponent")?;
         let gamma_exponent = self.reader.word("gamma exponent", MAX_GAMMA_EXPONENT)?;
         let error = self.reader.out_of_range("normalisation epsilon");
         let eps = read::u64_at(self.reader.take("normalisation epsilon", 8)?, 0);
@@ -395,7 +395,7 @@ impl<'r, 'a> Walk<'r, 'a> {
 
     /// A convolution of three taps; the length is already that of the output.
     fn downsample(&mut self) -> Result<Downsample<'a>, ModelError> {
-        let exponent = self.exponent_word("resampling exponent")?;
+        let exponent = self.exponent("resampling exponent")?;
         let conv = self.linear("resampling", self.n_channels, 3, self.n_channels)?;
         self.need_tensors(self.n_channels, self.n_channels);
         self.exponent = exponent;
@@ -404,7 +404,7 @@ impl<'r, 'a> Walk<'r, 'a> {
 
     /// Two phases of two taps; the length is already that of the output.
     fn upsample(&mut self) -> Result<Upsample<'a>, ModelError> {
-        let exponent = self.exponent_word("resampling exponent")?;
+        let exponent = self.exponent("resampling exponent")?;
         let even = self.linear("resampling", self.n_channels, 2, self.n_channels)?;
         let odd = self.linear("resampling", self.n_channels, 2, self.n_channels)?;
         self.need_tensors(self.n_channels, self.n_channels);
@@ -433,8 +433,9 @@ impl<'r, 'a> Walk<'r, 'a> {
         })
     }
 
-    fn exponent_word(&mut self, what: &'static str) -> Result<u32, ModelError> {
-        self.reader.word(what, MAX_ACTIVATION_EXPONENT)
+    fn exponent(&mut self, what: &'static str) -> Result<u8, ModelError> {
+        let exponent = self.reader.word(what, MAX_ACTIVATION_EXPONENT)?;
+        Ok(exponent as u8)
     }
 
     /// Room for a tensor read and one written, with their zero rows, at this length.

@@ -84,7 +84,7 @@ fn apply<M: Microkernel>(
     let is_for_routines = linear.is_upper_word_enough
         && linear.rows.as_ptr().cast::<u32>().is_aligned()
         && linear.rows.len() >= Linear::row_size(LANES)
-        && linear.window >= LANES
+        && linear.window() >= LANES
         && M::can_take(linear);
     if !is_for_routines {
         return reference::multiply(linear, windows, outputs);
@@ -98,7 +98,7 @@ fn apply<M: Microkernel>(
             values: places.unwrap_or_default(),
             step: outputs.step,
         };
-        let fits = |n: usize| rest.n_positions >= n && n * linear.window <= panel.len();
+        let fits = |n: usize| rest.n_positions >= n && n * linear.window() <= panel.len();
         let (n_positions, is_done) = if fits(4) {
             (4, tile::<M, 4>(M::TILE_4, linear, rest, panel, &mut places))
         } else if fits(2) {
@@ -127,20 +127,20 @@ fn tile<M: Microkernel, const P: usize>(
     panel: &mut [M::Input],
     outputs: &mut Outputs<'_>,
 ) -> bool {
-    let row_size = Linear::row_size(linear.window);
+    let row_size = Linear::row_size(linear.window());
     let n_rows = linear.n_rows();
-    let fits = P * linear.window <= panel.len()
-        && windows.values.len() >= (P - 1) * windows.step + linear.window
+    let fits = P * linear.window() <= panel.len()
+        && windows.values.len() >= (P - 1) * windows.step + linear.window()
         && outputs.values.len() >= (P - 1) * outputs.step + n_rows;
     if !fits {
         return false;
     }
     // SAFETY: `fits`; `apply` has checked that a row has a chunk, and a window is whole chunks.
-    unsafe { M::fill::<P>(panel, windows, linear.window) };
+    unsafe { M::fill::<P>(panel, windows, linear.window()) };
     let rows = linear.rows.as_ptr();
     let job = Job {
         panel: panel.as_ptr().cast(),
-        n_chunks: linear.window / LANES,
+        n_chunks: linear.window() / LANES,
         output: outputs.values.as_mut_ptr(),
         output_step_bytes: 2 * outputs.step,
         rows_end: rows.wrapping_add(n_rows * row_size),

@@ -88,7 +88,7 @@ pub(crate) struct Product<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Linear<'a> {
     pub(crate) rows: &'a [u8],
-    pub(crate) window: usize,
+    window: u16,
     /// Whether every factor's shift is above 32: then a kernel needs only the upper word of the
     /// product with the multiplier.
     pub(crate) is_upper_word_enough: bool,
@@ -114,18 +114,21 @@ impl<'a> Linear<'a> {
     /// # Errors
     /// The index of the first row whose factor is out of range, or whose sum could overflow 32 bits
     /// for some input: partial sums in any order are bounded by `|bias| + 2^15 sum |w|`.
+    #[inline(never)]
     pub(crate) fn checked(rows: &'a [u8], window: usize) -> Result<Self, usize> {
         let mut linear = Self {
             rows,
-            window,
+            window: u16::try_from(window).map_err(|_| 0_usize)?,
             is_upper_word_enough: true,
         };
         for (index, row) in linear.rows().enumerate() {
-            let norm: i64 = row
-                .weights
-                .iter()
-                .map(|w| i64::from((*w as i8).unsigned_abs()))
-                .sum();
+            // A window has whole lanes, and fewer than 2^16 weights.
+            let lanes = row.weights.as_chunks::<LANES>().0.iter();
+            let magnitudes = lanes.map(|lane| {
+                let magnitudes = lane.map(|w| u32::from((w as i8).unsigned_abs()));
+                magnitudes.iter().sum::<u32>()
+            });
+            let norm = i64::from(magnitudes.sum::<u32>());
             let bound = i64::from(row.bias).abs() + (norm << 15);
             if bound > i64::from(i32::MAX) || !row.factor.is_valid() {
                 return Err(index);
@@ -137,17 +140,17 @@ impl<'a> Linear<'a> {
 
     /// Number of outputs.
     pub(crate) fn n_rows(self) -> usize {
-        self.rows.len() / Self::row_size(self.window).max(1)
+        self.rows.len() / Self::row_size(self.window()).max(1)
     }
 
     /// Number of weights in a row.
     pub(crate) fn window(self) -> usize {
-        self.window
+        self.window.into()
     }
 
     #[inline(always)]
     pub(crate) fn rows(self) -> impl Iterator<Item = Row<'a>> {
-        slices::rows(self.rows, Self::row_size(self.window)).map(|row| {
+        slices::rows(self.rows, Self::row_size(self.window())).map(|row| {
             let (header, weights) = slices::split(row, Self::HEADER_SIZE);
             Row {
                 bias: read::i32_at(header, 0),

@@ -61,10 +61,10 @@ impl Norm<'_> {
     ) {
         let n_channels = self.n_channels();
         let n_positions = x.len() / n_channels.max(1);
-        let group_size = n_channels / self.n_groups.max(1);
+        let group_size = n_channels / self.n_groups().max(1);
         let len = n_positions * group_size;
         let (n_groups, tile_size) = tile_shape(group_size);
-        let is_for_kernel = self.headroom >= HEADROOM_OF_MISH && len <= MAX_KERNEL_GROUP_LEN;
+        let is_for_kernel = self.headroom() >= HEADROOM_OF_MISH && len <= MAX_KERNEL_GROUP_LEN;
         let (Some(shifts), Some(memory), true) =
             (epilogue.shifts(), Memory::of(panel), is_for_kernel)
         else {
@@ -73,7 +73,7 @@ impl Norm<'_> {
         let Some(mut kernel) = K::new(n_positions, n_channels, shifts) else {
             return self.activate_reference(x, out, epilogue);
         };
-        let (mut first, mut n_left) = (0, self.n_groups);
+        let (mut first, mut n_left) = (0, self.n_groups());
         let mut parameters: &[Parameters] = self.parameters.as_chunks().0;
         while n_left > 0 {
             let n_groups = n_groups.min(n_left);

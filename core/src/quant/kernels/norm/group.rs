@@ -63,7 +63,7 @@ impl Scaled {
     pub(crate) fn of(norm: Norm<'_>, len: usize, sums: Sums) -> Option<Self> {
         // |d| < 2^16 n.
         const LARGEST_N: i32 = 1 << 15;
-        let scale = rsqrt(variance(len as u32, sums) + norm.eps);
+        let scale = rsqrt(variance(len as u32, sums) + norm.eps());
         let up = 32_u32.checked_sub(norm.shift(scale))?;
         let n = len as i32;
         let has_room = up <= 15 && n << up <= LARGEST_N;

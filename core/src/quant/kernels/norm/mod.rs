@@ -42,14 +42,14 @@ pub struct Norm<'a> {
     /// channel.
     pub(crate) parameters: &'a [u8],
     /// Number of groups that the channels form.
-    pub(crate) n_groups: usize,
+    n_groups: u16,
     /// Binary places of `gamma`.
-    pub(crate) gamma_exponent: u32,
-    /// `eps'`.
-    pub(crate) eps: u64,
+    gamma_exponent: u8,
     /// By how many bits a normalised value in Q16 may be shifted to the left without overflow of 32
     /// bits.
-    pub(crate) headroom: u32,
+    headroom: u8,
+    /// `eps'`, the lower half first.
+    pub(crate) eps: [u32; 2],
 }
 
 /// `gamma` and `beta` of a channel in the model file.
@@ -71,19 +71,48 @@ impl<'a> Norm<'a> {
             .chunks_exact(Self::PARAMETERS_SIZE)
             .map(|p| read::i32_at(p, 0));
         let fit = gammas.all(|gamma| gamma.unsigned_abs() <= MAX_GAMMA as u32);
-        fit.then(|| Self {
+        if !fit {
+            return None;
+        }
+        let headroom = Self::headroom_of(parameters, gamma_exponent, group_len);
+        Some(Self {
             parameters,
-            n_groups,
-            gamma_exponent,
-            eps,
-            headroom: Self::headroom_of(parameters, gamma_exponent, group_len),
+            n_groups: u16::try_from(n_groups).ok()?,
+            gamma_exponent: u8::try_from(gamma_exponent).ok()?,
+            headroom: u8::try_from(headroom).ok()?,
+            eps: [eps as u32, (eps >> 32) as u32],
         })
+    }
+
+    /// Number of groups that the channels form.
+    #[inline(always)]
+    pub(crate) fn n_groups(self) -> usize {
+        self.n_groups.into()
+    }
+
+    /// Binary places of `gamma`.
+    #[inline(always)]
+    pub(crate) fn gamma_exponent(self) -> u32 {
+        self.gamma_exponent.into()
+    }
+
+    /// By how many bits a normalised value in Q16 may be shifted to the left.
+    #[inline(always)]
+    pub(crate) fn headroom(self) -> u32 {
+        self.headroom.into()
+    }
+
+    /// `eps'`.
+    #[inline(always)]
+    pub(crate) fn eps(self) -> u64 {
+        let [low, high] = self.eps;
+        u64::from(high) << 32 | u64::from(low)
     }
 
     /// Binary places of a gain times `d`, beyond those of Q16, with `scale` as `1 / sqrt(V)`.
     #[inline(always)]
     pub(crate) fn shift(self, scale: Rsqrt) -> u32 {
-        self.gamma_exponent + scale.exponent - DROPPED_BITS - 16
+        self.gamma_exponent() + scale.exponent - DROPPED_BITS - 16
     }
 
     /// Number of channels.

@@ -11,7 +11,7 @@ impl Norm<'_> {
     /// [`activate`](Self::activate) by the reference implementation.
     pub(crate) fn activate_reference(self, x: &[i16], out: &mut [i16], epilogue: &Epilogue<'_>) {
         let n_channels = self.n_channels();
-        let size = n_channels / self.n_groups.max(1);
+        let size = n_channels / self.n_groups().max(1);
         let groups = slices::rows(self.parameters.as_chunks().0, size);
         for (index, parameters) in groups.enumerate() {
             self.activate_group(index * size, parameters, x, out, epilogue);
@@ -72,7 +72,7 @@ impl Group {
         }
         let square = sum.unsigned_abs().wrapping_mul(sum.unsigned_abs());
         let variance = u64::from(n).wrapping_mul(square_sum).wrapping_sub(square);
-        let scale = rsqrt_of_sum(variance, norm.eps);
+        let scale = rsqrt_of_sum(variance, norm.eps());
         Self {
             n: n.into(),
             sum,

@@ -23,7 +23,7 @@ pub(crate) fn project_condition<const B: usize>(
 ) {
     let mut film_at = 0;
     for block in &model.unet.blocks {
-        let film_len = model.settings.film_len(block.n_channels);
+        let film_len = model.settings.film_len(usize::from(block.n_channels));
         let products = parts.each_mut().map(|part| Product {
             windows: Windows {
                 values: part.condition,
@@ -83,7 +83,7 @@ pub(crate) fn forward<const B: usize>(
         network.residual_blocks(blocks);
         network.upsample(upsample);
     }
-    network.conv_block(&unet.final_block.block, unet.final_block.exponent);
+    network.conv_block(&unet.final_block.block, unet.final_block.exponent.into());
     network.write_output(&unet.final_block.conv);
 }
 
@@ -137,7 +137,10 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
     /// | 1x1 convolution, if there is one | `residual(x)` | `residual(x)` | `conv(h)` | windows of `x` |
     /// | GroupNorm, Mish, sum | `y` | - | - | factors of the channels |
     fn residual_block(&mut self, block: &ResidualBlock<'_>) {
-        let (shape, out_shape) = (self.shape, self.shape.with_channels(block.n_channels));
+        let (shape, out_shape) = (
+            self.shape,
+            self.shape.with_channels(usize::from(block.n_channels)),
+        );
         let kernel_size = self.settings.kernel_size;
 
         let products = self.parts.each_mut().map(|part| {
@@ -148,7 +151,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
         let kind = LayerKind::Convolution;
         multiply(kind, &block.first.conv, products, self.observer);
 
-        let film_len = self.settings.film_len(block.n_channels);
+        let film_len = self.settings.film_len(usize::from(block.n_channels));
         for part in self.parts.iter_mut() {
             let Activations {
                 hidden,
@@ -157,8 +160,11 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
                 ..
             } = &mut part.activations;
             let convolved = out_shape.rows(output);
-            self.observer
-                .observe(convolved, block.n_channels, block.first.conv_exponent);
+            self.observer.observe(
+                convolved,
+                usize::from(block.n_channels),
+                block.first.conv_exponent.into(),
+            );
             let projection = slices::part(part.film, self.film_at, film_len);
             let film = modulation(self.settings, block, self.pass, projection);
             let rows = if self.hidden_shape == Some(out_shape) {
@@ -167,8 +173,11 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
                 out_shape.padded_rows_mut(hidden)
             };
             (block.first.norm).activate(convolved, rows, &Epilogue::Modulate(film), panel);
-            self.observer
-                .observe(rows, block.n_channels, block.hidden_exponent);
+            self.observer.observe(
+                rows,
+                usize::from(block.n_channels),
+                block.hidden_exponent.into(),
+            );
         }
         self.film_at += film_len;
         self.hidden_shape = Some(out_shape);
@@ -181,8 +190,11 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
         multiply(kind, &block.second.conv, products, self.observer);
         for part in self.parts.iter() {
             let rows = out_shape.rows(part.activations.output);
-            self.observer
-                .observe(rows, block.n_channels, block.second.conv_exponent);
+            self.observer.observe(
+                rows,
+                usize::from(block.n_channels),
+                block.second.conv_exponent.into(),
+            );
         }
 
         if let Some(residual_conv) = &block.residual_conv {
@@ -199,14 +211,17 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
             for part in self.parts.iter_mut() {
                 let Activations { input, hidden, .. } = &mut part.activations;
                 let rows = out_shape.rows(hidden);
-                self.observer
-                    .observe(rows, block.n_channels, block.residual_exponent);
+                self.observer.observe(
+                    rows,
+                    usize::from(block.n_channels),
+                    block.residual_exponent.into(),
+                );
                 slices::copy(rows, out_shape.padded_rows_mut(input));
             }
         }
         let epilogue = Epilogue::Add {
-            up: 16 - block.residual_exponent,
-            down: 16 - block.exponent,
+            up: u32::from(16 - block.residual_exponent),
+            down: u32::from(16 - block.exponent),
         };
         for part in self.parts.iter_mut() {
             let Activations {
@@ -220,7 +235,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
             let convolved = out_shape.rows(output);
             (block.second.norm).activate(convolved, rows, &epilogue, panel);
             self.observer
-                .observe(rows, block.n_channels, block.exponent);
+                .observe(rows, usize::from(block.n_channels), block.exponent.into());
         }
         self.shape = out_shape;
     }
@@ -248,7 +263,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
             } = &mut part.activations;
             let convolved = shape.rows(output);
             self.observer
-                .observe(convolved, n_channels, block.conv_exponent);
+                .observe(convolved, n_channels, block.conv_exponent.into());
             let rows = shape.padded_rows_mut(input);
             rows.fill(0);
             block.norm.activate(convolved, rows, &epilogue, panel);
@@ -306,7 +321,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
             half.product(shape.windows(of.input, 3, 2), of.panel, of.hidden)
         });
         multiply(LayerKind::Downsample, &layer.conv, products, self.observer);
-        self.take_hidden(half, layer.exponent);
+        self.take_hidden(half, layer.exponent.into());
     }
 
     /// A transposed convolution of four taps, stride 2, padding 1: `[L][C]` becomes `[2 L][C]`.
@@ -335,7 +350,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
             });
             multiply(LayerKind::Upsample, conv, products, self.observer);
         }
-        self.take_hidden(double, layer.exponent);
+        self.take_hidden(double, layer.exponent.into());
     }
 
     /// Copies the tensor in `hidden`, which has another length, to `input`.
@@ -383,9 +398,9 @@ fn modulation<'m>(
     Modulation {
         step: step.as_chunks().0,
         observation,
-        n_scales: settings.film_len(block.n_channels) - block.n_channels,
-        exponent: block.film.exponent,
-        shift: 16 + block.film.exponent - block.hidden_exponent,
+        n_scales: settings.film_len(usize::from(block.n_channels)) - usize::from(block.n_channels),
+        exponent: block.film.exponent.into(),
+        shift: u32::from(16 + block.film.exponent - block.hidden_exponent),
     }
 }
 

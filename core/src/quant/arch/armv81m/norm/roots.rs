@@ -22,11 +22,11 @@ pub(crate) fn scale(
         groups: groups.as_mut_ptr(),
         sums: sums.as_ptr(),
         n: len,
-        eps: [norm.eps as u32, (norm.eps >> 32) as u32],
+        eps: norm.eps,
         start_q31: rsqrt::START_Q31.as_ptr(),
         // 32 less `Norm::shift`, where a root's exponent is 62 less half of the variance's shift,
         // but for that half.
-        up: 32 + 16 + DROPPED_BITS as i32 - norm.gamma_exponent as i32 - 62,
+        up: 32 + 16 + DROPPED_BITS as i32 - norm.gamma_exponent() as i32 - 62,
         n_vectors: n_groups / LANES,
     };
     // SAFETY: there are as many groups and places for results as the vectors have; of the table,

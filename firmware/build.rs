@@ -1,17 +1,23 @@
 //! Passes the memory map of the board to the linker, and computes on the host the values that the
 //! device has to reproduce.
 
-use pusht_core::control::pipeline::Simulated;
-use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState, Step};
-use pusht_core::pusht::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::control::Planner;
+use pusht_core::control::pipeline::{Pipeline, PipelineCounts, Planning, SimulatedPlanning};
+use pusht_core::link::frame_memory_len;
+use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::pusht::observation::ObservationKind;
+use pusht_core::pusht::rollout::{Horizon, MAX_CHUNK_LEN, MAX_WINDOW_LEN, Rollout};
 use pusht_core::pusht::selftest;
-use pusht_core::quant::{self, IntPolicy, Model, Scratch};
+use pusht_core::quant::{self, IntPolicy, Model};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The model file, unless the variable PUSHT_MODEL names another.
 const MODEL: &str = "../models/pusht.ptm";
+/// What `bench` measures.
+const SHIPPED: [&str; 2] = ["../models/pusht.ptm", "../models/pusht-small.ptm"];
 /// Plans of the self-test.
 const N_PLANS: u32 = 2;
 /// Control steps of the closed loop of the self-test.
@@ -71,78 +77,169 @@ fn link(out: &Path) {
 fn write_expected(out: &Path) {
     let path = env::var("PUSHT_MODEL").unwrap_or_else(|_| MODEL.into());
     println!("cargo::rerun-if-env-changed=PUSHT_MODEL");
-    println!("cargo::rerun-if-changed={path}");
-    let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let model = Model::parse(&bytes).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let bytes = read(&path);
     fs::write(out.join("model.ptm"), &bytes).expect("OUT_DIR can be written to");
-    let mut scratch = Scratch::new();
-    let plans_digest = quant::selftest(&model, &mut scratch, N_PLANS);
-    let closed_loop_digest =
-        selftest::closed_loop_digest(&model, &mut scratch, N_CLOSED_LOOP_STEPS)
-            .expect("a legal start");
-    let mut policy = IntPolicy::new(&model, &mut scratch);
-    // The networks with random weights that tests embed win none.
-    let (seed, episode) = SEEDS
-        .map(|seed| (seed, play(&mut policy, seed).expect("a legal start")))
-        .find(|(_, episode)| episode.success || cfg!(feature = "board-microbit"))
-        .expect("the policy wins one of the first episodes");
-    let mut realtime = model.clone();
-    let n_action_steps = model.n_action_steps();
-    realtime
-        .set_n_action_steps(DELAY + n_action_steps.max(DELAY))
-        .expect("the horizon is long enough for the delay");
-    let [on_time, late] = [0, LATE_TICKS].map(|late| {
-        let takes = |plan: u32| match plan % LATE_EVERY {
-            0 if plan > 0 => DELAY as u32 + late,
-            _ => 1,
-        };
-        let mut scratch = Scratch::new();
-        let policy = IntPolicy::new(&realtime, &mut scratch);
-        let mut controller = Simulated::new(policy, seed, n_action_steps, DELAY, takes);
-        let start = StartState::from_seed(seed, Seeding::Legacy).expect("a legal seed");
-        let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)
-            .expect("a legal start");
-        let nothing = |_: usize, _: [f64; 5], _: [f64; 2], _: Step, _: &_| ();
-        let result = episode::drive(&mut env, &mut controller, MAX_EPISODE_STEPS, nothing)
-            .expect("a legal episode");
-        (result, controller.counts())
-    });
-    let source = format!(
+    let model = Model::parse(&bytes).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut source = sizes("", &[&model]);
+    let shipped = SHIPPED.map(read);
+    let shipped = shipped
+        .each_ref()
+        .map(|bytes| Model::parse(bytes).expect("a shipped model"));
+    source += &sizes("LARGEST_", &shipped.each_ref());
+
+    let mut scratch = vec![0; model.scratch_len()];
+    let plans_digest = quant::selftest(&model, &mut scratch, N_PLANS).expect("enough scratch");
+    source += &format!(
         "/// Plans of the self-test.
 pub const N_PLANS: u32 = {N_PLANS};
-/// [`pusht_core::quant::selftest`] with [`N_PLANS`].
+/// [`pusht_core::quant::selftest`] of that many plans.
 pub const PLANS_DIGEST: u64 = {plans_digest:#x};
-/// Control steps of the closed loop of the self-test.
-pub const N_CLOSED_LOOP_STEPS: usize = {N_CLOSED_LOOP_STEPS};
-/// [`pusht_core::pusht::selftest::closed_loop_digest`] with [`N_CLOSED_LOOP_STEPS`].
-pub const CLOSED_LOOP_DIGEST: u64 = {closed_loop_digest:#x};
-/// Seed of the start state (legacy seeding) and of the noise of the policy.
-pub const EPISODE_SEED: u64 = {seed};
-/// Result of the episode.
-pub const EPISODE: pusht_core::pusht::episode::EpisodeResult = pusht_core::pusht::episode::{episode:?};
-/// Control ticks in real time from the start of a plan until its actions are executed.
-pub const DELAY: usize = {DELAY};
-/// In the late run, every plan of this number but the first is delayed on purpose ...
-pub const LATE_EVERY: u32 = {LATE_EVERY};
-/// ... by this number of ticks.
-pub const LATE_TICKS: u32 = {LATE_TICKS};
-/// Result of the episode in real time, with every plan on time.
-pub const ON_TIME: (pusht_core::pusht::episode::EpisodeResult, pusht_core::control::pipeline::PipelineCounts) =
-    (pusht_core::pusht::episode::{on_time_result:?}, pusht_core::control::pipeline::{on_time_counts:?});
-/// Result in the late run.
-pub const LATE: (pusht_core::pusht::episode::EpisodeResult, pusht_core::control::pipeline::PipelineCounts) =
-    (pusht_core::pusht::episode::{late_result:?}, pusht_core::control::pipeline::{late_counts:?});
-",
-        on_time_result = on_time.0,
-        on_time_counts = on_time.1,
-        late_result = late.0,
-        late_counts = late.1,
+"
     );
+    source += &match ObservationKind::of_task(model.task()) {
+        Some(kind) => pusht(&model, kind),
+        None => "/// The firmware's policy is for another task than PushT.
+pub const PUSHT: Option<PushT> = None;
+"
+        .into(),
+    };
     fs::write(out.join("expected.rs"), source).expect("OUT_DIR can be written to");
 }
 
-fn play(policy: &mut IntPolicy<'_>, seed: u64) -> Result<EpisodeResult, pusht_core::Error> {
+fn read(path: impl AsRef<Path>) -> Vec<u8> {
+    let path = path.as_ref().display();
+    println!("cargo::rerun-if-changed={path}");
+    fs::read(path.to_string()).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Memory that policies need, as constants whose names begin with `prefix`.
+fn sizes(prefix: &str, models: &[&Model<'_>]) -> String {
+    let most = |size: &dyn Fn(&Model<'_>) -> usize| {
+        let sizes = models.iter().map(|model| size(model));
+        sizes.max().expect("a model")
+    };
+    let chunk_len = |model: &Model<'_>, n_actions| (1 + n_actions) * model.shape().action_dim;
+    let realtime = |model: &Model<'_>| {
+        let n_action_steps = model.n_action_steps();
+        chunk_len(model, DELAY + n_action_steps.max(DELAY))
+    };
+    let link = |model: &Model<'_>| {
+        let shape = model.shape();
+        frame_memory_len(shape.obs_dim, shape.action_dim)
+    };
+    [
+        (
+            "SCRATCH_LEN",
+            "Working memory of a plan, words of 8 bytes",
+            most(&|m| m.scratch_len()),
+        ),
+        (
+            "WINDOW_LEN",
+            "Values of a window of observations",
+            most(&|m| m.shape().window_len()),
+        ),
+        (
+            "CHUNK_LEN",
+            "Values of the last action and a chunk",
+            most(&|m| chunk_len(m, m.n_action_steps())),
+        ),
+        (
+            "REALTIME_CHUNK_LEN",
+            "The same for the pipeline",
+            most(&realtime),
+        ),
+        ("FRAMES_LEN", "Bytes of the link's frames", most(&link)),
+    ]
+    .map(|(name, what, value)| format!("/// {what}.\npub const {prefix}{name}: usize = {value};\n"))
+    .concat()
+}
+
+/// What a policy of PushT does with the simulator.
+fn pusht(model: &Model<'_>, kind: ObservationKind) -> String {
+    let mut scratch = vec![0; model.scratch_len()];
+    let closed_loop_digest = selftest::closed_loop_digest::<MAX_WINDOW_LEN, MAX_CHUNK_LEN>(
+        model,
+        &mut scratch,
+        N_CLOSED_LOOP_STEPS,
+    )
+    .expect("a legal start");
+    let mut policy = IntPolicy::new(model, &mut scratch).expect("enough scratch");
+    // A network of random weights, which tests carry, wins none.
+    let (seed, episode) = SEEDS
+        .map(|seed| (seed, play(&mut policy, kind, seed).expect("a legal start")))
+        .find(|(_, episode)| episode.success || cfg!(feature = "board-microbit"))
+        .expect("the policy wins one of the first episodes");
+    let [on_time, late] = [0, LATE_TICKS].map(|late| play_in_real_time(model, kind, seed, late));
+    format!(
+        "/// Control steps of the self-test's closed loop.
+pub const N_CLOSED_LOOP_STEPS: usize = {N_CLOSED_LOOP_STEPS};
+/// Control ticks from the begin of a plan until it takes effect, in real time.
+pub const DELAY: usize = {DELAY};
+/// Every plan of this number, the first left out, is late on purpose where that is asked for.
+pub const LATE_EVERY: u32 = {LATE_EVERY};
+/// ... and by so many ticks.
+pub const LATE_TICKS: u32 = {LATE_TICKS};
+/// What the firmware's policy does with the simulator.
+pub const PUSHT: Option<PushT> = Some(PushT {{
+    kind: pusht_core::pusht::observation::ObservationKind::{kind:?},
+    closed_loop_digest: {closed_loop_digest:#x},
+    episode_seed: {seed},
+    episode: pusht_core::pusht::episode::{episode:?},
+    on_time: {},
+    late: {},
+}});
+",
+        in_real_time(&on_time),
+        in_real_time(&late)
+    )
+}
+
+/// The source of a result in real time.
+fn in_real_time((result, counts): &(EpisodeResult, PipelineCounts)) -> String {
+    format!("(pusht_core::pusht::episode::{result:?}, pusht_core::control::pipeline::{counts:?})")
+}
+
+fn start(seed: u64) -> Result<PushTEnv, pusht_core::Error> {
     let start = StartState::from_seed(seed, Seeding::Legacy)?;
-    let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)?;
-    episode::run(&mut env, policy, seed, MAX_EPISODE_STEPS, |_| ())
+    PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)
+}
+
+fn play(
+    policy: &mut IntPolicy<'_>,
+    kind: ObservationKind,
+    seed: u64,
+) -> Result<EpisodeResult, pusht_core::Error> {
+    let horizon = Horizon::new(policy.shape(), seed)?;
+    Rollout::new(start(seed)?, kind, horizon, MAX_EPISODE_STEPS)?.run(policy, |_, _| ())
+}
+
+/// Plays as in real time, with every fourth plan `late` ticks late.
+fn play_in_real_time(
+    model: &Model<'_>,
+    kind: ObservationKind,
+    seed: u64,
+    late: u32,
+) -> (EpisodeResult, PipelineCounts) {
+    let n_action_steps = model.n_action_steps();
+    let mut model = model.clone();
+    model
+        .set_n_action_steps(DELAY + n_action_steps.max(DELAY))
+        .expect("the horizon is long enough for the delay");
+    let takes = |plan: u32| match plan % LATE_EVERY {
+        0 if plan > 0 => DELAY as u32 + late,
+        _ => 1,
+    };
+    let mut scratch = vec![0; model.scratch_len()];
+    let policy = IntPolicy::new(&model, &mut scratch).expect("enough scratch");
+    let pipeline =
+        Pipeline::<MAX_WINDOW_LEN, MAX_CHUNK_LEN>::new(model.shape(), n_action_steps, DELAY)
+            .expect("room for the rows");
+    let env = start(seed).expect("a legal start");
+    let mut rollout =
+        Rollout::new(env, kind, pipeline, MAX_EPISODE_STEPS).expect("a policy of PushT");
+    let mut planning = SimulatedPlanning::new(Planning::new(policy, seed), takes);
+    let result = rollout
+        .run_simulated(&mut planning)
+        .expect("a legal episode");
+    (result, rollout.execution().counts())
 }

@@ -1,4 +1,5 @@
-//! The recorded demonstrations, bit for bit as pymunk replays them (`golden/physics/demonstrations.csv`).
+//! Replay of the recorded demonstrations, bit for bit as by pymunk
+//! (`golden/physics/demonstrations.csv`).
 #![cfg(all(
     feature = "platform-math",
     target_arch = "x86_64",
@@ -13,7 +14,7 @@ use pusht_core::pusht::env::{PushTEnv, PushTParams, StartOrder, StartState};
 use pymunk_bits::put_bits;
 
 #[test]
-fn a_demonstration_is_replayed_by_other_bits_than_pymunks() {
+fn every_demonstration_is_replayed_with_pymunks_bits() {
     let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let dataset = std::env::var_os("PUSHT_DATASET")
         .map_or_else(|| repository.join("../shared/data/pusht.zip"), Into::into);

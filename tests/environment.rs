@@ -1,5 +1,5 @@
-//! What has to hold for every start and every action: errors leave the environment unharmed, a copy continues with the
-//! same bits, nothing panics.
+//! Properties of the environment for every start and action: errors leave it unchanged, a copy
+//! continues with the same bits, nothing panics.
 
 mod tolerances;
 
@@ -12,7 +12,7 @@ use pusht_core::pusht::env::{
 };
 use pusht_host::cmd::bench::sequences::{chase, squeeze, walls};
 
-/// Values that have broken simulators: zeros, edges of the window, huge, tiny.
+/// Values that have broken simulators: zeros, edges of the window, huge and tiny values.
 const NASTY: [f64; 14] = [
     0.0,
     -0.0,
@@ -39,7 +39,7 @@ fn seeded(seed: u64) -> PushTEnv {
     env(start, StartOrder::Legacy).unwrap()
 }
 
-/// Every bit that an environment shows.
+/// Digest of all bits that an environment exposes.
 fn bits(env: &PushTEnv) -> u64 {
     let (mut digest, info) = (Digest::new(), env.info());
     digest.f64s(&env.state());
@@ -53,7 +53,7 @@ fn bits(env: &PushTEnv) -> u64 {
     digest.finish()
 }
 
-/// The next of a stream of nasty values.
+/// The next value of a pseudo-random sequence of nasty values.
 fn nasty(random: &mut u64) -> f64 {
     *random = random
         .wrapping_mul(6_364_136_223_846_793_005)
@@ -61,43 +61,44 @@ fn nasty(random: &mut u64) -> f64 {
     NASTY[(*random >> 33) as usize % NASTY.len()]
 }
 
-/// Where the agent is to go so that it pushes the block about, as `selftest` has it.
+/// Target position from which the agent pushes the block around.
 fn push(env: &PushTEnv, t: usize) -> [f64; 2] {
     let [_, _, x, y, _] = env.state();
     let [dx, dy] = [[0.0, 60.0], [90.0, 20.0], [-70.0, -40.0]][t / 7 % 3];
     [x + dx, y + dy]
 }
 
+/// The feared bug: state that decides the future is not part of the value.
 #[test]
-fn a_snapshot_forgets_something() {
+fn a_snapshot_continues_with_the_same_bits() {
     for seed in 0..10 {
         let mut original = seeded(seed);
         for t in 0..60 {
             original.step(push(&original, t)).unwrap();
-            // Goes on from a copy, while the original goes astray and is then replaced by it.
+            // Continues from a copy after the original has diverged.
             let mut copy = original;
             for t in 0..5 {
                 original.step(push(&original, t + 3)).unwrap();
             }
-            let went = bits(&original);
+            let expected = bits(&original);
             let mut again = copy;
             for t in 0..5 {
                 again.step(push(&again, t + 3)).unwrap();
             }
-            assert_eq!(bits(&again), went, "seed {seed}, step {t}");
+            assert_eq!(bits(&again), expected, "seed {seed}, step {t}");
             std::mem::swap(&mut original, &mut copy);
         }
     }
 }
 
-/// Pushed about, into walls and corners and against walls, some now and then left out, one that leaves the range, one with an
-/// action that is none.
+/// Covers pushes, walls, corners and squeezes, environments without an action, an action that
+/// leaves the range, and one that is not finite.
 #[test]
-fn an_environment_goes_another_way_beside_others() {
+fn batched_steps_equal_single_steps() {
     let sequences = [chase(11), walls(17), squeeze(13)].map(Result::unwrap);
     let sequences = sequences.concat();
     let begin = || -> Vec<_> { sequences.iter().map(|s| s.begin().unwrap()).collect() };
-    let (mut alone, mut beside) = (begin(), begin());
+    let (mut single, mut batched) = (begin(), begin());
     let left_out = Err(Error::LegacySeedTooLarge);
     let (mut n_contact_points, mut n_refused) = (0, 0);
     for t in 0..200 {
@@ -109,12 +110,12 @@ fn an_environment_goes_another_way_beside_others() {
         };
         let actions: Vec<_> = (0..sequences.len()).map(action).collect();
         let mut outcomes = vec![left_out; sequences.len()];
-        step_side_by_side(&mut beside, &actions, &mut outcomes);
+        step_side_by_side(&mut batched, &actions, &mut outcomes);
         for (index, action) in actions.into_iter().enumerate() {
-            let env = &mut alone[index];
+            let env = &mut single[index];
             let expected = action.map_or(left_out, |action| env.step(action));
             assert_eq!(outcomes[index], expected, "{index}, step {t}");
-            assert_eq!(bits(&beside[index]), bits(env), "{index}, step {t}");
+            assert_eq!(bits(&batched[index]), bits(env), "{index}, step {t}");
             n_contact_points += env.info().n_contact_points;
             n_refused += usize::from(expected.is_err() && expected != left_out);
         }
@@ -124,7 +125,7 @@ fn an_environment_goes_another_way_beside_others() {
 }
 
 #[test]
-fn a_refused_action_leaves_a_trace() {
+fn a_refused_action_changes_nothing() {
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let (mut env, mut other) = (seeded(1), seeded(1));
         for t in 0..30 {
@@ -139,7 +140,7 @@ fn a_refused_action_leaves_a_trace() {
 }
 
 #[test]
-fn a_refused_start_leaves_a_trace() {
+fn a_refused_start_changes_nothing() {
     let mut env = seeded(2);
     let before = bits(&env);
     for place in 0..5 {
@@ -156,8 +157,9 @@ fn a_refused_start_leaves_a_trace() {
     }
 }
 
+/// The feared bug: such a parameter leads to a NaN in the motion.
 #[test]
-fn parameters_of_no_block_lead_to_a_nan() {
+fn parameters_out_of_range_are_refused() {
     let with = |change: fn(&mut PushTParams)| {
         let mut params = PushTParams::default();
         change(&mut params);
@@ -177,8 +179,9 @@ fn parameters_of_no_block_lead_to_a_nan() {
     assert_eq!(with(|p| p.block_cog_px.x = 1.0), Ok(()));
 }
 
+/// The feared bugs: a panic, a NaN in the state, a changed environment after an error.
 #[test]
-fn a_finite_start_or_action_panics_or_leads_to_a_nan() {
+fn nasty_finite_values_keep_the_state_finite() {
     let mut random = 1;
     for round in 0..20_000 {
         let state = std::array::from_fn(|_| nasty(&mut random));
@@ -207,8 +210,8 @@ fn a_finite_start_or_action_panics_or_leads_to_a_nan() {
 }
 
 #[test]
-fn bodies_that_coincide_go_elsewhere_than_in_pymunk() {
-    // The agent in the middle of the bar, which the stem then holds in place; all in one corner of the walls.
+fn coinciding_bodies_move_as_in_pymunk() {
+    // The agent in the middle of the bar, where the stem keeps the block; all bodies in one corner.
     let cases = [
         ([256.0, 271.0, 256.0, 256.0, 0.0], [256.0, 256.0]),
         (
@@ -228,8 +231,9 @@ fn bodies_that_coincide_go_elsewhere_than_in_pymunk() {
     }
 }
 
+/// The feared bugs: truncation a step off, or an environment that stops at the time limit.
 #[test]
-fn the_time_limit_ends_the_motion_or_the_episode_too_early() {
+fn the_time_limit_only_sets_truncated() {
     let mut env = seeded(4);
     for t in 1..=302 {
         let step = env.step([100.0, 100.0]).unwrap();
@@ -238,9 +242,9 @@ fn the_time_limit_ends_the_motion_or_the_episode_too_early() {
 }
 
 #[test]
-fn the_corrected_parameters_are_not_those_of_the_shape() {
+fn the_corrected_parameters_are_those_of_the_shape() {
     let params = PushTParams::corrected();
-    // By hand: (3600 x 15 + 2700 x 75) / 6300, and the two boxes' moments moved there.
+    // By hand: (3600 x 15 + 2700 x 75) / 6300, and the two boxes' moments about that point.
     assert!((params.block_cog_px.y - 285.0 / 7.0).abs() < 1e-12);
     assert!(
         (params.block_moment - 94_650.0 / 49.0).abs() < 1e-9,
@@ -249,7 +253,7 @@ fn the_corrected_parameters_are_not_those_of_the_shape() {
     );
 }
 
-/// Any bits of a float; or, more often, a place in or about the window, or an angle.
+/// Any `f64`, or, more often, a coordinate in or near the window, or an angle.
 fn number() -> impl Strategy<Value = f64> {
     prop_oneof![
         1 => proptest::num::f64::ANY,
@@ -262,8 +266,9 @@ fn number() -> impl Strategy<Value = f64> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
+    /// The feared bugs: a panic, a NaN in the state, a changed environment after an error.
     #[test]
-    fn any_start_and_actions_panic_or_leave_a_trace_or_lead_to_a_nan(
+    fn any_values_are_simulated_or_refused(
         state in [number(), number(), number(), number(), number()],
         angle_first: bool,
         actions in proptest::collection::vec(uniform2(number()), 0..20),

@@ -161,10 +161,15 @@ impl Table {
     }
 }
 
-/// `text` in lines of up to 100 characters.
+/// `text` in lines of up to 100 characters; code is not broken.
 fn wrapped(text: &str) -> String {
+    let mut is_code = false;
+    let is_break = |character| {
+        is_code ^= character == '`';
+        character == ' ' && !is_code
+    };
     let mut lines = vec![String::new()];
-    for word in text.split(' ') {
+    for word in text.split(is_break) {
         let line = lines.last_mut().unwrap();
         if line.is_empty() {
             *line += word;

@@ -5,7 +5,7 @@ mod tolerances;
 
 use pusht_core::Error;
 use pusht_core::control::{PlanShape, Planner};
-use pusht_core::policy::scheduler::NoiseGenerator;
+use pusht_core::noise::{I8F24, Noise};
 use pusht_core::policy::unet::Unobserved;
 use pusht_core::pusht::observation::observe;
 use pusht_host::float_engine::FloatPolicy;
@@ -21,11 +21,11 @@ struct Expected {
 }
 
 /// The golden starting noise; DDIM draws no other.
-struct Given<'a>(&'a [Vec<f32>]);
+struct Given(std::vec::IntoIter<f32>);
 
-impl NoiseGenerator for Given<'_> {
-    fn fill(&mut self, noise: &mut [f32]) {
-        noise.copy_from_slice(&self.0.concat());
+impl Noise for Given {
+    fn next_gaussian(&mut self) -> I8F24 {
+        I8F24::from_num(self.0.next().unwrap())
     }
 }
 
@@ -58,7 +58,11 @@ fn check(name: &str, expected: &str) {
     let steps = policy.policy().options().action_steps();
     let window = window(&policy, &expected.states);
     let actions = policy
-        .predict(&[&window], &mut Given(&expected.noise), &mut Unobserved)
+        .predict(
+            &[&window],
+            &mut Given(expected.noise.concat().into_iter()),
+            &mut Unobserved,
+        )
         .unwrap();
     let executed = &actions[2 * steps.start..2 * steps.end];
     let expected = expected.actions.as_flattened();

@@ -1,5 +1,5 @@
-//! Mutation test of the simulator: in a copy of `core`, each detail that agreement with pymunk depends
-//! on is removed in turn, and the golden trajectories have to notice.
+//! Mutation test of the simulator: in a copy of `core`, each detail that agreement with pymunk
+//! depends on is removed in turn, and the golden trajectories have to notice.
 //!
 //!     cargo test -p pusht-tests --test leave_one_out -- --ignored --show-output
 

@@ -1,7 +1,7 @@
 //! The simulator against pymunk (`golden/physics/generate.py`).
 //!
-//! With the feature `platform-math`, on x86-64 with glibc, every bit has to be equal; with `libm`, whose sine differs
-//! in the last digit, every step has to be within the tolerance.
+//! With the feature `platform-math` on x86-64 with glibc, every bit has to be equal. With `libm`,
+//! whose sine differs in the last digit, every step has to be within the tolerance.
 
 #[cfg(feature = "platform-math")]
 mod pymunk_bits;
@@ -19,12 +19,12 @@ const FAMILIES: [&str; 6] = [
     "wedge",
     "parameters",
 ];
-/// What a unit of the trajectories' integers is worth.
+/// Units of the trajectories' integers.
 const ACTION_STEP_PX: f64 = 1.0 / 16.0;
 const POSE_STEP_PX: f64 = 1.0 / 2_097_152.0;
 const POSE_STEP_RAD: f64 = 1.0 / 33_554_432.0;
 
-/// Reads little-endian values from the front of a slice.
+/// Reader of little-endian values from the front of a slice.
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
@@ -61,7 +61,7 @@ struct Episode {
     params: PushTParams,
     start: StartState,
     order: StartOrder,
-    /// Whether pymunk itself magnifies a rounding error to more than the tolerance.
+    /// Whether pymunk itself amplifies a rounding error beyond the tolerance.
     unstable: bool,
     rows: Vec<Row>,
     #[cfg_attr(not(feature = "platform-math"), allow(dead_code))]
@@ -69,12 +69,12 @@ struct Episode {
 }
 
 struct Row {
-    /// Leads to this row; none leads to the first.
+    /// The action before this row; unused for the first.
     action: [f64; 2],
-    /// Lower half of the digest of everything up to here.
+    /// Lower half of the digest of all rows up to this one.
     #[cfg_attr(not(feature = "platform-math"), allow(dead_code))]
     digest: u32,
-    /// Block x, y, angle in the steps above, modulo 2^32.
+    /// Block x, y, angle in the units above, modulo 2^32.
     pose: [i32; 3],
 }
 
@@ -123,7 +123,7 @@ fn read_episode(file: &mut Reader, number: u32, n_steps: u32) -> Episode {
 }
 
 impl Episode {
-    /// Steps through the episode, calling `check` with each row and what the simulator made of it.
+    /// Steps through the episode and calls `check` with each row and the environment after it.
     fn replay(&self, mut check: impl FnMut(usize, &Row, &PushTEnv)) {
         let mut env = PushTEnv::new(self.params, self.start, self.order).unwrap();
         for (t, row) in self.rows.iter().enumerate() {
@@ -135,7 +135,7 @@ impl Episode {
     }
 }
 
-/// How far the block is from the row: px, rad.
+/// Distance of the block from the row: px, rad.
 fn distance(row: &Row, env: &PushTEnv) -> [f64; 2] {
     let info = env.info();
     let units = [

@@ -4,8 +4,9 @@ mod hashed;
 mod tolerances;
 
 use hashed::{UnetOptions, hashed};
+use pusht_core::noise::{I8F24, Noise};
 use pusht_core::policy::scheduler::{
-    BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, NoiseGenerator, SchedulerConfig,
+    BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, SchedulerConfig,
 };
 use pusht_core::policy::unet::Unobserved;
 use pusht_core::policy::{
@@ -65,16 +66,34 @@ struct StepArguments {
     eta: f32,
 }
 
-/// Stands in for every source of noise: the n-th draw is `noise.<n>`, stretched to +-2.
-struct HashedNoise(usize);
+/// Stands in for torch's generator: the n-th tensor of a trajectory's size is `noise.<n>`,
+/// stretched to +-2.
+struct HashedNoise {
+    tensor_len: usize,
+    n_tensors: usize,
+    tensor: std::vec::IntoIter<f32>,
+}
 
-impl NoiseGenerator for HashedNoise {
-    fn fill(&mut self, noise: &mut [f32]) {
-        let values = hashed(&format!("noise.{}", self.0), noise.len());
-        self.0 += 1;
-        for (noise, value) in noise.iter_mut().zip(values) {
-            *noise = 2.0 * value;
+impl HashedNoise {
+    fn new(policy: &Policy, batch: usize) -> Self {
+        let options = policy.options();
+        Self {
+            tensor_len: batch * options.trajectory_len() * options.trajectory_dim(),
+            n_tensors: 0,
+            tensor: Vec::new().into_iter(),
         }
+    }
+}
+
+impl Noise for HashedNoise {
+    fn next_gaussian(&mut self) -> I8F24 {
+        if self.tensor.len() == 0 {
+            let name = format!("noise.{}", self.n_tensors);
+            self.tensor = hashed(&name, self.tensor_len).into_iter();
+            self.n_tensors += 1;
+        }
+        // Exact: the values are multiples of 2^-23.
+        I8F24::from_num(2.0 * self.tensor.next().unwrap())
     }
 }
 
@@ -191,8 +210,9 @@ fn predict(case: &Case, policy: &Policy) -> (Vec<f32>, Vec<f32>) {
     let mut scratch = vec![f32::NAN; policy.scratch_len(case.batch)];
     let mut mask = vec![true; policy.mask_len(case.batch)];
     let room = (scratch.as_mut_slice(), mask.as_mut_slice());
+    let mut noise = HashedNoise::new(policy, case.batch);
     policy
-        .predict_action(&obs, &mut HashedNoise(0), to, room, &mut Unobserved)
+        .predict_action(&obs, &mut noise, to, room, &mut Unobserved)
         .unwrap();
     (actions, predicted_obs)
 }
@@ -288,7 +308,8 @@ fn an_observation_that_is_not_finite_is_refused() {
     let mut scratch = vec![0.0; policy.scratch_len(1)];
     let room = (scratch.as_mut_slice(), [].as_mut_slice());
     let obs = [0.0, 1.0, 2.0, 3.0, f32::NAN, 5.0];
-    let result = policy.predict_action(&obs, &mut HashedNoise(0), to, room, &mut Unobserved);
+    let mut noise = HashedNoise::new(&policy, 1);
+    let result = policy.predict_action(&obs, &mut noise, to, room, &mut Unobserved);
     assert_eq!(result, Err(PolicyError::NonFiniteObservation));
 }
 

@@ -1,9 +1,9 @@
-//! What has to be equal after a step.
+//! Values whose bits have to equal pymunk's after a step.
 
 use pusht_core::digest::Digest;
 use pusht_core::pusht::env::PushTEnv;
 
-/// The values of `generate.py`'s `bits`.
+/// Adds the values of `bits` in `golden/physics/generate.py` to a digest.
 pub fn put_bits(digest: &mut Digest, env: &PushTEnv) {
     let info = env.info();
     let [agent, vel, block] = [info.agent_pos_px, info.agent_vel, info.block_pos_px];

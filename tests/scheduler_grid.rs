@@ -1,4 +1,5 @@
-//! The schedulers against diffusers over a grid of options, step by step (tests/golden/schedulers/generate.py).
+//! The schedulers against diffusers over a grid of options, step by step
+//! (tests/golden/schedulers/generate.py).
 
 mod tolerances;
 
@@ -184,7 +185,8 @@ impl Either {
     }
 }
 
-/// Largest difference over the larger of 1 and the magnitude; values that are not finite must be so in both.
+/// Largest difference over the larger of 1 and the magnitude; values that are not finite must be so
+/// in both.
 fn difference(got: &[f32], expected: &Values) -> f32 {
     assert_eq!(got.len(), expected.len());
     let pairs = got.iter().zip(expected);

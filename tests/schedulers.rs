@@ -1,11 +1,12 @@
-//! The schedulers against the numbers of diffusers' own tests; the grid of options is in scheduler_grid.rs.
+//! The schedulers against the numbers of diffusers' own tests; the grid of options is in
+//! scheduler_grid.rs.
 
 mod tolerances;
 mod torch_noise;
 
 use pusht_core::policy::scheduler::{
-    BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, NoiseGenerator, NoiseSchedule,
-    PredictionType, SchedulerConfig, SchedulerError, StepOutput, TimestepSpacing, VarianceType,
+    BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, NoiseSchedule, PredictionType,
+    SchedulerConfig, SchedulerError, StepOutput, TimestepSpacing, VarianceType,
 };
 use tolerances::{FULL_LOOP_MEAN, FULL_LOOP_SUM, SCHEDULER_VARIANCE};
 use torch_noise::TorchNoise;

@@ -1,6 +1,5 @@
 //! `torch.randn` on the CPU: MT19937, 24-bit uniforms, Box-Muller in blocks of 16.
 
-use pusht_core::policy::scheduler::NoiseGenerator;
 use rand_mt::Mt;
 
 const BLOCK: usize = 16;
@@ -16,10 +15,9 @@ impl TorchNoise {
     fn uniform(&mut self) -> f32 {
         (self.0.next_u32() & 0x00FF_FFFF) as f32 / (1 << 24) as f32
     }
-}
 
-impl NoiseGenerator for TorchNoise {
-    fn fill(&mut self, noise: &mut [f32]) {
+    /// Fills `noise` in `f32`, to the last bit, where `Noise` rounds to 2^-24.
+    pub fn fill(&mut self, noise: &mut [f32]) {
         assert!(noise.len().is_multiple_of(BLOCK));
         for value in noise.iter_mut() {
             *value = self.uniform();

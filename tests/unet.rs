@@ -1,4 +1,5 @@
-//! The float U-Net against diffusion_policy's own module in PyTorch, layer by layer (tests/golden/unet/generate.py).
+//! The float U-Net against diffusion_policy's own module in PyTorch, layer by layer
+//! (tests/golden/unet/generate.py).
 
 mod hashed;
 mod tolerances;
@@ -76,8 +77,8 @@ fn check(name: &str) {
     // Garbage in the scratch must not matter.
     let mut scratch = vec![f32::NAN; network.config().scratch_len(case.batch, case.length)];
     let mut got = BTreeMap::<String, Vec<f32>>::new();
-    let mut observer = |path: &str, values: &[f32], channels: usize, length: usize| {
-        assert_eq!(values.len(), channels * length, "{path}");
+    let mut observer = |path: &str, values: &[f32], n_channels: usize, length: usize| {
+        assert_eq!(values.len(), n_channels * length, "{path}");
         got.entry(path.to_owned()).or_default().extend(values);
     };
     network
@@ -95,7 +96,7 @@ fn check(name: &str) {
     for (path, expected) in &expected {
         let layer = got
             .get(path)
-            .unwrap_or_else(|| panic!("{name}: no tap {path}"));
+            .unwrap_or_else(|| panic!("{name}: nothing observed at {path}"));
         let difference = relative_difference(layer, expected);
         if difference > worst.0 {
             worst = (difference, path);
@@ -155,7 +156,7 @@ fn the_default_network_equals_pytorch() {
 }
 
 #[test]
-fn plans_of_a_batch_do_not_touch_each_other() {
+fn a_plan_is_independent_of_its_batch() {
     let (case, _) = read("default");
     let network = case.options.network();
     let (sample, _, global) = inputs(&case);

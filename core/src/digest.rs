@@ -1,27 +1,27 @@
-//! One number for a run: equal on two machines if every bit of the run is.
+//! A checksum of a run: equal on two machines if every bit of the run is.
 
 use crc::{CRC_64_XZ, Crc};
 
 static CRC: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
 
-/// CRC-64/XZ over the little-endian bytes of the values put in.
+/// CRC-64/XZ over the little-endian bytes of the values appended.
 #[derive(Clone)]
 pub struct Digest(crc::Digest<'static, u64>);
 
 impl Digest {
-    /// Of nothing yet.
+    /// The digest of no values.
     pub fn new() -> Self {
         Self(CRC.digest())
     }
 
-    /// Puts in some floats, bit for bit.
+    /// Appends floats, bit for bit.
     pub fn f64s(&mut self, values: &[f64]) {
         for value in values {
             self.0.update(&value.to_bits().to_le_bytes());
         }
     }
 
-    /// Puts in some integers.
+    /// Appends integers.
     pub fn i32s(&mut self, values: &[i32]) {
         for value in values {
             self.0.update(&value.to_le_bytes());

@@ -1,6 +1,10 @@
-//! The one error type of the crate.
+//! The error of the environment, the control loop and the integer policy.
+//!
+//! Other parts have their own: [`ModelError`](crate::quant::ModelError) (model file),
+//! [`PolicyError`](crate::policy::PolicyError), [`UnetError`](crate::policy::unet::UnetError) and
+//! [`SchedulerError`](crate::policy::scheduler::SchedulerError) (float policy).
 
-/// What a caller can get wrong; nothing else fails.
+/// Why an environment, a planner or a control loop refuses an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -11,14 +15,14 @@ pub enum Error {
     NonFiniteState,
     /// An observation with a NaN or infinite value.
     NonFiniteObservation,
-    /// A parameter of the environment that no block can have: not finite, or outside of the range that it documents.
+    /// A parameter of the environment that is not finite, or outside of its documented range.
     InvalidParameter {
-        /// Its name.
+        /// Name of the parameter.
         what: &'static str,
     },
-    /// Values so far out that the motion leaves the range of `f64`.
+    /// Finite values so large that the simulation would overflow `f64`.
     OutOfRange,
-    /// A seed that the legacy seeding, which takes 32 bits, does not know.
+    /// A seed above 32 bits, which the legacy seeding does not take.
     LegacySeedTooLarge,
     /// A slice whose length does not fit the shape that the callee documents.
     WrongLength {

@@ -1,6 +1,10 @@
 //! The embedded models and the values that the host computes for them: `build.rs` writes the
 //! digests when the firmware is built.
 
+use pusht_core::control::pipeline::PipelineCounts;
+use pusht_core::pusht::episode::EpisodeResult;
+use pusht_core::pusht::observation::ObservationKind;
+
 /// Aligns the file to words, since the kernel of the Cortex-M0 loads words.
 #[repr(align(4))]
 struct Aligned<T>(T);
@@ -26,5 +30,30 @@ pub static MODELS: [(&str, &[u8]); 2] = [
     ("best", model!("../../models/pusht.ptm")),
     ("small", model!("../../models/pusht-small.ptm")),
 ];
+
+/// What the host makes of the simulator and a policy of PushT.
+#[derive(Clone, Copy, Debug)]
+pub struct PushT {
+    /// What the policy sees.
+    pub kind: ObservationKind,
+    /// [`pusht_core::pusht::selftest::closed_loop_digest`] of the self-test's steps.
+    pub closed_loop_digest: u64,
+    /// Start of the episode, by legacy seeding, and the policy's noise.
+    pub episode_seed: u64,
+    /// The episode.
+    pub episode: EpisodeResult,
+    /// The episode in real time.
+    pub on_time: (EpisodeResult, PipelineCounts),
+    /// The episode with late plans.
+    pub late: (EpisodeResult, PipelineCounts),
+}
+
+/// [`PUSHT`], or the end with a line in the log.
+pub fn pusht() -> PushT {
+    match PUSHT {
+        Some(pusht) => pusht,
+        None => defmt::panic!("the model is for another task than PushT"),
+    }
+}
 
 include!(concat!(env!("OUT_DIR"), "/expected.rs"));

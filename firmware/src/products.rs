@@ -1,12 +1,10 @@
 //! Measures the cost of matrix products, of one layer and of a whole plan.
 
 use crate::counter::{Counter, UNIT};
-use fixed::types::I16F16;
+use crate::expected::{LARGEST_CHUNK_LEN, LARGEST_WINDOW_LEN};
 use pusht_core::noise::NoiseSource;
 use pusht_core::quant::measure::{Convolution, panel_len};
-use pusht_core::quant::{
-    self, Factor, IntPolicy, Layer, LayerKind, MAX_CONDITION_LEN, MAX_HORIZON, Model, Scratch, Tap,
-};
+use pusht_core::quant::{self, Factor, IntPolicy, Layer, LayerKind, Model, Observer};
 
 /// Cost of products.
 #[derive(Clone, Copy, Debug, Default)]
@@ -98,14 +96,15 @@ impl Convolved {
 }
 
 /// Mean cost of a plan, in [`UNIT`]s.
-pub fn plan_cost(counter: &Counter, model: &Model<'_>, scratch: &mut Scratch, n_plans: u32) -> u64 {
+pub fn plan_cost(counter: &Counter, model: &Model<'_>, scratch: &mut [u64], n_plans: u32) -> u64 {
     let start = counter.now();
-    quant::selftest(model, scratch, n_plans);
+    let planned = quant::selftest(model, scratch, n_plans);
+    defmt::assert!(planned.is_ok(), "the scratch is the model's");
     (counter.now() - start) / u64::from(n_plans)
 }
 
 /// Cost of the products of one plan.
-pub fn of_a_plan(counter: &Counter, model: &Model<'_>, scratch: &mut Scratch) -> Cost {
+pub fn of_a_plan(counter: &Counter, model: &Model<'_>, scratch: &mut [u64]) -> Cost {
     let mut watch = Watch {
         counter,
         begun: 0,
@@ -132,17 +131,19 @@ pub fn of_a_plan(counter: &Counter, model: &Model<'_>, scratch: &mut Scratch) ->
     }
 }
 
-fn plan_watched(model: &Model<'_>, scratch: &mut Scratch, tap: &mut impl Tap) {
-    let observations = [I16F16::ZERO; MAX_CONDITION_LEN];
-    let mut chunk = [[I16F16::ZERO; 2]; MAX_HORIZON];
-    let n_observed = model.n_obs_steps() * model.observation().dim();
-    let planned = IntPolicy::new(model, scratch).plan_tapped(
-        &observations[..n_observed],
-        &mut NoiseSource::new(0),
-        &mut chunk[..model.n_action_steps()],
-        tap,
-    );
-    defmt::assert!(planned.is_ok(), "the lengths are the model's");
+fn plan_watched(model: &Model<'_>, scratch: &mut [u64], observer: &mut impl Observer) {
+    let window = [0; LARGEST_WINDOW_LEN];
+    let mut chunk = [0; LARGEST_CHUNK_LEN];
+    let shape = model.shape();
+    let planned = IntPolicy::new(model, scratch).map(|mut policy| {
+        policy.plan_observed(
+            &window[..shape.window_len()],
+            &mut NoiseSource::new(0),
+            &mut chunk[..shape.chunk_len()],
+            observer,
+        )
+    });
+    defmt::assert!(matches!(planned, Ok(Ok(()))), "the lengths are the model's");
 }
 
 /// Observer that measures the time of products.
@@ -154,8 +155,8 @@ struct Watch<'c> {
     multiplications: u64,
 }
 
-impl Tap for Watch<'_> {
-    fn tensor(&mut self, _: &[i16], _: usize, _: u32) {}
+impl Observer for Watch<'_> {
+    fn observe(&mut self, _: &[i16], _: usize, _: u32) {}
 
     fn product_begins(&mut self) {
         self.begun = self.counter.raw();
@@ -171,7 +172,7 @@ impl Tap for Watch<'_> {
 /// Logs the cost of each layer in the first pass of a plan: one line per matrix product, and one
 /// for the operations on its result (normalisation, FiLM, mish, addition) where there are any
 /// besides storing it. `name` is the name of the model in the log.
-pub fn log_layers(counter: &Counter, name: &str, model: &Model<'_>, scratch: &mut Scratch) {
+pub fn log_layers(counter: &Counter, name: &str, model: &Model<'_>, scratch: &mut [u64]) {
     let mut log = LayerLog {
         counter,
         name,
@@ -200,8 +201,8 @@ impl LayerLog<'_> {
     }
 }
 
-impl Tap for LayerLog<'_> {
-    fn tensor(&mut self, values: &[i16], n_channels: usize, _: u32) {
+impl Observer for LayerLog<'_> {
+    fn observe(&mut self, values: &[i16], n_channels: usize, _: u32) {
         let spent = self.spent();
         if !self.is_result_stored && !self.is_over {
             defmt::info!(

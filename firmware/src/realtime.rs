@@ -3,19 +3,25 @@
 //! interrupt leaves. The two sides share lock-free queues, so that nothing masks the interrupt.
 
 use crate::counter::{Counter, Task, Timer};
-use crate::expected::{DELAY, EPISODE_SEED, LATE_EVERY, LATE_TICKS, MODEL};
-use crate::{board, exit, stack};
+use crate::expected::{
+    DELAY, LATE_EVERY, LATE_TICKS, MODEL, PushT, REALTIME_CHUNK_LEN, SCRATCH_LEN, WINDOW_LEN,
+};
+use crate::{board, exit, expected, stack};
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use cortex_m::singleton;
 use heapless::spsc::{Consumer, Producer, Queue};
 use pusht_core::Error;
-use pusht_core::control::pipeline::{Pipeline, PipelineCounts, Plan, PlanRequest, Planning};
-use pusht_core::control::receding_horizon::Planner;
+use pusht_core::control::pipeline::{self, PipelineCounts, Planning};
+use pusht_core::control::{PlanShape, Planner};
 use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
-use pusht_core::pusht::episode::EpisodeResult;
-use pusht_core::pusht::real_time::RealTimeEpisode;
-use pusht_core::quant::{IntPolicy, Model, Scratch};
+use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::pusht::rollout::Rollout;
+use pusht_core::quant::{IntPolicy, Model};
+
+type Pipeline = pipeline::Pipeline<WINDOW_LEN, REALTIME_CHUNK_LEN>;
+type PlanRequest = pipeline::PlanRequest<WINDOW_LEN>;
+type Plan = pipeline::Plan<REALTIME_CHUNK_LEN>;
 
 /// Physics steps per second.
 const RATE_HZ: u32 = 100;
@@ -40,7 +46,7 @@ struct Timing {
 
 /// State of the interrupt side.
 struct Control {
-    episode: RealTimeEpisode,
+    rollout: Rollout<Pipeline>,
     requests: Producer<'static, PlanRequest>,
     plans: Consumer<'static, Plan>,
     timing: Timing,
@@ -78,9 +84,9 @@ impl Task for Control {
 
 impl Control {
     fn turn(&mut self) -> Result<Option<EpisodeResult>, Error> {
-        TICK.store(self.episode.n_ticks() as u32, Ordering::Release);
+        TICK.store(self.rollout.episode().steps() as u32, Ordering::Release);
         let (plans, requests) = (&mut self.plans, &mut self.requests);
-        self.episode.turn(
+        self.rollout.turn(
             || plans.dequeue(),
             |request| {
                 // Only one plan is computed at a time, so the queue has room.
@@ -92,7 +98,7 @@ impl Control {
     fn hand_over(&mut self, result: Result<EpisodeResult, Error>) {
         let outcome = Outcome {
             result,
-            counts: self.episode.counts(),
+            counts: self.rollout.execution().counts(),
             timing: self.timing,
         };
         // Only one outcome is sent, so the queue has room.
@@ -101,19 +107,21 @@ impl Control {
     }
 }
 
-/// Plays the episode and ends the run, with exit code 0 if the result is `expected`. With `late`,
+/// Plays the episode and ends the run, with exit code 0 if the result is the host's. With `late`,
 /// some plans are delayed on purpose.
-pub fn run(late: bool, expected: &(EpisodeResult, PipelineCounts)) -> ! {
+pub fn run(late: bool) -> ! {
     board::start();
+    let pusht = expected::pusht();
+    let expected = if late { pusht.late } else { pusht.on_time };
     defmt::info!(
         "board={=str} episode_seed={=u64} delay_ticks={=usize}",
         board::NAME,
-        EPISODE_SEED,
+        pusht.episode_seed,
         DELAY
     );
     let (Some(peripherals), Some(scratch)) = (
         cortex_m::Peripherals::take(),
-        singleton!(SCRATCH: Scratch = Scratch::new()),
+        singleton!(SCRATCH: [u64; SCRATCH_LEN] = [0; SCRATCH_LEN]),
     ) else {
         defmt::panic!("runs once");
     };
@@ -125,8 +133,11 @@ pub fn run(late: bool, expected: &(EpisodeResult, PipelineCounts)) -> ! {
     if let Err(error) = model.set_n_action_steps(DELAY + n_action_steps.max(DELAY)) {
         defmt::panic!("the horizon is too short: {}", error);
     }
-    let policy = IntPolicy::new(&model, scratch);
-    let Some(sides) = sides(&policy, n_action_steps) else {
+    let policy = match IntPolicy::new(&model, scratch) {
+        Ok(policy) => policy,
+        Err(error) => defmt::panic!("policy: {}", error),
+    };
+    let Some(sides) = sides(&pusht, policy.shape(), n_action_steps) else {
         defmt::panic!("the episode cannot begin");
     };
     let Sides {
@@ -135,7 +146,7 @@ pub fn run(late: bool, expected: &(EpisodeResult, PipelineCounts)) -> ! {
         mut plans,
         mut outcomes,
     } = sides;
-    let mut planning = Planning::new(policy, EPISODE_SEED);
+    let mut planning = Planning::new(policy, pusht.episode_seed);
     let clock = Counter::start_with_task(peripherals, RATE_HZ, control);
 
     let (mut n_plans, mut longest_plan_us) = (0, 0);
@@ -164,7 +175,7 @@ pub fn run(late: bool, expected: &(EpisodeResult, PipelineCounts)) -> ! {
     };
     report(&outcome, longest_plan_us);
     match outcome.result {
-        Ok(result) if (result, outcome.counts) == *expected && outcome.timing.overruns == 0 => {
+        Ok(result) if (result, outcome.counts) == expected && outcome.timing.overruns == 0 => {
             defmt::info!("equal to the host's, bit for bit");
             exit::success()
         }
@@ -183,15 +194,15 @@ struct Sides {
     outcomes: Consumer<'static, Outcome>,
 }
 
-fn sides(planner: &impl Planner, n_action_steps: usize) -> Option<Sides> {
+fn sides(pusht: &PushT, shape: PlanShape, n_action_steps: usize) -> Option<Sides> {
     let (for_planner, requests) = singleton!(: Queue<PlanRequest, 2> = Queue::new())?.split();
     let (plans, for_control) = singleton!(: Queue<Plan, 2> = Queue::new())?.split();
     let (for_report, outcomes) = singleton!(: Queue<Outcome, 2> = Queue::new())?.split();
-    let start = StartState::from_seed(EPISODE_SEED, Seeding::Legacy).ok()?;
+    let start = StartState::from_seed(pusht.episode_seed, Seeding::Legacy).ok()?;
     let env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy).ok()?;
-    let pipeline = Pipeline::new(planner, n_action_steps, DELAY);
+    let pipeline = Pipeline::new(shape, n_action_steps, DELAY).ok()?;
     let control = Control {
-        episode: RealTimeEpisode::new(env, pipeline),
+        rollout: Rollout::new(env, pusht.kind, pipeline, MAX_EPISODE_STEPS).ok()?,
         requests: for_planner,
         plans: for_control,
         timing: Timing::default(),

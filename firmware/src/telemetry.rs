@@ -2,10 +2,10 @@
 
 use micromath::F32Ext;
 use pusht_core::pusht::env::{GOAL_ANGLE_RAD, GOAL_PX};
-use pusht_core::pusht::episode::Tick;
+use pusht_core::pusht::rollout::Tick;
 
 /// Logs the coverage and the distance of the block from the goal.
-pub fn log(tick: &Tick<'_>) {
+pub fn log(tick: &Tick) {
     let [_, _, block_x, block_y, block_angle] = tick.state;
     let (dx, dy) = ((block_x - GOAL_PX.x) as f32, (block_y - GOAL_PX.y) as f32);
     let turned = (block_angle - GOAL_ANGLE_RAD) as f32;

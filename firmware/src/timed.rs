@@ -2,9 +2,8 @@
 
 use crate::counter::Counter;
 use pusht_core::Error;
-use pusht_core::control::receding_horizon::{Action, Planner};
+use pusht_core::control::{PlanShape, Planner};
 use pusht_core::noise::Noise;
-use pusht_core::pusht::observation::STATE_DIM;
 
 /// Wraps the planner `P` and measures its cost in [`UNIT`](crate::counter::UNIT)s.
 pub struct Timed<'c, P> {
@@ -32,22 +31,18 @@ impl<'c, P> Timed<'c, P> {
 }
 
 impl<P: Planner> Planner for Timed<'_, P> {
-    fn n_obs_steps(&self) -> usize {
-        self.planner.n_obs_steps()
-    }
-
-    fn n_action_steps(&self) -> usize {
-        self.planner.n_action_steps()
+    fn shape(&self) -> PlanShape {
+        self.planner.shape()
     }
 
     fn plan(
         &mut self,
-        states: &[[f64; STATE_DIM]],
+        window: &[f64],
         noise: &mut dyn Noise,
-        chunk: &mut [Action],
+        chunk: &mut [f64],
     ) -> Result<(), Error> {
         let start = self.counter.now();
-        let result = self.planner.plan(states, noise, chunk);
+        let result = self.planner.plan(window, noise, chunk);
         let spent = self.counter.now() - start;
         self.n_plans += 1;
         self.total += spent;

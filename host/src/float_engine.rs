@@ -4,10 +4,10 @@ use crate::policy_file::{self, PolicyConfig, SchedulerKind, Task, Tensors};
 use anyhow::{Context, Result, bail, ensure};
 use pusht_core::Error;
 use pusht_core::control::{PlanShape, Planner};
-use pusht_core::noise::{Noise, NoiseSource};
+use pusht_core::noise::Noise;
 use pusht_core::policy::scheduler::{
     BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, FlowMatchEulerScheduler,
-    NoiseGenerator, PredictionType, SchedulerConfig, TimestepSpacing, VarianceType,
+    PredictionType, SchedulerConfig, TimestepSpacing, VarianceType,
 };
 use pusht_core::policy::unet::{
     ConditionalUnet1D, DownDims, Observer, TensorSource, UnetConfig, Unobserved,
@@ -146,7 +146,7 @@ impl FloatPolicy {
     pub fn predict(
         &mut self,
         windows: &[&[f64]],
-        noise: &mut (impl NoiseGenerator + ?Sized),
+        noise: &mut (impl Noise + ?Sized),
         observer: &mut impl Observer,
     ) -> Result<Vec<f64>, Error> {
         let options = *self.policy.options();
@@ -241,18 +241,6 @@ impl Planner for FloatPolicy {
         let actions = self.predict(&[window], noise, &mut Unobserved)?;
         chunk.copy_from_slice(&actions[dim * steps.start..dim * steps.end]);
         Ok(())
-    }
-}
-
-/// Noise for a batch whose plans have a stream each: the streams fill equal parts, in order.
-pub struct BatchNoise<'a>(pub &'a mut [NoiseSource]);
-
-impl NoiseGenerator for BatchNoise<'_> {
-    fn fill(&mut self, noise: &mut [f32]) {
-        let part = noise.len() / self.0.len().max(1);
-        for (source, part) in self.0.iter_mut().zip(noise.chunks_mut(part.max(1))) {
-            source.fill(part);
-        }
     }
 }
 

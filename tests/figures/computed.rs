@@ -271,7 +271,7 @@ fn computed(command: &str, source: &str) -> Table {
     Table {
         machine: "any".to_owned(),
         command: command.to_owned(),
-        measured: format!("with this page, from {source}"),
+        measured: format!("read from {source} whenever this page is written"),
         ..Table::default()
     }
 }
@@ -281,7 +281,7 @@ fn words(columns: &[&str]) -> Vec<String> {
 }
 
 fn kib(bytes: u64) -> String {
-    format!("{} KiB", (bytes as f64 / 1024.0).round())
+    format!("{} KiB", grouped(bytes.div_ceil(1024)))
 }
 
 fn us(time_us: u64) -> String {

@@ -131,7 +131,6 @@ impl Random {
             conv_exponent: 11,
             conv: self.rows(n_out, taps * n_in, 1.0),
             gamma_exponent: 13,
-            group_len,
             eps: (1e-5 * n * n * f64::from(1 << 22)) as u64,
             parameters: (0..n_out)
                 .map(|_| [8192 + self.int(4000), self.int(30_000)])

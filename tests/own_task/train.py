@@ -105,7 +105,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the LeRobot dataset")
     parser.add_argument("--out", type=Path, required=True, help="new folder of the run")
-    parser.add_argument("--steps", type=int, default=30_000)
+    parser.add_argument("--steps", type=int, default=8_000)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rate", type=float, default=1e-3, help="largest learning rate")
     parser.add_argument("--down-dims", type=int, nargs="+", default=[32, 64])
@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=10, help="network passes per plan")
     parser.add_argument("--drop-last", type=int, default=7, help="frames left out at the end")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--save-every", type=int, default=10_000)
+    parser.add_argument("--save-every", type=int, default=2_000)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     if not (arguments.data / "meta" / "info.json").is_file():

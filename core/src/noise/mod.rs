@@ -1,13 +1,14 @@
 //! Gaussian noise in integers: the same bits on every machine.
 //!
-//! A uniform 32-bit word gives the sign (1 bit) and a tail probability (31 bits). The inverse of the normal
-//! distribution is linear between 32 knots in each octave of that probability, which keeps the tails
-//! (Cheung, Luk et al., "Hardware generation of arbitrary random number distributions from uniform
-//! distributions via the inversion method", IEEE TVLSI 2007). Largest value: about 5.4.
+//! A uniform 32-bit word gives the sign (1 bit) and a tail probability (31 bits). The inverse of
+//! the normal distribution is linear between 32 knots in each octave of that probability, which
+//! keeps the tails (Cheung, Luk et al., "Hardware generation of arbitrary random number
+//! distributions from uniform distributions via the inversion method", IEEE TVLSI 2007). Largest
+//! value: about 5.4.
 
 mod table;
 
-use fixed::types::I8F24;
+pub use fixed::types::I8F24;
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg32;
 use table::TAIL_QUANTILE_Q24;
@@ -16,13 +17,19 @@ const OCTAVES: u32 = TAIL_QUANTILE_Q24.len() as u32;
 const SEGMENT_BITS: u32 = 5;
 const _: () = assert!(TAIL_QUANTILE_Q24[0].len() == (1 << SEGMENT_BITS) + 1);
 
-/// Where a policy takes its initial sample, and whatever its scheduler draws, from.
+/// A source of Gaussian noise: of a policy's initial samples, and of what its scheduler draws after
+/// them.
+///
+/// Implementations own their state and are seeded by the caller. The integer policy computes with
+/// the values as they are, the float policy with the same values in `f32`; both draw in the order
+/// of memory.
 pub trait Noise {
-    /// The next standard normal value.
+    /// Draws the next standard normal value.
     fn next_gaussian(&mut self) -> I8F24;
 }
 
-/// A seeded stream of standard normal values. A plain value: a clone continues the same stream.
+/// A seeded stream of standard normal values (PCG32 and the inversion above). A clone continues the
+/// same stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoiseSource {
     uniform: Pcg32,
@@ -102,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_names_a_stream() {
+    fn equal_seeds_give_equal_streams_and_others_do_not() {
         let mut a = NoiseSource::new(1);
         let mut b = a.clone();
         assert_eq!(a.next_gaussian(), b.next_gaussian());

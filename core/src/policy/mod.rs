@@ -1,8 +1,9 @@
 //! The low-dimensional Diffusion Policy: from the last `To` observations to the next `Tp` actions.
 //!
-//! The counterpart of diffusion_policy's `DiffusionUnetLowdimPolicy`: normalise, sample a trajectory with the
-//! network and a scheduler, un-normalise. Letters: `B` plans of a batch, `To` observation steps, `Tp` horizon, `Ta`
-//! executed actions, `Do` and `Da` sizes of an observation and of an action.
+//! The counterpart of diffusion_policy's `DiffusionUnetLowdimPolicy`: normalise, sample a
+//! trajectory with the network and a scheduler, un-normalise. Letters: `B` plans of a batch, `To`
+//! observation steps, `Tp` horizon, `Ta` executed actions, `Do` and `Da` sizes of an observation
+//! and of an action.
 
 mod normalizer;
 mod predict_action;

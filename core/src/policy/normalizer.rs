@@ -1,8 +1,8 @@
-//! `LinearNormalizer`: normalised = raw * scale + offset, a scale and an offset a feature.
+//! `LinearNormalizer`: normalised = raw * scale + offset, with a scale and an offset per feature.
 
 use super::{PolicyError, expect_len};
 
-/// Scale and offset of every feature of a field (`obs` or `action`). `V` holds them.
+/// The scale and offset of every feature of a field (`obs` or `action`). `V` holds them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearNormalizer<V> {
     scale: V,
@@ -10,11 +10,11 @@ pub struct LinearNormalizer<V> {
 }
 
 impl<V: AsRef<[f32]>> LinearNormalizer<V> {
-    /// The normaliser of these values, one a feature.
+    /// A normaliser of `scale` and `offset`, one value per feature.
     ///
     /// # Errors
-    /// [`PolicyError::WrongLength`] if they are not equally many; [`PolicyError::Options`] if there is none, a
-    /// scale is zero, or a value is not finite.
+    /// [`PolicyError::WrongLength`] if they are not equally many; [`PolicyError::Options`] if there
+    /// is none, a scale is zero, or a value is not finite.
     pub fn new(scale: V, offset: V) -> Result<Self, PolicyError> {
         let (scales, offsets) = (scale.as_ref(), offset.as_ref());
         expect_len("normalizer offset", offsets.len(), scales.len())?;
@@ -29,17 +29,17 @@ impl<V: AsRef<[f32]>> LinearNormalizer<V> {
         Ok(Self { scale, offset })
     }
 
-    /// Factor of each feature.
+    /// The factor of each feature.
     pub fn scale(&self) -> &[f32] {
         self.scale.as_ref()
     }
 
-    /// Offset of each feature, added after the factor.
+    /// The offset of each feature, added after the multiplication.
     pub fn offset(&self) -> &[f32] {
         self.offset.as_ref()
     }
 
-    /// Features of the field.
+    /// The number of features.
     pub fn dim(&self) -> usize {
         self.scale.as_ref().len()
     }
@@ -64,7 +64,7 @@ impl<V: AsRef<[f32]>> LinearNormalizer<V> {
     }
 }
 
-/// What a normaliser makes of its data.
+/// What `fit` normalises to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FitMode {
     /// The smallest and the largest value become `output_min` and `output_max`.
@@ -76,13 +76,13 @@ pub enum FitMode {
 /// The options of `LinearNormalizer.fit`, with its defaults.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FitOptions {
-    /// Limits or moments.
+    /// Whether limits or moments are normalised.
     pub mode: FitMode,
     /// Largest normalised value.
     pub output_max: f32,
     /// Smallest normalised value.
     pub output_min: f32,
-    /// A feature that varies less is not scaled.
+    /// The least range (or standard deviation) of a feature that is scaled.
     pub range_eps: f32,
     /// Whether the data is also shifted.
     pub fit_offset: bool,
@@ -100,7 +100,7 @@ impl Default for FitOptions {
     }
 }
 
-/// What data says of one feature (`input_stats`).
+/// Statistics of one feature (`input_stats`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FitStats {
     /// Smallest value.
@@ -114,7 +114,8 @@ pub struct FitStats {
 }
 
 impl FitStats {
-    /// The statistics of one feature of data in rows of `dim` values; needs two rows for a deviation.
+    /// The statistics of `feature` over `rows` of `dim` values; the standard deviation needs two
+    /// rows.
     pub fn of(rows: &[f32], dim: usize, feature: usize) -> Self {
         let values = || rows.iter().skip(feature).step_by(dim.max(1));
         let count = values().count() as f64;
@@ -130,7 +131,7 @@ impl FitStats {
         }
     }
 
-    /// Scale and offset of the feature (`normalizer.py`, `_fit`).
+    /// The scale and offset that normalise the feature (`normalizer.py`, `_fit`).
     pub fn scale_and_offset(&self, options: &FitOptions) -> (f32, f32) {
         let (low, high) = (options.output_min, options.output_max);
         match (options.mode, options.fit_offset) {

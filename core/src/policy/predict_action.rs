@@ -2,11 +2,11 @@
 
 use super::sample::{Condition, SampleInput, Scheduler, conditional_sample, sample_scratch_len};
 use super::{LinearNormalizer, PolicyError, expect_len};
-use crate::policy::scheduler::NoiseGenerator;
+use crate::noise::Noise;
 use crate::policy::unet::{ConditionalUnet1D, Observer, UnetConfig};
 use core::ops::Range;
 
-/// How the network learns of the observations.
+/// How observations enter the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conditioning {
     /// All at once, through FiLM (`obs_as_global_cond`).
@@ -20,23 +20,24 @@ pub enum Conditioning {
 /// The options of `DiffusionUnetLowdimPolicy`, by its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyOptions {
-    /// `Tp`.
+    /// `Tp`, the positions of a trajectory.
     pub horizon: usize,
-    /// `Do`.
+    /// `Do`, the size of an observation.
     pub obs_dim: usize,
-    /// `Da`.
+    /// `Da`, the size of an action.
     pub action_dim: usize,
-    /// `Ta`.
+    /// `Ta`, the actions that are executed.
     pub n_action_steps: usize,
-    /// `To`.
+    /// `To`, the observations that a plan is made from.
     pub n_obs_steps: usize,
     /// Passes of the network.
     pub num_inference_steps: usize,
-    /// How observations enter.
+    /// How observations enter the network.
     pub conditioning: Conditioning,
     /// Whether only the executed actions are predicted. Global conditioning only.
     pub pred_action_steps_only: bool,
-    /// Whether the first executed action is that of the newest observation (`To - 1`), or the one after (`To`).
+    /// Whether the first executed action is that of the newest observation (`To - 1`), or the one
+    /// after (`To`).
     pub oa_step_convention: bool,
 }
 
@@ -49,7 +50,7 @@ impl PolicyOptions {
         }
     }
 
-    /// Values of a position of that trajectory.
+    /// Channels of that trajectory: `Da`, and `Do` more when inpainting.
     pub fn trajectory_dim(&self) -> usize {
         match self.conditioning {
             Conditioning::Inpainting => self.action_dim + self.obs_dim,
@@ -57,7 +58,7 @@ impl PolicyOptions {
         }
     }
 
-    /// Which of the predicted actions are executed.
+    /// The indices of the predicted actions that are executed.
     pub fn action_steps(&self) -> Range<usize> {
         let start = match (self.pred_action_steps_only, self.oa_step_convention) {
             (true, _) => 0,
@@ -95,7 +96,7 @@ impl PolicyOptions {
             ),
             (
                 length.is_multiple_of(unet.length_multiple()),
-                "the predicted length must be divisible by 2 for each level of the network but the last",
+                "the predicted length must be a multiple of the network's length_multiple",
             ),
             (
                 unet.input_dim == self.trajectory_dim(),
@@ -113,16 +114,104 @@ impl PolicyOptions {
     }
 }
 
-/// Where a prediction goes: raw units, whole horizon. The executed part is [`PolicyOptions::action_steps`].
+/// The results of [`predict_action`](DiffusionUnetLowdimPolicy::predict_action), in raw units; the
+/// executed rows are [`PolicyOptions::action_steps`].
 #[derive(Debug)]
 pub struct ActionPrediction<'a> {
-    /// B x [`PolicyOptions::trajectory_len`] x `Da`.
+    /// `[B][trajectory_len][Da]`.
     pub action_pred: &'a mut [f32],
-    /// When inpainting: B x Tp x `Do`.
+    /// `[B][Tp][Do]`, when inpainting.
     pub obs_pred: Option<&'a mut [f32]>,
 }
 
-/// Network, scheduler and normalisers together. `W` and `V` hold their values, `T` is the scheduler's capacity.
+/// diffusion_policy's `DiffusionUnetLowdimPolicy`: network, scheduler and normalisers.
+///
+/// `W` and `V` hold the network's and the normalisers' values, `T` is the scheduler's capacity.
+///
+/// # Examples
+/// ```
+/// use pusht_core::noise::NoiseSource;
+/// use pusht_core::policy::scheduler::{
+///     DDIMOptions, DDIMScheduler, PredictionType, SchedulerConfig,
+/// };
+/// use pusht_core::policy::unet::{
+///     ConditionalUnet1D, DownDims, TensorSource, UnetConfig, Unobserved,
+/// };
+/// use pusht_core::policy::{
+///     ActionPrediction, Conditioning, DiffusionUnetLowdimPolicy, LinearNormalizer, PolicyOptions,
+///     Scheduler,
+/// };
+///
+/// // Zeros but for the last bias: the network always predicts the action (0.5, -0.5).
+/// struct Constant;
+///
+/// impl TensorSource for Constant {
+///     fn tensor(&self, name: &str) -> Option<(&[usize], &[f32])> {
+///         const ZEROS: &[f32] = &[0.0; 192];
+///         let shape: &[usize] = match name {
+///             "diffusion_step_encoder.1.weight" => &[16, 4],
+///             "diffusion_step_encoder.1.bias" => &[16],
+///             "diffusion_step_encoder.3.weight" => &[4, 16],
+///             "diffusion_step_encoder.3.bias" => &[4],
+///             "down_modules.0.0.blocks.0.block.0.weight" => &[8, 2, 3],
+///             "down_modules.0.0.residual_conv.weight" => &[8, 2, 1],
+///             "final_conv.1.weight" => &[2, 8, 1],
+///             "final_conv.1.bias" => return Some((&[2], &[0.5, -0.5])),
+///             _ if name.ends_with("cond_encoder.1.weight") => &[8, 14],
+///             _ if name.ends_with("block.0.weight") => &[8, 8, 3],
+///             _ => &[8],
+///         };
+///         Some((shape, &ZEROS[..shape.iter().product()]))
+///     }
+/// }
+///
+/// let config = UnetConfig {
+///     input_dim: 2,
+///     local_cond_dim: None,
+///     global_cond_dim: Some(2 * 5),
+///     diffusion_step_embed_dim: 4,
+///     down_dims: DownDims::new(&[8])?,
+///     kernel_size: 3,
+///     n_groups: 8,
+///     cond_predict_scale: false,
+/// };
+/// let memory = vec![0.0; config.weights_len()?];
+/// let unet = ConditionalUnet1D::new(config, &Constant, memory)?;
+/// let scheduler = SchedulerConfig {
+///     num_train_timesteps: 100,
+///     prediction_type: PredictionType::Sample,
+///     ..SchedulerConfig::default()
+/// };
+/// let scheduler =
+///     Scheduler::Ddim(DDIMScheduler::<100>::new(scheduler)?, DDIMOptions::default());
+/// let options = PolicyOptions {
+///     horizon: 16,
+///     obs_dim: 5,
+///     action_dim: 2,
+///     n_action_steps: 8,
+///     n_obs_steps: 2,
+///     num_inference_steps: 10,
+///     conditioning: Conditioning::Global,
+///     pred_action_steps_only: false,
+///     oa_step_convention: true,
+/// };
+/// // From 0..512 px to -1..1.
+/// let obs_normalizer = LinearNormalizer::new(vec![1.0 / 256.0; 5], vec![-1.0; 5])?;
+/// let action_normalizer = LinearNormalizer::new(vec![1.0 / 256.0; 2], vec![-1.0; 2])?;
+/// let policy = DiffusionUnetLowdimPolicy::new(
+///     options, unet, scheduler, obs_normalizer, action_normalizer,
+/// )?;
+///
+/// let obs = [256.0; 2 * 5];
+/// let mut action_pred = [0.0; 16 * 2];
+/// let to = ActionPrediction { action_pred: &mut action_pred, obs_pred: None };
+/// let (mut scratch, mut mask) = (vec![0.0; policy.scratch_len(1)], []);
+/// let room = (scratch.as_mut_slice(), mask.as_mut_slice());
+/// policy.predict_action(&obs, &mut NoiseSource::new(0), to, room, &mut Unobserved)?;
+/// let executed = &action_pred.as_chunks::<2>().0[options.action_steps()];
+/// assert_eq!(executed, [[384.0, 128.0]; 8]);
+/// # Ok::<(), pusht_core::policy::PolicyError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct DiffusionUnetLowdimPolicy<'a, W, V, const T: usize> {
     options: PolicyOptions,
@@ -133,10 +222,12 @@ pub struct DiffusionUnetLowdimPolicy<'a, W, V, const T: usize> {
 }
 
 impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPolicy<'a, W, V, T> {
-    /// Puts the parts together, checks that they fit, and sets the scheduler's steps.
+    /// Puts the parts together, checks that they fit, and sets the scheduler's timesteps.
     ///
     /// # Errors
-    /// [`PolicyError::Options`], [`PolicyError::WrongLength`], or the scheduler's.
+    /// [`PolicyError::Options`] for the first rule broken, by the options or between them and the
+    /// network; [`PolicyError::WrongLength`] if a normaliser has another number of features;
+    /// [`PolicyError::Scheduler`] for a number of inference steps that the scheduler refuses.
     pub fn new(
         options: PolicyOptions,
         unet: ConditionalUnet1D<W>,
@@ -158,12 +249,12 @@ impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPo
         })
     }
 
-    /// Its options.
+    /// The options.
     pub fn options(&self) -> &PolicyOptions {
         &self.options
     }
 
-    /// Its network.
+    /// The network.
     pub fn unet(&self) -> &ConditionalUnet1D<W> {
         &self.unet
     }
@@ -173,22 +264,22 @@ impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPo
         [&self.obs_normalizer, &self.action_normalizer]
     }
 
-    /// Its scheduler, the inference steps set.
+    /// The scheduler, with its timesteps set.
     pub fn scheduler(&self) -> &Scheduler<'a, T> {
         &self.scheduler
     }
 
-    /// Changes the number of passes.
+    /// Sets the number of passes.
     ///
     /// # Errors
-    /// [`PolicyError::Scheduler`]; the policy is then as before.
+    /// [`PolicyError::Scheduler`] if the scheduler refuses it; the policy is then as before.
     pub fn set_num_inference_steps(&mut self, passes: usize) -> Result<(), PolicyError> {
         self.scheduler.set_timesteps(passes)?;
         self.options.num_inference_steps = passes;
         Ok(())
     }
 
-    /// Changes the number of actions that are executed.
+    /// Sets the number of actions that are executed.
     ///
     /// # Errors
     /// [`PolicyError::Options`] if they reach past the horizon; the policy is then as before.
@@ -202,7 +293,7 @@ impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPo
         Ok(())
     }
 
-    /// Values of scratch that [`Self::predict_action`] needs for `batch` plans.
+    /// Values of scratch memory that [`Self::predict_action`] needs for `batch` plans.
     pub fn scratch_len(&self, batch: usize) -> usize {
         let (length, config) = (self.options.trajectory_len(), self.unet.config());
         sample_scratch_len(config, batch, length)
@@ -210,7 +301,8 @@ impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPo
             + self.observed_len(batch)
     }
 
-    /// Values of `mask` that [`Self::predict_action`] needs for `batch` plans: none unless inpainting.
+    /// Values of `mask` that [`Self::predict_action`] needs for `batch` plans: none unless
+    /// inpainting.
     pub fn mask_len(&self, batch: usize) -> usize {
         match self.options.conditioning {
             Conditioning::Inpainting => {
@@ -236,15 +328,18 @@ impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPo
             }
     }
 
-    /// Predicts actions from `obs` (B x `To` x `Do`, raw, oldest first). `scratch` and `mask` have at least
-    /// [`Self::scratch_len`] and [`Self::mask_len`] values.
+    /// Predicts actions from `obs`, `[B][To][Do]` in raw units, oldest first. `noise` is drawn for
+    /// the whole batch at once. `scratch` and `mask` have at least [`Self::scratch_len`] and
+    /// [`Self::mask_len`] values.
     ///
     /// # Errors
-    /// [`PolicyError::NonFiniteObservation`], [`PolicyError::WrongLength`].
+    /// [`PolicyError::NonFiniteObservation`] for a NaN or infinite value;
+    /// [`PolicyError::WrongLength`] if a slice has not the shape above or is too short;
+    /// [`PolicyError::Options`] if observations are asked for without inpainting.
     pub fn predict_action<O: Observer>(
         &self,
         obs: &[f32],
-        generator: &mut (impl NoiseGenerator + ?Sized),
+        noise: &mut (impl Noise + ?Sized),
         to: ActionPrediction<'_>,
         (scratch, mask): (&mut [f32], &mut [bool]),
         observer: &mut O,
@@ -284,7 +379,7 @@ impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPo
             }
         }
         let model = (&self.unet, &self.scheduler);
-        conditional_sample(model, &input, generator, trajectory, scratch, observer)?;
+        conditional_sample(model, &input, noise, trajectory, scratch, observer)?;
         self.hand_over(trajectory, to);
         Ok(())
     }
@@ -302,7 +397,8 @@ impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPo
         }
     }
 
-    /// Normalises `obs` into the shape that the network takes; when inpainting, `mask` marks the known values.
+    /// Normalises `obs` into the shape that the network takes; when inpainting, `mask` marks the
+    /// known values.
     fn lay_out(&self, obs: &[f32], observed: &mut [f32], mask: &mut [bool]) {
         let options = &self.options;
         let (obs_dim, row) = (options.obs_dim, options.n_obs_steps * options.obs_dim);

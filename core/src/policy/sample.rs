@@ -1,29 +1,30 @@
 //! Sampling a trajectory: noise in, N passes of the network, a trajectory out.
 
 use super::{PolicyError, expect_len};
+use crate::noise::Noise;
 use crate::policy::scheduler::{
-    DDIMOptions, DDIMScheduler, DDPMScheduler, FlowMatchEulerScheduler, NoiseGenerator,
-    SchedulerError, StepOutput,
+    DDIMOptions, DDIMScheduler, DDPMScheduler, FlowMatchEulerScheduler, SchedulerError, StepOutput,
 };
 use crate::policy::unet::{ConditionalUnet1D, Observer, UnetConfig, UnetInput};
 
-/// One of the samplers, with what its steps take besides.
+/// A scheduler, with the options of its steps.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant)]
 pub enum Scheduler<'a, const T: usize> {
-    /// Stochastic.
+    /// Stochastic steps.
     Ddpm(DDPMScheduler<'a, T>),
-    /// Deterministic at eta 0.
+    /// Deterministic steps at eta 0.
     Ddim(DDIMScheduler<'a, T>, DDIMOptions),
-    /// Deterministic, for a network that predicts the velocity of a straight flow.
+    /// Deterministic steps for a network that predicts the velocity of a straight flow.
     FlowMatchEuler(FlowMatchEulerScheduler<T>),
 }
 
 impl<const T: usize> Scheduler<'_, T> {
-    /// Visits `num_inference_steps` steps from now on.
+    /// Spreads `num_inference_steps` timesteps over the training steps.
     ///
     /// # Errors
-    /// [`SchedulerError::InferenceSteps`].
+    /// [`SchedulerError::InferenceSteps`] unless `num_inference_steps` is 1 to
+    /// `num_train_timesteps`.
     pub fn set_timesteps(&mut self, num_inference_steps: usize) -> Result<(), SchedulerError> {
         match self {
             Self::Ddpm(ddpm) => ddpm.set_timesteps(num_inference_steps),
@@ -32,7 +33,7 @@ impl<const T: usize> Scheduler<'_, T> {
         }
     }
 
-    /// The steps that sampling visits.
+    /// The timesteps that inference visits, in descending order.
     pub fn timesteps(&self) -> &[usize] {
         match self {
             Self::Ddpm(ddpm) => ddpm.schedule().timesteps(),
@@ -67,12 +68,13 @@ impl<const T: usize> Scheduler<'_, T> {
     }
 }
 
-/// Values of a trajectory that are known: `data` where `mask`. Both have the trajectory's shape.
+/// Known values of a trajectory (inpainting): `data` where `mask` is set. Both have the
+/// trajectory's shape.
 #[derive(Clone, Copy, Debug)]
 pub struct Condition<'a> {
-    /// What is known.
+    /// The known values.
     pub data: &'a [f32],
-    /// Where.
+    /// Where they are known.
     pub mask: &'a [bool],
 }
 
@@ -86,36 +88,39 @@ impl Condition<'_> {
     }
 }
 
-/// What a trajectory is sampled from.
+/// The conditions that a batch of trajectories is sampled under.
 #[derive(Clone, Copy, Debug)]
 pub struct SampleInput<'a> {
-    /// `B`.
+    /// `B`, the plans of the batch.
     pub batch: usize,
-    /// Known values, if any.
+    /// The known values, when inpainting.
     pub condition: Option<Condition<'a>>,
-    /// B x Tp x `local_cond_dim`.
+    /// `[B][Tp][local_cond_dim]`.
     pub local_cond: Option<&'a [f32]>,
-    /// B x `global_cond_dim`.
+    /// `[B][global_cond_dim]`.
     pub global_cond: Option<&'a [f32]>,
 }
 
-/// Values of scratch that [`conditional_sample`] needs for B x `length` x `input_dim` values.
+/// Values of scratch memory that [`conditional_sample`] needs for a trajectory of
+/// `[batch][length][input_dim]`.
 pub fn sample_scratch_len(unet: &UnetConfig, batch: usize, length: usize) -> usize {
     unet.scratch_len(batch, length) + 4 * batch * length * unet.input_dim
 }
 
-/// Samples a trajectory (B x Tp x `input_dim`, normalised) into `trajectory`.
+/// Samples normalised trajectories into `trajectory`, `[B][Tp][input_dim]` (diffusion_policy's
+/// `conditional_sample`).
 ///
-/// The known values are put in before each pass and once after the last (diffusion_policy's
-/// `conditional_sample`). `generator` draws the initial noise of the whole batch, then that of each step that adds
-/// some. `scratch` has at least [`sample_scratch_len`] values.
+/// The known values are put in before each pass and once after the last. `noise` gives the initial
+/// sample of the whole batch, then the noise of each step that adds some. `scratch` has at least
+/// [`sample_scratch_len`] values.
 ///
 /// # Errors
-/// Those of the network and of the scheduler, and [`PolicyError::WrongLength`].
+/// [`PolicyError::WrongLength`] if a condition has not the trajectory's shape, or `scratch` is too
+/// short; those of [`ConditionalUnet1D::forward`] and of the scheduler's step.
 pub fn conditional_sample<W: AsRef<[f32]>, const T: usize, O: Observer>(
     (unet, scheduler): (&ConditionalUnet1D<W>, &Scheduler<'_, T>),
     input: &SampleInput<'_>,
-    generator: &mut (impl NoiseGenerator + ?Sized),
+    noise: &mut (impl Noise + ?Sized),
     trajectory: &mut [f32],
     scratch: &mut [f32],
     observer: &mut O,
@@ -130,11 +135,11 @@ pub fn conditional_sample<W: AsRef<[f32]>, const T: usize, O: Observer>(
     }
     let plan_len = len / input.batch;
     let (model_output, scratch) = scratch.split_at_mut(len);
-    let (noise, scratch) = scratch.split_at_mut(len);
+    let (step_noise, scratch) = scratch.split_at_mut(len);
     let (previous, scratch) = scratch.split_at_mut(len);
     let (original, scratch) = scratch.split_at_mut(len);
 
-    generator.fill(trajectory);
+    draw(noise, trajectory);
     for &timestep in scheduler.timesteps() {
         if let Some(condition) = input.condition {
             condition.apply(trajectory);
@@ -148,7 +153,7 @@ pub fn conditional_sample<W: AsRef<[f32]>, const T: usize, O: Observer>(
         };
         unet.forward(&pass, model_output, scratch, observer)?;
         if scheduler.needs_noise(timestep) {
-            generator.fill(noise);
+            draw(noise, step_noise);
         }
         for start in (0..len).step_by(plan_len) {
             let plan = start..start + plan_len;
@@ -157,7 +162,7 @@ pub fn conditional_sample<W: AsRef<[f32]>, const T: usize, O: Observer>(
                 pred_original_sample: &mut original[plan.clone()],
             };
             let (output, sample) = (&model_output[plan.clone()], &trajectory[plan.clone()]);
-            scheduler.step(output, timestep, sample, Some(&noise[plan]), to)?;
+            scheduler.step(output, timestep, sample, Some(&step_noise[plan]), to)?;
         }
         trajectory.copy_from_slice(previous);
     }
@@ -165,4 +170,11 @@ pub fn conditional_sample<W: AsRef<[f32]>, const T: usize, O: Observer>(
         condition.apply(trajectory);
     }
     Ok(())
+}
+
+/// Fills `values` with noise, first to last.
+fn draw(noise: &mut (impl Noise + ?Sized), values: &mut [f32]) {
+    for value in values {
+        *value = noise.next_gaussian().to_num();
+    }
 }

@@ -1,11 +1,11 @@
-//! Plane geometry: vectors, poses and bounding boxes, each operation in Chipmunk's order of evaluation.
+//! Plane geometry: vectors, poses and bounding boxes, evaluated in Chipmunk's order of operations.
 
 use crate::pusht::math::{TINY, max, min, sin_cos, sqrt};
 
-/// A point or a direction, px.
+/// Point or direction in the plane, px.
 pub type Vec2 = nalgebra::Vector2<f64>;
 
-/// The z component of the cross product.
+/// The z component of the cross product `a` x `b`.
 #[inline]
 pub(crate) fn cross(a: Vec2, b: Vec2) -> f64 {
     a.x * b.y - a.y * b.x
@@ -17,19 +17,19 @@ pub(crate) fn dot(a: Vec2, b: Vec2) -> f64 {
     a.x * b.x + a.y * b.y
 }
 
-/// `v` turned by +90 degrees (x towards y).
+/// `v` rotated by +90 degrees (x towards y).
 #[inline]
 pub(crate) fn perp(v: Vec2) -> Vec2 {
     Vec2::new(-v.y, v.x)
 }
 
-/// `v` turned by -90 degrees.
+/// `v` rotated by -90 degrees.
 #[inline]
 pub(crate) fn perp_right(v: Vec2) -> Vec2 {
     Vec2::new(v.y, -v.x)
 }
 
-/// The point at fraction `t` of the way from `a` to `b`.
+/// Linear interpolation from `a` (`t` = 0) to `b` (`t` = 1).
 #[inline]
 pub(crate) fn lerp(a: Vec2, b: Vec2, t: f64) -> Vec2 {
     a * (1.0 - t) + b * t
@@ -41,35 +41,35 @@ pub(crate) fn length(v: Vec2) -> f64 {
     sqrt(dot(v, v))
 }
 
-/// `v` at length 1; zero stays zero.
+/// The unit vector in the direction of `v`; 0 for 0.
 #[inline]
 pub(crate) fn normalize(v: Vec2) -> Vec2 {
     v * (1.0 / (length(v) + TINY))
 }
 
-/// Whether the triangle `a`, `b`, `c` turns clockwise, seen with y up: twice its signed area, measured from the
+/// Whether the triangle `a`, `b`, `c` is clockwise with y up: its signed area, computed from the
 /// middle of the edge `ab`, is negative.
 #[inline]
 pub(crate) fn turns_clockwise(a: Vec2, b: Vec2, c: Vec2) -> bool {
     (b.y - a.y) * (a.x + b.x - 2.0 * c.x) > (b.x - a.x) * (a.y + b.y - 2.0 * c.y)
 }
 
-/// A rigid motion from body to world coordinates: a rotation, then a translation.
+/// Transform from body to world coordinates: a rotation, then a translation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pose {
     cos: f64,
     sin: f64,
-    /// Where the body's origin lies, px.
+    /// Position of the body's origin, px.
     pub(crate) origin: Vec2,
 }
 
 impl Pose {
-    /// The pose of a body whose origin is at `origin`, px, turned by `angle_rad`.
+    /// The pose of a body with its origin at `origin`, px, and angle `angle_rad`.
     pub fn new(origin: Vec2, angle_rad: f64) -> Self {
         Self::about(Vec2::zeros(), origin, angle_rad)
     }
 
-    /// The pose that puts the body's point `local` at `world` and turns the body by `angle_rad`.
+    /// The pose with angle `angle_rad` that maps the body's point `local` to `world`, px.
     pub(crate) fn about(local: Vec2, world: Vec2, angle_rad: f64) -> Self {
         let (sin, cos) = sin_cos(angle_rad);
         let turned = Vec2::new(local.x * cos - local.y * sin, local.x * sin + local.y * cos);
@@ -80,7 +80,7 @@ impl Pose {
         }
     }
 
-    /// A direction of the body in the world.
+    /// Rotates a direction from body to world coordinates.
     #[inline]
     pub fn rotate(&self, v: Vec2) -> Vec2 {
         Vec2::new(
@@ -89,13 +89,13 @@ impl Pose {
         )
     }
 
-    /// A point of the body in the world, px.
+    /// Transforms a point, px, from body to world coordinates.
     #[inline]
     pub fn transform(&self, p: Vec2) -> Vec2 {
         self.rotate(p) + self.origin
     }
 
-    /// A point of the world in the body, px.
+    /// Transforms a point, px, from world to body coordinates.
     #[inline]
     pub fn inverse_transform(&self, p: Vec2) -> Vec2 {
         let d = p - self.origin;
@@ -106,7 +106,7 @@ impl Pose {
     }
 }
 
-/// An axis-aligned bounding box, px.
+/// Axis-aligned bounding box, px.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Aabb {
     pub(crate) min: Vec2,
@@ -114,7 +114,7 @@ pub(crate) struct Aabb {
 }
 
 impl Aabb {
-    /// The box around a disc.
+    /// The bounding box of a disc.
     #[inline]
     pub(crate) const fn of_disc(centre: Vec2, radius: f64) -> Self {
         let [[x, y]] = centre.data.0;
@@ -124,7 +124,7 @@ impl Aabb {
         }
     }
 
-    /// The box around some points.
+    /// The bounding box of four points.
     #[inline]
     pub(crate) fn of_points(points: &[Vec2; 4]) -> Self {
         let mut bounds = Self {
@@ -163,7 +163,7 @@ impl Aabb {
         (self.max.x - self.min.x) * (self.max.y - self.min.y)
     }
 
-    /// The box around both.
+    /// The bounding box of both.
     pub(crate) fn merge(&self, other: &Self) -> Self {
         Self {
             min: Vec2::new(min(self.min.x, other.min.x), min(self.min.y, other.min.y)),

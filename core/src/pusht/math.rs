@@ -1,7 +1,7 @@
-//! The operations whose last digit can differ between machines, in one place.
+//! Functions whose last digit can differ between machines.
 //!
-//! By default they come from the `libm` crate, so that every target computes the same bits. The feature
-//! `platform-math` takes the platform's instead, as pymunk and NumPy do.
+//! By default they come from the `libm` crate, so that every target computes the same bits. The
+//! feature `platform-math` selects the platform's, as pymunk and NumPy use them.
 
 #[cfg(feature = "platform-math")]
 #[expect(
@@ -27,23 +27,24 @@ mod imp {
 
 pub(crate) use imp::{pow, sin_cos, sqrt};
 
-/// The smaller value; `b` if they can't be compared (`f64::min` differs on NaN and is slower).
+/// The smaller value; `b` if either is NaN (`f64::min` treats NaN differently and is slower).
 #[inline]
 pub(crate) fn min(a: f64, b: f64) -> f64 {
     if a < b { a } else { b }
 }
 
-/// The larger value; `b` if they can't be compared.
+/// The larger value; `b` if either is NaN.
 #[inline]
 pub(crate) fn max(a: f64, b: f64) -> f64 {
     if a > b { a } else { b }
 }
 
-/// `x` in [0, 1].
+/// `x` clamped to [0, 1].
 #[inline]
 pub(crate) fn clamp01(x: f64) -> f64 {
     max(0.0, min(x, 1.0))
 }
 
-/// The smallest positive normal number: added to a length, it keeps a division finite and changes nothing else.
+/// Smallest positive normal number. Added to a divisor, it prevents a division by 0 and otherwise
+/// changes nothing (Chipmunk's `CPFLOAT_MIN`).
 pub(crate) const TINY: f64 = f64::MIN_POSITIVE;

@@ -22,6 +22,9 @@ pub type Horizon = RecedingHorizon<MAX_WINDOW_LEN, MAX_CHUNK_LEN>;
 
 /// How planned actions become due: in step ([`RecedingHorizon`]) or in real time ([`Pipeline`]).
 pub trait Execution {
+    /// Whether the observation of the next control tick will be part of a plan's window.
+    fn needs_observation(&self) -> bool;
+
     /// Takes the observation of the next control tick.
     ///
     /// # Errors
@@ -33,6 +36,10 @@ pub trait Execution {
 }
 
 impl<const WINDOW: usize, const CHUNK: usize> Execution for RecedingHorizon<WINDOW, CHUNK> {
+    fn needs_observation(&self) -> bool {
+        self.planned().count() < self.shape().n_obs_steps
+    }
+
     fn observe(&mut self, observation: &[f64]) -> Result<(), Error> {
         self.observe(observation)
     }
@@ -43,6 +50,10 @@ impl<const WINDOW: usize, const CHUNK: usize> Execution for RecedingHorizon<WIND
 }
 
 impl<const WINDOW: usize, const CHUNK: usize> Execution for Pipeline<WINDOW, CHUNK> {
+    fn needs_observation(&self) -> bool {
+        true
+    }
+
     fn observe(&mut self, observation: &[f64]) -> Result<(), Error> {
         self.observe(observation)
     }
@@ -138,6 +149,9 @@ impl<E: Execution> Rollout<E> {
     }
 
     fn observe(&mut self) -> Result<(), Error> {
+        if !self.execution.needs_observation() {
+            return Ok(());
+        }
         let mut observation = [0.0; MAX_OBSERVATION_DIM];
         let (observation, _) = observation.split_at_mut(self.kind.dim());
         observe(self.kind, &self.episode.env().state(), observation)?;

@@ -1,4 +1,4 @@
-//! A machine checks itself: does it move the block by the same bits as every other?
+//! Self-test of a target: digests of the simulator and the policy that are equal on every machine.
 
 use crate::Error;
 use crate::control::{Planner, RecedingHorizon};
@@ -8,17 +8,17 @@ use crate::pusht::observation::ObservationKind;
 use crate::pusht::rollout::Rollout;
 use crate::quant::{IntPolicy, Model};
 
-/// [`physics_digest`] with `libm`, on every target, debug and release.
+/// Value of [`physics_digest`] with `libm`, on every target, debug and release.
 pub const PHYSICS_DIGEST: u64 = 0xd765_b6b8_73bf_4daa;
 
-/// Control steps of a scene.
+/// Control steps per scene.
 const STEPS: u32 = 60;
 
-/// A start state, and where the agent goes as seen from the block's origin, px: two places in turn.
+/// A start state, and two target positions relative to the block's origin, px, used in turn.
 struct Scene {
     start: [f64; 5],
     order: StartOrder,
-    places: [[f64; 2]; 2],
+    targets: [[f64; 2]; 2],
 }
 
 const SCENES: [Scene; 3] = [
@@ -26,34 +26,35 @@ const SCENES: [Scene; 3] = [
     Scene {
         start: [222.0, 97.0, 217.0, 292.0, 3.0],
         order: StartOrder::Legacy,
-        places: [[0.0, 0.0], [40.0, -70.0]],
+        targets: [[0.0, 0.0], [40.0, -70.0]],
     },
-    // Pushes it along a wall into a corner.
+    // Pushes the block along a wall into a corner.
     Scene {
         start: [300.0, 300.0, 400.0, 400.0, 0.75],
         order: StartOrder::AngleFirst,
-        places: [[60.0, 25.0], [25.0, 60.0]],
+        targets: [[60.0, 25.0], [25.0, 60.0]],
     },
-    // Squeezes it against a wall, far past its centre, from a start in which they overlap.
+    // Squeezes the block against a wall, far past its centre, from a start with overlap.
     Scene {
         start: [256.0, 60.0, 256.0, 40.0, -2.0],
         order: StartOrder::AngleFirst,
-        places: [[10.0, -60.0], [-30.0, -20.0]],
+        targets: [[10.0, -60.0], [-30.0, -20.0]],
     },
 ];
 
-/// Plays three fixed scenes and digests every state, velocity and contact count.
+/// Simulates three fixed scenes and digests every state, velocity and contact count.
 ///
 /// # Errors
-/// None that a working machine gives.
+/// Those of [`PushTEnv::new`] and [`PushTEnv::step`], which these scenes only cause on a faulty
+/// machine.
 pub fn physics_digest() -> Result<u64, Error> {
     let mut digest = Digest::new();
     for scene in &SCENES {
         let start = StartState::from_state(&scene.start);
         let mut env = PushTEnv::new(PushTParams::default(), start, scene.order)?;
         for t in 0..STEPS {
-            let place = scene.places[(t / 8 % 2) as usize];
-            let target = env.info().block_pos_px + Vec2::from(place);
+            let offset = scene.targets[(t / 8 % 2) as usize];
+            let target = env.info().block_pos_px + Vec2::from(offset);
             let step = env.step(target.into())?;
             let info = env.info();
             digest.f64s(&env.state());
@@ -99,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_machine_moves_the_block_like_every_other() {
+    fn the_physics_digest_is_the_committed_one() {
         let digest = physics_digest().unwrap();
         assert_eq!(digest, PHYSICS_DIGEST, "{digest:#018x}");
     }

@@ -14,6 +14,8 @@
 mod arch;
 mod format;
 mod kernels;
+#[doc(hidden)]
+pub mod measure;
 mod net;
 
 pub use format::error::ModelError;
@@ -26,9 +28,7 @@ pub use format::values::{
     ActionValue, Hold, MAX_NAME_LEN, MAX_UNIT_LEN, MAX_VALUE_EXPONENT, ObservationValue,
 };
 pub use kernels::linear::{LANES, PACKING};
-#[doc(hidden)]
-pub use kernels::measure;
-pub use kernels::norm::{MAX_EPS, MAX_GAMMA, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN, headroom};
+pub use kernels::norm::{MAX_EPS, MAX_GAMMA, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN};
 pub use kernels::rounding::{
     Factor, MAX_SHIFT, round_to_i16, rounding_shift_right, saturate_i16, saturate_i32,
 };

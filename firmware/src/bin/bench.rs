@@ -6,7 +6,7 @@
 
 use cortex_m::singleton;
 use cortex_m_rt::entry;
-use pusht_core::quant::{Model, Scratch};
+use pusht_core::quant::Model;
 use pusht_firmware::counter::{Counter, UNIT};
 use pusht_firmware::products::{self, Convolved};
 use pusht_firmware::{board, exit, expected, image, stack};
@@ -22,7 +22,7 @@ fn main() -> ! {
     defmt::info!("board={=str}", board::NAME);
     let (Some(peripherals), Some(scratch), Some(memory)) = (
         cortex_m::Peripherals::take(),
-        singleton!(SCRATCH: Scratch = Scratch::new()),
+        singleton!(SCRATCH: [u64; expected::LARGEST_SCRATCH_LEN] = [0; expected::LARGEST_SCRATCH_LEN]),
         singleton!(MEMORY: products::Memory = products::Memory::new()),
     ) else {
         defmt::panic!("main runs once");
@@ -67,7 +67,7 @@ fn main() -> ! {
     exit::failure()
 }
 
-fn measure_plans(counter: &Counter, name: &str, model: &Model<'_>, scratch: &mut Scratch) {
+fn measure_plans(counter: &Counter, name: &str, model: &Model<'_>, scratch: &mut [u64]) {
     products::log_layers(counter, name, model, scratch);
     let plan = products::plan_cost(counter, model, scratch, N_PLANS);
     let cost = products::of_a_plan(counter, model, scratch);

@@ -6,10 +6,10 @@
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use pusht_core::link::{Device, Identity, State};
-use pusht_core::quant::{IntPolicy, Model, Scratch};
+use pusht_core::quant::{IntPolicy, Model};
 use pusht_firmware::board::{self, Uart, Watchdog};
 use pusht_firmware::counter::Counter;
-use pusht_firmware::expected::MODEL;
+use pusht_firmware::expected::{CHUNK_LEN, FRAMES_LEN, MODEL, SCRATCH_LEN, WINDOW_LEN};
 use pusht_firmware::fault;
 
 const BAUD: u32 = 115_200;
@@ -21,9 +21,10 @@ const BYTES_A_ROUND: usize = 128;
 #[entry]
 fn main() -> ! {
     let restart = fault::start();
-    let (Some(peripherals), Some(scratch), Some(mut uart)) = (
+    let (Some(peripherals), Some(frames), Some(scratch), Some(mut uart)) = (
         cortex_m::Peripherals::take(),
-        singleton!(SCRATCH: Scratch = Scratch::new()),
+        singleton!(FRAMES: [u8; FRAMES_LEN] = [0; FRAMES_LEN]),
+        singleton!(SCRATCH: [u64; SCRATCH_LEN] = [0; SCRATCH_LEN]),
         Uart::take(BAUD),
     ) else {
         defmt::panic!("main runs once");
@@ -33,9 +34,19 @@ fn main() -> ! {
         Ok(model) => model,
         Err(error) => defmt::panic!("model file: {}", error),
     };
-    let policy = IntPolicy::new(&model, scratch);
+    let policy = match IntPolicy::new(&model, scratch) {
+        Ok(policy) => policy,
+        Err(error) => defmt::panic!("policy: {}", error),
+    };
     let identity = Identity::new(board::NAME, MODEL);
-    let mut device = Device::new(policy, identity, restart, || clock.us());
+    let device =
+        Device::<_, _, WINDOW_LEN, CHUNK_LEN>::new(policy, frames, identity, restart, || {
+            clock.us()
+        });
+    let mut device = match device {
+        Ok(device) => device,
+        Err(error) => defmt::panic!("link: {}", error),
+    };
     let Some(mut watchdog) = Watchdog::arm(WATCHDOG_PERIOD_MS) else {
         defmt::panic!("main runs once");
     };
@@ -51,7 +62,7 @@ fn main() -> ! {
             0 => {}
             bytes => device.overrun(bytes),
         }
-        let was_driven = matches!(device.state(), State::Driven(_));
+        let was_driven = device.state() == State::Driven;
         device.poll();
         let counts = device.counts();
         if counts.sessions != sessions {
@@ -59,13 +70,9 @@ fn main() -> ! {
             defmt::info!("driven: session {=u32} since the start", sessions);
         }
         match device.state() {
-            State::Holding([x, y]) if was_driven => {
-                defmt::warn!(
-                    "holding at {=f64}, {=f64} px: the host is silent; {}",
-                    x,
-                    y,
-                    counts
-                );
+            State::Holding if was_driven => {
+                let action = device.action().unwrap_or_default();
+                defmt::warn!("holding {}: the host is silent; {}", action, counts);
             }
             State::Idle if was_driven => defmt::info!("idle: the host is silent"),
             _ => uart.wait(),

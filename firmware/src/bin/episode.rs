@@ -6,11 +6,13 @@
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use pusht_core::Error;
+use pusht_core::control::{Planner, RecedingHorizon};
 use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
-use pusht_core::pusht::episode::{self, EpisodeResult, MAX_EPISODE_STEPS};
-use pusht_core::quant::{IntPolicy, Model, Scratch};
+use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::pusht::rollout::Rollout;
+use pusht_core::quant::{IntPolicy, Model};
 use pusht_firmware::counter::{Counter, UNIT};
-use pusht_firmware::expected::{EPISODE, EPISODE_SEED, MODEL};
+use pusht_firmware::expected::{self, CHUNK_LEN, MODEL, PushT, SCRATCH_LEN, WINDOW_LEN};
 use pusht_firmware::timed::Timed;
 use pusht_firmware::{board, exit, stack, telemetry};
 
@@ -20,14 +22,15 @@ const TICKS_PER_LINE: usize = 10;
 #[entry]
 fn main() -> ! {
     board::start();
+    let expected = expected::pusht();
     defmt::info!(
         "board={=str} episode_seed={=u64}",
         board::NAME,
-        EPISODE_SEED
+        expected.episode_seed
     );
     let (Some(peripherals), Some(scratch)) = (
         cortex_m::Peripherals::take(),
-        singleton!(SCRATCH: Scratch = Scratch::new()),
+        singleton!(SCRATCH: [u64; SCRATCH_LEN] = [0; SCRATCH_LEN]),
     ) else {
         defmt::panic!("main runs once");
     };
@@ -37,8 +40,12 @@ fn main() -> ! {
         Ok(model) => model,
         Err(error) => defmt::panic!("model file: {}", error),
     };
-    let mut planner = Timed::new(IntPolicy::new(model, scratch), &counter);
-    let result = match play(&mut planner) {
+    let policy = match IntPolicy::new(model, scratch) {
+        Ok(policy) => policy,
+        Err(error) => defmt::panic!("policy: {}", error),
+    };
+    let mut planner = Timed::new(policy, &counter);
+    let result = match play(&mut planner, &expected) {
         Ok(result) => result,
         Err(error) => defmt::panic!("episode: {}", error),
     };
@@ -55,18 +62,21 @@ fn main() -> ! {
         rest / result.steps.max(1) as u64
     );
     defmt::info!("stack_bytes={=usize}", stack::high_water_bytes());
-    if result == EPISODE {
+    if result == expected.episode {
         defmt::info!("equal to the host's, bit for bit");
         exit::success()
     }
-    defmt::error!("the host's episode differs: {}", EPISODE);
+    defmt::error!("the host's episode differs: {}", expected.episode);
     exit::failure()
 }
 
-fn play(planner: &mut Timed<'_, IntPolicy<'_>>) -> Result<EpisodeResult, Error> {
-    let start = StartState::from_seed(EPISODE_SEED, Seeding::Legacy)?;
-    let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)?;
-    episode::run(&mut env, planner, EPISODE_SEED, MAX_EPISODE_STEPS, |tick| {
+fn play(planner: &mut Timed<'_, IntPolicy<'_>>, pusht: &PushT) -> Result<EpisodeResult, Error> {
+    let seed = pusht.episode_seed;
+    let start = StartState::from_seed(seed, Seeding::Legacy)?;
+    let env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)?;
+    let horizon = RecedingHorizon::<WINDOW_LEN, CHUNK_LEN>::new(planner.shape(), seed)?;
+    let mut rollout = Rollout::new(env, pusht.kind, horizon, MAX_EPISODE_STEPS)?;
+    rollout.run(planner, |tick, _| {
         if tick.index.is_multiple_of(TICKS_PER_LINE) {
             telemetry::log(tick);
         }

@@ -3,7 +3,7 @@
 //! unreachable. It is not run: `tests/no_panic.rs` builds it.
 //!
 //! It contains what the other binaries call once they run: a plan (`plan`), a run of the interrupt
-//! at 100 Hz (`turn`), a control step (`step`) and the device side of the link (`link`). To find a
+//! at 100 Hz (`turn`), a rollout (`rollout`) and the device side of the link (`link`). To find a
 //! panic, use the feature `panic-list`: it links anyway, and `objdump -d` shows the callers of
 //! `core::panicking`.
 #![no_std]
@@ -15,14 +15,17 @@ use core::hint::black_box;
 use core::panic::PanicInfo;
 use core::ptr::null_mut;
 use cortex_m_rt::entry;
-use fixed::types::I16F16;
-use pusht_core::control::pipeline::{Plan, PlanRequest, Planning};
+use pusht_core::control::RecedingHorizon;
+use pusht_core::control::pipeline::{Pipeline, Plan, PlanRequest, Planning};
 use pusht_core::link::Device;
 use pusht_core::noise::NoiseSource;
-use pusht_core::pusht::env::PushTEnv;
-use pusht_core::pusht::episode::Record;
-use pusht_core::pusht::real_time::RealTimeEpisode;
-use pusht_core::quant::{IntPolicy, MAX_CONDITION_LEN, MAX_HORIZON, Model, Scratch};
+use pusht_core::pusht::rollout::Rollout;
+use pusht_core::quant::IntPolicy;
+
+// As many values as the shipped policies have.
+const WINDOW_LEN: usize = 36;
+const CHUNK_LEN: usize = 8;
+const REALTIME_CHUNK_LEN: usize = 12;
 
 #[cfg(not(feature = "panic-list"))]
 unsafe extern "C" {
@@ -47,73 +50,66 @@ fn panic(_: &PanicInfo) -> ! {
 #[unsafe(no_mangle)]
 static __INTERRUPTS: [usize; 1] = [0];
 
-/// Inputs of `plan`: any model, memory and observations of any length.
+/// A policy from somewhere, a window of any length.
 struct PlanInputs {
-    model: &'static Model<'static>,
-    scratch: &'static mut Scratch,
-    observations: [I16F16; MAX_CONDITION_LEN],
-    n_observations: usize,
-    n_actions: usize,
+    policy: IntPolicy<'static>,
+    window: [i32; WINDOW_LEN],
+    window_len: usize,
+    n_values: usize,
     seed: u64,
     planning: Planning<IntPolicy<'static>>,
-    request: PlanRequest,
+    request: PlanRequest<WINDOW_LEN>,
 }
 
 #[inline(never)]
 fn plan(inputs: &mut PlanInputs) {
-    let mut chunk = [[I16F16::ZERO; 2]; MAX_HORIZON];
-    if let (Some(observations), Some(chunk)) = (
-        inputs.observations.get(..inputs.n_observations),
-        chunk.get_mut(..inputs.n_actions),
+    let mut chunk = [0; CHUNK_LEN];
+    if let (Some(window), Some(chunk)) = (
+        inputs.window.get(..inputs.window_len),
+        chunk.get_mut(..inputs.n_values),
     ) {
         let mut noise = NoiseSource::new(inputs.seed);
-        let mut policy = IntPolicy::new(inputs.model, inputs.scratch);
-        let planned = policy.plan_fixed(observations, &mut noise, chunk);
+        let planned = inputs.policy.plan_fixed(window, &mut noise, chunk);
         black_box((planned.is_ok(), chunk));
     }
-    black_box(inputs.planning.plan(&inputs.request).is_ok());
+    let plan: Result<Plan<REALTIME_CHUNK_LEN>, _> = inputs.planning.plan(&inputs.request);
+    black_box(plan.is_ok());
 }
 
-/// Inputs of `turn`: the interrupt of `realtime.rs` without its queues. They take a remainder by
-/// their length, a constant that the optimiser does not see through.
+/// What `realtime.rs` runs in the interrupt, but for its queues: they take a remainder by their
+/// length, which is a constant that the optimiser does not see.
 struct TurnInputs {
-    episode: RealTimeEpisode,
-    plan: Option<Plan>,
+    rollout: Rollout<Pipeline<WINDOW_LEN, REALTIME_CHUNK_LEN>>,
+    plan: Option<Plan<REALTIME_CHUNK_LEN>>,
 }
 
 #[inline(never)]
 fn turn(inputs: &mut TurnInputs) {
-    let TurnInputs { episode, plan } = inputs;
+    let TurnInputs { rollout, plan } = inputs;
     let begin = |request| {
         black_box(request);
     };
-    black_box(episode.turn(|| plan.take(), begin).is_ok());
-    black_box((episode.n_ticks(), episode.counts()));
+    black_box(rollout.turn(|| plan.take(), begin).is_ok());
+    black_box((rollout.episode().steps(), rollout.execution().counts()));
 }
 
-/// Inputs of `step`: what `episode.rs` does between plans.
-struct StepInputs {
-    env: PushTEnv,
-    record: Record,
-    action: [f64; 2],
+/// What `episode.rs` runs: a rollout and its planner.
+struct RolloutInputs {
+    rollout: Rollout<RecedingHorizon<WINDOW_LEN, CHUNK_LEN>>,
+    policy: IntPolicy<'static>,
 }
 
 #[inline(never)]
-fn step(inputs: &mut StepInputs) {
-    let StepInputs {
-        env,
-        record,
-        action,
-    } = inputs;
-    let state = env.state();
-    if let Ok(outcome) = env.step(*action) {
-        record.tick(&state, action, &outcome);
-    }
-    black_box(record.clone().finish(&env.state()));
+fn rollout(inputs: &mut RolloutInputs) {
+    let RolloutInputs { rollout, policy } = inputs;
+    let result = rollout.run(policy, |tick, _| {
+        black_box(tick);
+    });
+    black_box(result.is_ok());
 }
 
 struct LinkInputs {
-    device: Device<IntPolicy<'static>, fn() -> u64>,
+    device: Device<'static, IntPolicy<'static>, fn() -> u64, WINDOW_LEN, CHUNK_LEN>,
     byte: u8,
     lost: u32,
 }
@@ -126,7 +122,7 @@ fn link(inputs: &mut LinkInputs) {
     });
     device.overrun(inputs.lost);
     device.poll();
-    black_box((device.state(), device.counts()));
+    black_box((device.state(), device.action(), device.counts()));
 }
 
 /// A value that the optimiser knows nothing about.
@@ -145,7 +141,7 @@ fn main() -> ! {
         turn(inputs);
     }
     if let Some(inputs) = anything() {
-        step(inputs);
+        rollout(inputs);
     }
     if let Some(inputs) = anything() {
         link(inputs);

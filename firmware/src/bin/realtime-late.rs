@@ -5,9 +5,9 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use pusht_firmware::{expected, realtime};
+use pusht_firmware::realtime;
 
 #[entry]
 fn main() -> ! {
-    realtime::run(true, &expected::LATE)
+    realtime::run(true)
 }

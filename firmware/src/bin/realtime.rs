@@ -4,9 +4,9 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use pusht_firmware::{expected, realtime};
+use pusht_firmware::realtime;
 
 #[entry]
 fn main() -> ! {
-    realtime::run(false, &expected::ON_TIME)
+    realtime::run(false)
 }

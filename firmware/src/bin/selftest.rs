@@ -6,7 +6,7 @@
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use pusht_core::pusht::selftest::{PHYSICS_DIGEST, closed_loop_digest, physics_digest};
-use pusht_core::quant::{self, Model, Scratch};
+use pusht_core::quant::{self, Model};
 use pusht_firmware::counter::{Counter, UNIT};
 use pusht_firmware::{board, exit, expected, stack};
 
@@ -16,7 +16,7 @@ fn main() -> ! {
     defmt::info!("board={=str}", board::NAME);
     let (Some(peripherals), Some(scratch)) = (
         cortex_m::Peripherals::take(),
-        singleton!(SCRATCH: Scratch = Scratch::new()),
+        singleton!(SCRATCH: [u64; expected::SCRATCH_LEN] = [0; expected::SCRATCH_LEN]),
     ) else {
         defmt::panic!("main runs once");
     };
@@ -42,7 +42,7 @@ fn main() -> ! {
     defmt::info!("model_check_{=str}={=u64}", UNIT, counter.now() - start);
 
     let start = counter.now();
-    let plans = quant::selftest(model, scratch, expected::N_PLANS);
+    let plans = quant::selftest(model, scratch, expected::N_PLANS).unwrap_or_default();
     let plans_are_right = plans == expected::PLANS_DIGEST;
     defmt::info!(
         "plans_digest={=u64:#018x} right={=bool} plan_{=str}={=u64}",
@@ -52,8 +52,12 @@ fn main() -> ! {
         (counter.now() - start) / u64::from(expected::N_PLANS)
     );
 
-    let closed_loop = closed_loop_digest(model, scratch, expected::N_CLOSED_LOOP_STEPS);
-    let closed_loop_is_right = closed_loop == Ok(expected::CLOSED_LOOP_DIGEST);
+    let closed_loop = closed_loop_digest::<{ expected::WINDOW_LEN }, { expected::CHUNK_LEN }>(
+        model,
+        scratch,
+        expected::N_CLOSED_LOOP_STEPS,
+    );
+    let closed_loop_is_right = closed_loop == Ok(expected::pusht().closed_loop_digest);
     defmt::info!(
         "closed_loop_digest={=u64:#018x} right={=bool}",
         closed_loop.unwrap_or_default(),

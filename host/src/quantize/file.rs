@@ -1,7 +1,7 @@
 //! The integer model file, written: the counterpart of `core`'s parser. `docs/model-format.md` specifies it.
 
 use crate::policy_file::{Hold, Task};
-use pusht_core::quant::{FORMAT_VERSION, Factor, LANES, MAGIC, PACKING, headroom};
+use pusht_core::quant::{FORMAT_VERSION, Factor, LANES, MAGIC, PACKING};
 
 /// A quantised network before it becomes bytes. All numbers are as the file has them.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,8 +110,6 @@ pub struct ConvBlock {
     pub conv: Vec<Row>,
     /// Binary places of `gamma`.
     pub gamma_exponent: u32,
-    /// Values in a group.
-    pub group_len: usize,
     /// `eps (n / scale)^2`.
     pub eps: u64,
     /// (`gamma`, `beta` in Q16) of each channel.
@@ -269,13 +267,13 @@ impl Block {
 
 impl ConvBlock {
     fn write(&self, out: &mut Bytes) {
-        let parameters = self.parameters.as_flattened().iter();
-        let parameters: Vec<u8> = parameters.flat_map(|v| v.to_le_bytes()).collect();
-        let headroom = headroom(&parameters, self.gamma_exponent, self.group_len);
-        out.words([self.conv_exponent, self.gamma_exponent, headroom]);
+        out.words([self.conv_exponent, self.gamma_exponent]);
         out.0.extend(self.eps.to_le_bytes());
         out.rows(&self.conv);
-        out.0.extend(parameters);
+        self.parameters
+            .as_flattened()
+            .iter()
+            .for_each(|v| out.int(*v));
     }
 }
 
@@ -304,10 +302,7 @@ impl Bytes {
         self.int(affine.offset);
     }
 
-    /// Whether the upper word of a product is enough for every factor, then the rows.
     fn rows(&mut self, rows: &[Row]) {
-        let is_upper_word_enough = rows.iter().all(|row| row.factor.shift > 32);
-        self.words([u32::from(is_upper_word_enough)]);
         for row in rows {
             assert!(
                 row.weights.len().is_multiple_of(LANES),

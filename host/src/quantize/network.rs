@@ -421,7 +421,6 @@ impl Network<'_> {
             conv_exponent,
             conv: self.conv(&conv_path, at, conv_exponent, 1)?,
             gamma_exponent,
-            group_len: at.length * gamma.len() / n_groups,
             eps: (eps.round() as u64).clamp(1, MAX_EPS),
             parameters: parameters.collect(),
         })

@@ -6,17 +6,49 @@ use super::{
     expect_len,
 };
 
-/// Diffusers' `DDIMScheduler`.
+/// Diffusers' `DDIMScheduler`: few, deterministic steps (at eta 0).
+///
+/// # Examples
+/// ```
+/// use pusht_core::policy::scheduler::{
+///     DDIMOptions, DDIMScheduler, SchedulerConfig, SchedulerError, StepOutput,
+/// };
+///
+/// let config = SchedulerConfig {
+///     num_train_timesteps: 100,
+///     ..SchedulerConfig::default()
+/// };
+/// let mut scheduler = DDIMScheduler::<100>::new(config)?;
+/// scheduler.set_timesteps(10)?;
+/// let timesteps = scheduler.schedule().timesteps();
+///
+/// let (clean, noise) = ([0.5, -0.25], [1.2, -0.7]);
+/// let mut sample = [0.0; 2];
+/// scheduler.schedule().add_noise(&clean, &noise, timesteps[0], &mut sample)?;
+/// for &t in timesteps {
+///     // A perfect network: its output is the noise in the sample.
+///     let model_output = noise;
+///     let (mut prev_sample, mut pred_original_sample) = ([0.0; 2], [0.0; 2]);
+///     let to = StepOutput {
+///         prev_sample: &mut prev_sample,
+///         pred_original_sample: &mut pred_original_sample,
+///     };
+///     scheduler.step(&model_output, t, &sample, DDIMOptions::default(), None, to)?;
+///     sample = prev_sample;
+/// }
+/// assert!((sample[0] - clean[0]).abs() < 1e-5 && (sample[1] - clean[1]).abs() < 1e-5);
+/// # Ok::<(), SchedulerError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct DDIMScheduler<'a, const T: usize> {
     config: SchedulerConfig<'a>,
     schedule: NoiseSchedule<T>,
-    /// abar of the step before the first.
+    /// abar of the sample that the last step leads to.
     final_alpha_cumprod: f32,
     num_inference_steps: Option<usize>,
 }
 
-/// The arguments of one DDIM step that have defaults.
+/// The optional arguments of a DDIM step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DDIMOptions {
     /// Weight of the noise that a step adds: 0 is deterministic, 1 is DDPM.
@@ -26,10 +58,14 @@ pub struct DDIMOptions {
 }
 
 impl<'a, const T: usize> DDIMScheduler<'a, T> {
-    /// The schedule of `config`; it steps only after [`Self::set_timesteps`].
+    /// Computes the noise schedule of `config`. [`Self::set_timesteps`] comes before the first
+    /// step.
     ///
     /// # Errors
-    /// [`SchedulerError::Capacity`], [`SchedulerError::NotImplemented`], [`SchedulerError::WrongLength`].
+    /// [`SchedulerError::Capacity`] unless `num_train_timesteps` is 1 to `T`;
+    /// [`SchedulerError::NotImplemented`] for the sigmoid schedule; [`SchedulerError::Config`] for
+    /// a negative `clip_sample_range`; [`SchedulerError::WrongLength`] unless there is one of
+    /// `trained_betas` per training step.
     pub fn new(config: SchedulerConfig<'a>) -> Result<Self, SchedulerError> {
         let sigmoid = BetaSchedule::Sigmoid;
         if config.beta_schedule == sigmoid && config.trained_betas.is_none() {
@@ -47,20 +83,21 @@ impl<'a, const T: usize> DDIMScheduler<'a, T> {
         })
     }
 
-    /// Its options.
+    /// The options.
     pub fn config(&self) -> &SchedulerConfig<'a> {
         &self.config
     }
 
-    /// Its forward process, with `add_noise` and `get_velocity`.
+    /// The forward process, with `add_noise` and `get_velocity`.
     pub fn schedule(&self) -> &NoiseSchedule<T> {
         &self.schedule
     }
 
-    /// Visits `num_inference_steps` steps from now on.
+    /// Spreads `num_inference_steps` timesteps over the training steps, as `timestep_spacing` says.
     ///
     /// # Errors
-    /// [`SchedulerError::InferenceSteps`].
+    /// [`SchedulerError::InferenceSteps`] unless `num_inference_steps` is 1 to
+    /// `num_train_timesteps`.
     pub fn set_timesteps(&mut self, num_inference_steps: usize) -> Result<(), SchedulerError> {
         self.schedule
             .set_timesteps(&self.config, num_inference_steps)?;
@@ -68,11 +105,11 @@ impl<'a, const T: usize> DDIMScheduler<'a, T> {
         Ok(())
     }
 
-    /// The step that `timestep` leads to: `num_train_timesteps / num_inference_steps` (rounded down) before it,
-    /// whatever the spacing, as upstream; None below zero.
+    /// The timestep that `timestep` leads to: `num_train_timesteps / num_inference_steps` (rounded
+    /// down) before it, whatever the spacing, as upstream; None below zero.
     ///
     /// # Errors
-    /// [`SchedulerError::NoInferenceSteps`].
+    /// [`SchedulerError::NoInferenceSteps`] before [`Self::set_timesteps`].
     pub fn previous_timestep(&self, timestep: usize) -> Result<Option<usize>, SchedulerError> {
         let count = self
             .num_inference_steps
@@ -83,7 +120,7 @@ impl<'a, const T: usize> DDIMScheduler<'a, T> {
     /// sigma_t^2 at eta = 1 of the step from `timestep` to `previous` (arXiv 2010.02502, eq. 16).
     ///
     /// # Errors
-    /// [`SchedulerError::TimestepOutOfRange`].
+    /// [`SchedulerError::TimestepOutOfRange`] if either is no training step.
     pub fn variance(
         &self,
         timestep: usize,
@@ -94,12 +131,15 @@ impl<'a, const T: usize> DDIMScheduler<'a, T> {
         Ok(ratio * (1.0 - alpha_prod / alpha_prod_prev))
     }
 
-    /// One step of the reverse process (arXiv 2010.02502, eq. 12): from x_t (`sample`) and the network's output to
-    /// the sample of [`Self::previous_timestep`]. `noise` is needed where eta > 0.
+    /// One step of the reverse process (arXiv 2010.02502, eq. 12): from x_t (`sample`) and the
+    /// network's output to the sample of [`Self::previous_timestep`]. All slices have the sample's
+    /// length; `noise` is needed where eta > 0.
     ///
     /// # Errors
-    /// [`SchedulerError::WrongLength`], [`SchedulerError::NoiseMissing`], [`SchedulerError::TimestepOutOfRange`],
-    /// [`SchedulerError::NoInferenceSteps`].
+    /// [`SchedulerError::WrongLength`] if a slice has not the sample's length;
+    /// [`SchedulerError::NoiseMissing`] if eta > 0 and `noise` is None;
+    /// [`SchedulerError::TimestepOutOfRange`] if `timestep` is no training step;
+    /// [`SchedulerError::NoInferenceSteps`] before [`Self::set_timesteps`].
     pub fn step(
         &self,
         model_output: &[f32],

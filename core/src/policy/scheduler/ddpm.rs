@@ -6,7 +6,41 @@ use super::{NoiseSchedule, SchedulerConfig, SchedulerError, StepOutput, Variance
 /// Variances are kept at or above this, since their logarithm may be taken.
 const MIN_VARIANCE: f32 = 1e-20;
 
-/// Diffusers' `DDPMScheduler`.
+/// Diffusers' `DDPMScheduler`: stochastic steps.
+///
+/// # Examples
+/// ```
+/// use pusht_core::noise::{Noise, NoiseSource};
+/// use pusht_core::policy::scheduler::{
+///     DDPMScheduler, SchedulerConfig, SchedulerError, StepOutput,
+/// };
+///
+/// let config = SchedulerConfig {
+///     num_train_timesteps: 100,
+///     ..SchedulerConfig::default()
+/// };
+/// let scheduler = DDPMScheduler::<100>::new(config)?;
+///
+/// let mut source = NoiseSource::new(0);
+/// let mut normal = || [(); 2].map(|()| source.next_gaussian().to_num::<f32>());
+/// let mut sample = normal();
+/// for &t in scheduler.schedule().timesteps() {
+///     // In place of a network that predicts the noise.
+///     let model_output = sample.map(|x| 0.5 * x);
+///     let noise = scheduler.needs_noise(t).then(&mut normal);
+///     let noise = noise.as_ref().map(|noise| noise.as_slice());
+///     let (mut prev_sample, mut pred_original_sample) = ([0.0; 2], [0.0; 2]);
+///     let to = StepOutput {
+///         prev_sample: &mut prev_sample,
+///         pred_original_sample: &mut pred_original_sample,
+///     };
+///     scheduler.step(&model_output, t, &sample, noise, to)?;
+///     sample = prev_sample;
+/// }
+/// // The last step returns the predicted clean sample, which `clip_sample` bounds.
+/// assert!(sample.iter().all(|x| x.abs() <= 1.0));
+/// # Ok::<(), SchedulerError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct DDPMScheduler<'a, const T: usize> {
     config: SchedulerConfig<'a>,
@@ -15,7 +49,7 @@ pub struct DDPMScheduler<'a, const T: usize> {
     timesteps_are_set: bool,
 }
 
-/// What a step multiplies with.
+/// The factors of a step.
 struct Coefficients {
     alpha_prod: f32,
     alpha_prod_prev: f32,
@@ -24,10 +58,13 @@ struct Coefficients {
 }
 
 impl<'a, const T: usize> DDPMScheduler<'a, T> {
-    /// The schedule of `config`; until [`Self::set_timesteps`] every training step is visited.
+    /// Computes the noise schedule of `config`. Inference visits every training step until
+    /// [`Self::set_timesteps`].
     ///
     /// # Errors
-    /// [`SchedulerError::Capacity`], [`SchedulerError::WrongLength`].
+    /// [`SchedulerError::Capacity`] unless `num_train_timesteps` is 1 to `T`;
+    /// [`SchedulerError::Config`] for a negative `clip_sample_range`;
+    /// [`SchedulerError::WrongLength`] unless there is one of `trained_betas` per training step.
     pub fn new(config: SchedulerConfig<'a>) -> Result<Self, SchedulerError> {
         Ok(Self {
             config,
@@ -36,20 +73,21 @@ impl<'a, const T: usize> DDPMScheduler<'a, T> {
         })
     }
 
-    /// Its options.
+    /// The options.
     pub fn config(&self) -> &SchedulerConfig<'a> {
         &self.config
     }
 
-    /// Its forward process, with `add_noise` and `get_velocity`.
+    /// The forward process, with `add_noise` and `get_velocity`.
     pub fn schedule(&self) -> &NoiseSchedule<T> {
         &self.schedule
     }
 
-    /// Visits `num_inference_steps` steps from now on.
+    /// Spreads `num_inference_steps` timesteps over the training steps, as `timestep_spacing` says.
     ///
     /// # Errors
-    /// [`SchedulerError::InferenceSteps`].
+    /// [`SchedulerError::InferenceSteps`] unless `num_inference_steps` is 1 to
+    /// `num_train_timesteps`.
     pub fn set_timesteps(&mut self, num_inference_steps: usize) -> Result<(), SchedulerError> {
         self.schedule
             .set_timesteps(&self.config, num_inference_steps)?;
@@ -57,20 +95,22 @@ impl<'a, const T: usize> DDPMScheduler<'a, T> {
         Ok(())
     }
 
-    /// Visits the given steps from now on.
+    /// Visits the given timesteps.
     ///
     /// # Errors
-    /// [`SchedulerError::NotDescending`], [`SchedulerError::TimestepOutOfRange`], [`SchedulerError::InferenceSteps`].
+    /// [`SchedulerError::NotDescending`] if one is not below its predecessor;
+    /// [`SchedulerError::TimestepOutOfRange`] if the first is no training step;
+    /// [`SchedulerError::InferenceSteps`] if there is none.
     pub fn set_custom_timesteps(&mut self, timesteps: &[usize]) -> Result<(), SchedulerError> {
         self.schedule.set_custom_timesteps(timesteps)?;
         self.timesteps_are_set = true;
         Ok(())
     }
 
-    /// The step after `timestep` on the way to the clean sample; None (diffusers: -1) after the last.
+    /// The timestep that `timestep` leads to; None (diffusers: -1) for the last.
     ///
     /// # Errors
-    /// [`SchedulerError::UnknownTimestep`].
+    /// [`SchedulerError::UnknownTimestep`] if timesteps were set and it is not among them.
     pub fn previous_timestep(&self, timestep: usize) -> Result<Option<usize>, SchedulerError> {
         match self.timesteps_are_set {
             true => self.schedule.next_visited(timestep),
@@ -78,11 +118,12 @@ impl<'a, const T: usize> DDPMScheduler<'a, T> {
         }
     }
 
-    /// The variance of the noise that the step from `timestep` adds, as `variance_type` states it. For the
-    /// learned types `predicted` is the network's value.
+    /// The variance of the noise that the step from `timestep` adds, as `variance_type` states it.
+    /// For the learned types `predicted` is the network's value.
     ///
     /// # Errors
-    /// [`SchedulerError::TimestepOutOfRange`], [`SchedulerError::UnknownTimestep`].
+    /// [`SchedulerError::TimestepOutOfRange`] if `timestep` is no training step;
+    /// [`SchedulerError::UnknownTimestep`] if timesteps were set and it is not among them.
     pub fn variance(&self, timestep: usize, predicted: f32) -> Result<f32, SchedulerError> {
         let coefficients = self.coefficients(timestep)?;
         Ok(coefficients.variance(self.config.variance_type, predicted))
@@ -93,7 +134,8 @@ impl<'a, const T: usize> DDPMScheduler<'a, T> {
         timestep > 0
     }
 
-    /// Values of `model_output` for a sample of `len` values: twice as many if the variance is learned.
+    /// Values of `model_output` for a sample of `len` values: twice as many if the variance is
+    /// learned.
     pub fn model_output_len(&self, len: usize) -> usize {
         match self.config.variance_type {
             VarianceType::Learned | VarianceType::LearnedRange => 2 * len,
@@ -103,12 +145,13 @@ impl<'a, const T: usize> DDPMScheduler<'a, T> {
 
     /// One step of the reverse process: from x_t (`sample`) and the network's output to x_{t-1}.
     ///
-    /// With a learned variance `model_output` is the prediction followed by as many variances. `noise` is needed
-    /// where [`Self::needs_noise`], and has as many values as the sample.
+    /// With a learned variance `model_output` is the prediction followed by as many variances.
+    /// `noise` is needed where [`Self::needs_noise`], and has as many values as the sample.
     ///
     /// # Errors
-    /// [`SchedulerError::WrongLength`], [`SchedulerError::NoiseMissing`], [`SchedulerError::TimestepOutOfRange`],
-    /// [`SchedulerError::UnknownTimestep`].
+    /// [`SchedulerError::WrongLength`] if a slice has not the sample's length (`model_output`:
+    /// [`Self::model_output_len`]); [`SchedulerError::NoiseMissing`] if the step adds noise and
+    /// `noise` is None; otherwise those of [`Self::variance`].
     pub fn step(
         &self,
         model_output: &[f32],

@@ -1,13 +1,16 @@
-//! Flow matching by Euler's method (Lipman et al. 2023, arXiv 2210.02747; Liu et al. 2023, arXiv 2209.03003).
+//! Flow matching by Euler's method (Lipman et al. 2023, arXiv 2210.02747; Liu et al. 2023, arXiv
+//! 2209.03003).
 
 use super::{SchedulerConfig, SchedulerError, StepOutput, expect_len};
 use heapless::Vec;
 
-/// The straight flow `x_sigma = (1 - sigma) x_0 + sigma noise`, whose velocity `noise - x_0` the network predicts.
+/// The straight flow `x_sigma = (1 - sigma) x_0 + sigma noise`, whose velocity `noise - x_0` the
+/// network predicts.
 ///
-/// Diffusers' `FlowMatchEulerDiscreteScheduler` with `shift` 1, `sigma = (timestep + 1) / num_train_timesteps` and sigmas that are
-/// spaced as [`Trailing`](super::TimestepSpacing::Trailing) timesteps are, so that one pass begins at pure noise and each step has
-/// the same length; and, beyond it, the clipping of the predicted x_0 that the other schedulers have.
+/// Diffusers' `FlowMatchEulerDiscreteScheduler` with `shift` 1, `sigma = (timestep + 1) /
+/// num_train_timesteps`, sigmas spaced as [`Trailing`](super::TimestepSpacing::Trailing) timesteps
+/// (the first pass begins at pure noise, and steps have equal lengths), and the other schedulers'
+/// clipping of the predicted x_0.
 #[derive(Clone, Debug)]
 pub struct FlowMatchEulerScheduler<const T: usize> {
     num_train_timesteps: usize,
@@ -17,11 +20,12 @@ pub struct FlowMatchEulerScheduler<const T: usize> {
 }
 
 impl<const T: usize> FlowMatchEulerScheduler<T> {
-    /// Takes `num_train_timesteps`, `clip_sample` and `clip_sample_range` from `config`. It steps only after
-    /// [`Self::set_timesteps`].
+    /// Takes `num_train_timesteps`, `clip_sample` and `clip_sample_range` from `config`. It steps
+    /// only after [`Self::set_timesteps`].
     ///
     /// # Errors
-    /// [`SchedulerError::Capacity`], [`SchedulerError::Config`].
+    /// [`SchedulerError::Capacity`] unless `num_train_timesteps` is 1 to `T`;
+    /// [`SchedulerError::Config`] for a negative `clip_sample_range`.
     pub fn new(config: &SchedulerConfig<'_>) -> Result<Self, SchedulerError> {
         let num_train_timesteps = config.num_train_timesteps;
         if !(1..=T).contains(&num_train_timesteps) {
@@ -42,10 +46,11 @@ impl<const T: usize> FlowMatchEulerScheduler<T> {
         })
     }
 
-    /// Visits `num_inference_steps` steps from now on.
+    /// Spreads `num_inference_steps` timesteps evenly over the training steps.
     ///
     /// # Errors
-    /// [`SchedulerError::InferenceSteps`].
+    /// [`SchedulerError::InferenceSteps`] unless `num_inference_steps` is 1 to
+    /// `num_train_timesteps`.
     pub fn set_timesteps(&mut self, num_inference_steps: usize) -> Result<(), SchedulerError> {
         let (n, most) = (num_inference_steps, self.num_train_timesteps);
         if !(1..=most).contains(&n) {
@@ -61,21 +66,22 @@ impl<const T: usize> FlowMatchEulerScheduler<T> {
         Ok(())
     }
 
-    /// The steps that are visited, first to last.
+    /// The timesteps that inference visits, in descending order.
     pub fn timesteps(&self) -> &[usize] {
         &self.timesteps
     }
 
-    /// Share of the noise at `timestep`, above 0 and at most 1.
+    /// The share of noise in the sample at `timestep`, above 0 and at most 1.
     pub fn sigma(&self, timestep: usize) -> f32 {
         (timestep + 1) as f32 / self.num_train_timesteps as f32
     }
 
-    /// One step: from `x_sigma` (`sample`) and the network's velocity to the sample of the step visited next, or to x_0 after
-    /// the last.
+    /// One Euler step: from `x_sigma` (`sample`) and the network's velocity to the sample of the
+    /// timestep visited next, or to x_0 after the last.
     ///
     /// # Errors
-    /// [`SchedulerError::WrongLength`], [`SchedulerError::UnknownTimestep`].
+    /// [`SchedulerError::WrongLength`] if a slice has not the sample's length;
+    /// [`SchedulerError::UnknownTimestep`] if inference does not visit `timestep`.
     pub fn step(
         &self,
         model_output: &[f32],
@@ -180,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_cannot_do_is_refused() {
+    fn unknown_timesteps_and_impossible_numbers_of_steps_are_refused() {
         let mut scheduler = scheduler(true, 4);
         let (mut previous, mut original) = ([0.0], [0.0]);
         let to = StepOutput {

@@ -1,9 +1,11 @@
-//! Diffusers' `DDPMScheduler` and `DDIMScheduler`: the noise schedule and one step of the reverse process.
+//! Diffusers' `DDPMScheduler` and `DDIMScheduler`: the noise schedule and one step of the reverse
+//! process.
 //!
-//! Names, options and numerical habits are those of diffusers 0.42 (`schedulers/scheduling_{ddpm,ddim}.py`):
-//! the schedule is made as PyTorch makes it and kept in `f32`. A scheduler works on one sample at a time, a flat
-//! slice of any shape; a batch is a loop. Noise is given by the caller ([`NoiseGenerator`] makes it), so a step is
-//! a pure function. `T` is the capacity: at least `num_train_timesteps`.
+//! Names, options and rounding are those of diffusers 0.42
+//! (`schedulers/scheduling_{ddpm,ddim}.py`): the schedule is made as PyTorch makes it and kept in
+//! `f32`. A scheduler works on one sample at a time, a flat slice of any shape; a batch is a loop.
+//! The caller draws the noise, so a step is a pure function. `T` is the capacity: at least
+//! `num_train_timesteps`.
 
 mod ddim;
 mod ddpm;
@@ -16,22 +18,6 @@ pub use ddpm::DDPMScheduler;
 pub use flow_match::FlowMatchEulerScheduler;
 pub use schedule::NoiseSchedule;
 
-use crate::noise::Noise;
-
-/// Where Gaussian noise comes from: owned and seeded by the caller.
-pub trait NoiseGenerator {
-    /// Fills `noise` with independent standard normal values.
-    fn fill(&mut self, noise: &mut [f32]);
-}
-
-impl<N: Noise + ?Sized> NoiseGenerator for N {
-    fn fill(&mut self, noise: &mut [f32]) {
-        for value in noise {
-            *value = self.next_gaussian().to_num();
-        }
-    }
-}
-
 /// How beta grows from step to step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BetaSchedule {
@@ -39,31 +25,34 @@ pub enum BetaSchedule {
     Linear,
     /// The square roots evenly (latent diffusion).
     ScaledLinear,
-    /// From a squared cosine of the remaining signal, beta capped at 0.999 (Nichol and Dhariwal 2021, arXiv 2102.09672).
+    /// From a squared cosine of the remaining signal, beta capped at 0.999 (Nichol and Dhariwal
+    /// 2021, arXiv 2102.09672).
     SquaredcosCapV2,
     /// A sigmoid over [-6, 6] (GeoDiff). DDPM only.
     Sigmoid,
 }
 
-/// What the network predicts.
+/// What the network's output is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PredictionType {
     /// The noise.
     Epsilon,
     /// The clean sample.
     Sample,
-    /// The velocity sqrt(alpha) noise - sqrt(1 - alpha) sample (Salimans and Ho 2022, arXiv 2202.00512).
+    /// The velocity sqrt(alpha) noise - sqrt(1 - alpha) sample (Salimans and Ho 2022, arXiv
+    /// 2202.00512).
     VPrediction,
 }
 
-/// How the inference steps lie among the training steps (Lin et al. 2023, arXiv 2305.08891, table 2).
+/// How the inference timesteps are spread over the training steps (Lin et al. 2023, arXiv
+/// 2305.08891, table 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimestepSpacing {
     /// Evenly from the first to the last, both included.
     Linspace,
-    /// Whole multiples from zero.
+    /// Whole multiples of `num_train_timesteps / num_inference_steps`, from zero.
     Leading,
-    /// Even parts counted from the last.
+    /// Evenly, counted down from the last.
     Trailing,
 }
 
@@ -76,8 +65,8 @@ pub enum VarianceType {
     FixedSmallLog,
     /// Beta.
     FixedLarge,
-    /// The logarithm of beta. Quirk: upstream takes its square root as if it were a variance, so a step with
-    /// noise gives NaN there, and here.
+    /// The logarithm of beta. Quirk: upstream takes its square root as if it were a variance, so a
+    /// step with noise gives NaN there, and here.
     FixedLargeLog,
     /// The network's second output is the variance.
     Learned,
@@ -96,13 +85,13 @@ pub struct SchedulerConfig<'a> {
     pub beta_end: f64,
     /// How beta grows.
     pub beta_schedule: BetaSchedule,
-    /// Betas to use instead, one a step.
+    /// Betas to use instead, one per training step.
     pub trained_betas: Option<&'a [f32]>,
-    /// DDPM only.
+    /// DDPM only: the variance of the noise that a step adds.
     pub variance_type: VarianceType,
     /// Whether the predicted clean sample is clipped.
     pub clip_sample: bool,
-    /// To which magnitude, at least 0.
+    /// The largest magnitude after clipping, at least 0.
     pub clip_sample_range: f32,
     /// What the network predicts.
     pub prediction_type: PredictionType,
@@ -145,7 +134,7 @@ impl Default for SchedulerConfig<'_> {
     }
 }
 
-/// Where a step leaves its results.
+/// The results of a step, as long as the sample.
 #[derive(Debug)]
 pub struct StepOutput<'a> {
     /// x_{t-1}: the sample of the step before.
@@ -154,7 +143,7 @@ pub struct StepOutput<'a> {
     pub pred_original_sample: &'a mut [f32],
 }
 
-/// What a scheduler refuses.
+/// Why a scheduler can't be built or stepped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SchedulerError {

@@ -32,7 +32,8 @@ impl Mixture {
     }
 }
 
-/// Predicts x_0 from a whole output, clipped or thresholded, into `original`; `room` is overwritten.
+/// Predicts x_0 from a whole output, clipped or thresholded, into `original`; `room` is
+/// overwritten.
 pub(super) fn predict_original(
     config: &SchedulerConfig<'_>,
     mixture: Mixture,
@@ -53,7 +54,8 @@ pub(super) fn predict_original(
     }
 }
 
-/// Dynamic thresholding (arXiv 2205.11487): clips to a quantile s >= 1 of the magnitudes and divides by it.
+/// Dynamic thresholding (arXiv 2205.11487): clips to a quantile s >= 1 of the magnitudes and
+/// divides by it.
 fn threshold(config: &SchedulerConfig<'_>, values: &mut [f32], room: &mut [f32]) {
     for (room, value) in room.iter_mut().zip(values.iter()) {
         *room = libm::fabsf(*value);

@@ -3,9 +3,10 @@
 use super::{BetaSchedule, SchedulerConfig, SchedulerError, TimestepSpacing, expect_len};
 use heapless::Vec;
 
-/// beta, alpha-bar and the inference steps of a scheduler.
+/// The betas and alphas of a scheduler, and the timesteps that inference visits.
 ///
-/// q(x_t | x_0) = N(sqrt(abar_t) x_0, (1 - abar_t) I), abar_t = prod_{s <= t} (1 - beta_s) (arXiv 2006.11239, eq. 4).
+/// q(x_t | x_0) = N(sqrt(abar_t) x_0, (1 - abar_t) I), abar_t = prod_{s <= t} (1 - beta_s) (arXiv
+/// 2006.11239, eq. 4).
 #[derive(Clone, Debug)]
 pub struct NoiseSchedule<const T: usize> {
     betas: Vec<f32, T>,
@@ -50,17 +51,17 @@ impl<const T: usize> NoiseSchedule<T> {
         })
     }
 
-    /// beta_t.
+    /// beta_t of every training step.
     pub fn betas(&self) -> &[f32] {
         &self.betas
     }
 
-    /// abar_t, the cumulative product of 1 - beta.
+    /// abar_t of every training step: the cumulative product of 1 - beta.
     pub fn alphas_cumprod(&self) -> &[f32] {
         &self.alphas_cumprod
     }
 
-    /// The steps that inference visits, in descending order.
+    /// The timesteps that inference visits, in descending order.
     pub fn timesteps(&self) -> &[usize] {
         &self.timesteps
     }
@@ -138,7 +139,8 @@ impl<const T: usize> NoiseSchedule<T> {
     /// x_t = sqrt(abar_t) original + sqrt(1 - abar_t) noise, into `noisy`.
     ///
     /// # Errors
-    /// [`SchedulerError::TimestepOutOfRange`], [`SchedulerError::WrongLength`].
+    /// [`SchedulerError::TimestepOutOfRange`] if `timestep` is no training step;
+    /// [`SchedulerError::WrongLength`] if the slices are not equally long.
     pub fn add_noise(
         &self,
         original: &[f32],
@@ -154,7 +156,8 @@ impl<const T: usize> NoiseSchedule<T> {
     /// v_t = sqrt(abar_t) noise - sqrt(1 - abar_t) sample, into `velocity`.
     ///
     /// # Errors
-    /// [`SchedulerError::TimestepOutOfRange`], [`SchedulerError::WrongLength`].
+    /// [`SchedulerError::TimestepOutOfRange`] if `timestep` is no training step;
+    /// [`SchedulerError::WrongLength`] if the slices are not equally long.
     pub fn get_velocity(
         &self,
         sample: &[f32],
@@ -218,7 +221,8 @@ fn cosine_alpha_bar(fraction: f64) -> f64 {
     cos * cos
 }
 
-/// `torch.linspace` in `f32`: counted from the nearer end, each value rounded once (PyTorch uses fused multiply-add).
+/// `torch.linspace` in `f32`: counted from the nearer end, each value rounded once (PyTorch uses
+/// fused multiply-add).
 fn linspace(start: f64, end: f64, count: usize, index: usize) -> f32 {
     let (start, end) = (start as f32, end as f32);
     if count == 1 {
@@ -231,7 +235,8 @@ fn linspace(start: f64, end: f64, count: usize, index: usize) -> f32 {
     }
 }
 
-/// Algorithm 1 of arXiv 2305.08891: shifts sqrt(abar) so that its last value is zero and its first stays.
+/// Algorithm 1 of arXiv 2305.08891: shifts sqrt(abar) so that its last value is zero and its first
+/// stays.
 fn rescale_zero_terminal_snr(betas: &mut [f32]) {
     let mut product = 1.0_f64;
     for beta in betas.iter_mut() {

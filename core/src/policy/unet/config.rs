@@ -3,10 +3,7 @@
 use super::UnetError;
 use heapless::Vec;
 
-/// Most levels (`down_dims`) of a network.
-pub const MAX_LEVELS: usize = 6;
-
-/// Groups of the normalisation in `final_conv`, whatever `n_groups` is.
+/// Groups of GroupNorm in `final_conv`, whatever `n_groups` is.
 ///
 /// Upstream builds that block without handing `n_groups` on, so it keeps the default
 /// (diffusion_policy `conditional_unet1d.py`, `final_conv`).
@@ -15,33 +12,36 @@ pub const FINAL_CONV_N_GROUPS: usize = 8;
 /// The options of diffusion_policy's `ConditionalUnet1D`, by its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnetConfig {
-    /// Channels of the sample: the size of an action (and of an observation when inpainting).
+    /// Channels of the sample: `Da`, and `Do` more when inpainting.
     pub input_dim: usize,
     /// Channels of the local condition, if there is one.
     pub local_cond_dim: Option<usize>,
-    /// Values of the global condition, if there is one: `To` times the size of an observation.
+    /// Values of the global condition, if there is one: `To Do`.
     pub global_cond_dim: Option<usize>,
     /// Size of the embedding of the diffusion step: even, at least 4.
     pub diffusion_step_embed_dim: usize,
-    /// Channels of each level, the first divisible by [`FINAL_CONV_N_GROUPS`].
+    /// Channels `C` of each level, the first divisible by [`FINAL_CONV_N_GROUPS`].
     pub down_dims: DownDims,
     /// Taps of the convolutions: odd.
     pub kernel_size: usize,
-    /// Groups of the normalisation: divides every one of `down_dims`.
+    /// Groups of GroupNorm: divides every one of `down_dims`.
     pub n_groups: usize,
-    /// Whether FiLM has a scale beside its bias.
+    /// Whether FiLM predicts a scale beside the bias.
     pub cond_predict_scale: bool,
 }
 
-/// Channels of each level, 1 to [`MAX_LEVELS`] of them.
+/// Channels of each level, 1 to [`DownDims::MAX_LEVELS`] of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DownDims(Vec<usize, MAX_LEVELS>);
+pub struct DownDims(Vec<usize, { DownDims::MAX_LEVELS }>);
 
 impl DownDims {
-    /// The levels from the sample's side down.
+    /// Most levels of a network.
+    pub const MAX_LEVELS: usize = 6;
+
+    /// Channels of the levels, from the sample's side down.
     ///
     /// # Errors
-    /// [`UnetError::Config`] for none or more than [`MAX_LEVELS`].
+    /// [`UnetError::Config`] for none or more than [`DownDims::MAX_LEVELS`].
     pub fn new(dims: &[usize]) -> Result<Self, UnetError> {
         if dims.is_empty() {
             return Err(UnetError::Config("down_dims is empty"));
@@ -104,7 +104,8 @@ impl UnetConfig {
         }
     }
 
-    /// What the length of a sample must be a multiple of: each level but the last halves it exactly.
+    /// The number that `Tp` must be a multiple of: each level but the last halves the length
+    /// exactly.
     pub fn length_multiple(&self) -> usize {
         1 << (self.down_dims.as_slice().len() - 1)
     }
@@ -114,8 +115,8 @@ impl UnetConfig {
         self.diffusion_step_embed_dim + self.global_cond_dim.unwrap_or(0)
     }
 
-    /// Zero rows kept on either side of a feature map, enough for every convolution of the network.
-    pub(super) fn border(&self) -> usize {
+    /// Rows of zeros on either side of a tensor, enough for every convolution of the network.
+    pub(super) fn padding(&self) -> usize {
         (self.kernel_size / 2).max(1)
     }
 }

@@ -1,6 +1,7 @@
 //! The arithmetic, each kernel over contiguous rows of channels.
 //!
-//! No kernel fuses a multiplication with an addition, so the results are the same at every vector width.
+//! No kernel fuses a multiplication with an addition, so the results are the same at every vector
+//! width.
 
 use super::shape::{RowBlock, Shape};
 
@@ -13,24 +14,25 @@ const TILE: usize = 2;
 /// Epsilon of every GroupNorm (PyTorch's default).
 pub(super) const GROUP_NORM_EPS: f32 = 1e-5;
 
-/// Weights of a matrix product: K x N in panels of [`PANEL`] columns (the last one zero-filled), and N biases.
+/// Weights of a linear layer: `n_inputs` x N in panels of [`PANEL`] columns (the last one
+/// zero-filled), and N biases.
 #[derive(Clone, Copy)]
-pub(super) struct PackedMatrix<'w> {
+pub(super) struct PackedLinear<'w> {
     pub panels: &'w [f32],
     pub bias: &'w [f32],
-    pub depth: usize,
+    pub n_inputs: usize,
 }
 
 /// output[row, n] = bias[n] + sum_k input[row, k] w[k, n]. Input rows may overlap.
 pub(super) fn matmul(
     input: &[f32],
     from: RowBlock,
-    weights: PackedMatrix<'_>,
+    weights: PackedLinear<'_>,
     output: &mut [f32],
     to: RowBlock,
 ) {
     let n_rows = from.n_rows();
-    let panels = weights.panels.chunks_exact(weights.depth * PANEL);
+    let panels = weights.panels.chunks_exact(weights.n_inputs * PANEL);
     for (index, (panel, bias)) in panels.zip(weights.bias.chunks(PANEL)).enumerate() {
         let (panel, _) = panel.as_chunks::<PANEL>();
         let mut row = 0;
@@ -78,27 +80,29 @@ fn store(output: &mut [f32], start: usize, sums: &[f32; PANEL], bias: &[f32]) {
     }
 }
 
-/// GroupNorm in place (Wu and He 2018, arXiv 1803.08494), over the `length` x `channels / groups` values of each group.
+/// GroupNorm in place (Wu and He 2018, arXiv 1803.08494), over the `L C / n_groups` values of each
+/// group.
 ///
-/// x = (x - mean) / sqrt(variance + eps) * weight + bias. `per_channel` is room for two values a channel.
+/// x = (x - mean) / sqrt(variance + eps) * weight + bias. `per_channel` has room for two values per
+/// channel.
 pub(super) fn group_norm(
     map: &mut [f32],
     shape: Shape,
-    groups: usize,
+    n_groups: usize,
     (weight, bias): (&[f32], &[f32]),
     per_channel: &mut [f32],
 ) {
-    let channels = shape.channels;
-    let count = (shape.length * (channels / groups)) as f32;
-    let (first, second) = per_channel[..2 * channels].split_at_mut(channels);
-    for plan in 0..shape.plans {
-        let rows = &mut map[shape.inside(plan)];
+    let n_channels = shape.n_channels;
+    let count = (shape.length * (n_channels / n_groups)) as f32;
+    let (first, second) = per_channel[..2 * n_channels].split_at_mut(n_channels);
+    for plan in 0..shape.batch {
+        let rows = &mut map[shape.rows(plan)];
         let (mean, deviation) = (&mut *first, &mut *second);
         sum_rows(rows, mean, |x, _| x, deviation);
-        spread_group_mean(mean, channels / groups, count);
+        spread_group_mean(mean, n_channels / n_groups, count);
         sum_rows(rows, deviation, |x, mean| (x - mean) * (x - mean), mean);
-        spread_group_mean(deviation, channels / groups, count);
-        for c in 0..channels {
+        spread_group_mean(deviation, n_channels / n_groups, count);
+        for c in 0..n_channels {
             let scale = weight[c] / libm::sqrtf(deviation[c] + GROUP_NORM_EPS);
             deviation[c] = scale;
             mean[c] = bias[c] - mean[c] * scale;
@@ -126,8 +130,9 @@ fn spread_group_mean(sums: &mut [f32], group_channels: usize, count: f32) {
     }
 }
 
-/// Sinusoidal embedding of a diffusion step: sin, then cos, of `step` times 10000^(-i / (n/2 - 1)), i < n/2
-/// (Vaswani et al. 2017, arXiv 1706.03762, as diffusion_policy's `SinusoidalPosEmb` has it).
+/// Sinusoidal embedding of a diffusion step: sin, then cos, of `step` times 10000^(-i / (n/2 - 1)),
+/// i < n/2 (Vaswani et al. 2017, arXiv 1706.03762, as diffusion_policy's `SinusoidalPosEmb` has
+/// it).
 pub(super) fn sinusoidal_embedding(step: f32, out: &mut [f32]) {
     let half = out.len() / 2;
     let rate = (libm::log(10_000.0) / (half as f64 - 1.0)) as f32;
@@ -161,7 +166,8 @@ pub(super) fn add(sum: &mut [f32], other: &[f32]) {
     }
 }
 
-/// Mish in place (Misra 2019, arXiv 1908.08681): x tanh(ln(1 + e^x)) = x (n^2 + 2n) / (n^2 + 2n + 2) with n = e^x.
+/// Mish in place (Misra 2019, arXiv 1908.08681):
+/// x tanh(ln(1 + e^x)) = x (n^2 + 2n) / (n^2 + 2n + 2) with n = e^x.
 pub(super) fn mish(values: &mut [f32]) {
     for x in values {
         let n = exp(*x);
@@ -170,13 +176,15 @@ pub(super) fn mish(values: &mut [f32]) {
     }
 }
 
-/// e^x to 2 units in the last place for x in [-87, 20], and e^-87 or e^20 outside: there Mish is 0 or x already.
+/// e^x to 2 units in the last place for x in [-87, 20], and e^-87 or e^20 outside: there Mish is 0
+/// or x already.
 ///
-/// x = m ln 2 + r with m the nearest integer; e^r by its Taylor polynomial; 2^m through the exponent's bits.
-/// Without branches or table, so that a loop of it vectorises.
+/// x = m ln 2 + r with m the nearest integer; e^r by its Taylor polynomial; 2^m through the
+/// exponent's bits. Without branches or table, so that a loop of it vectorises.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
-    /// Adding and subtracting 1.5 * 2^23 rounds to the nearest integer, which is left in the low bits.
+    /// Adding and subtracting 1.5 * 2^23 rounds to the nearest integer, which is left in the low
+    /// bits.
     const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
@@ -206,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mish_is_right_from_tail_to_tail() {
+    fn mish_equals_its_formula_in_f64_from_tail_to_tail() {
         let mut worst = 0.0_f64;
         for step in -40_000..40_000 {
             let x = step as f32 / 400.0;

@@ -1,41 +1,43 @@
-//! The layers of the network: found by name, checked against their shapes and packed into one slice, in one walk.
+//! The layers of the network: found by name, checked against their shapes and packed into one
+//! slice, in one walk.
 
-use super::kernels::{PANEL, PackedMatrix};
-use super::taps::ModulePath;
-use super::{FINAL_CONV_N_GROUPS, MAX_LEVELS, UnetConfig, UnetError};
+use super::kernels::{PANEL, PackedLinear};
+use super::observer::ModulePath;
+use super::{DownDims, FINAL_CONV_N_GROUPS, UnetConfig, UnetError};
 use core::fmt::Arguments;
 use heapless::Vec;
 
-/// Where weights come from: tensors by their name in PyTorch's state dict.
+/// A source of weights: tensors by their names in PyTorch's state dict.
 pub trait TensorSource {
-    /// Shape and row-major values of the tensor `name`.
+    /// The shape and the row-major values of the tensor `name`; None if there is no such tensor.
     fn tensor(&self, name: &str) -> Option<(&[usize], &[f32])>;
 }
 
-/// A [`PackedMatrix`] by its place in the packed weights.
+/// A linear layer, or a convolution as one over its windows: where its [`PackedLinear`] lies in the
+/// packed weights.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Matrix {
+pub(super) struct Linear {
     at: usize,
-    pub depth: usize,
-    pub columns: usize,
+    pub n_inputs: usize,
+    pub n_outputs: usize,
 }
 
-impl Matrix {
+impl Linear {
     fn panels_len(self) -> usize {
-        self.columns.div_ceil(PANEL) * PANEL * self.depth
+        self.n_outputs.div_ceil(PANEL) * PANEL * self.n_inputs
     }
 
     /// Multiplications for `rows` rows.
     fn macs(self, rows: usize) -> usize {
-        rows * self.depth * self.columns
+        rows * self.n_inputs * self.n_outputs
     }
 
-    pub fn of(self, weights: &[f32]) -> PackedMatrix<'_> {
+    pub fn of(self, weights: &[f32]) -> PackedLinear<'_> {
         let bias_at = self.at + self.panels_len();
-        PackedMatrix {
+        PackedLinear {
             panels: &weights[self.at..bias_at],
-            bias: &weights[bias_at..bias_at + self.columns],
-            depth: self.depth,
+            bias: &weights[bias_at..bias_at + self.n_outputs],
+            n_inputs: self.n_inputs,
         }
     }
 }
@@ -44,59 +46,59 @@ impl Matrix {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Norm {
     at: usize,
-    channels: usize,
-    pub groups: usize,
+    n_channels: usize,
+    pub n_groups: usize,
 }
 
 impl Norm {
     pub fn of(self, weights: &[f32]) -> (&[f32], &[f32]) {
-        weights[self.at..self.at + 2 * self.channels].split_at(self.channels)
+        weights[self.at..self.at + 2 * self.n_channels].split_at(self.n_channels)
     }
 }
 
 /// Convolution, normalisation, Mish.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ConvBlock {
-    pub conv: Matrix,
+    pub conv: Linear,
     pub norm: Norm,
 }
 
-/// Two convolution blocks with FiLM between them, and a way around.
+/// Upstream's `ConditionalResidualBlock1D`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ResidualBlock {
-    pub blocks: [ConvBlock; 2],
-    pub film: Matrix,
-    /// None where input and output have as many channels: the input itself is added then.
-    pub residual_conv: Option<Matrix>,
+    pub first: ConvBlock,
+    pub second: ConvBlock,
+    pub film: Linear,
+    /// The 1x1 convolution beside the block; None where the number of channels does not change.
+    pub residual_conv: Option<Linear>,
 }
 
 impl ResidualBlock {
     fn n_macs(&self, length: usize) -> usize {
-        let convolutions = self.blocks.map(|block| block.conv.macs(length));
-        let way_around = self.residual_conv.map_or(0, |matrix| matrix.macs(length));
-        convolutions[0] + convolutions[1] + way_around + self.film.macs(1)
+        let residual = self.residual_conv.map_or(0, |conv| conv.macs(length));
+        self.first.conv.macs(length) + self.second.conv.macs(length) + residual + self.film.macs(1)
     }
 }
 
-/// ConvTranspose1d(4, stride 2, padding 1) as two products, one for the even and one for the odd positions:
-/// y[2i] = x[i-1] w[3] + x[i] w[1] and y[2i+1] = x[i] w[2] + x[i+1] w[0].
+/// Conv1d(3, stride 2, padding 1).
+pub(super) type Downsample = Linear;
+
+/// ConvTranspose1d(4, stride 2, padding 1) as one convolution of two taps for each phase, even and
+/// odd positions: y[2i] = x[i-1] w[3] + x[i] w[1] and y[2i+1] = x[i] w[2] + x[i+1] w[0].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Upsample {
-    pub even: Matrix,
-    pub odd: Matrix,
+    pub phases: [Linear; 2],
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DownLevel {
     pub resnets: [ResidualBlock; 2],
     /// None at the last level.
-    pub downsample: Option<Matrix>,
+    pub downsample: Option<Downsample>,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct UpLevel {
-    /// Channels of the concatenation with the skip.
-    pub in_channels: usize,
     pub resnets: [ResidualBlock; 2],
     pub upsample: Upsample,
 }
@@ -104,13 +106,13 @@ pub(super) struct UpLevel {
 /// The whole network.
 #[derive(Clone, Debug)]
 pub(super) struct Layers {
-    pub step_encoder: [Matrix; 2],
+    pub step_encoder: [Linear; 2],
     pub local: Option<ResidualBlock>,
-    pub down: Vec<DownLevel, MAX_LEVELS>,
+    pub down: Vec<DownLevel, { DownDims::MAX_LEVELS }>,
     pub mid: [ResidualBlock; 2],
-    pub up: Vec<UpLevel, MAX_LEVELS>,
+    pub up: Vec<UpLevel, { DownDims::MAX_LEVELS }>,
     pub final_block: ConvBlock,
-    pub final_conv: Matrix,
+    pub final_conv: Linear,
 }
 
 impl Layers {
@@ -119,7 +121,7 @@ impl Layers {
         let linears = self
             .step_encoder
             .iter()
-            .map(|matrix| matrix.macs(1))
+            .map(|linear| linear.macs(1))
             .sum::<usize>();
         let local = self.local.map_or(0, |block| block.n_macs(length));
         let last = self.down.len() - 1;
@@ -127,15 +129,15 @@ impl Layers {
             let blocks = modules.resnets.map(|block| block.n_macs(length >> level));
             let down = modules
                 .downsample
-                .map_or(0, |matrix| matrix.macs(length >> (level + 1)));
+                .map_or(0, |conv| conv.macs(length >> (level + 1)));
             blocks[0] + blocks[1] + down
         });
         let mid = self.mid.map(|block| block.n_macs(length >> last));
         let up = self.up.iter().enumerate().map(|(index, modules)| {
             let positions = length >> (last - index);
             let blocks = modules.resnets.map(|block| block.n_macs(positions));
-            let up = modules.upsample.even.macs(positions) + modules.upsample.odd.macs(positions);
-            blocks[0] + blocks[1] + up
+            let [even, odd] = modules.upsample.phases.map(|conv| conv.macs(positions));
+            blocks[0] + blocks[1] + even + odd
         });
         let end = self.final_block.conv.macs(length) + self.final_conv.macs(length);
         linears + local + down.sum::<usize>() + mid[0] + mid[1] + up.sum::<usize>() + end
@@ -212,23 +214,25 @@ impl<S: TensorSource> Packer<'_, S> {
         ];
         let local = match config.local_cond_dim {
             None => None,
-            Some(dim) => Some(self.residual(format_args!("local_cond_encoder.0"), (dim, start))?),
+            Some(dim) => {
+                Some(self.residual_block(format_args!("local_cond_encoder.0"), (dim, start))?)
+            }
         };
         let mut down = Vec::new();
         for level in 0..dims.len() {
             let _ = down.push(self.down_level(level)?);
         }
         let mid = [
-            self.residual(format_args!("mid_modules.0"), (last, last))?,
-            self.residual(format_args!("mid_modules.1"), (last, last))?,
+            self.residual_block(format_args!("mid_modules.0"), (last, last))?,
+            self.residual_block(format_args!("mid_modules.1"), (last, last))?,
         ];
         let mut up = Vec::new();
         for (index, pair) in dims.windows(2).rev().enumerate() {
             let _ = up.push(self.up_level(index, pair[0], pair[1])?);
         }
-        let groups = FINAL_CONV_N_GROUPS;
         let block = format_args!("final_conv.0");
-        let final_block = self.within(block, |p| p.conv_block((start, start), groups))?;
+        let final_block =
+            self.within(block, |p| p.conv_block((start, start), FINAL_CONV_N_GROUPS))?;
         let output = format_args!("final_conv.1");
         let final_conv = self.within(output, |p| p.conv(1, (start, config.input_dim)))?;
         Ok(Layers {
@@ -253,8 +257,8 @@ impl<S: TensorSource> Packer<'_, S> {
         self.within(format_args!("down_modules.{level}"), |p| {
             Ok(DownLevel {
                 resnets: [
-                    p.residual(format_args!("0"), (dim_in, dim_out))?,
-                    p.residual(format_args!("1"), (dim_out, dim_out))?,
+                    p.residual_block(format_args!("0"), (dim_in, dim_out))?,
+                    p.residual_block(format_args!("1"), (dim_out, dim_out))?,
                 ],
                 downsample: match is_last {
                     true => None,
@@ -269,34 +273,31 @@ impl<S: TensorSource> Packer<'_, S> {
     fn up_level(&mut self, index: usize, upper: usize, lower: usize) -> Result<UpLevel, UnetError> {
         self.within(format_args!("up_modules.{index}"), |p| {
             Ok(UpLevel {
-                in_channels: 2 * lower,
                 resnets: [
-                    p.residual(format_args!("0"), (2 * lower, upper))?,
-                    p.residual(format_args!("1"), (upper, upper))?,
+                    p.residual_block(format_args!("0"), (2 * lower, upper))?,
+                    p.residual_block(format_args!("1"), (upper, upper))?,
                 ],
                 upsample: p.within(format_args!("2.conv"), |p| p.upsample(upper))?,
             })
         })
     }
 
-    fn residual(
+    fn residual_block(
         &mut self,
         part: Arguments<'_>,
         (dim_in, dim_out): (usize, usize),
     ) -> Result<ResidualBlock, UnetError> {
-        let groups = self.config.n_groups;
+        let n_groups = self.config.n_groups;
         let cond_dim = self.config.cond_dim();
         let film_dim = dim_out * (1 + usize::from(self.config.cond_predict_scale));
         self.within(part, |p| {
             Ok(ResidualBlock {
-                blocks: [
-                    p.within(format_args!("blocks.0"), |p| {
-                        p.conv_block((dim_in, dim_out), groups)
-                    })?,
-                    p.within(format_args!("blocks.1"), |p| {
-                        p.conv_block((dim_out, dim_out), groups)
-                    })?,
-                ],
+                first: p.within(format_args!("blocks.0"), |p| {
+                    p.conv_block((dim_in, dim_out), n_groups)
+                })?,
+                second: p.within(format_args!("blocks.1"), |p| {
+                    p.conv_block((dim_out, dim_out), n_groups)
+                })?,
                 film: p.linear(format_args!("cond_encoder.1"), (cond_dim, film_dim))?,
                 residual_conv: match dim_in == dim_out {
                     true => None,
@@ -308,11 +309,15 @@ impl<S: TensorSource> Packer<'_, S> {
         })
     }
 
-    fn conv_block(&mut self, dims: (usize, usize), groups: usize) -> Result<ConvBlock, UnetError> {
+    fn conv_block(
+        &mut self,
+        dims: (usize, usize),
+        n_groups: usize,
+    ) -> Result<ConvBlock, UnetError> {
         let taps = self.config.kernel_size;
         Ok(ConvBlock {
             conv: self.within(format_args!("block.0"), |p| p.conv(taps, dims))?,
-            norm: self.within(format_args!("block.1"), |p| p.norm(dims.1, groups))?,
+            norm: self.within(format_args!("block.1"), |p| p.norm(dims.1, n_groups))?,
         })
     }
 
@@ -321,24 +326,25 @@ impl<S: TensorSource> Packer<'_, S> {
         &mut self,
         part: Arguments<'_>,
         (dim_in, dim_out): (usize, usize),
-    ) -> Result<Matrix, UnetError> {
+    ) -> Result<Linear, UnetError> {
         self.within(part, |p| {
             p.n_parameters += dim_out * (dim_in + 1);
-            p.matrix(&[dim_out, dim_in], (dim_in, dim_out), |row, column| {
+            p.pack(&[dim_out, dim_in], (dim_in, dim_out), |row, column| {
                 column * dim_in + row
             })
         })
     }
 
-    /// Conv1d: weight (out, in, taps), packed so that row `tap * in + i` of the matrix meets channel i of that tap.
+    /// Conv1d: weight (out, in, taps), packed so that row `tap * in + i` of the matrix meets
+    /// channel i of that tap.
     fn conv(
         &mut self,
         taps: usize,
         (dim_in, dim_out): (usize, usize),
-    ) -> Result<Matrix, UnetError> {
+    ) -> Result<Linear, UnetError> {
         self.n_parameters += dim_out * (dim_in * taps + 1);
         let shape = [dim_out, dim_in, taps];
-        self.matrix(&shape, (taps * dim_in, dim_out), |row, column| {
+        self.pack(&shape, (taps * dim_in, dim_out), |row, column| {
             (column * dim_in + row % dim_in) * taps + row / dim_in
         })
     }
@@ -348,66 +354,66 @@ impl<S: TensorSource> Packer<'_, S> {
         const TAPS: usize = 4;
         self.n_parameters += dim * (dim * TAPS + 1);
         let shape = [dim, dim, TAPS];
-        let mut half = |tap_of_row: [usize; 2]| {
-            self.matrix(&shape, (2 * dim, dim), |row, column| {
+        let mut phase = |tap_of_row: [usize; 2]| {
+            self.pack(&shape, (2 * dim, dim), |row, column| {
                 ((row % dim) * dim + column) * TAPS + tap_of_row[row / dim]
             })
         };
         Ok(Upsample {
-            even: half([3, 1])?,
-            odd: half([2, 0])?,
+            phases: [phase([3, 1])?, phase([2, 0])?],
         })
     }
 
-    fn norm(&mut self, channels: usize, groups: usize) -> Result<Norm, UnetError> {
+    fn norm(&mut self, n_channels: usize, n_groups: usize) -> Result<Norm, UnetError> {
         let at = self.used;
-        self.n_parameters += 2 * channels;
-        self.used += 2 * channels;
+        self.n_parameters += 2 * n_channels;
+        self.used += 2 * n_channels;
         if let Some((source, packed)) = self.source.as_mut() {
-            let (weight, bias) = packed[at..self.used].split_at_mut(channels);
-            weight.copy_from_slice(find(*source, &mut self.path, "weight", &[channels])?);
-            bias.copy_from_slice(find(*source, &mut self.path, "bias", &[channels])?);
+            let (weight, bias) = packed[at..self.used].split_at_mut(n_channels);
+            weight.copy_from_slice(find(*source, &mut self.path, "weight", &[n_channels])?);
+            bias.copy_from_slice(find(*source, &mut self.path, "bias", &[n_channels])?);
         }
         Ok(Norm {
             at,
-            channels,
-            groups,
+            n_channels,
+            n_groups,
         })
     }
 
-    /// Packs `weight` (of `shape`) and `bias` of the module at the path; `index_of(row, column)` is an element's place.
-    fn matrix(
+    /// Packs `weight` (of `shape`) and `bias` of the module at the path; `index_of(row, column)` is
+    /// an element's place.
+    fn pack(
         &mut self,
         shape: &[usize],
-        (depth, columns): (usize, usize),
+        (n_inputs, n_outputs): (usize, usize),
         index_of: impl Fn(usize, usize) -> usize,
-    ) -> Result<Matrix, UnetError> {
-        let matrix = Matrix {
+    ) -> Result<Linear, UnetError> {
+        let linear = Linear {
             at: self.used,
-            depth,
-            columns,
+            n_inputs,
+            n_outputs,
         };
-        let bias_at = self.used + matrix.panels_len();
-        self.used = bias_at + columns;
+        let bias_at = self.used + linear.panels_len();
+        self.used = bias_at + n_outputs;
         let Some((source, packed)) = self.source.as_mut() else {
-            return Ok(matrix);
+            return Ok(linear);
         };
         let weight = find(*source, &mut self.path, "weight", shape)?;
-        let bias = find(*source, &mut self.path, "bias", &[columns])?;
-        let panels = packed[matrix.at..bias_at].chunks_exact_mut(depth * PANEL);
+        let bias = find(*source, &mut self.path, "bias", &[n_outputs])?;
+        let panels = packed[linear.at..bias_at].chunks_exact_mut(n_inputs * PANEL);
         for (index, panel) in panels.enumerate() {
             for (row, values) in panel.chunks_exact_mut(PANEL).enumerate() {
                 for (lane, value) in values.iter_mut().enumerate() {
                     let column = index * PANEL + lane;
-                    *value = match column < columns {
+                    *value = match column < n_outputs {
                         true => weight[index_of(row, column)],
                         false => 0.0,
                     };
                 }
             }
         }
-        packed[bias_at..bias_at + columns].copy_from_slice(bias);
-        Ok(matrix)
+        packed[bias_at..bias_at + n_outputs].copy_from_slice(bias);
+        Ok(linear)
     }
 
     fn within<R>(

@@ -1,33 +1,37 @@
-//! `ConditionalUnet1D`, the noise predictor of Diffusion Policy (Chi et al. 2023, arXiv 2303.04137), in `f32`.
+//! `ConditionalUnet1D`, the noise predictor of Diffusion Policy (Chi et al. 2023, arXiv
+//! 2303.04137), in `f32`.
 //!
 //! ```text
 //! step --sinusoid, linear, Mish, linear--+
 //! global condition ----------------------+--> Mish --> FiLM scale and bias of every residual block
 //!
-//! sample (Tp, Da) --> down 0 --> down 1 --> .. --> mid 0, mid 1 --> up 0 --> up 1 .. --> final conv --> noise (Tp, Da)
-//!                       |          +------- skip, concatenated -----^         ^
-//!                       +--------------------- skip --------------------------+
+//! sample --> down 0 --> down 1 --> down 2 --> mid 0, mid 1 --> up 0 --> up 1 --> final conv --> noise
+//! (Tp, Da)                |          +-------- skip -----------^        ^                    (Tp, Da)
+//!                         +------------------- skip --------------------+
 //! ```
 //!
-//! A level of the way down is two residual blocks and a convolution of stride 2 (none at the last level); a level
-//! of the way up is two residual blocks and a transposed convolution of stride 2. Letters: `B` plans of a batch,
-//! `Tp` positions, `C` channels; every array is row-major with channels last.
+//! A skip is concatenated with the input of its level on the way up. A level of the way down is two
+//! residual blocks and a convolution of stride 2 (none at the last level); a level of the way up is
+//! two residual blocks and a transposed convolution of stride 2. Letters: `B` plans of a batch,
+//! `Tp` positions of the sample, `L` positions of a tensor, `C` channels; arrays are row-major with
+//! channels last.
 //!
 //! Two quirks of the original are kept, because published weights rely on them:
 //! - every level of the way up doubles the length: the test for the last one never holds;
-//! - the second half of the local condition (`local_cond_encoder.1`) never reaches the network, since the level
-//!   that it belongs to is compared with one past the last. It is neither loaded nor computed here.
+//! - the second half of the local condition (`local_cond_encoder.1`) never reaches the network,
+//!   since the level that it belongs to is compared with one past the last. It is neither loaded
+//!   nor computed here.
 
 mod config;
 mod kernels;
 mod layers;
+mod observer;
 mod pass;
 mod shape;
-mod taps;
 
-pub use config::{DownDims, FINAL_CONV_N_GROUPS, MAX_LEVELS, UnetConfig};
+pub use config::{DownDims, FINAL_CONV_N_GROUPS, UnetConfig};
 pub use layers::TensorSource;
-pub use taps::{ModulePath, Observer, Unobserved};
+pub use observer::{ModulePath, Observer, Unobserved};
 
 use layers::Layers;
 use shape::Shape;
@@ -42,7 +46,7 @@ pub enum UnetError {
     MissingTensor(ModulePath),
     /// The tensor of this name has another shape than the configuration implies.
     TensorShape(ModulePath),
-    /// A slice of the wrong length.
+    /// A slice has the wrong length.
     WrongLength {
         /// Name of the argument.
         what: &'static str,
@@ -86,22 +90,78 @@ impl core::fmt::Display for UnetError {
 
 impl core::error::Error for UnetError {}
 
-/// What a pass reads. All of a batch run together and share the reading of the weights.
+/// The inputs of a forward pass. Plans of a batch run together, so that the weights are read once.
 #[derive(Clone, Copy, Debug)]
 pub struct UnetInput<'a> {
-    /// `B`.
+    /// `B`, the plans of the batch.
     pub batch: usize,
-    /// B x Tp x `input_dim`.
+    /// `[B][Tp][input_dim]`.
     pub sample: &'a [f32],
-    /// Diffusion steps: one for the whole batch, or one a plan.
+    /// Diffusion timesteps: one for the whole batch, or one per plan.
     pub timesteps: &'a [f32],
-    /// B x Tp x `local_cond_dim`.
+    /// `[B][Tp][local_cond_dim]`.
     pub local_cond: Option<&'a [f32]>,
-    /// B x `global_cond_dim`.
+    /// `[B][global_cond_dim]`.
     pub global_cond: Option<&'a [f32]>,
 }
 
-/// The network. `W` holds its packed weights: a `Vec` on the host, a `&mut` slice without an allocator.
+/// The network. `W` holds its packed weights: a `Vec` on the host, a `&mut` slice without an
+/// allocator.
+///
+/// # Examples
+/// ```
+/// use pusht_core::policy::unet::{
+///     ConditionalUnet1D, DownDims, TensorSource, UnetConfig, UnetError, UnetInput, Unobserved,
+/// };
+///
+/// // Zeros but for the last bias: the network predicts 0.5 everywhere.
+/// struct Constant;
+///
+/// impl TensorSource for Constant {
+///     fn tensor(&self, name: &str) -> Option<(&[usize], &[f32])> {
+///         const ZEROS: &[f32] = &[0.0; 192];
+///         let shape: &[usize] = match name {
+///             "diffusion_step_encoder.1.weight" => &[16, 4],
+///             "diffusion_step_encoder.1.bias" => &[16],
+///             "diffusion_step_encoder.3.weight" => &[4, 16],
+///             "diffusion_step_encoder.3.bias" => &[4],
+///             "final_conv.1.weight" => &[8, 8, 1],
+///             "final_conv.1.bias" => return Some((&[8], &[0.5; 8])),
+///             _ if name.ends_with("cond_encoder.1.weight") => &[8, 4],
+///             _ if name.ends_with("block.0.weight") => &[8, 8, 3],
+///             _ => &[8],
+///         };
+///         Some((shape, &ZEROS[..shape.iter().product()]))
+///     }
+/// }
+///
+/// let config = UnetConfig {
+///     input_dim: 8,
+///     local_cond_dim: None,
+///     global_cond_dim: None,
+///     diffusion_step_embed_dim: 4,
+///     down_dims: DownDims::new(&[8])?,
+///     kernel_size: 3,
+///     n_groups: 8,
+///     cond_predict_scale: false,
+/// };
+/// let memory = vec![0.0; config.weights_len()?];
+/// let unet = ConditionalUnet1D::new(config, &Constant, memory)?;
+///
+/// const TP: usize = 4;
+/// let input = UnetInput {
+///     batch: 1,
+///     sample: &[0.1; TP * 8],
+///     timesteps: &[99.0],
+///     local_cond: None,
+///     global_cond: None,
+/// };
+/// let mut output = [0.0; TP * 8];
+/// let mut scratch = vec![0.0; unet.config().scratch_len(1, TP)];
+/// unet.forward(&input, &mut output, &mut scratch, &mut Unobserved)?;
+/// assert_eq!(output, [0.5; TP * 8]);
+/// # Ok::<(), UnetError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ConditionalUnet1D<W> {
     config: UnetConfig,
@@ -110,10 +170,10 @@ pub struct ConditionalUnet1D<W> {
 }
 
 impl UnetConfig {
-    /// Values of memory that [`ConditionalUnet1D::new`] needs.
+    /// Values of memory that [`ConditionalUnet1D::new`] needs for the packed weights.
     ///
     /// # Errors
-    /// [`UnetError::Config`].
+    /// [`UnetError::Config`] for the first rule that the options break.
     pub fn weights_len(&self) -> Result<usize, UnetError> {
         self.check()?;
         Ok(layers::count(self)?.1.packed)
@@ -122,33 +182,33 @@ impl UnetConfig {
     /// Weights and biases that take part in a pass.
     ///
     /// # Errors
-    /// [`UnetError::Config`].
+    /// [`UnetError::Config`] for the first rule that the options break.
     pub fn n_parameters(&self) -> Result<usize, UnetError> {
         self.check()?;
         Ok(layers::count(self)?.1.parameters)
     }
 
-    /// Multiplications of one pass over `length` positions, those by weights only.
+    /// Multiplications by weights in one pass over `length` positions.
     ///
     /// # Errors
-    /// [`UnetError::Config`].
+    /// [`UnetError::Config`] for the first rule that the options break.
     pub fn n_macs(&self, length: usize) -> Result<usize, UnetError> {
         self.check()?;
         Ok(layers::count(self)?.0.n_macs(length))
     }
 
-    /// Values of scratch that [`ConditionalUnet1D::forward`] needs for `batch` samples of `length` positions.
+    /// Values of scratch memory that [`ConditionalUnet1D::forward`] needs for `batch` samples of
+    /// `length` positions.
     pub fn scratch_len(&self, batch: usize, length: usize) -> usize {
-        pass::ScratchSizes::new(self, batch, length).total()
+        pass::Sizes::new(self, batch, length).total()
     }
 
-    /// The feature map of `channels` at `level` (0 is the sample's).
-    fn shape_at(&self, level: usize, channels: usize, batch: usize, length: usize) -> Shape {
+    fn shape(&self, n_channels: usize, batch: usize, length: usize) -> Shape {
         Shape {
-            plans: batch,
-            length: length >> level,
-            channels,
-            border: self.border(),
+            batch,
+            length,
+            n_channels,
+            padding: self.padding(),
         }
     }
 }
@@ -158,7 +218,9 @@ impl<W: AsRef<[f32]> + AsMut<[f32]>> ConditionalUnet1D<W> {
     /// ([`UnetConfig::weights_len`] values).
     ///
     /// # Errors
-    /// [`UnetError::Config`], [`UnetError::MissingTensor`], [`UnetError::TensorShape`], [`UnetError::WrongLength`].
+    /// [`UnetError::Config`] for the first rule that `config` breaks; [`UnetError::MissingTensor`]
+    /// and [`UnetError::TensorShape`] for the first tensor that `source` does not have, or has in
+    /// another shape; [`UnetError::WrongLength`] if `memory` has another length.
     pub fn new(
         config: UnetConfig,
         source: &impl TensorSource,
@@ -177,16 +239,19 @@ impl<W: AsRef<[f32]> + AsMut<[f32]>> ConditionalUnet1D<W> {
 }
 
 impl<W: AsRef<[f32]>> ConditionalUnet1D<W> {
-    /// Its options.
+    /// The options.
     pub fn config(&self) -> &UnetConfig {
         &self.config
     }
 
-    /// Predicts the noise (or what the network was trained for) of `input.sample` into `output`
-    /// (B x Tp x `input_dim`). `scratch` has at least [`UnetConfig::scratch_len`] values.
+    /// Predicts the noise in `input.sample` (or what the network was trained for) into `output`,
+    /// `[B][Tp][input_dim]`. `scratch` has at least [`UnetConfig::scratch_len`] values.
     ///
     /// # Errors
-    /// [`UnetError::WrongLength`], [`UnetError::SampleLength`], [`UnetError::Condition`].
+    /// [`UnetError::WrongLength`] if a slice has not its shape, or `scratch` is too short;
+    /// [`UnetError::SampleLength`] if `Tp` is no positive multiple of
+    /// [`UnetConfig::length_multiple`]; [`UnetError::Condition`] for an empty batch, a missing
+    /// global condition, or a condition that the network does not have.
     pub fn forward<O: Observer>(
         &self,
         input: &UnetInput<'_>,

@@ -1,20 +1,21 @@
-//! How much of the goal the block covers.
+//! Coverage: the share of the goal that the block covers.
 
 use crate::pusht::geometry::{Aabb, Pose, Vec2, cross, dot};
 use crate::pusht::physics::BOXES;
 use heapless::Vec;
 
-/// Area of the T, px^2.
+/// Area of the T, px^2: bar and stem.
 pub(super) const BLOCK_AREA_PX2: f64 = 120.0 * 30.0 + 30.0 * 90.0;
 
-/// The farthest that a point of the T is from its origin: a corner of the stem's end, px.
+/// Upper bound of the distance of the T's points from its origin, px: beyond the stem's end
+/// corners.
 const REACH_PX: f64 = 121.0;
 
-/// A box clipped by four half-planes has at most eight corners.
+/// A box clipped by four half-planes, with at most eight corners.
 type Polygon = Vec<Vec2, 8>;
 
-/// The share of the T at `goal` that the T at `block` covers: their boxes do not overlap within one T, so the areas
-/// of the four intersections of a box with a box add up.
+/// Share of the T at `goal` that the T at `block` covers. The boxes of one T do not overlap, so the
+/// areas of the four intersections of a box with a box add up.
 pub(super) fn coverage(block: &Pose, goal: &Pose) -> f64 {
     let apart = block.origin - goal.origin;
     if dot(apart, apart) > 4.0 * REACH_PX * REACH_PX {
@@ -22,7 +23,7 @@ pub(super) fn coverage(block: &Pose, goal: &Pose) -> f64 {
     }
     let mut area = 0.0;
     for vertices in &BOXES {
-        // In the goal's coordinates its boxes are parallel to the axes.
+        // In the goal's body coordinates its boxes are parallel to the axes.
         let seen = vertices.map(|v| goal.inverse_transform(block.transform(v)));
         let bounds = Aabb::of_points(&seen);
         for [low, _, high, _] in BOXES {
@@ -37,8 +38,8 @@ pub(super) fn coverage(block: &Pose, goal: &Pose) -> f64 {
     area / BLOCK_AREA_PX2
 }
 
-/// The area that a box has in common with the axis-parallel box between the corners `low` and `high`:
-/// Sutherland and Hodgman, "Reentrant polygon clipping", 1974.
+/// Area of the intersection of a box with the axis-aligned box from `low` to `high`, px^2
+/// (Sutherland and Hodgman, "Reentrant polygon clipping", 1974).
 fn intersection_area(vertices: &[Vec2; 4], low: Vec2, high: Vec2) -> f64 {
     let mut polygon: Polygon = vertices.iter().copied().collect();
     clip(&mut polygon, |p| p.x - low.x);
@@ -48,7 +49,7 @@ fn intersection_area(vertices: &[Vec2; 4], low: Vec2, high: Vec2) -> f64 {
     area(&polygon)
 }
 
-/// Leaves the part of a convex polygon on which `inside`, a signed distance, is not negative.
+/// Clips a convex polygon to the half-plane in which the signed distance `inside` is not negative.
 #[inline]
 fn clip(polygon: &mut Polygon, inside: impl Fn(&Vec2) -> f64) {
     if polygon.iter().all(|p| inside(p) >= 0.0) {
@@ -63,7 +64,7 @@ fn clip(polygon: &mut Polygon, inside: impl Fn(&Vec2) -> f64) {
         let to_inside = inside(to);
         if (from_inside < 0.0) != (to_inside < 0.0) {
             let t = from_inside / (from_inside - to_inside);
-            // A half-plane adds one corner to a convex polygon at most.
+            // A half-plane adds at most one corner to a convex polygon.
             let _ = polygon.push(from + (to - from) * t);
         }
         if to_inside >= 0.0 {
@@ -73,12 +74,12 @@ fn clip(polygon: &mut Polygon, inside: impl Fn(&Vec2) -> f64) {
     }
 }
 
-/// The area of a polygon whose corners go from x to y.
+/// Area of a polygon whose corners are ordered from x towards y, px^2.
 fn area(polygon: &[Vec2]) -> f64 {
     let Some((first, rest)) = polygon.split_first() else {
         return 0.0;
     };
-    // About the first corner, so that the terms are small.
+    // Relative to the first corner, so that the terms are small.
     let twice: f64 = rest
         .windows(2)
         .map(|pair| cross(pair[0] - first, pair[1] - first))
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_corner_is_beyond_the_reach() {
+    fn all_corners_are_within_reach() {
         for corner in BOXES.as_flattened() {
             assert!(dot(*corner, *corner) < REACH_PX * REACH_PX);
         }

@@ -1,6 +1,8 @@
-//! The PushT environment: an action is where the agent is to go, the reward how much of the goal the block covers.
+//! PushT environment: an action is the agent's target position, the reward the share of the goal
+//! that the block covers.
 //!
-//! Faithful to gym-pusht 0.1.8 (`gym_pusht/envs/pusht.py`) and, by [`Seeding::Legacy`], to diffusion_policy.
+//! Equals gym-pusht 0.1.8 (`gym_pusht/envs/pusht.py`) and, with [`Seeding::Legacy`],
+//! diffusion_policy.
 
 mod coverage;
 mod params;
@@ -20,28 +22,47 @@ use crate::pusht::observation::STATE_DIM;
 use crate::pusht::physics::{Block, Contacts, PHYSICS_DT_S, World};
 use core::f64::consts::{FRAC_PI_4, TAU};
 
-/// Physics steps in a control step: 100 Hz by 10 Hz.
+/// Physics steps per control step (gym-pusht: `dt` = 0.01 s, `control_hz` = 10).
 pub const PHYSICS_STEPS: usize = 10;
-/// Length of a control step, s.
+/// Length of a control step, s (gym-pusht: `control_hz` = 10).
 pub const CONTROL_DT_S: f64 = 0.1;
 const _: () = assert!(PHYSICS_STEPS as f64 * PHYSICS_DT_S == CONTROL_DT_S);
-/// Side of the square window, px.
+/// Side of the square window, px (gym-pusht: 512).
 pub const WINDOW_PX: f64 = 512.0;
-/// Where the block is to go, px and rad.
+/// Goal position of the block's origin, px (gym-pusht `_setup`).
 pub const GOAL_PX: Vec2 = Vec2::new(256.0, 256.0);
-/// How the block is to be turned, rad.
+/// Goal angle of the block, rad (gym-pusht `_setup`).
 pub const GOAL_ANGLE_RAD: f64 = FRAC_PI_4;
-/// Coverage above which an episode is won.
+/// Coverage above which an episode is a success (gym-pusht `success_threshold`).
 pub const SUCCESS_THRESHOLD: f64 = 0.95;
 
-/// Gains of the controller: of the way to the goal, 1/s^2, and of the velocity, 1/s.
+/// Proportional gain of the PD controller, 1/s^2 (gym-pusht `k_p`).
 const K_P: f64 = 100.0;
+/// Derivative gain of the PD controller, 1/s (gym-pusht `k_v`).
 const K_V: f64 = 20.0;
 
-/// Nothing overflows in a control step from positions (px), velocities (px/s) and angles (rad) below this.
+/// Bound on positions (px), velocities (px/s) and angles (rad) within which no control step
+/// overflows.
 const FAR_OUT: f64 = 1e6;
 
-/// The environment. A plain value: a copy is a snapshot, and continues with the same bits.
+/// Environment with all its state. A copy is a snapshot and continues with the same bits.
+///
+/// ```
+/// use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+///
+/// let start = StartState::from_seed(7, Seeding::Pcg64)?;
+/// let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)?;
+/// let step = env.step([256.0, 256.0])?;
+/// assert!((0.0..=1.0).contains(&step.reward));
+///
+/// let snapshot = env; // a copy
+/// let first = env.step([100.0, 300.0])?;
+/// env = snapshot;
+/// assert_eq!(env.step([100.0, 300.0])?, first);
+///
+/// env.reset(StartState::from_seed(8, Seeding::Pcg64)?, StartOrder::Legacy)?;
+/// # Ok::<(), pusht_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct PushTEnv {
     params: PushTParams,
@@ -49,53 +70,55 @@ pub struct PushTEnv {
     n_steps: u32,
     n_contact_points: usize,
     goal: Pose,
-    /// The coverage at `covering`.
+    /// Coverage of the block at `coverage_pose`.
     coverage: f64,
-    covering: Pose,
+    coverage_pose: Pose,
 }
 
-/// What a control step brings.
+/// Outcome of a control step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
-    /// Coverage by the threshold of success, at most 1.
+    /// Coverage divided by [`SUCCESS_THRESHOLD`], at most 1.
     pub reward: f64,
-    /// Share of the goal that is covered.
+    /// Share of the goal that the block covers, 0 to 1.
     pub coverage: f64,
-    /// Whether the episode is won.
+    /// Whether the coverage is above [`SUCCESS_THRESHOLD`].
     pub terminated: bool,
-    /// Whether the time limit has come.
+    /// Whether [`PushTParams::max_episode_steps`] is reached.
     pub truncated: bool,
 }
 
-/// gym-pusht's `info`, and what it leaves out.
+/// gym-pusht's `info`, with additions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Info {
-    /// Where the agent is, px.
+    /// Position of the agent, px.
     pub agent_pos_px: Vec2,
-    /// How it moves, px/s.
+    /// Velocity of the agent, px/s.
     pub agent_vel: Vec2,
-    /// Where the block's origin is, px.
+    /// Position of the block's origin, px.
     pub block_pos_px: Vec2,
-    /// How the block is turned, rad; any number of full turns.
+    /// Angle of the block, rad, not wrapped.
     pub block_angle_rad: f64,
-    /// Where the block is to go, px.
+    /// Goal position of the block's origin, px.
     pub goal_pos_px: Vec2,
-    /// How it is to be turned, rad.
+    /// Goal angle of the block, rad.
     pub goal_angle_rad: f64,
-    /// Contact points a physics step of the last control step, rounded up. (gym-pusht divides by 1000 where 10 is
-    /// meant, and so says 1 for any contact.)
+    /// Contact points per physics step of the last control step, rounded up. (gym-pusht divides by
+    /// 1000 where 10 is meant, and so reports 1 for any contact.)
     pub n_contacts: usize,
-    /// Contact points of all physics steps of the last control step.
+    /// Contact points of the last control step, summed over its physics steps.
     pub n_contact_points: usize,
-    /// Whether the coverage is above the threshold.
+    /// Whether the coverage is above [`SUCCESS_THRESHOLD`].
     pub is_success: bool,
 }
 
 impl PushTEnv {
-    /// The environment at the start of an episode.
+    /// Makes an environment at the start of an episode.
     ///
     /// # Errors
-    /// [`Error::InvalidParameter`], [`Error::NonFiniteState`], [`Error::OutOfRange`].
+    /// - [`Error::InvalidParameter`] if a parameter is outside of its documented range.
+    /// - [`Error::NonFiniteState`] if the start has a NaN or infinite value.
+    /// - [`Error::OutOfRange`] if the start is so far out that a physics step overflows.
     pub fn new(params: PushTParams, start: StartState, order: StartOrder) -> Result<Self, Error> {
         params.check()?;
         if !start.is_finite() {
@@ -110,22 +133,22 @@ impl PushTEnv {
             n_contact_points: 0,
             goal: Pose::new(GOAL_PX, GOAL_ANGLE_RAD),
             coverage: 0.0,
-            covering: block.pose,
+            coverage_pose: block.pose,
         };
         env.place(start, order);
-        // One physics step, for the bodies to take notice (gym-pusht `_set_state`).
+        // One physics step, which moves the bodies out of overlap (gym-pusht `_set_state`).
         env.n_contact_points = env.world.step(&mut Contacts::new(), &mut |_| ());
         if !env.is_in_range() {
             return Err(Error::OutOfRange);
         }
-        env.measure();
+        env.update_coverage();
         Ok(env)
     }
 
     /// Starts another episode.
     ///
     /// # Errors
-    /// Those of [`Self::new`]; the environment is then as it was.
+    /// Those of [`Self::new`]. The environment is then unchanged.
     pub fn reset(&mut self, start: StartState, order: StartOrder) -> Result<(), Error> {
         *self = Self::new(self.params, start, order)?;
         Ok(())
@@ -146,20 +169,22 @@ impl PushTEnv {
         self.world.update_shapes();
     }
 
-    /// A control step: the agent goes towards `action`, px, for [`CONTROL_DT_S`]. Actions outside of the window are
-    /// legal.
+    /// Advances by [`CONTROL_DT_S`] with the agent's target position `action`, px, which may lie
+    /// outside of the window.
     ///
     /// # Errors
-    /// [`Error::NonFiniteAction`], [`Error::OutOfRange`]; the environment is then as it was.
+    /// The environment is unchanged after either error.
+    /// - [`Error::NonFiniteAction`] if a coordinate is NaN or infinite.
+    /// - [`Error::OutOfRange`] if values are so large that the motion overflows.
     pub fn step(&mut self, action: [f64; 2]) -> Result<Step, Error> {
-        self.step_watched(action, |_| ())
+        self.step_profiled(action, |_| ())
     }
 
-    /// [`Self::step`], for a benchmark: `probe` is told what begins.
+    /// [`Self::step`] for profiling: `probe` is called with each phase as it begins.
     ///
     /// # Errors
-    /// The same.
-    pub fn step_watched(
+    /// Those of [`Self::step`].
+    pub fn step_profiled(
         &mut self,
         action: [f64; 2],
         mut probe: impl FnMut(Phase),
@@ -184,7 +209,7 @@ impl PushTEnv {
         Ok(step.end(self))
     }
 
-    /// Whether something is so far out that a control step could leave the range of `f64`.
+    /// Whether a value is so large that a control step could overflow.
     fn may_leave_range(&self, goal: Vec2) -> bool {
         let block = &self.world.block;
         [
@@ -208,18 +233,18 @@ impl PushTEnv {
             && self.state().iter().all(|value| value.is_finite())
     }
 
-    /// The PD controller: it sets the agent's acceleration.
+    /// PD controller: accelerates the agent towards its target.
     fn control(&mut self, goal: Vec2) {
         let agent = &mut self.world.agent;
         let acceleration = (goal - agent.pos) * K_P + (Vec2::zeros() - agent.vel) * K_V;
         agent.vel += acceleration * PHYSICS_DT_S;
     }
 
-    /// Brings the coverage up to date; a block that lies still covers what it did.
-    fn measure(&mut self) {
-        if self.covering != self.world.block.pose {
-            self.covering = self.world.block.pose;
-            self.coverage = coverage::coverage(&self.covering, &self.goal);
+    /// Updates the coverage if the block moved.
+    fn update_coverage(&mut self) {
+        if self.coverage_pose != self.world.block.pose {
+            self.coverage_pose = self.world.block.pose;
+            self.coverage = coverage::coverage(&self.coverage_pose, &self.goal);
         }
     }
 
@@ -235,7 +260,7 @@ impl PushTEnv {
         }
     }
 
-    /// Agent x, y, block x, y, px; block angle in [0, 2 pi), rad.
+    /// State vector: agent x, y, block x, y, px; block angle, rad, in [0, 2 pi).
     pub fn state(&self) -> [f64; STATE_DIM] {
         let (agent, block) = (&self.world.agent, &self.world.block);
         let angle_rad = wrap_angle(block.angle_rad);
@@ -248,17 +273,17 @@ impl PushTEnv {
         ]
     }
 
-    /// Share of the goal that the block covers.
+    /// Share of the goal that the block covers, 0 to 1.
     pub fn coverage(&self) -> f64 {
         self.coverage
     }
 
-    /// Reward and the rest for the state as it is.
+    /// Outcome of the last control step, or of the start.
     pub fn current(&self) -> Step {
         self.outcome()
     }
 
-    /// More about the state.
+    /// State in detail.
     pub fn info(&self) -> Info {
         let (agent, block) = (&self.world.agent, &self.world.block);
         Info {
@@ -274,20 +299,21 @@ impl PushTEnv {
         }
     }
 
-    /// The parameters.
+    /// Parameters of the environment.
     pub fn params(&self) -> &PushTParams {
         &self.params
     }
 }
 
-/// Share of the goal that a block covers whose origin is at `pos`, px, and which is turned by `angle_rad`.
+/// Share of the goal, 0 to 1, that a block with its origin at `pos`, px, and angle `angle_rad`
+/// covers.
 pub fn coverage_at(pos: Vec2, angle_rad: f64) -> f64 {
     let goal = Pose::new(GOAL_PX, GOAL_ANGLE_RAD);
     coverage::coverage(&Pose::new(pos, angle_rad), &goal)
 }
 
-/// A control step that is taken one physics step at a time, for example in a timer's interrupt: [`PHYSICS_STEPS`] times
-/// [`physics_step`](Self::physics_step), then [`finish`](Self::finish), are [`PushTEnv::step`].
+/// Control step in parts, for example one per timer interrupt: [`PHYSICS_STEPS`] calls of
+/// [`physics_step`](Self::physics_step), then [`finish`](Self::finish), equal [`PushTEnv::step`].
 #[derive(Clone, Copy, Debug)]
 pub struct ControlStep {
     goal: Vec2,
@@ -295,10 +321,10 @@ pub struct ControlStep {
 }
 
 impl ControlStep {
-    /// The agent is to go towards `action`, px.
+    /// Begins a control step with the agent's target position `action`, px.
     ///
     /// # Errors
-    /// [`Error::NonFiniteAction`].
+    /// [`Error::NonFiniteAction`] if a coordinate is NaN or infinite.
     pub fn new(action: [f64; 2]) -> Result<Self, Error> {
         if !action.iter().all(|value| value.is_finite()) {
             return Err(Error::NonFiniteAction);
@@ -309,7 +335,7 @@ impl ControlStep {
         })
     }
 
-    /// PD control and a physics step.
+    /// Runs the PD controller and one physics step.
     pub fn physics_step(&mut self, env: &mut PushTEnv) {
         self.advance(env, &mut Contacts::new(), &mut |_| ());
     }
@@ -325,10 +351,11 @@ impl ControlStep {
         self.n_contact_points += env.world.step(contacts, probe);
     }
 
-    /// What the control step brought.
+    /// Updates coverage and counters; returns the outcome.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`]; there is then no way back.
+    /// [`Error::OutOfRange`] if the motion overflowed. Unlike after [`PushTEnv::step`], the
+    /// environment is then unusable until it is reset or replaced by a copy.
     pub fn finish(self, env: &mut PushTEnv) -> Result<Step, Error> {
         if !env.is_in_range() {
             return Err(Error::OutOfRange);
@@ -339,12 +366,12 @@ impl ControlStep {
     fn end(self, env: &mut PushTEnv) -> Step {
         env.n_steps = env.n_steps.saturating_add(1);
         env.n_contact_points = self.n_contact_points;
-        env.measure();
+        env.update_coverage();
         env.outcome()
     }
 }
 
-/// The angle in [0, 2 pi), as Python's `%` has it.
+/// The angle in [0, 2 pi), as Python's `%` computes it.
 fn wrap_angle(angle_rad: f64) -> f64 {
     let rest = angle_rad % TAU;
     if rest == 0.0 {

@@ -1,27 +1,31 @@
-//! What can be chosen about the environment.
+//! Parameters of the environment.
 
 use super::FAR_OUT;
 use crate::Error;
 use crate::pusht::geometry::Vec2;
 
-/// Parameters of the environment. The default is gym-pusht's, quirks included.
+/// Parameters of the environment. The defaults are gym-pusht's, quirks included.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PushTParams {
-    /// Centre of gravity of the block in body coordinates, px (gym-pusht's `block_cog`); at most a million off.
+    /// Centre of gravity of the block in body coordinates, px (gym-pusht's `block_cog`);
+    /// coordinates from -1e6 to 1e6.
     pub block_cog_px: Vec2,
     /// Moment of inertia of the block (mass 1), px^2; from 1e-3 to 1e12.
     pub block_moment: f64,
-    /// Share of the block's velocity that it fat_box_contains in a second without contact (gym-pusht's `damping`); from 0 to 1.
+    /// Share of its velocity that the block keeps per second without contact (gym-pusht's
+    /// `damping`); from 0 to 1.
     pub damping: f64,
-    /// Control steps after which an episode is cut off; `None`: never. It does not stop the environment.
+    /// Control steps after which [`Step::truncated`](super::Step::truncated) is set; `None` for
+    /// never. The environment can be stepped further.
     pub max_episode_steps: Option<u32>,
 }
 
-/// Quirk: the plain mean of the boxes' centroids, though the bar is the heavier (gym-pusht `add_tee`).
+/// Quirk: the mean of the boxes' centroids, px, not weighted by their areas (gym-pusht `add_tee`).
 const MEAN_OF_CENTROIDS_PX: Vec2 = Vec2::new(0.0, 45.0);
-/// Quirk: twice the moment of the first box, and about the body's origin (gym-pusht `add_tee`).
+/// Quirk: twice the moment of the bar about the body's origin, px^2; the stem's is not computed
+/// (gym-pusht `add_tee`).
 const TWICE_THE_MOMENT_OF_THE_BAR: f64 = 3000.0;
-/// The time limit with which gym-pusht registers itself.
+/// Time limit, control steps (`max_episode_steps` of gym-pusht's registration).
 const MAX_EPISODE_STEPS: u32 = 300;
 
 impl Default for PushTParams {
@@ -35,11 +39,11 @@ impl Default for PushTParams {
     }
 }
 
-/// Moments with which a million pixels still make no infinity.
+/// Moments of inertia, px^2, with which distances up to 1e6 px do not overflow.
 const MOMENTS: core::ops::RangeInclusive<f64> = 1e-3..=1e12;
 
 impl PushTParams {
-    /// Refuses what would lead to a NaN.
+    /// Checks that no parameter can lead to a NaN.
     pub(super) fn check(&self) -> Result<(), Error> {
         let refuse = |what| Err(Error::InvalidParameter { what });
         if !self.block_cog_px.iter().all(|value| value.abs() <= FAR_OUT) {
@@ -54,7 +58,8 @@ impl PushTParams {
         Ok(())
     }
 
-    /// The block as its shape would have it: centre of gravity weighted by area, moment of both boxes about it.
+    /// Parameters without gym-pusht's quirks: centre of gravity weighted by area, and the moment of
+    /// both boxes about it.
     pub fn corrected() -> Self {
         // Width, height and centroid of bar and stem, px.
         let boxes = [(120.0, 30.0, 15.0), (30.0, 90.0, 75.0)];

@@ -1,45 +1,46 @@
-//! Environments that take their control steps side by side.
+//! Batched control steps of several environments.
 
 use super::{ControlStep, PHYSICS_STEPS, PushTEnv, Step};
 use crate::Error;
 use crate::pusht::physics::{Contacts, solve_side_by_side};
 use heapless::Vec;
 
-/// Environments that are taken on together: so many that what they need stays near the processor.
-const AT_ONCE: usize = 32;
+/// Environments per batch: enough to fill the solver's lanes, few enough to stay in the cache.
+const BATCH: usize = 32;
 
-/// Of environments in the same physics step.
-type AllContacts = Vec<Contacts, AT_ONCE>;
+/// The contacts of a batch in the same physics step.
+type BatchContacts = Vec<Contacts, BATCH>;
 
-/// An environment in its control step.
-struct Turn<'e> {
+/// An environment within its control step.
+struct PendingStep<'e> {
     env: &'e mut PushTEnv,
     step: ControlStep,
     outcome: &'e mut Result<Step, Error>,
-    /// Whether the contacts of the present physics step are still to be solved.
+    /// Whether the contacts of the current physics step are still to be solved.
     is_unsolved: bool,
 }
 
-/// [`PushTEnv::step`] for each environment that has an action: the same bits in less time on one core, since the impulses of several
-/// environments are computed at once. What an environment's step returns goes to its place in `outcomes`; that of an environment
-/// without an action is left as it is. The shortest of the three slices counts.
+/// [`PushTEnv::step`] for each environment that has an action, with the same bits in less time,
+/// since the contacts of several environments are solved in SIMD lanes. The result of environment
+/// `i` is written to `outcomes[i]`, which is left unchanged if `actions[i]` is `None`. Elements
+/// beyond the shortest of the three slices are ignored.
 pub fn step_side_by_side(
     envs: &mut [PushTEnv],
     actions: &[Option<[f64; 2]>],
     outcomes: &mut [Result<Step, Error>],
 ) {
-    let mut contacts: AllContacts = (0..AT_ONCE).map(|_| Contacts::new()).collect();
-    let mut turns: Vec<Turn<'_>, AT_ONCE> = Vec::new();
+    let mut contacts: BatchContacts = (0..BATCH).map(|_| Contacts::new()).collect();
+    let mut steps: Vec<PendingStep<'_>, BATCH> = Vec::new();
     for ((env, action), outcome) in envs.iter_mut().zip(actions).zip(outcomes) {
         let Some(action) = *action else {
             continue;
         };
         match ControlStep::new(action) {
-            // One that may have to be undone goes alone.
+            // A step that may have to be undone is made alone.
             Ok(step) if !env.may_leave_range(step.goal) => {
                 let is_unsolved = false;
-                // There is room, as a full list is emptied at once.
-                let _ = turns.push(Turn {
+                // There is room, since a full list is emptied immediately.
+                let _ = steps.push(PendingStep {
                     env,
                     step,
                     outcome,
@@ -48,45 +49,45 @@ pub fn step_side_by_side(
             }
             _ => *outcome = env.step(action),
         }
-        if turns.is_full() {
-            take(&mut turns, &mut contacts);
-            turns.clear();
+        if steps.is_full() {
+            run(&mut steps, &mut contacts);
+            steps.clear();
         }
     }
-    take(&mut turns, &mut contacts);
+    run(&mut steps, &mut contacts);
 }
 
-/// The whole control step of each.
-fn take(turns: &mut [Turn<'_>], contacts: &mut AllContacts) {
+/// Completes the control steps.
+fn run(steps: &mut [PendingStep<'_>], contacts: &mut BatchContacts) {
     for _ in 0..PHYSICS_STEPS {
-        physics_step(turns, contacts);
+        physics_step(steps, contacts);
     }
-    for turn in turns {
-        *turn.outcome = Ok(turn.step.end(turn.env));
+    for pending in steps {
+        *pending.outcome = Ok(pending.step.end(pending.env));
     }
 }
 
-fn physics_step(turns: &mut [Turn<'_>], contacts: &mut AllContacts) {
-    for (turn, contacts) in turns.iter_mut().zip(&mut *contacts) {
-        turn.env.control(turn.step.goal);
-        let over = turn.env.world.begin_step(contacts, &mut |_| ());
-        turn.is_unsolved = over.is_none();
-        turn.step.n_contact_points += over.unwrap_or_default();
+fn physics_step(steps: &mut [PendingStep<'_>], contacts: &mut BatchContacts) {
+    for (pending, contacts) in steps.iter_mut().zip(&mut *contacts) {
+        pending.env.control(pending.step.goal);
+        let complete = pending.env.world.begin_step(contacts, &mut |_| ());
+        pending.is_unsolved = complete.is_none();
+        pending.step.n_contact_points += complete.unwrap_or_default();
     }
-    solve(turns, contacts);
-    for (turn, contacts) in turns.iter_mut().zip(&*contacts) {
-        if turn.is_unsolved {
-            turn.step.n_contact_points += turn.env.world.end_step(contacts);
+    solve(steps, contacts);
+    for (pending, contacts) in steps.iter_mut().zip(&*contacts) {
+        if pending.is_unsolved {
+            pending.step.n_contact_points += pending.env.world.end_step(contacts);
         }
     }
 }
 
-fn solve(turns: &mut [Turn<'_>], contacts: &mut AllContacts) {
-    let mut unsolved: Vec<_, AT_ONCE> = Vec::new();
-    for (turn, contacts) in turns.iter_mut().zip(contacts) {
-        if turn.is_unsolved {
-            // There is room for all.
-            let _ = unsolved.push((contacts, &mut turn.env.world.block));
+fn solve(steps: &mut [PendingStep<'_>], contacts: &mut BatchContacts) {
+    let mut unsolved: Vec<_, BATCH> = Vec::new();
+    for (pending, contacts) in steps.iter_mut().zip(contacts) {
+        if pending.is_unsolved {
+            // There is room for the whole batch.
+            let _ = unsolved.push((contacts, &mut pending.env.world.block));
         }
     }
     solve_side_by_side(&mut unsolved);

@@ -1,4 +1,4 @@
-//! Where an episode begins.
+//! Start states of episodes.
 
 use crate::Error;
 use crate::pusht::geometry::Vec2;
@@ -6,42 +6,63 @@ use crate::pusht::observation::STATE_DIM;
 use crate::pusht::seeding::{Generator, RandomState};
 use core::f64::consts::PI;
 
-/// Poses at the start of an episode.
+/// Poses of agent and block at the start of an episode.
+///
+/// ```
+/// use pusht_core::pusht::env::{Seeding, StartState};
+///
+/// let start = StartState::from_seed(100_000, Seeding::Legacy)?;
+/// let same = [start.agent_px.x, start.agent_px.y, start.block_px.x, start.block_px.y,
+///     start.block_angle_rad];
+/// assert_eq!(StartState::from_state(&same), start);
+/// # Ok::<(), pusht_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StartState {
-    /// Where the agent is, px.
+    /// Position of the agent, px.
     pub agent_px: Vec2,
-    /// Where the block's origin is put, px.
+    /// Position at which the block's origin is set, px.
     pub block_px: Vec2,
-    /// How the block is turned, rad.
+    /// Angle of the block, rad.
     pub block_angle_rad: f64,
 }
 
-/// What a seed means.
+/// Generator that turns a seed into a start state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seeding {
-    /// diffusion_policy, gym-pusht up to 0.1.5, and all published scores: `RandomState(seed)`, 32-bit seeds.
+    /// NumPy's `RandomState(seed)`, with 32-bit seeds: diffusion_policy, gym-pusht up to 0.1.5, and
+    /// all published scores.
     Legacy,
-    /// gym-pusht 0.1.8: `Generator(PCG64(SeedSequence(seed)))`.
+    /// NumPy's `Generator(PCG64(SeedSequence(seed)))`: gym-pusht 0.1.8.
     Pcg64,
 }
 
-/// The start states of one environment's episodes, one after another: what a reset without a seed goes on with.
+/// Start states of one environment's successive episodes, as resets without a seed draw them.
+///
+/// ```
+/// use pusht_core::pusht::env::{Seeding, StartSequence, StartState};
+///
+/// let mut starts = StartSequence::new(7, Seeding::Pcg64)?;
+/// let (first, second) = (starts.draw(), starts.draw());
+/// assert_eq!(first, StartState::from_seed(7, Seeding::Pcg64)?);
+/// assert_ne!(first, second);
+/// # Ok::<(), pusht_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct StartSequence(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    /// diffusion_policy seeds its generator anew in every reset, so every episode of a seed begins alike.
+    /// diffusion_policy seeds its generator in every reset, so all episodes of a seed start alike.
     Legacy(u32),
     Pcg64(Generator),
 }
 
 impl StartSequence {
-    /// The start states of a seed.
+    /// Makes the sequence of a seed.
     ///
     /// # Errors
-    /// [`Error::LegacySeedTooLarge`].
+    /// [`Error::LegacySeedTooLarge`] if a [`Seeding::Legacy`] seed has more than 32 bits.
     pub fn new(seed: u64, seeding: Seeding) -> Result<Self, Error> {
         Ok(Self(match seeding {
             Seeding::Legacy => {
@@ -51,7 +72,7 @@ impl StartSequence {
         }))
     }
 
-    /// The next start state.
+    /// Draws the next start state.
     pub fn draw(&mut self) -> StartState {
         let (coordinates, block_angle_rad) = match &mut self.0 {
             Source::Legacy(seed) => {
@@ -69,27 +90,27 @@ impl StartSequence {
     }
 }
 
-/// In which order the block's position and angle are set. Setting the angle turns the block about its centre of
-/// gravity and so moves its origin.
+/// Order in which the block's position and angle are set. Setting the angle turns the block about
+/// its centre of gravity and so moves its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartOrder {
-    /// Position, then angle: gym-pusht always, diffusion_policy with `legacy=True` as in its evaluation. The block
-    /// does not begin where the start state says.
+    /// Position, then angle: gym-pusht, and diffusion_policy with `legacy=True` as in its
+    /// evaluation. The block's origin is then not at the position in the start state.
     Legacy,
-    /// Angle, then position: a recorded state is resumed.
+    /// Angle, then position, to resume a recorded state.
     AngleFirst,
 }
 
 impl StartState {
-    /// The start state of a seed.
+    /// Draws the start state of a seed.
     ///
     /// # Errors
-    /// [`Error::LegacySeedTooLarge`].
+    /// [`Error::LegacySeedTooLarge`] if a [`Seeding::Legacy`] seed has more than 32 bits.
     pub fn from_seed(seed: u64, seeding: Seeding) -> Result<Self, Error> {
         Ok(StartSequence::new(seed, seeding)?.draw())
     }
 
-    /// From the values of a state: agent x, y, block x, y, angle.
+    /// Converts a state vector: agent x, y, block x, y, px; block angle, rad.
     pub fn from_state(state: &[f64; STATE_DIM]) -> Self {
         let [agent_x, agent_y, block_x, block_y, block_angle_rad] = *state;
         Self {
@@ -117,7 +138,7 @@ impl StartState {
     }
 }
 
-/// Agent x, y in [50, 450), then block x, y in [100, 400).
+/// Draws agent x, y in [50, 450), then block x, y in [100, 400), px (gym-pusht `reset`).
 fn draw_coordinates(mut integer: impl FnMut(u32, u32) -> u32) -> [f64; 4] {
     [(50, 450), (50, 450), (100, 400), (100, 400)].map(|(low, high)| f64::from(integer(low, high)))
 }

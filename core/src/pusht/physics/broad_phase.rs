@@ -1,13 +1,13 @@
 //! Broad phase: which pairs of shapes may touch, in Chipmunk's order.
 //!
-//! The solver's ten iterations do not converge, so the order of the contacts decides the motion. It is
-//! the order in which Chipmunk's dynamic bounding-box tree (`cpBBTree.c`) reports the pairs. With
-//! three moving shapes the tree is a root, two siblings and a single leaf: the order of the three
-//! leaves and the place of the siblings describe it completely.
+//! The solver's ten iterations do not converge, so the order of the contacts decides the motion. It
+//! is the order in which Chipmunk's dynamic bounding-box tree (`cpBBTree.c`) reports the pairs.
+//! With three moving shapes the tree is a root, two siblings and a single leaf: the order of the
+//! three leaves and the place of the siblings describe it completely.
 //!
-//! A leaf has a fat box, larger than its shape's bounding box. Only when the shape leaves the fat box,
-//! the leaf is removed, inserted again, and its pairs are queried. Until then its cached pairs are
-//! reported, newest first.
+//! A leaf has a fat box, larger than its shape's bounding box. Only when the shape leaves the fat
+//! box, the leaf is removed, inserted again, and its pairs are queried. Until then its cached pairs
+//! are reported, newest first.
 
 use super::closest_points::FeatureId;
 use super::shapes::{BoxShape, N_BOXES, N_WALLS, WALLS};
@@ -123,9 +123,9 @@ pub(crate) struct BroadPhase {
 }
 
 impl BroadPhase {
-    /// The tree after gym-pusht's set-up, which adds agent, bar and stem in this order, at rest. The
-    /// bar becomes the agent's sibling; then the stem, nearer to the agent, takes the bar's place. Of
-    /// the three fat boxes only those of stem and agent overlap.
+    /// The tree after gym-pusht's set-up, which adds agent, bar and stem in this order, at rest.
+    /// The bar becomes the agent's sibling; then the stem, nearer to the agent, takes the bar's
+    /// place. Of the three fat boxes only those of stem and agent overlap.
     pub(crate) fn new(shapes: &[Aabb; N_LEAVES]) -> Self {
         let mut partners = [Partners::NONE; N_LEAVES];
         partners[Agent.index()].push(Stem.index(), 0);
@@ -155,9 +155,9 @@ impl BroadPhase {
         })
     }
 
-    /// Updates the leaves to the shapes' bounds and velocities (the boxes only if the block moved) and
-    /// calls `collide(box, obstacle, cached feature)` for each pair that may touch. `collide` returns
-    /// the feature to cache.
+    /// Updates the leaves to the shapes' bounds and velocities (the boxes only if the block moved)
+    /// and calls `collide(box, obstacle, cached feature)` for each pair that may touch. `collide`
+    /// returns the feature to cache.
     pub(crate) fn update(
         &mut self,
         (boxes, block_vel, block_moved): (&[BoxShape; N_BOXES], Vec2, bool),
@@ -222,8 +222,8 @@ impl BroadPhase {
         }
     }
 
-    /// Queries the pairs of a leaf that was inserted again: the walls, then the other leaves from its
-    /// sibling up. Of two leaves, the right one reports their pair.
+    /// Queries the pairs of a leaf that was inserted again: the walls, then the other leaves from
+    /// its sibling up. Of two leaves, the right one reports their pair.
     fn query_pairs(
         &mut self,
         (place, leaf): (usize, Leaf),

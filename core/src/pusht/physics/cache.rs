@@ -1,5 +1,5 @@
-//! Contact cache: the impulses of one step, from which the solver starts in the next (warm starting:
-//! Catto, "Iterative dynamics with temporal coherence", GDC 2005).
+//! Contact cache: the impulses of one step, from which the solver starts in the next (warm
+//! starting: Catto, "Iterative dynamics with temporal coherence", GDC 2005).
 //!
 //! How long a pair stays cached, and when it counts as new, follows Chipmunk (`cpArbiter.c`,
 //! `cpSpaceStep.c`).

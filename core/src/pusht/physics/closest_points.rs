@@ -1,11 +1,11 @@
 //! Closest points of two convex shapes.
 //!
-//! GJK (Gilbert, Johnson, Keerthi, "A fast procedure for computing the distance between complex objects
-//! in three-dimensional space", 1988) finds the edge of the Minkowski difference B - A that is nearest
-//! to the origin. If the shapes overlap, EPA (van den Bergen, "Proximity queries and penetration depth
-//! computation on 3D game objects", 2001) expands a polygon inside the difference until its nearest
-//! edge is one of the difference. Every comparison is written as in Chipmunk (`cpCollision.c`), since
-//! it decides which edge is found in a tie.
+//! GJK (Gilbert, Johnson, Keerthi, "A fast procedure for computing the distance between complex
+//! objects in three-dimensional space", 1988) finds the edge of the Minkowski difference B - A that
+//! is nearest to the origin. If the shapes overlap, EPA (van den Bergen, "Proximity queries and
+//! penetration depth computation on 3D game objects", 2001) expands a polygon inside the difference
+//! until its nearest edge is one of the difference. Every comparison is written as in Chipmunk
+//! (`cpCollision.c`), since it decides which edge is found in a tie.
 
 use crate::pusht::geometry::{
     Aabb, Vec2, dot, length, normalize, perp, perp_right, turns_clockwise,

@@ -1,8 +1,8 @@
 //! Collision of the agent's disc with a box: [`closest_points`] with a short cut.
 //!
-//! The Minkowski difference of a box and a point is the box as seen from the point. In most steps its
-//! edge nearest to the origin is still the cached one. GJK would then query one support point, get an
-//! end of that same edge, and stop. This is certain
+//! The Minkowski difference of a box and a point is the box as seen from the point. In most steps
+//! its edge nearest to the origin is still the cached one. GJK would then query one support point,
+//! get an end of that same edge, and stop. This is certain
 //!
 //! - if the nearest point lies between the ends, since the box is at least 30 px thick;
 //! - if it is an end, and the next corner beyond it lies farther back by more than rounding errors.
@@ -16,8 +16,8 @@ use super::manifold::ContactPoint;
 use super::shapes::{AGENT_RADIUS_PX, BoxShape};
 use crate::pusht::geometry::{Aabb, Vec2, dot, perp_right, turns_clockwise};
 
-/// Margin for the rounding of a product of two distances, px^2. The error itself is a thousand times
-/// smaller up to 10^6 px from the origin.
+/// Margin for the rounding of a product of two distances, px^2. The error itself is a thousand
+/// times smaller up to 10^6 px from the origin.
 const ROUNDING_PX2: f64 = 1e-3;
 /// Squared radius with a margin for rounding, px^2: there is no contact beyond it.
 const FAR_PX2: f64 = AGENT_RADIUS_PX * AGENT_RADIUS_PX * (1.0 + 1e-9);
@@ -70,7 +70,8 @@ fn contact(closest: &ClosestPoints) -> Option<ContactPoint> {
     })
 }
 
-/// The cached edge and its nearest point, if [`closest_points`] would end there in its first iteration.
+/// The cached edge and its nearest point, if [`closest_points`] would end there in its first
+/// iteration.
 fn cached_nearest(minkowski: &Minkowski<'_, Disc, BoxShape>, cached: FeatureId) -> Option<Nearest> {
     if cached == 0 {
         return None;

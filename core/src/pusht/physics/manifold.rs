@@ -77,8 +77,9 @@ pub(crate) fn collide_wall_box(
 }
 
 /// The cached edge and its nearest point, if [`closest_points`] would end there in its first
-/// iteration. That is so for a corner of the box beside the length of the wall, as long as the corner
-/// is still the support point: whichever end of the wall is the other support point, the edge has it.
+/// iteration. That is so for a corner of the box beside the length of the wall, as long as the
+/// corner is still the support point: whichever end of the wall is the other support point, the
+/// edge has it.
 #[inline]
 fn cached_nearest(minkowski: &Minkowski<'_, Wall, BoxShape>, cached: FeatureId) -> Option<Nearest> {
     let [end0, corner0, end1, corner1] = cached.to_be_bytes();

@@ -1,15 +1,17 @@
-//! Physics step of the scene: a kinematic disc (the agent) pushes a T (the block) between four walls.
+//! Physics step of the scene: a kinematic disc (the agent) pushes a T (the block) between four
+//! walls.
 //!
-//! The phases of [`World::step`], in the order of Chipmunk2D 7.0.3's `cpSpaceStep`:
+//! The phases of a step, in the order of Chipmunk2D 7.0.3's `cpSpaceStep`:
 //!
 //! ```text
 //! integrate positions -> collide -> prepare -> damp velocity -> warm start -> solve -> store
 //! ```
 //!
-//! The method is sequential impulses with warm starting (Catto, GDC 2005 and 2006), and the motion is
-//! that of Chipmunk, which pymunk wraps. The scene is fixed, so arrays have fixed sizes and there are
-//! no user callbacks. Friction and elasticity are 0 for every shape (gym-pusht sets `friction` on
-//! bodies, where it has no effect), so tangential impulses are exactly 0 and are left out.
+//! The method is sequential impulses with warm starting (Catto, GDC 2005 and 2006), and the motion
+//! is that of Chipmunk, which pymunk wraps. The scene is fixed, so arrays have fixed sizes and
+//! there are no user callbacks. Friction and elasticity are 0 for every shape (gym-pusht sets
+//! `friction` on bodies, where it has no effect), so tangential impulses are exactly 0 and are left
+//! out.
 
 mod body;
 mod broad_phase;
@@ -37,11 +39,11 @@ pub use shapes::{AGENT_RADIUS_PX, N_WALLS, WALL_ENDS_PX, WALL_RADIUS_PX};
 pub(crate) use side_by_side::solve_side_by_side;
 pub(crate) use solver::Contacts;
 
-/// Length of a physics step, s (gym-pusht `sim_hz` = 100).
+/// Length of a physics step, s (gym-pusht `dt`).
 pub const PHYSICS_DT_S: f64 = 0.01;
 
-/// Positions of block and agent, px, at which gym-pusht adds them to the space (`_setup`), before it
-/// moves them to their start.
+/// Positions of block and agent, px, at which gym-pusht adds them to the space (`_setup`), before
+/// it moves them to their start.
 const SET_UP_PX: [Vec2; 2] = [Vec2::new(256.0, 300.0), Vec2::new(256.0, 400.0)];
 
 /// Part of a control step, for profiling.
@@ -154,9 +156,9 @@ impl World {
         }
     }
 
-    /// Short cut for a sleeping block that the agent does not touch: only the agent changes, which is
-    /// the case in half of a demonstration's steps. Returns the number of contact points, or `None`
-    /// if the full step is needed; nothing but the agent's position has then been changed.
+    /// Short cut for a sleeping block that the agent does not touch: only the agent changes, which
+    /// is the case in half of a demonstration's steps. Returns the number of contact points, or
+    /// `None` if the full step is needed; nothing but the agent's position has then been changed.
     ///
     /// The contacts of a sleeping block with the walls stay as they are, and impulses of 0 have no
     /// order. That leaves the agent: the full step is needed if it touches the block, or if it left

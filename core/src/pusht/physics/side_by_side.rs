@@ -1,6 +1,6 @@
-//! Solves the contacts of several worlds at the same time, one world per SIMD lane. Each lane computes
-//! the operations of [`Contacts::solve`] in the same order, so each world gets the same bits. One
-//! world's iterations are a chain of dependent operations; eight worlds hide its latency.
+//! Solves the contacts of several worlds at the same time, one world per SIMD lane. Each lane
+//! computes the operations of [`Contacts::solve`] in the same order, so each world gets the same
+//! bits. One world's iterations are a chain of dependent operations; eight worlds hide its latency.
 
 use super::body::{Block, Twist};
 use super::lanes::Lanes;
@@ -60,7 +60,8 @@ impl<const N: usize> ContactLanes<N> {
         ]
     }
 
-    /// Accumulated impulse that brings the relative velocity's normal speed to the target, if pushing can.
+    /// Accumulated impulse that brings the relative velocity's normal speed to the target, if
+    /// pushing can.
     #[inline(always)]
     fn impulse(
         &self,
@@ -211,8 +212,8 @@ fn solve_batch<const N: usize>(worlds: &mut [Unsolved<'_>]) {
     }
 }
 
-/// [`Contacts::solve`] for any number of worlds, sorted by their number of contacts, so that there is
-/// little padding.
+/// [`Contacts::solve`] for any number of worlds, sorted by their number of contacts, so that there
+/// is little padding.
 pub(crate) fn solve_side_by_side(worlds: &mut [Unsolved<'_>]) {
     worlds.sort_unstable_by_key(|(contacts, _)| contacts.len());
     for worlds in worlds.chunks_mut(MAX_LANES) {

@@ -16,8 +16,8 @@
 //!   u  +=  (l' - l) n / M,   w  +=  r x (l' - l) n / I
 //! ```
 //!
-//! This is done for the velocity (s* = 0, no restitution) and for the pseudo-velocity, which lasts for
-//! one step and corrects overlap (s* is the bias speed, proportional to the overlap; v = 0).
+//! This is done for the velocity (s* = 0, no restitution) and for the pseudo-velocity, which lasts
+//! for one step and corrects overlap (s* is the bias speed, proportional to the overlap; v = 0).
 
 use super::PHYSICS_DT_S;
 use super::body::{Agent, Block, Twist};
@@ -123,8 +123,8 @@ impl Contacts {
         }
     }
 
-    /// The block as sleeping, if the next step repeats this one as long as the agent keeps away: the
-    /// block has no velocity, and its contacts have neither impulse nor overlap to correct.
+    /// The block as sleeping, if the next step repeats this one as long as the agent keeps away:
+    /// the block has no velocity, and its contacts have neither impulse nor overlap to correct.
     pub(super) fn sleeping_block(&self, block: &Block) -> Option<SleepingBlock> {
         let idle = |contact: &Contact| contact.impulse == 0.0 && contact.bias_speed == 0.0;
         let still = block.velocity == Twist::ZERO && block.pseudo_velocity == Twist::ZERO;

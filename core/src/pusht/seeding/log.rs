@@ -1,25 +1,26 @@
-//! The natural logarithm, rounded right.
+//! Correctly rounded natural logarithm.
 //!
-//! NumPy takes it from glibc, whose result is the nearest double but for about one argument in a thousand; that of the
-//! `libm` crate misses it for one in ten, and with it the last digit of some start angles. So it is computed here in
-//! double-double arithmetic (Dekker, "A floating-point technique for extending the available precision", 1971).
+//! NumPy uses glibc's, which returns the nearest double for all but about one argument in a
+//! thousand. The `libm` crate's does not for one in ten, which changes the last digit of some start
+//! angles. It is therefore computed here in double-double arithmetic (Dekker, "A floating-point
+//! technique for extending the available precision", 1971).
 
 use core::f64::consts::{FRAC_1_SQRT_2, LN_2};
 use libm::fma;
 
-/// ln 2 beyond its 53 bits.
+/// ln 2 minus its nearest double.
 const LN_2_REST: f64 = 2.319_046_813_846_299_6e-17;
-/// Terms of the series below: the first one left out is under 2^-70 of the sum.
+/// Terms of the series in [`ln`]: the first one left out is below 2^-70 of the sum.
 const TERMS: u32 = 14;
 
-/// A number as the sum of two doubles that do not overlap.
+/// Double-double number: the sum of two doubles that do not overlap.
 #[derive(Clone, Copy)]
-struct Wide {
+struct DoubleDouble {
     high: f64,
     low: f64,
 }
 
-impl Wide {
+impl DoubleDouble {
     fn sum(a: f64, b: f64) -> Self {
         let high = a + b;
         let b_seen = high - a;
@@ -55,23 +56,23 @@ impl Wide {
     }
 }
 
-/// ln x of a positive normal number x = 2^k m with m next to 1:
+/// ln x of a positive normal number x = 2^k m with m near 1:
 /// `ln x = k ln 2 + 2 (s + s^3/3 + s^5/5 + ..)`, `s = (m - 1) / (m + 1)`.
 pub(super) fn ln(x: f64) -> f64 {
     let (mut m, mut k) = libm::frexp(x);
     if m < FRAC_1_SQRT_2 {
         (m, k) = (2.0 * m, k - 1);
     }
-    let s = Wide::quotient(m - 1.0, Wide::sum(m, 1.0));
+    let s = DoubleDouble::quotient(m - 1.0, DoubleDouble::sum(m, 1.0));
     let s_squared = s.times(s);
-    let one_by = |n: u32| Wide::quotient(1.0, Wide::sum(f64::from(n), 0.0));
-    let series = (0..TERMS).rev().fold(one_by(2 * TERMS + 1), |sum, i| {
-        sum.times(s_squared).plus(one_by(2 * i + 1))
+    let reciprocal = |n: u32| DoubleDouble::quotient(1.0, DoubleDouble::sum(f64::from(n), 0.0));
+    let series = (0..TERMS).rev().fold(reciprocal(2 * TERMS + 1), |sum, i| {
+        sum.times(s_squared).plus(reciprocal(2 * i + 1))
     });
     let k = f64::from(k);
     let ln_m = s.times(series);
-    let ln_2_k = Wide::product(k, LN_2).plus(Wide::product(k, LN_2_REST));
-    let ln_x = ln_2_k.plus(Wide::sum(2.0 * ln_m.high, 2.0 * ln_m.low));
+    let ln_2_k = DoubleDouble::product(k, LN_2).plus(DoubleDouble::product(k, LN_2_REST));
+    let ln_x = ln_2_k.plus(DoubleDouble::sum(2.0 * ln_m.high, 2.0 * ln_m.low));
     ln_x.high + ln_x.low
 }
 
@@ -80,8 +81,8 @@ mod tests {
     use super::ln;
 
     #[test]
-    fn hard_and_easy_values_are_the_nearest_doubles() {
-        // By mpmath 1.3.0 with 200 bits.
+    fn logarithms_are_the_nearest_doubles() {
+        // From mpmath 1.3.0 with 200 bits.
         assert_eq!(ln(1.0), 0.0);
         assert_eq!(ln(0.5), -core::f64::consts::LN_2);
         assert_eq!(ln(0.1), -2.302_585_092_994_045_5);

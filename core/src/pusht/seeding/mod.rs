@@ -1,7 +1,7 @@
-//! NumPy's random numbers, as far as start states need them.
+//! NumPy's random generators, as far as start states need them.
 //!
-//! A seed means two episodes: diffusion_policy and gym-pusht up to 0.1.5 draw from `RandomState` (MT19937), gym-pusht
-//! 0.1.8 from `Generator(PCG64(SeedSequence(seed)))`. The distributions are written after NumPy's
+//! diffusion_policy and gym-pusht up to 0.1.5 draw from `RandomState` (MT19937), gym-pusht 0.1.8
+//! from `Generator(PCG64(SeedSequence(seed)))`. The distributions follow NumPy's
 //! (`numpy/random/src/distributions`, `legacy-distributions.c`, `bit_generator.pyx`).
 
 mod log;
@@ -12,7 +12,7 @@ use rand_core::Rng;
 use rand_mt::Mt;
 use rand_pcg::Pcg64;
 
-/// What one unit in the last of 53 places is worth.
+/// The weight of the last of 53 fraction bits, 2^-53.
 const ULP_53: f64 = 1.0 / 9_007_199_254_740_992.0;
 
 /// `numpy.random.RandomState(seed)`.
@@ -23,7 +23,7 @@ impl RandomState {
         Self(Mt::new(seed))
     }
 
-    /// `randint(low, high)`: words under a mask until one fits.
+    /// `randint(low, high)`, high excluded: masked words until one is in range.
     pub(crate) fn randint(&mut self, low: u32, high: u32) -> u32 {
         let most = high - 1 - low;
         let mask = u32::MAX >> most.leading_zeros();
@@ -35,13 +35,13 @@ impl RandomState {
         }
     }
 
-    /// A uniform value in [0, 1) of 53 bits from two words.
+    /// `random_sample()`: uniform in [0, 1), 53 bits from two words.
     fn random_sample(&mut self) -> f64 {
         let (high, low) = (self.0.next_u32() >> 5, self.0.next_u32() >> 6);
         (f64::from(high) * 67_108_864.0 + f64::from(low)) * ULP_53
     }
 
-    /// `randn()`, the first of a pair: Marsaglia's polar method.
+    /// `randn()`, the first value of a pair: Marsaglia's polar method.
     pub(crate) fn randn(&mut self) -> f64 {
         loop {
             let x1 = 2.0 * self.random_sample() - 1.0;
@@ -58,8 +58,8 @@ impl RandomState {
 #[derive(Clone, Debug)]
 pub(crate) struct Generator {
     words: Pcg64,
-    /// The half of the last 64-bit word that `next_u32` has not given out.
-    rest: Option<u32>,
+    /// The upper half of the last 64-bit word, which the next `next_u32` returns.
+    upper_half: Option<u32>,
 }
 
 impl Generator {
@@ -68,25 +68,26 @@ impl Generator {
         let wide = |high: u64, low: u64| (u128::from(high) << 64) | u128::from(low);
         Self {
             words: Pcg64::new(wide(state_high, state_low), wide(stream_high, stream_low)),
-            rest: None,
+            upper_half: None,
         }
     }
 
     fn next_u32(&mut self) -> u32 {
-        if let Some(word) = self.rest.take() {
+        if let Some(word) = self.upper_half.take() {
             return word;
         }
         let word = self.words.next_u64();
-        self.rest = Some((word >> 32) as u32);
+        self.upper_half = Some((word >> 32) as u32);
         word as u32
     }
 
-    /// `integers(low, high)`: Lemire, "Fast random integer generation in an interval", 2019.
+    /// `integers(low, high)`, high excluded (Lemire, "Fast random integer generation in an
+    /// interval", 2019).
     pub(crate) fn integers(&mut self, low: u32, high: u32) -> u32 {
         let count = high - low;
         let mut product = u64::from(self.next_u32()) * u64::from(count);
-        let unfair = count.wrapping_neg() % count;
-        while (product as u32) < unfair {
+        let threshold = count.wrapping_neg() % count;
+        while (product as u32) < threshold {
             product = u64::from(self.next_u32()) * u64::from(count);
         }
         low + (product >> 32) as u32
@@ -103,8 +104,8 @@ impl Generator {
     }
 }
 
-/// `SeedSequence(seed).generate_state(4, uint64)`: O'Neill's `seed_seq_fe`, a pool of four words into which the seed
-/// is mixed and from which the state is drawn.
+/// `SeedSequence(seed).generate_state(4, uint64)`: O'Neill's `seed_seq_fe`, which mixes the seed
+/// into a pool of four words and hashes the state from it.
 fn seed_sequence(seed: u64) -> [u64; 4] {
     const POOL: usize = 4;
     let mut hash = HashMix::new(0x43b0_d7e5, 0x931e_8875);
@@ -125,7 +126,7 @@ fn seed_sequence(seed: u64) -> [u64; 4] {
     })
 }
 
-/// A multiplicative hash whose multiplier changes with each word.
+/// Multiplicative hash whose multiplier changes with each word.
 struct HashMix {
     constant: u32,
     multiplier: u32,

@@ -1,6 +1,7 @@
 //! A parsed model file: views into its bytes.
 
 use super::error::ModelError;
+use super::layers::Unet;
 use super::parse;
 use super::values::{ActionValue, Names, ObservationValue};
 use crate::control::{PlanShape, Value};
@@ -24,8 +25,7 @@ pub struct Model<'a> {
     pub(crate) observation_values: &'a [u8],
     pub(crate) action_values: &'a [u8],
     pub(crate) names: Names<'a>,
-    /// The network's layers, one after the other: see [`super::layers`].
-    pub(crate) unet: &'a [u8],
+    pub(crate) unet: Unet<'a>,
     pub(crate) provenance: &'a str,
     pub(crate) sizes: Sizes,
 }

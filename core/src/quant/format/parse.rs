@@ -2,15 +2,18 @@
 //! specification.
 
 use super::error::ModelError;
-use super::layers::{ConvBlock, Layers, Step, walk};
-use super::model::{MAX_ACTIVATION_EXPONENT, MAX_LEVELS, Model, Pass, Settings, Sizes};
+use super::layers::{ConvBlock, Downsample, Film, FinalBlock, ResidualBlock, Unet, Upsample};
+use super::model::{
+    MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT, MAX_LEVELS, Model, Pass, Settings, Sizes,
+};
 use super::reader::Reader;
 use super::values::{ActionValue, Hold, MAX_VALUE_EXPONENT, Names, ObservationValue};
 use crate::quant::kernels::linear::{LANES, Linear};
-use crate::quant::kernels::norm::{MAX_EPS, MAX_GROUP_LEN, Norm};
+use crate::quant::kernels::norm::{MAX_EPS, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN, Norm};
 use crate::quant::kernels::read;
 use crate::quant::kernels::rounding::MAX_SHIFT;
 use crc::{CRC_32_ISO_HDLC, Crc};
+use heapless::Vec;
 
 /// The first bytes of a model file.
 pub const MAGIC: [u8; 8] = *b"PUSHTPTM";
@@ -47,20 +50,36 @@ pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
     let action_values = action_values(&mut section, &settings, observation_values)?;
     section.end("NORM")?;
     let names = names(&reader.section("NAME")?, &settings)?;
-    let unet = reader.section("UNET")?;
-    let sizes = Check::network(&unet, &settings)?;
-    let provenance = text(&reader.section("TEXT")?, "provenance")?;
-    reader.end("end of file")?;
-    Ok(Model {
+    // Filled in place: it is large, and a copy of it on the stack would be most of what a device
+    // needs there.
+    let mut parsed = Ok(Model {
         settings,
         passes,
         observation_values,
         action_values,
         names,
-        unet: unet.rest(),
-        provenance,
-        sizes,
-    })
+        unet: Unet::default(),
+        provenance: "",
+        sizes: Sizes::default(),
+    });
+    if let Ok(model) = &mut parsed
+        && let Err(error) = network(&mut reader, model)
+    {
+        parsed = Err(error);
+    }
+    parsed
+}
+
+/// The sections behind those that settings and tables come from.
+#[inline(never)]
+fn network<'a>(reader: &mut Reader<'a>, model: &mut Model<'a>) -> Result<(), ModelError> {
+    let mut section = reader.section("UNET")?;
+    let mut walk = Walk::new(&mut section, &model.settings);
+    walk.unet(&mut model.unet)?;
+    model.sizes = walk.sizes;
+    section.end("UNET")?;
+    model.provenance = text(&reader.section("TEXT")?, "provenance")?;
+    reader.end("end of file")
 }
 
 /// The file without its checksum, if magic, version, length and checksum are right.
@@ -223,133 +242,199 @@ fn names<'a>(section: &Reader<'a>, settings: &Settings) -> Result<Names<'a>, Mod
 
 /// Walks the network in the order of its computation, proves what the kernels rely on, and notes
 /// the memory that it needs.
-struct Check<'a, 's> {
-    settings: &'s Settings,
-    layers: Layers<'a, 's>,
+struct Walk<'r, 'a> {
+    reader: &'r mut Reader<'a>,
+    settings: &'r Settings,
     sizes: Sizes,
     length: usize,
-    /// Binary places of each level's skip.
-    skip_exponents: [u32; MAX_LEVELS],
-    /// All of the section.
-    section: &'s Reader<'a>,
+    n_channels: usize,
+    /// Binary places of the tensor at this point.
+    exponent: u32,
 }
 
-impl<'a, 's> Check<'a, 's> {
-    fn network(section: &'s Reader<'a>, settings: &'s Settings) -> Result<Sizes, ModelError> {
-        let condition = settings.window_len().next_multiple_of(LANES);
-        let mut check = Self {
+impl<'r, 'a> Walk<'r, 'a> {
+    fn new(reader: &'r mut Reader<'a>, settings: &'r Settings) -> Self {
+        Self {
+            reader,
             settings,
-            layers: Layers::new(section.clone(), settings),
             sizes: Sizes {
-                condition,
+                condition: settings.window_len().next_multiple_of(LANES),
                 window: settings.window_len(),
                 trajectory: settings.horizon * settings.action_dim,
                 ..Sizes::default()
             },
             length: settings.horizon,
-            skip_exponents: [0; MAX_LEVELS],
-            section,
-        };
-        walk(settings, &mut |step| check.step(step))?;
-        check.layers.reader.end("UNET")?;
-        Ok(check.sizes)
+            n_channels: settings.action_dim,
+            exponent: settings.sample_exponent,
+        }
     }
 
-    fn step(&mut self, step: Step) -> Result<(), ModelError> {
-        match step {
-            Step::Block(n_channels) => self.block(n_channels)?,
-            Step::SaveSkip(level) => {
-                self.sizes.skips += self.length * self.layers.n_channels;
-                self.skip_exponents[level] = self.layers.exponent;
+    fn unet(&mut self, unet: &mut Unet<'a>) -> Result<(), ModelError> {
+        let last = self.settings.n_levels - 1;
+        let mut skip_exponents = [0; MAX_LEVELS];
+        for level in 0..=last {
+            let n_channels = self.settings.channels(level);
+            self.two_blocks(n_channels, &mut unet.blocks)?;
+            skip_exponents[level] = self.exponent;
+            if level > 0 {
+                self.sizes.skips += self.length * n_channels;
             }
-            Step::Downsample => {
+            if level < last {
                 self.length /= 2;
-                let layer = self.layers.downsample()?;
-                self.linear(&layer.conv)?;
-                self.need_tensors(self.layers.n_channels, self.layers.n_channels);
+                push(&mut unet.downsamples, self.downsample()?);
             }
-            Step::JoinSkip(level) => {
-                if self.layers.exponent != self.skip_exponents[level] {
-                    let what = "exponent of a tensor before this, beside its skip";
-                    return Err(self.layers.reader.out_of_range(what));
-                }
-                self.layers.n_channels *= 2;
+        }
+        self.two_blocks(self.n_channels, &mut unet.blocks)?;
+        for level in (1..=last).rev() {
+            if self.exponent != skip_exponents[level] {
+                let what = "exponent of a tensor before this, beside its skip";
+                return Err(self.reader.out_of_range(what));
             }
-            Step::Upsample => {
-                self.length *= 2;
-                let layer = self.layers.upsample()?;
-                for phase in &layer.phases {
-                    self.linear(phase)?;
-                }
-                self.need_tensors(self.layers.n_channels, self.layers.n_channels);
-            }
-            Step::Final => {
-                let last = self.layers.final_block()?;
-                self.conv_block(&last.block, self.settings.final_n_groups)?;
-                self.linear(&last.conv)?;
-            }
+            self.n_channels *= 2;
+            self.two_blocks(self.settings.channels(level - 1), &mut unet.blocks)?;
+            self.length *= 2;
+            push(&mut unet.upsamples, self.upsample()?);
+        }
+        unet.final_block = self.final_block()?;
+        Ok(())
+    }
+
+    /// The final convolution block and the 1x1 convolution to actions.
+    fn final_block(&mut self) -> Result<FinalBlock<'a>, ModelError> {
+        let exponent = self.exponent_word("final exponent")?;
+        let (n, n_groups) = (self.n_channels, self.settings.final_n_groups);
+        let action_dim = self.settings.action_dim;
+        Ok(FinalBlock {
+            exponent,
+            block: self.conv_block(n, n, n_groups)?,
+            conv: self.linear("final convolution", action_dim, 1, n)?,
+        })
+    }
+
+    fn two_blocks<const N: usize>(
+        &mut self,
+        n_channels: usize,
+        blocks: &mut Vec<ResidualBlock<'a>, N>,
+    ) -> Result<(), ModelError> {
+        for _ in 0..2 {
+            push(blocks, self.block(n_channels)?);
         }
         Ok(())
     }
 
-    fn block(&mut self, n_channels: usize) -> Result<(), ModelError> {
-        let n_in = self.layers.n_channels;
-        let block = self.layers.block(n_channels)?;
-        self.conv_block(&block.first, self.settings.n_groups)?;
-        self.conv_block(&block.second, self.settings.n_groups)?;
-        self.linear(&block.film.condition)?;
-        if let Some(conv) = &block.residual_conv {
-            self.linear(conv)?;
-        }
-        self.sizes.film += self.settings.film_len(n_channels);
-        self.need_tensors(n_in, n_channels);
-        Ok(())
-    }
-
-    fn conv_block(&mut self, block: &ConvBlock<'a>, n_groups: usize) -> Result<(), ModelError> {
-        self.linear(&block.conv)?;
-        let Norm {
-            parameters,
-            gamma_exponent,
-            eps,
-            headroom,
-            ..
-        } = block.norm;
-        let error = ModelError::OutOfRange {
-            what: "normalisation",
-            at: self.offset_of(parameters),
+    fn block(&mut self, n_channels: usize) -> Result<ResidualBlock<'a>, ModelError> {
+        let hidden_exponent = self.exponent_word("hidden exponent")?;
+        let own_exponent = self.exponent_word("residual exponent")?;
+        let exponent = self.exponent_word("block exponent")?;
+        let film_exponent = self.reader.word("FiLM exponent", MAX_FILM_EXPONENT)?;
+        let n_groups = self.settings.n_groups;
+        let first = self.conv_block(self.n_channels, n_channels, n_groups)?;
+        let film_len = self.settings.film_len(n_channels);
+        let film = Film {
+            condition: self.linear("FiLM projection", film_len, 1, self.sizes.condition)?,
+            steps: self
+                .reader
+                .take("FiLM step table", 2 * film_len * self.settings.n_passes)?,
+            exponent: film_exponent,
         };
-        let n_channels = parameters.len() / Norm::PARAMETERS_SIZE;
-        let group_len = self.length * n_channels / n_groups;
-        if eps == 0 || eps > MAX_EPS || group_len > MAX_GROUP_LEN {
+        let second = self.conv_block(n_channels, n_channels, n_groups)?;
+        let (residual_conv, residual_exponent) = if self.n_channels == n_channels {
+            (None, self.exponent)
+        } else {
+            let what = "residual convolution";
+            let conv = self.linear(what, n_channels, 1, self.n_channels)?;
+            (Some(conv), own_exponent)
+        };
+        self.sizes.film += film_len;
+        self.need_tensors(self.n_channels, n_channels);
+        self.n_channels = n_channels;
+        self.exponent = exponent;
+        Ok(ResidualBlock {
+            n_channels,
+            first,
+            film,
+            hidden_exponent,
+            second,
+            residual_conv,
+            residual_exponent,
+            exponent,
+        })
+    }
+
+    /// A convolution of `kernel_size` taps and its normalisation.
+    fn conv_block(
+        &mut self,
+        n_in: usize,
+        n_out: usize,
+        n_groups: usize,
+    ) -> Result<ConvBlock<'a>, ModelError> {
+        let conv_exponent = self.exponent_word("convolution exponent")?;
+        let gamma_exponent = self.reader.word("gamma exponent", MAX_GAMMA_EXPONENT)?;
+        let error = self.reader.out_of_range("normalisation epsilon");
+        let eps = read::u64_at(self.reader.take("normalisation epsilon", 8)?, 0);
+        if eps == 0 || eps > MAX_EPS {
             return Err(error);
         }
-        match Norm::new(parameters, n_groups, gamma_exponent, eps, group_len) {
-            Some(norm) if norm.headroom == headroom => Ok(()),
-            _ => Err(error),
+        let error = self.reader.out_of_range("values in a group");
+        let group_len = self.length * n_out / n_groups;
+        if group_len > MAX_GROUP_LEN {
+            return Err(error);
         }
+        let conv = self.linear("convolution", n_out, self.settings.kernel_size, n_in)?;
+        let error = self.reader.out_of_range("gamma");
+        let parameters = self
+            .reader
+            .take("normalisation", n_out * Norm::PARAMETERS_SIZE)?;
+        let norm = Norm::new(parameters, n_groups, gamma_exponent, eps, group_len);
+        Ok(ConvBlock {
+            conv,
+            conv_exponent,
+            norm: norm.ok_or(error)?,
+        })
     }
 
-    fn linear(&mut self, linear: &Linear<'a>) -> Result<(), ModelError> {
-        let (rows, window) = (linear.rows, linear.window);
+    /// A convolution of three taps; the length is already that of the output.
+    fn downsample(&mut self) -> Result<Downsample<'a>, ModelError> {
+        let exponent = self.exponent_word("resampling exponent")?;
+        let conv = self.linear("resampling", self.n_channels, 3, self.n_channels)?;
+        self.need_tensors(self.n_channels, self.n_channels);
+        self.exponent = exponent;
+        Ok(Downsample { conv, exponent })
+    }
+
+    /// Two phases of two taps; the length is already that of the output.
+    fn upsample(&mut self) -> Result<Upsample<'a>, ModelError> {
+        let exponent = self.exponent_word("resampling exponent")?;
+        let even = self.linear("resampling", self.n_channels, 2, self.n_channels)?;
+        let odd = self.linear("resampling", self.n_channels, 2, self.n_channels)?;
+        self.need_tensors(self.n_channels, self.n_channels);
+        self.exponent = exponent;
+        Ok(Upsample {
+            phases: [even, odd],
+            exponent,
+        })
+    }
+
+    /// Rows whose windows are `[tap][channel]`, the channels filled up to [`LANES`].
+    fn linear(
+        &mut self,
+        what: &'static str,
+        n_out: usize,
+        taps: usize,
+        n_in: usize,
+    ) -> Result<Linear<'a>, ModelError> {
+        let window = taps * n_in.next_multiple_of(LANES);
         self.sizes.largest_window = self.sizes.largest_window.max(window);
-        let at = self.offset_of(rows);
-        match Linear::checked(rows, window) {
-            Ok(checked) if checked.is_upper_word_enough == linear.is_upper_word_enough => Ok(()),
-            Ok(_) => Err(ModelError::OutOfRange {
-                what: "flag of rows",
-                at: at - 4,
-            }),
-            Err(row) => Err(ModelError::AccumulatorOverflow {
-                at: at + row * Linear::row_size(window),
-            }),
-        }
+        let at = self.reader.at();
+        let row_size = Linear::row_size(window);
+        let rows = self.reader.take(what, n_out * row_size)?;
+        Linear::checked(rows, window).map_err(|row| ModelError::AccumulatorOverflow {
+            at: at + row * row_size,
+        })
     }
 
-    /// Where a part of the section begins in the file.
-    fn offset_of(&self, part: &[u8]) -> usize {
-        let start = self.section.rest().as_ptr() as usize;
-        self.section.at() + (part.as_ptr() as usize - start)
+    fn exponent_word(&mut self, what: &'static str) -> Result<u32, ModelError> {
+        self.reader.word(what, MAX_ACTIVATION_EXPONENT)
     }
 
     /// Room for a tensor read and one written, with their zero rows, at this length.
@@ -359,4 +444,10 @@ impl<'a, 's> Check<'a, 's> {
         self.sizes.input = self.sizes.input.max(n_rows * n_in.max(n_out));
         self.sizes.hidden = self.sizes.hidden.max(n_rows * n_out);
     }
+}
+
+/// Room is there by the limits on the number of levels.
+fn push<T, const N: usize>(list: &mut Vec<T, N>, item: T) {
+    let full = list.push(item).is_err();
+    debug_assert!(!full);
 }

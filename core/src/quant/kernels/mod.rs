@@ -8,7 +8,6 @@
 //!  linear, norm    operands, reference implementations, the seam: LinearKernel, NormKernel
 //!  quant::arch     tuned kernels behind that seam, a folder for each instruction set
 //!  dispatch        picks the target's; the network calls Linear::apply and Norm::activate
-//!  measure         single layers, for tests and benchmarks
 //! ```
 //!
 //! A tuned kernel has the reference implementation's bits. `tests/kernels.rs` (host) and
@@ -16,7 +15,6 @@
 
 pub(crate) mod dispatch;
 pub(crate) mod linear;
-pub mod measure;
 pub(crate) mod mish;
 pub(crate) mod norm;
 pub(crate) mod panel;

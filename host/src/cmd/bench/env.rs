@@ -256,7 +256,7 @@ fn shares(sequences: &[Sequence], seconds: f64) -> Result<Shares> {
             for (sequence, env) in sequences.iter().zip(&starts) {
                 let mut env = *env;
                 for action in &sequence.actions {
-                    black_box(env.step_watched(*action, watch)?);
+                    black_box(env.step_profiled(*action, watch)?);
                 }
             }
         }

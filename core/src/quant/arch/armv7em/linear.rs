@@ -21,10 +21,10 @@ unsafe impl Microkernel for Smlad {
     const TILE_1: Routine = rows_times_1;
 
     #[inline(always)]
-    fn fill<const P: usize>(panel: &mut [i16], windows: Windows<'_>, window: usize) {
-        if P == 4 && is_for_copy(panel, windows, window) {
-            // SAFETY: `is_for_copy`: each window has as many chunks, aligned for words, and the
-            // panel has room for them.
+    unsafe fn fill<const P: usize>(panel: &mut [i16], windows: Windows<'_>, window: usize) {
+        let is_aligned = windows.values.as_ptr().cast::<u32>().is_aligned();
+        if P == 4 && is_aligned && windows.step.is_multiple_of(2) {
+            // SAFETY: the caller's: there are four windows, and the panel has room for them.
             unsafe {
                 copy_4(
                     panel.as_mut_ptr(),
@@ -51,15 +51,6 @@ unsafe impl Microkernel for Smlad {
     }
 }
 
-/// Whether [`copy_4`] may be called.
-fn is_for_copy(panel: &[i16], windows: Windows<'_>, window: usize) -> bool {
-    window >= LANES
-        && panel.len() >= 4 * window
-        && windows.values.len() >= 3 * windows.step + window
-        && windows.values.as_ptr().cast::<u32>().is_aligned()
-        && windows.step.is_multiple_of(2)
-}
-
 /// Two pairs of inputs of each of four windows (r1, r4, r3, r5): 6 instructions for 16 inputs.
 macro_rules! copy_pairs {
     () => {
@@ -74,7 +65,8 @@ macro_rules! copy_pairs {
     };
 }
 
-/// `n_chunks` (one at least) of eight inputs of each of four windows that begin `step_bytes` apart.
+/// `n_chunks` (one at least) of eight inputs of each of four windows, `step_bytes` apart and
+/// aligned for words.
 #[unsafe(naked)]
 unsafe extern "C" fn copy_4(
     panel: *mut i16,

@@ -21,7 +21,7 @@ unsafe impl Microkernel for Mla {
     const TILE_1: Routine = rows_times_1;
 
     #[inline(always)]
-    fn fill<const P: usize>(panel: &mut [i32], windows: Windows<'_>, window: usize) {
+    unsafe fn fill<const P: usize>(panel: &mut [i32], windows: Windows<'_>, window: usize) {
         fill_words::<P>(panel, windows, window);
     }
 }

@@ -4,7 +4,6 @@
 use crate::quant::arch::cortex_m::assembler::lines;
 use crate::quant::arch::cortex_m::linear::{Job, Microkernel, Routine};
 use crate::quant::kernels::linear::{LANES, Linear, Windows};
-use crate::quant::kernels::slices::from;
 use core::arch::naked_asm;
 
 /// The product by `VMLADAVA`.
@@ -26,30 +25,21 @@ unsafe impl Microkernel for Vmladava {
     }
 
     #[inline(always)]
-    fn fill<const P: usize>(panel: &mut [i16], windows: Windows<'_>, window: usize) {
+    unsafe fn fill<const P: usize>(panel: &mut [i16], windows: Windows<'_>, window: usize) {
         for position in 0..P {
-            let values = from(windows.values, position * windows.step);
-            let places = panel.get_mut(position * LANES..).unwrap_or_default();
-            // The last chunk may end where the panel ends.
-            let is_there = values.len() >= window && places.len() + P * LANES >= P * window + LANES;
-            if is_there && window >= LANES {
-                let stride_bytes = 2 * P * LANES;
-                // SAFETY: `is_there`: as many chunks can be read, and written one stride apart.
-                unsafe {
-                    copy_chunks(
-                        places.as_mut_ptr(),
-                        values.as_ptr(),
-                        window / LANES,
-                        stride_bytes,
-                    )
-                }
-            }
+            let places = panel.as_mut_ptr().wrapping_add(position * LANES);
+            let values = windows
+                .values
+                .as_ptr()
+                .wrapping_add(position * windows.step);
+            // SAFETY: the caller's: there is this window, and the panel has room for all `P`.
+            unsafe { copy_chunks(places, values, window / LANES, 2 * P * LANES) };
         }
     }
 }
 
-/// `n_chunks` (one at least) of eight values in the order of [`PACKING`], to places `stride_bytes`
-/// apart.
+/// `n_chunks` (one at least) of eight values in the order of
+/// [`PACKING`](crate::quant::kernels::linear::PACKING), to places `stride_bytes` apart.
 #[unsafe(naked)]
 unsafe extern "C" fn copy_chunks(
     places: *mut i16,

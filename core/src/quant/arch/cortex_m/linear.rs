@@ -54,7 +54,11 @@ pub(crate) unsafe trait Microkernel {
     }
 
     /// Lays the first `P` windows, of `window` inputs, in the panel.
-    fn fill<const P: usize>(panel: &mut [Self::Input], windows: Windows<'_>, window: usize);
+    ///
+    /// # Safety
+    /// `window` must be a multiple of [`LANES`], at least one, the panel must have room for `P`
+    /// windows, and `windows` must have as many.
+    unsafe fn fill<const P: usize>(panel: &mut [Self::Input], windows: Windows<'_>, window: usize);
 }
 
 impl<M: Microkernel> LinearKernel for M {
@@ -127,7 +131,8 @@ fn tile<M: Microkernel, const P: usize>(
         reference::multiply(linear, first, outputs);
         return P;
     }
-    M::fill::<P>(panel, windows, linear.window);
+    // SAFETY: `fits`; `apply` has checked that a row has a chunk, and a window is whole chunks.
+    unsafe { M::fill::<P>(panel, windows, linear.window) };
     let rows = linear.rows.as_ptr();
     let job = Job {
         panel: panel.as_ptr().cast(),

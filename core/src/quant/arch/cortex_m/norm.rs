@@ -11,7 +11,7 @@ use crate::quant::kernels::norm::portable::Portable;
 use core::marker::PhantomData;
 use core::ptr::null;
 
-/// What a routine is told: `n_rounds` times, for every channel, [`Routines::POSITIONS`] values
+/// What a routine is told: `n_iterations` times, for every channel, [`Routines::POSITIONS`] values
 /// `step_bytes` apart.
 #[repr(C)]
 pub(crate) struct Job {
@@ -22,9 +22,9 @@ pub(crate) struct Job {
     channels: *const Channel,
     channels_end: *const Channel,
     segments: *const mish::Segment,
-    n_rounds: usize,
+    n_iterations: usize,
     /// From the end of a row's channels to the first channel of the next iteration, bytes.
-    to_next_round: usize,
+    to_next_iteration: usize,
     /// The old value is multiplied by it before it is added.
     old_factor: i32,
     /// What rounds the shift by `down`.
@@ -36,8 +36,8 @@ pub(crate) struct Job {
 /// An assembler routine: normalisation, Mish and epilogue of some channels.
 ///
 /// # Safety
-/// The job must have one channel at least, their values in `n_rounds * POSITIONS` rows `step_bytes`
-/// apart, one round at least, and as many places for outputs.
+/// The job must have one channel at least, their values in `n_iterations * POSITIONS` rows
+/// `step_bytes` apart, one iteration at least, and as many places for outputs.
 pub(crate) type Routine = unsafe extern "C" fn(&Job);
 
 /// What an instruction set adds: the routines. They make a [`NormKernel`], [`Kernel`].
@@ -117,8 +117,8 @@ impl<R: Routines> NormKernel for Kernel<R> {
             channels: null(),
             channels_end: null(),
             segments: mish::SEGMENTS.as_ptr(),
-            n_rounds: n_positions / R::POSITIONS,
-            to_next_round: 0,
+            n_iterations: n_positions / R::POSITIONS,
+            to_next_iteration: 0,
             old_factor: 1 << up,
             half: half(down),
             down,
@@ -180,7 +180,7 @@ impl<R: Routines> NormKernel for Kernel<R> {
         job.channels = channels.as_ptr();
         job.channels_end = channels.as_ptr_range().end;
         job.n_channels = channels.len();
-        job.to_next_round = 2 * (R::POSITIONS * self.portable.n_channels - channels.len());
+        job.to_next_iteration = 2 * (R::POSITIONS * self.portable.n_channels - channels.len());
         // SAFETY: `is_there`: the rows of both tensors, and in each these channels, at least one.
         // `new` has checked that there are rows, a multiple of `POSITIONS`. An index into the table
         // of Mish has `INDEX_BITS` bits, whatever the value.

@@ -19,8 +19,8 @@ pub const LANES: usize = 8;
 /// give the pairs (0, 1) and (2, 3) that `SMLAD` multiplies.
 pub const PACKING: [usize; 4] = [0, 2, 1, 3];
 
-/// A kernel of the product for one instruction set. Its results are those of [`mod@reference`], bit for
-/// bit.
+/// A kernel of the product for one instruction set. Its results are those of [`mod@reference`], bit
+/// for bit.
 pub(crate) trait LinearKernel {
     /// Bytes of an input in the panel; 0 if the kernel reads windows where they are.
     const INPUT_SIZE: usize;

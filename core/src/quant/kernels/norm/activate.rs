@@ -45,11 +45,7 @@ impl<'p> Memory<'p> {
 fn tile_shape(group_size: usize) -> (usize, usize) {
     let group_size = group_size.max(1);
     let n_groups = (MOST_CHANNELS / group_size).clamp(1, MOST_GROUPS);
-    let mut n_channels = n_groups * group_size;
-    while n_channels > MOST_CHANNELS && n_channels.is_multiple_of(2) {
-        n_channels /= 2;
-    }
-    (n_groups, n_channels)
+    (n_groups, (n_groups * group_size).min(MOST_CHANNELS))
 }
 
 impl Norm<'_> {
@@ -68,12 +64,13 @@ impl Norm<'_> {
         let group_size = n_channels / self.n_groups.max(1);
         let len = n_positions * group_size;
         let (n_groups, tile_size) = tile_shape(group_size);
-        let is_for_kernel = self.headroom >= HEADROOM_OF_MISH
-            && len <= MAX_KERNEL_GROUP_LEN
-            && tile_size <= MOST_CHANNELS;
-        let shifts = epilogue.shifts().filter(|_| is_for_kernel);
-        let kernel = shifts.and_then(|shifts| K::new(n_positions, n_channels, shifts));
-        let (Some(mut kernel), Some(memory)) = (kernel, Memory::of(panel)) else {
+        let is_for_kernel = self.headroom >= HEADROOM_OF_MISH && len <= MAX_KERNEL_GROUP_LEN;
+        let (Some(shifts), Some(memory), true) =
+            (epilogue.shifts(), Memory::of(panel), is_for_kernel)
+        else {
+            return self.activate_reference(x, out, epilogue);
+        };
+        let Some(mut kernel) = K::new(n_positions, n_channels, shifts) else {
             return self.activate_reference(x, out, epilogue);
         };
         let (mut first, mut n_left) = (0, self.n_groups);

@@ -15,9 +15,8 @@ pub(crate) struct Sums {
 
 impl Sums {
     /// Those of the first `size` channels of `x` (`[L][n_channels]`).
-    // Where a routine sums, this is the rare alternative to it.
-    #[cfg_attr(all(cortex_m_kernels, not(kernels = "armv7m")), inline(never))]
-    #[cfg_attr(any(not(cortex_m_kernels), kernels = "armv7m"), inline(always))]
+    #[cfg_attr(cortex_m_kernels, inline(never))]
+    #[cfg_attr(not(cortex_m_kernels), inline(always))]
     pub(crate) fn of(x: &[i16], n_channels: usize, size: usize) -> Self {
         let (mut sum, mut square_sum) = (0_i32, 0_u64);
         let mut rows = x;

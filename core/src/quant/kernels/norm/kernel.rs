@@ -22,7 +22,7 @@ pub(crate) const MAX_KERNEL_GROUP_LEN: usize = 1 << 12;
 /// without instructions of its own for a step calls that of
 /// [`Portable`](super::portable::Portable).
 pub(crate) trait NormKernel: Sized {
-    /// For tensors of this shape; nothing for a shape or an epilogue that the kernel does not take.
+    /// For tensors of this shape; none for a shape or an epilogue that the kernel does not take.
     fn new(n_positions: usize, n_channels: usize, epilogue: EpilogueShifts) -> Option<Self>;
 
     /// Sums of adjacent groups of `size` channels, the first of which begins at channel `first`.

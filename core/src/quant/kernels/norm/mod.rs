@@ -52,13 +52,6 @@ pub struct Norm<'a> {
     pub(crate) headroom: u32,
 }
 
-/// How far a normalised value in Q16 may be shifted to the left without overflow of 32 bits: a figure
-/// of the model file. `parameters` are `gamma`, then `beta`, of each channel (`i32`, little-endian);
-/// a group has `group_len` values.
-pub fn headroom(parameters: &[u8], gamma_exponent: u32, group_len: usize) -> u32 {
-    Norm::headroom_of(parameters, gamma_exponent, group_len)
-}
-
 /// `gamma` and `beta` of a channel in the model file.
 pub(crate) type Parameters = [u8; Norm::PARAMETERS_SIZE];
 

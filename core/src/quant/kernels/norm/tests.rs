@@ -130,3 +130,23 @@ fn groups_of_any_length_and_extremes_agree_with_the_formula() {
         }
     }
 }
+
+#[test]
+fn groups_that_are_cut_into_tiles_have_the_references_bits() {
+    const L: usize = 4;
+    let mut random = Lcg(7);
+    for group_size in [1, 24, 64, 65, 96, 130] {
+        let n_channels = 3 * group_size;
+        let parameters: Vec<u8> = (0..n_channels)
+            .flat_map(|_| [random.next() as i32 % 512, random.next() as i32 % (1 << 17)])
+            .flat_map(i32::to_le_bytes)
+            .collect();
+        let norm = Norm::new(&parameters, 3, 12, 1 << 20, L * group_size).unwrap();
+        let x: Vec<i16> = (0..L * n_channels).map(|_| random.next() as i16).collect();
+        let epilogue = Epilogue::Add { up: 4, down: 4 };
+        let [mut got, mut expected] = [(); 2].map(|()| vec![1; x.len()]);
+        norm.activate(&x, &mut got, &epilogue, &mut [0; Memory::LEN]);
+        norm.activate_reference(&x, &mut expected, &epilogue);
+        assert_eq!(got, expected, "groups of {group_size} channels");
+    }
+}

@@ -5,9 +5,7 @@ mod shape;
 
 pub use observer::{Layer, LayerKind, Observer, Unobserved};
 
-use crate::quant::format::layers::{
-    ConvBlock, Downsample, NetworkLayer, ResidualBlock, Upsample, for_each_layer,
-};
+use crate::quant::format::layers::{ConvBlock, Downsample, ResidualBlock, Upsample};
 use crate::quant::format::model::{Model, Settings};
 use crate::quant::kernels::linear::{LANES, Linear, Outputs, Product, Windows};
 use crate::quant::kernels::norm::{Epilogue, Modulation};
@@ -24,10 +22,7 @@ pub(crate) fn project_condition<const B: usize>(
     observer: &mut impl Observer,
 ) {
     let mut film_at = 0;
-    for_each_layer(model, |layer| {
-        let NetworkLayer::Block(block) = layer else {
-            return;
-        };
+    for block in &model.unet.blocks {
         let film_len = model.settings.film_len(block.n_channels);
         let products = parts.each_mut().map(|part| Product {
             windows: Windows {
@@ -43,7 +38,7 @@ pub(crate) fn project_condition<const B: usize>(
         });
         multiply(LayerKind::Film, &block.film.condition, products, observer);
         film_at += film_len;
-    });
+    }
 }
 
 /// The network's output for every `sample` (`[Tp][Da]`) at pass `pass`.
@@ -66,18 +61,30 @@ pub(crate) fn forward<const B: usize>(
         hidden_shape: None,
         observer,
     };
+    let unet = &model.unet;
+    let n_levels = model.settings.n_levels;
+    let (down, rest) = slices::split(&unet.blocks, 2 * n_levels);
+    let (mid, up) = slices::split(rest, 2);
+
     network.load(model.settings.sample_exponent);
-    for_each_layer(model, |layer| match layer {
-        NetworkLayer::Block(block) => network.residual_block(&block),
-        NetworkLayer::SaveSkip(level) => network.save_skip(level),
-        NetworkLayer::Downsample(layer) => network.downsample(&layer),
-        NetworkLayer::JoinSkip(level) => network.join_skip(level),
-        NetworkLayer::Upsample(layer) => network.upsample(&layer),
-        NetworkLayer::Final(last) => {
-            network.conv_block(&last.block, last.exponent);
-            network.write_output(&last.conv);
+    for (level, blocks) in down.chunks_exact(2).enumerate() {
+        network.residual_blocks(blocks);
+        // The first level's skip has no reader: the way up ends one level below it.
+        if level > 0 {
+            network.save_skip(level);
         }
-    });
+        if let Some(downsample) = unet.downsamples.get(level) {
+            network.downsample(downsample);
+        }
+    }
+    network.residual_blocks(mid);
+    for (i, (blocks, upsample)) in up.chunks_exact(2).zip(&unet.upsamples).enumerate() {
+        network.join_skip(n_levels - 1 - i);
+        network.residual_blocks(blocks);
+        network.upsample(upsample);
+    }
+    network.conv_block(&unet.final_block.block, unet.final_block.exponent);
+    network.write_output(&unet.final_block.conv);
 }
 
 /// Where a pass stands: every environment's `activations.input` holds a tensor of `shape`.
@@ -109,6 +116,12 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
                 }
             }
             self.observer.observe(rows, n_channels, exponent);
+        }
+    }
+
+    fn residual_blocks(&mut self, blocks: &[ResidualBlock<'_>]) {
+        for block in blocks {
+            self.residual_block(block);
         }
     }
 

@@ -4,6 +4,6 @@
 mod activation;
 mod convolution;
 
-pub use super::dispatch::panel_len;
+pub use super::kernels::dispatch::panel_len;
 pub use activation::{Activation, Normalization};
 pub use convolution::Convolution;

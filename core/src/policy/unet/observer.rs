@@ -1,26 +1,27 @@
-//! Looking inside: every sub-module's output under its PyTorch module path.
+//! Looking inside a pass: every sub-module's output under its PyTorch module path.
 
 use super::shape::Shape;
 use core::fmt::{Arguments, Write};
 use heapless::String;
 
-/// Sees the values inside a forward pass.
+/// Sees every tensor that the network computes, in the order of the computation.
 ///
-/// Paths are those of PyTorch's `named_modules` (`down_modules.0.1.blocks.0.block.2`). Four more name what
-/// is no module upstream: `sample` (the input), `<residual block>.film` (after scale and bias),
-/// `up_modules.<i>.cat` (the concatenation with the skip) and `global_feature` (the condition before Mish).
-/// One call a plan of the batch, in order; `values` is position-major: `length` rows of `channels`.
+/// Paths are those of PyTorch's `named_modules` (`down_modules.0.1.blocks.0.block.2`). Four more
+/// name what is no module upstream: `sample` (the input), `<residual block>.film` (after scale and
+/// bias), `up_modules.<i>.cat` (the concatenation with the skip) and `global_feature` (the
+/// condition before Mish).
 pub trait Observer {
-    /// `false` removes the taps from the compiled network.
+    /// Whether the compiled network has calls to the observer at all.
     const ENABLED: bool = true;
 
-    /// Takes one output.
-    fn observe(&mut self, path: &str, values: &[f32], channels: usize, length: usize);
+    /// Takes the output of the module `path`, `[L][C]`: its values, `C` and `L`. Called once per
+    /// plan of the batch.
+    fn observe(&mut self, path: &str, values: &[f32], n_channels: usize, length: usize);
 }
 
 impl<F: FnMut(&str, &[f32], usize, usize)> Observer for F {
-    fn observe(&mut self, path: &str, values: &[f32], channels: usize, length: usize) {
-        self(path, values, channels, length);
+    fn observe(&mut self, path: &str, values: &[f32], n_channels: usize, length: usize) {
+        self(path, values, n_channels, length);
     }
 }
 
@@ -60,19 +61,19 @@ impl ModulePath {
     }
 }
 
-/// The observer and the path of the module that runs.
-pub(super) struct Taps<'o, O> {
+/// An observer and the path of the module that runs.
+pub(super) struct Probe<'o, O> {
     observer: &'o mut O,
     path: ModulePath,
 }
 
-impl<'o, O: Observer> Taps<'o, O> {
+impl<'o, O: Observer> Probe<'o, O> {
     pub(super) fn new(observer: &'o mut O) -> Self {
         let path = ModulePath::default();
         Self { observer, path }
     }
 
-    /// Appends a part to the path; the answer goes to [`Taps::leave`].
+    /// Appends a part to the path; the answer goes to [`Probe::leave`].
     #[inline]
     pub(super) fn enter(&mut self, part: Arguments<'_>) -> usize {
         match O::ENABLED {
@@ -88,24 +89,24 @@ impl<'o, O: Observer> Taps<'o, O> {
         }
     }
 
-    /// Shows the feature map in `values` as the output of the sub-module `part`.
+    /// Shows the tensor in `values` as the output of the sub-module `part`.
     #[inline]
-    pub(super) fn tap(&mut self, part: Arguments<'_>, shape: Shape, values: &[f32]) {
+    pub(super) fn show(&mut self, part: Arguments<'_>, shape: Shape, values: &[f32]) {
         let before = self.enter(part);
-        self.tap_here(shape, values);
+        self.show_here(shape, values);
         self.leave(before);
     }
 
-    /// Shows the feature map in `values` as the output of the module that runs.
+    /// Shows the tensor in `values` as the output of the module that runs.
     #[inline]
-    pub(super) fn tap_here(&mut self, shape: Shape, values: &[f32]) {
+    pub(super) fn show_here(&mut self, shape: Shape, values: &[f32]) {
         if !O::ENABLED {
             return;
         }
-        for plan in 0..shape.plans {
-            let inside = &values[shape.inside(plan)];
+        for plan in 0..shape.batch {
+            let rows = &values[shape.rows(plan)];
             self.observer
-                .observe(self.path.as_str(), inside, shape.channels, shape.length);
+                .observe(self.path.as_str(), rows, shape.n_channels, shape.length);
         }
     }
 }

@@ -32,13 +32,15 @@ pub fn multiply_shift(a: i32, b: i32, shift: u32) -> i32 {
     }
 }
 
-/// [`multiply_shift`] of a factor `|a| <= 2^34`.
+/// [`multiply_shift`] of a factor `|a| <= 2^34`, for `shift` 16 to 62.
+///
+/// The product of the lower 16 bits of `a`, with the half to round by, is shifted by 16 first.
 #[inline(never)]
 pub(crate) fn multiply_shift_wide(a: i64, b: i32, shift: u32) -> i32 {
-    debug_assert!(shift <= MAX_SHIFT && a.unsigned_abs() <= 1 << 34);
-    let half = i128::from((1_u64 << shift) >> 1);
-    let rounded = (i128::from(a) * i128::from(b) + half) >> shift;
-    rounded.clamp(i32::MIN.into(), i32::MAX.into()) as i32
+    debug_assert!((16..=MAX_SHIFT).contains(&shift) && a.unsigned_abs() <= 1 << 34);
+    let upper = i64::from((a >> 16) as i32) * i64::from(b);
+    let lower = i64::from((a & 0xffff) as i32) * i64::from(b);
+    saturate_i32((upper + ((lower + ((1 << shift) >> 1)) >> 16)) >> (shift - 16))
 }
 
 /// `saturate_i16(rounding_shift_right(value, shift))` in 32 bits, for `shift` 0 to 16.
@@ -180,6 +182,16 @@ mod tests {
                 let product = i64::from(a) * i64::from(b);
                 let expected = saturate_i32(rounding_shift_right(product, shift));
                 assert_eq!(multiply_shift(a, b, shift), expected, "{a} {b} {shift}");
+                if shift >= 16 {
+                    let wide = [i64::from(a), i64::from(a) << 2, 5 - (i64::from(a) << 2)];
+                    for a in wide {
+                        let half = i128::from((1_u64 << shift) >> 1);
+                        let product = (i128::from(a) * i128::from(b) + half) >> shift;
+                        let expected = product.clamp(i32::MIN.into(), i32::MAX.into());
+                        let got = multiply_shift_wide(a, b, shift);
+                        assert_eq!(i128::from(got), expected, "{a} {b} {shift}");
+                    }
+                }
             }
         }
     }

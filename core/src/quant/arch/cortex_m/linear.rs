@@ -94,42 +94,46 @@ fn apply<M: Microkernel>(
     while position < windows.n_positions {
         let rest = windows.skip_positions(position);
         let places = outputs.values.get_mut(position * outputs.step..);
-        let places = Outputs {
+        let mut places = Outputs {
             values: places.unwrap_or_default(),
             step: outputs.step,
         };
         let fits = |n: usize| rest.n_positions >= n && n * linear.window <= panel.len();
-        position += if fits(4) {
-            tile::<M, 4>(M::TILE_4, linear, rest, panel, places)
+        let (n_positions, is_done) = if fits(4) {
+            (4, tile::<M, 4>(M::TILE_4, linear, rest, panel, &mut places))
         } else if fits(2) {
-            tile::<M, 2>(M::TILE_2, linear, rest, panel, places)
+            (2, tile::<M, 2>(M::TILE_2, linear, rest, panel, &mut places))
         } else {
-            tile::<M, 1>(M::TILE_1, linear, rest, panel, places)
+            (1, tile::<M, 1>(M::TILE_1, linear, rest, panel, &mut places))
         };
+        if !is_done {
+            let first = Windows {
+                n_positions,
+                ..rest
+            };
+            reference::multiply(linear, first, places);
+        }
+        position += n_positions;
     }
 }
 
-/// The first `P` positions, by the routine for as many; returns `P`.
+/// The first `P` positions, by the routine for as many; false, and nothing done, if panel, windows
+/// or outputs are too short.
 #[inline(always)]
 fn tile<M: Microkernel, const P: usize>(
     routine: Routine,
     linear: Linear<'_>,
     windows: Windows<'_>,
     panel: &mut [M::Input],
-    outputs: Outputs<'_>,
-) -> usize {
+    outputs: &mut Outputs<'_>,
+) -> bool {
     let row_size = Linear::row_size(linear.window);
     let n_rows = linear.n_rows();
     let fits = P * linear.window <= panel.len()
         && windows.values.len() >= (P - 1) * windows.step + linear.window
         && outputs.values.len() >= (P - 1) * outputs.step + n_rows;
     if !fits {
-        let first = Windows {
-            n_positions: P,
-            ..windows
-        };
-        reference::multiply(linear, first, outputs);
-        return P;
+        return false;
     }
     // SAFETY: `fits`; `apply` has checked that a row has a chunk, and a window is whole chunks.
     unsafe { M::fill::<P>(panel, windows, linear.window) };
@@ -147,7 +151,7 @@ fn tile<M: Microkernel, const P: usize>(
     // each row. `apply` has checked the rows' alignment and shifts, that there is one, and that it
     // has a chunk.
     unsafe { routine(&job) };
-    P
+    true
 }
 
 /// [`Microkernel::fill`] of a panel of words: for each weight, in the file's order, the inputs of

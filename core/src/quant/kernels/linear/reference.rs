@@ -20,7 +20,8 @@ impl LinearKernel for Reference {
     }
 }
 
-/// Every row at every window.
+/// Every row at every window. Not inlined: for tuned kernels it is the rare alternative.
+#[inline(never)]
 pub(crate) fn multiply(linear: Linear<'_>, windows: Windows<'_>, outputs: Outputs<'_>) {
     linear.for_each_output(windows, |position, channel, value| {
         if let Some(place) = outputs.values.get_mut(position * outputs.step + channel) {

@@ -1,11 +1,10 @@
-//! The reference implementation: 64 bits and more wherever a product needs them, for whatever a
-//! model file may hold.
+//! The reference implementation, for whatever a model file may hold.
 
 use super::factors::gain_and_beta;
 use super::{Epilogue, Norm, Parameters};
 use crate::quant::kernels::mish::mish_q16;
 use crate::quant::kernels::rounding::{multiply_shift, multiply_shift_wide};
-use crate::quant::kernels::rsqrt::{Rsqrt, rsqrt_wide};
+use crate::quant::kernels::rsqrt::{Rsqrt, rsqrt_of_sum};
 use crate::quant::kernels::slices;
 
 impl Norm<'_> {
@@ -33,11 +32,12 @@ impl Norm<'_> {
         let group = Group::of(self, slices::from(x, first), parameters.len());
         for (channel, parameters) in (first..).zip(parameters) {
             let (gain, beta_q16) = gain_and_beta(parameters, group.scale.mantissa);
-            let x = slices::from(x, channel).iter().step_by(n_channels);
-            let out = slices::from_mut(out, channel).iter_mut();
-            for (x, out) in x.zip(out.step_by(n_channels)) {
+            let (x, out) = (slices::from(x, channel), slices::from_mut(out, channel));
+            let mut at = 0;
+            while let (Some(x), Some(out)) = (x.get(at), out.get_mut(at)) {
                 let y_q16 = beta_q16.saturating_add(group.times_distance(*x, gain));
                 *out = epilogue.apply(channel, mish_q16(y_q16), *out);
+                at += n_channels;
             }
         }
     }
@@ -55,22 +55,24 @@ struct Group {
 impl Group {
     /// The first `size` channels of `x` (`[L][C]`).
     ///
-    /// For [`MAX_GROUP_LEN`](super::MAX_GROUP_LEN) values the sum is at most 2^32, that of squares
-    /// 2^47, and `V <= 2^64 + eps'`.
+    /// Both terms of `n^2` times the variance may reach 2^64, for
+    /// [`MAX_GROUP_LEN`](super::MAX_GROUP_LEN) values of `i16::MIN`, but as the variance is below
+    /// 2^30 their difference does not: wrapping arithmetic is exact.
     fn of(norm: Norm<'_>, x: &[i16], size: usize) -> Self {
         let (mut n, mut sum, mut square_sum) = (0_u32, 0_i64, 0_u64);
-        for row in x.chunks(norm.n_channels().max(1)) {
-            for value in row.iter().take(size) {
+        let mut rows = x;
+        while let Some(row) = rows.get(..size.max(1)) {
+            for value in row {
                 n += 1;
                 sum += i64::from(*value);
                 let magnitude = u32::from(value.unsigned_abs());
                 square_sum += u64::from(magnitude * magnitude);
             }
+            rows = rows.get(norm.n_channels().max(1)..).unwrap_or_default();
         }
-        let n_squares = u128::from(n) * u128::from(square_sum);
-        let square = u128::from(sum.unsigned_abs()) * u128::from(sum.unsigned_abs());
-        // Not negative, by Cauchy and Schwarz.
-        let scale = rsqrt_wide(n_squares - square + u128::from(norm.eps));
+        let square = sum.unsigned_abs().wrapping_mul(sum.unsigned_abs());
+        let variance = u64::from(n).wrapping_mul(square_sum).wrapping_sub(square);
+        let scale = rsqrt_of_sum(variance, norm.eps);
         Self {
             n: n.into(),
             sum,
@@ -80,6 +82,9 @@ impl Group {
     }
 
     /// `d` of the value `x` times a channel's gain, in Q16.
+    ///
+    /// As `d^2 <= n V`, a `d` beyond 32 bits has a `V` of at least 2^45, and a shift of at least
+    /// 22.
     #[inline(always)]
     fn times_distance(&self, x: i16, gain: i32) -> i32 {
         let d = self.n * i64::from(x) - self.sum;

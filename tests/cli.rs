@@ -267,10 +267,11 @@ fn info_says_what_a_policy_is_of_either_kind() {
         ("pusht-small.ptm", ["222834", "426752", "2 of 100 steps"]),
     ] {
         let all = [
-            "Vertices",
+            "pusht/vertices",
             "global, 36 values",
             "clip 1",
-            "-140.9..138.8",
+            "vertex_7_y 36.5",
+            "target_x -140.8527 to 138.8277 px from agent_x",
             "pusht train",
         ];
         let words = words.into_iter().chain(all);

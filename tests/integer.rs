@@ -11,12 +11,15 @@ use indicatif::ProgressBar;
 use pusht_core::Error;
 use pusht_core::control::{PlanJob, Planner};
 use pusht_core::noise::NoiseSource;
-use pusht_core::quant::{BATCH, IntPolicy, IntPolicyBatch, Model, ModelError, selftest};
+use pusht_core::quant::{
+    BATCH, IntPolicy, IntPolicyBatch, MAX_ACTION_DIM, MAX_HORIZON, MAX_KERNEL_SIZE, MAX_LEVELS,
+    MAX_WINDOW_LEN, Model, ModelError, selftest,
+};
 use pusht_host::float_engine::FloatPolicy;
-use pusht_host::policy_file::{ActionFrame, Observation, PolicyConfig, SchedulerKind};
-use pusht_host::quantize::{CalibrationData, compare, quantize};
+use pusht_host::policy_file::{ActionFrame, Hold, Observation, PolicyConfig, SchedulerKind, Task};
+use pusht_host::quantize::{CalibrationData, compare, model_file, quantize};
 use random_model::{random_model, tiny_settings, tiny_task};
-use random_policy::{random_tensors, small_config};
+use random_policy::{config_of, random_tensors, random_windows, small_config};
 use std::path::PathBuf;
 
 /// Quantises a random policy of PushT and checks that it plans what the float policy plans.
@@ -35,6 +38,7 @@ fn check_parity_on(what: &str, config: PolicyConfig, data: &CalibrationData) {
         .to_bytes();
     let model = Model::parse(&bytes).unwrap();
     assert_eq!(model.shape(), policy.shape(), "{what}");
+    check_fixed_point(what, &model, &calibration.windows[0]);
     let windows: Vec<_> = calibration.windows.iter().collect();
     let distances = compare::distances(&policy, &model, &windows, &progress).unwrap();
     let parity = compare::Parity::of(&distances).unwrap();
@@ -57,6 +61,30 @@ fn check_parity_on(what: &str, config: PolicyConfig, data: &CalibrationData) {
             "{what}: {layer:?}"
         );
     }
+}
+
+/// A plan in fixed point is a plan in the task's units, in each value's own format.
+fn check_fixed_point(what: &str, model: &Model<'_>, window: &[f64]) {
+    let shape = model.shape();
+    let mut scratch = vec![0; model.scratch_len()];
+    let mut policy = IntPolicy::new(model, &mut scratch).unwrap();
+    let mut expected = vec![0.0; shape.chunk_len()];
+    policy
+        .plan(window, &mut NoiseSource::new(0), &mut expected)
+        .unwrap();
+    let values = window.iter().enumerate();
+    let fixed: Vec<i32> = values
+        .map(|(i, value)| model.observation_value(i % shape.obs_dim).to_fixed(*value))
+        .collect();
+    let mut chunk = vec![0; shape.chunk_len()];
+    policy
+        .plan_fixed(&fixed, &mut NoiseSource::new(0), &mut chunk)
+        .unwrap();
+    let values = chunk.iter().enumerate();
+    let got: Vec<f64> = values
+        .map(|(i, value)| model.action_value(i % shape.action_dim).to_f64(*value))
+        .collect();
+    assert_eq!(got, expected, "{what}");
 }
 
 #[test]
@@ -121,6 +149,188 @@ fn other_networks_agree_with_the_float_engine() {
     let mut flat = small_config();
     flat.unet.down_dims = vec![16];
     check_parity("one level", flat);
+}
+
+/// The same for a policy of another task, over random observations.
+fn check_parity_of(what: &str, config: PolicyConfig) {
+    let windows = random_windows(&config, 12, 1);
+    check_parity_on(
+        what,
+        config,
+        &CalibrationData::Windows(windows, what.into()),
+    );
+}
+
+/// Joints of an arm that moves relative to them, and a gripper.
+fn arm(n_joints: usize) -> Task {
+    let mut task = Task::unnamed(7 * n_joints, n_joints + 1);
+    for (joint, value) in task.action.iter_mut().take(n_joints).enumerate() {
+        value.relative_to = Some(4 * joint + joint % 4);
+        value.hold = [Hold::Observed, Hold::Last, Hold::Zero][joint % 3];
+    }
+    task
+}
+
+#[test]
+fn an_arm_with_relative_actions_agrees_with_the_float_engine() {
+    let mut config = config_of(arm(4), 2, 16, &[16, 32]);
+    (config.unet.kernel_size, config.unet.n_groups) = (5, 1);
+    check_parity_of("arm", config);
+}
+
+#[test]
+fn a_robot_of_many_joints_agrees_with_the_float_engine() {
+    let mut config = config_of(Task::unnamed(1024, 32), 1, 64, &[16, 32]);
+    config.unet.n_groups = 16;
+    check_parity_of("1,024 values seen, 32 commanded", config);
+}
+
+#[test]
+fn six_levels_agree_with_the_float_engine() {
+    let mut config = config_of(Task::unnamed(10, 3), 2, 64, &[8, 8, 16, 16, 24, 32]);
+    config.unet.n_groups = 2;
+    check_parity_of("six levels", config);
+}
+
+#[test]
+fn seven_taps_and_one_action_agree_with_the_float_engine() {
+    let mut config = config_of(Task::unnamed(7, 1), 3, 16, &[16, 32]);
+    config.unet.kernel_size = 7;
+    check_parity_of("seven taps", config);
+}
+
+/// What `quantize::model_file` or the float engine says against a policy.
+fn refusal(config: PolicyConfig) -> String {
+    let tensors = random_tensors(&config, 0);
+    let data = CalibrationData::Windows(random_windows(&config, 2, 0), "random".into());
+    let model = FloatPolicy::from_parts(config, &tensors)
+        .and_then(|policy| model_file(&policy, &tensors, &data, &ProgressBar::hidden()));
+    format!("{:#}", model.unwrap_err())
+}
+
+#[test]
+fn what_the_integer_path_does_not_serve_is_refused_with_its_limit() {
+    let of = |obs_dim, action_dim, horizon, down_dims: &[usize]| {
+        config_of(Task::unnamed(obs_dim, action_dim), 1, horizon, down_dims)
+    };
+    let with = |change: fn(&mut PolicyConfig)| {
+        let mut config = of(4, 2, 16, &[16, 32]);
+        change(&mut config);
+        config
+    };
+    for (config, words) in [
+        (of(4, 2, 512, &[8]), ["horizon: 512", "up to 256"]),
+        (of(4, 65, 16, &[8]), ["values of an action: 65", "up to 64"]),
+        (
+            of(5000, 2, 16, &[8]),
+            ["values of all observations: 5000", "up to 4096"],
+        ),
+        (of(4, 2, 64, &[8; 7]), ["down_dims", "more than 6 levels"]),
+        (
+            with(|c| (c.unet.n_groups, c.unet.down_dims) = (4, vec![16, 20])),
+            ["down_dims: 20 channels", "multiples of 8"],
+        ),
+        (
+            with(|c| c.unet.kernel_size = 11),
+            ["kernel_size: 11", "up to 9"],
+        ),
+        (
+            with(|c| {
+                (c.unet.n_groups, c.unet.down_dims) = (1, vec![520]);
+                c.horizon = 256;
+            }),
+            ["a group of a normalisation: 133120", "131072"],
+        ),
+        (
+            with(|c| c.task.as_mut().unwrap().name = "n".repeat(33)),
+            ["nnn", "32"],
+        ),
+        (
+            with(|c| c.task.as_mut().unwrap().action[1].hold = Hold::Observed),
+            ["action_1", "hold"],
+        ),
+        (
+            with(|c| c.task.as_mut().unwrap().action[0].relative_to = Some(4)),
+            ["action_0", "value 4"],
+        ),
+        // Ranges of 512 and 0.05.
+        (
+            with(|c| c.task.as_mut().unwrap().action[1].relative_to = Some(2)),
+            ["action_1", "too different"],
+        ),
+    ] {
+        let message = refusal(config);
+        for word in words {
+            assert!(message.contains(word), "no `{word}` in: {message}");
+        }
+    }
+}
+
+/// Two actions that are counted from the same value share its format, whichever needs more.
+#[test]
+fn several_actions_may_be_relative_to_the_same_value() {
+    let mut task = Task::unnamed(5, 5);
+    for index in [0, 1, 4] {
+        task.action[index].relative_to = Some(0);
+    }
+    check_parity_of(
+        "one value for three actions",
+        config_of(task, 1, 16, &[16, 32]),
+    );
+}
+
+#[test]
+fn a_hold_is_what_the_task_says_of_each_value() {
+    let bytes = random_model(tiny_settings(), arm(3), 1, 0).to_bytes();
+    let model = Model::parse(&bytes).unwrap();
+    let mut scratch = vec![0; model.scratch_len()];
+    let policy = IntPolicy::new(&model, &mut scratch).unwrap();
+    let observation: Vec<f64> = (50..71).map(f64::from).collect();
+    let mut action = [100.0, 101.0, 102.0, 103.0];
+    policy.hold(&observation, &mut action);
+    // Observed, last, zero, last.
+    assert_eq!(action, [50.0, 101.0, 0.0, 103.0]);
+}
+
+#[test]
+fn a_network_of_many_channels_plans() {
+    let settings = random_model::Settings {
+        horizon: 3,
+        n_action_steps: 2,
+        down_dims: vec![2048],
+        kernel_size: 1,
+        n_groups: 16,
+        ..tiny_settings()
+    };
+    let bytes = random_model(settings, tiny_task(), 1, 0).to_bytes();
+    let model = Model::parse(&bytes).unwrap();
+    let mut scratch = vec![0; model.scratch_len()];
+    let mut policy = IntPolicy::new(&model, &mut scratch).unwrap();
+    let mut chunk = [0; 4];
+    let window = [100 << 16; 10];
+    policy
+        .plan_fixed(&window, &mut NoiseSource::new(0), &mut chunk)
+        .unwrap();
+    assert!(chunk.iter().any(|value| *value != chunk[0]), "{chunk:?}");
+}
+
+/// Sizes at the format's limits.
+#[test]
+fn the_longest_horizon_window_and_action_plan() {
+    let settings = random_model::Settings {
+        n_obs_steps: 4,
+        horizon: MAX_HORIZON,
+        n_action_steps: MAX_HORIZON - 3,
+        down_dims: vec![8; MAX_LEVELS],
+        kernel_size: MAX_KERNEL_SIZE,
+        n_groups: 1,
+        ..tiny_settings()
+    };
+    let task = Task::unnamed(MAX_WINDOW_LEN / 4, MAX_ACTION_DIM);
+    let bytes = random_model(settings, task, 2, 0).to_bytes();
+    let model = Model::parse(&bytes).unwrap();
+    let mut used = vec![u64::MAX; model.scratch_len()];
+    assert_eq!(selftest(&model, &mut used, 2), Ok(digest(&model, 2)));
 }
 
 fn fixture() -> PathBuf {
@@ -196,31 +406,41 @@ fn a_plan_does_not_depend_on_what_the_memory_held_before() {
 fn a_plan_is_independent_of_its_batch() {
     for (passes, n_jobs) in [(1, 1), (3, 7), (2, BATCH), (3, 2 * BATCH + 5)] {
         let bytes = random_model(tiny_settings(), tiny_task(), passes, n_jobs as u64).to_bytes();
-        let model = Model::parse(&bytes).unwrap();
-        let state = |job: usize| [50.0 * job as f64, 100.0, 300.0, 250.0, 0.5 * job as f64];
-        let windows: Vec<_> = (0..n_jobs).map(|job| state(job).repeat(2)).collect();
-        let noises = || (0..n_jobs as u64).map(NoiseSource::new);
-        let mut expected = vec![[0.0; 8]; n_jobs];
-        let mut scratch = vec![0; model.scratch_len()];
-        let mut policy = IntPolicy::new(&model, &mut scratch).unwrap();
-        for ((window, mut noise), chunk) in windows.iter().zip(noises()).zip(&mut expected) {
-            policy.plan(window, &mut noise, chunk).unwrap();
-        }
-        let mut got = vec![[0.0; 8]; n_jobs];
-        let mut noises: Vec<_> = noises().collect();
-        let inputs = windows.iter().zip(&mut noises).zip(&mut got);
-        let mut jobs: Vec<_> = inputs
-            .map(|((window, noise), chunk)| PlanJob {
-                window,
-                noise,
-                chunk,
-            })
-            .collect();
-        let mut scratch = vec![0; BATCH * model.scratch_len()];
-        let mut batch = IntPolicyBatch::new(&model, &mut scratch).unwrap();
-        batch.plan(&mut jobs).unwrap();
-        assert_eq!(got, expected, "{n_jobs} plans");
+        check_batch(&Model::parse(&bytes).unwrap(), n_jobs);
     }
+    let bytes = random_model(tiny_settings(), arm(5), 2, 0).to_bytes();
+    check_batch(&Model::parse(&bytes).unwrap(), BATCH + 5);
+}
+
+fn check_batch(model: &Model<'_>, n_jobs: usize) {
+    let shape = model.shape();
+    let value = |i: usize| (37 * i % 512) as f64;
+    let values: Vec<f64> = (0..n_jobs * shape.window_len()).map(value).collect();
+    let windows = || values.chunks_exact(shape.window_len());
+    let noises = || (0..n_jobs as u64).map(NoiseSource::new);
+    let mut expected = vec![0.0; n_jobs * shape.chunk_len()];
+    let mut scratch = vec![0; model.scratch_len()];
+    let mut policy = IntPolicy::new(model, &mut scratch).unwrap();
+    let chunks = expected.chunks_exact_mut(shape.chunk_len());
+    for ((window, mut noise), chunk) in windows().zip(noises()).zip(chunks) {
+        policy.plan(window, &mut noise, chunk).unwrap();
+    }
+    let mut got = vec![0.0; expected.len()];
+    let mut noises: Vec<_> = noises().collect();
+    let chunks = got.chunks_exact_mut(shape.chunk_len());
+    let mut jobs: Vec<_> = windows()
+        .zip(&mut noises)
+        .zip(chunks)
+        .map(|((window, noise), chunk)| PlanJob {
+            window,
+            noise,
+            chunk,
+        })
+        .collect();
+    let mut scratch = vec![0; BATCH * model.scratch_len()];
+    let mut batch = IntPolicyBatch::new(model, &mut scratch).unwrap();
+    batch.plan(&mut jobs).unwrap();
+    assert_eq!(got, expected, "{n_jobs} plans");
 }
 
 #[test]

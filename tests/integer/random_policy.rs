@@ -1,7 +1,7 @@
 //! Small float policies with random weights, spread as PyTorch initialises them.
 
 use pusht_host::policy_file::{
-    ActionFrame, Conditioning, Observation, PolicyConfig, SchedulerConfig, Tensor, Tensors,
+    ActionFrame, Conditioning, Observation, PolicyConfig, SchedulerConfig, Task, Tensor, Tensors,
     UnetConfig,
 };
 use std::collections::BTreeMap;
@@ -76,18 +76,58 @@ pub fn random_tensors(config: &PolicyConfig, seed: u64) -> Tensors {
         ("obs", unet.global_cond_dim / config.n_obs_steps),
         ("action", unet.input_dim),
     ] {
-        for (kind, value) in [("scale", 1.0 / 256.0), ("offset", -1.0)] {
+        let values = (0..n).map(|index| affine(config, index));
+        let (scale, offset) = values.unzip::<f32, f32, Vec<_>, Vec<_>>();
+        for (kind, data) in [("scale", scale), ("offset", offset)] {
             let name = format!("normalizer.params_dict.{field}.{kind}");
-            tensors.insert(
-                name,
-                Tensor {
-                    shape: vec![n],
-                    data: vec![value; n],
-                },
-            );
+            let shape = vec![n];
+            tensors.insert(name, Tensor { shape, data });
         }
     }
     tensors
+}
+
+/// Scale and offset of value `index`: PushT's pixels, or in turn small, large, lopsided and wide values of another task.
+fn affine(config: &PolicyConfig, index: usize) -> (f32, f32) {
+    match config.observation {
+        Some(_) => (1.0 / 256.0, -1.0),
+        None => [(3.0, 0.0), (1.0 / 256.0, -1.0), (40.0, -6.0), (0.001, 0.5)][index % 4],
+    }
+}
+
+/// Windows of observations of another task, uniform over the range of each value.
+pub fn random_windows(config: &PolicyConfig, n: usize, seed: u64) -> Vec<Vec<f64>> {
+    let mut random = Builder {
+        state: seed,
+        tensors: Tensors::new(),
+    };
+    let obs_dim = config.unet.global_cond_dim / config.n_obs_steps;
+    let mut value = |index: usize| {
+        let (scale, offset) = affine(config, index % obs_dim);
+        f64::from((random.uniform() - offset) / scale)
+    };
+    (0..n)
+        .map(|_| (0..config.unet.global_cond_dim).map(&mut value).collect())
+        .collect()
+}
+
+/// A policy of `task`, otherwise as [`small_config`], with 3 DDIM passes.
+pub fn config_of(
+    task: Task,
+    n_obs_steps: usize,
+    horizon: usize,
+    down_dims: &[usize],
+) -> PolicyConfig {
+    let mut config = small_config();
+    config.n_obs_steps = n_obs_steps;
+    config.horizon = horizon;
+    config.n_action_steps = horizon / 2;
+    config.num_inference_steps = 3;
+    config.unet.input_dim = task.action.len();
+    config.unet.global_cond_dim = n_obs_steps * task.observation.len();
+    config.unet.down_dims = down_dims.to_vec();
+    (config.observation, config.task) = (None, Some(task));
+    config
 }
 
 struct Builder {

@@ -70,7 +70,7 @@ pub(super) fn affine(scale: f64, offset: f64, places: u32) -> Result<Affine> {
 /// Binary places of a raw value that is normalised as `scale * value + offset`: 16, or as many more as a normalised value
 /// needs for its 15; nothing if that leaves no room for four times the range.
 pub(super) fn value_places(scale: f64, offset: f64) -> Option<u32> {
-    let needed = (15.0 + scale.log2()).ceil();
+    let needed = needed_places(scale);
     let room = (f64::from(i32::MAX) * scale / (4.0 + offset.abs()))
         .log2()
         .floor();
@@ -78,7 +78,17 @@ pub(super) fn value_places(scale: f64, offset: f64) -> Option<u32> {
         .max(16.0)
         .min(room)
         .min(f64::from(MAX_VALUE_EXPONENT));
-    (places >= 0.0 && places >= needed - 3.0).then_some(places as u32)
+    (places >= 0.0 && is_fine(places as u32, scale)).then_some(places as u32)
+}
+
+/// Binary places of a raw value that give its normalised one 15.
+fn needed_places(scale: f64) -> f64 {
+    (15.0 + scale.log2()).ceil()
+}
+
+/// Whether `places` binary places leave a normalised value 12 of its 15.
+pub(super) fn is_fine(places: u32, scale: f64) -> bool {
+    f64::from(places) >= needed_places(scale) - 3.0
 }
 
 /// Where a linear map's inputs and outputs have their binary point.
@@ -88,19 +98,17 @@ pub(super) struct Places {
     pub(super) output: u32,
 }
 
-/// Outputs `bias + sum weights * input` with int8 weights, a scale for each output, rounded for the inputs that were
-/// seen. Weights and inputs are whole [`LANES`](pusht_core::quant::LANES).
+/// Outputs `bias + sum weights * input` with int8 weights, a scale for each output, rounded for the inputs of
+/// `feedback`. Weights and inputs are whole [`LANES`](pusht_core::quant::LANES).
 pub(super) fn rows(
     weights: &[Vec<f32>],
     bias: &[f32],
     places: Places,
-    inputs: &[Vec<f32>],
+    feedback: &Feedback,
 ) -> Result<Vec<Row>> {
-    let n = weights.first().map_or(0, Vec::len);
-    let feedback = Feedback::of_inputs(inputs.iter().map(Vec::as_slice), n);
     let pairs = weights.par_iter().zip(bias);
     pairs
-        .map(|(weights, bias)| row(weights, *bias, places, &feedback))
+        .map(|(weights, bias)| row(weights, *bias, places, feedback))
         .collect()
 }
 
@@ -142,7 +150,8 @@ mod tests {
             output: 12,
         };
         let one = |weights: &[f32], bias| {
-            rows(&[weights.to_vec()], &[bias], places, &[])
+            let feedback = Feedback::of_inputs(&[], weights.len());
+            rows(&[weights.to_vec()], &[bias], places, &feedback)
                 .unwrap()
                 .remove(0)
         };

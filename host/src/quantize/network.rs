@@ -3,14 +3,16 @@
 use super::calibrate::{CONDITION, Calibration, Ranges, Samples, Span};
 use super::file::{Block, ConvBlock, Layer, ModelFile, Row, Settings};
 use super::fixed_point::{Places, binary_places, rows, to_fixed};
+use super::rounding::Feedback;
 use super::{sampler, values};
 use crate::float_engine::FloatPolicy;
-use crate::policy_file::{Conditioning, PolicyConfig, Tensor, Tensors};
+use crate::policy_file::{Conditioning, Hold, PolicyConfig, Tensor, Tensors};
 use anyhow::{Context, Result, ensure};
 use pusht_core::policy::unet::{FINAL_CONV_N_GROUPS, UnetInput};
 use pusht_core::quant::{
     LANES, MAX_ACTION_DIM, MAX_CHANNELS, MAX_EPS, MAX_FILM_EXPONENT, MAX_GAMMA_EXPONENT,
-    MAX_HORIZON, MAX_KERNEL_SIZE, MAX_LEVELS, MAX_NAME_LEN, MAX_UNIT_LEN, MAX_WINDOW_LEN,
+    MAX_GROUP_LEN, MAX_HORIZON, MAX_KERNEL_SIZE, MAX_LEVELS, MAX_NAME_LEN, MAX_UNIT_LEN,
+    MAX_WINDOW_LEN,
 };
 use std::collections::BTreeMap;
 
@@ -31,11 +33,19 @@ pub fn quantize(
     let config = policy.config();
     let passes = sampler::passes(config)?;
     let timesteps: Vec<u32> = passes.iter().map(|pass| pass.timestep).collect();
+    let span = Span {
+        first_row: 0,
+        taps: 1,
+        stride: 1,
+    };
+    let conditions = calibration.samples.windows(CONDITION, span);
+    let condition_len = config.unet.global_cond_dim.next_multiple_of(LANES);
     let network = Network {
         config,
         tensors,
         ranges,
         samples: &calibration.samples,
+        condition_feedback: Feedback::of_inputs(&conditions, condition_len),
         film_steps: film_steps(policy, &timesteps)?,
         condition_exponent: ranges.exponent(CONDITION)?,
     };
@@ -109,6 +119,25 @@ pub(super) fn check(config: &PolicyConfig) -> Result<()> {
             unet.n_groups
         );
     }
+    for (level, dim) in unet.down_dims.iter().enumerate() {
+        // Upstream builds the final block with its default.
+        let n_groups = match level {
+            0 => unet.n_groups.min(FINAL_CONV_N_GROUPS),
+            _ => unet.n_groups,
+        };
+        let group_len = (config.horizon >> level) * dim / n_groups;
+        ensure!(
+            group_len <= MAX_GROUP_LEN,
+            "a group of a normalisation: {group_len} values, the integer path serves up to {MAX_GROUP_LEN}"
+        );
+    }
+    for value in &task.action {
+        ensure!(
+            value.hold != Hold::Observed || value.relative_to.is_some(),
+            "action {}: hold is observed, but it is counted from no observed value",
+            value.name
+        );
+    }
     ensure!(
         config.horizon.is_multiple_of(1 << n_halvings),
         "horizon {} can't be halved {n_halvings} times",
@@ -176,6 +205,8 @@ struct Network<'n> {
     tensors: &'n Tensors,
     ranges: &'n Ranges,
     samples: &'n Samples,
+    /// Of the inputs of every FiLM projection.
+    condition_feedback: Feedback,
     film_steps: BTreeMap<String, Vec<f32>>,
     condition_exponent: u32,
 }
@@ -322,12 +353,9 @@ impl Network<'_> {
                 input: at.exponent,
                 output: exponent,
             };
-            rows(
-                &(0..n_out).map(row).collect::<Vec<_>>(),
-                bias,
-                places,
-                &inputs,
-            )
+            let weights: Vec<_> = (0..n_out).map(row).collect();
+            let n = 2 * n_in.next_multiple_of(LANES);
+            rows(&weights, bias, places, &Feedback::of_inputs(&inputs, n))
         };
         let phases = vec![phase([3, 1], -1)?, phase([2, 0], 0)?];
         *at = Point {
@@ -365,15 +393,8 @@ impl Network<'_> {
         let columns = weight.shape[1];
         let own = |row: &[f32]| window(columns - embed_dim, 0..1, |c, _| row[embed_dim + c]);
         let weights: Vec<_> = weight.data.chunks_exact(columns).map(own).collect();
-        let inputs = self.samples.windows(
-            CONDITION,
-            Span {
-                first_row: 0,
-                taps: 1,
-                stride: 1,
-            },
-        );
-        let film = rows(&weights, &vec![0.0; weights.len()], places, &inputs)?;
+        let bias = vec![0.0; weights.len()];
+        let film = rows(&weights, &bias, places, &self.condition_feedback)?;
         Ok((output, film, steps))
     }
 
@@ -421,12 +442,9 @@ impl Network<'_> {
             input: at.exponent,
             output: exponent,
         };
-        rows(
-            &weights,
-            bias,
-            places,
-            &self.samples.windows(&at.path, span),
-        )
+        let inputs = self.samples.windows(&at.path, span);
+        let n = taps * n_in.next_multiple_of(LANES);
+        rows(&weights, bias, places, &Feedback::of_inputs(&inputs, n))
     }
 }
 

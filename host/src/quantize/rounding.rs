@@ -19,7 +19,7 @@ pub(super) struct Feedback {
 
 impl Feedback {
     /// From inputs of `n` values.
-    pub(super) fn of_inputs<'x>(inputs: impl Iterator<Item = &'x [f32]>, n: usize) -> Self {
+    pub(super) fn of_inputs(inputs: &[Vec<f32>], n: usize) -> Self {
         let mut h = vec![vec![0.0; n]; n];
         for x in inputs {
             for (j, row) in h.iter_mut().enumerate() {
@@ -121,7 +121,7 @@ mod tests {
         let weights: Vec<f32> = (0..24).map(|j| (j as f32 * 1.7).sin()).collect();
         let unit = 0.05;
         let inputs = inputs();
-        let feedback = Feedback::of_inputs(inputs.iter().map(Vec::as_slice), 24);
+        let feedback = Feedback::of_inputs(&inputs, 24);
         let nearest: Vec<i8> = weights
             .iter()
             .map(|w| (f64::from(*w) / unit).round() as i8)
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn without_inputs_the_rounding_is_to_nearest() {
-        let feedback = Feedback::of_inputs(std::iter::empty(), 3);
+        let feedback = Feedback::of_inputs(&[], 3);
         assert_eq!(feedback.round(&[0.26, -0.24, 9e9], 0.1), [3, -2, 127]);
     }
 }

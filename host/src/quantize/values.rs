@@ -2,7 +2,7 @@
 
 use super::calibrate::Window;
 use super::file::{Affine, ValueFormat};
-use super::fixed_point::{affine, factor, value_places};
+use super::fixed_point::{affine, factor, is_fine, value_places};
 use crate::policy_file::{Task, Tensors};
 use anyhow::{Context, Result, ensure};
 
@@ -36,22 +36,29 @@ pub(super) fn formats(task: &Task, tensors: &Tensors, windows: &[Window]) -> Res
             None => no_format(&task.observation[index].name, scale, offset)?,
         });
     }
-    let mut action = Vec::new();
+    let mut own_places = Vec::new();
     for (value, &[scale, offset]) in task.action.iter().zip(&commanded) {
         let own = value_places(scale, offset);
-        let own = own.map_or_else(
-            || no_format(&value.name, scale, offset),
-            |own| Ok(Some(own)),
-        )?;
-        // A value and what it is counted from are added: one format for both.
-        let exponent = match (own, value.relative_to.and_then(|from| places[from])) {
-            (Some(own), Some(observed)) => own.min(observed),
-            (Some(places), None) | (None, Some(places)) => places,
-            (None, None) => NORMALIZED_PLACES,
-        };
+        let own = own.map_or_else(|| no_format(&value.name, scale, offset), Ok)?;
+        own_places.push(own);
+        // A value and what it is counted from are added: one format for all that meet there.
         if let Some(from) = value.relative_to {
-            places[from] = Some(exponent);
+            places[from] = Some(places[from].map_or(own, |observed| observed.min(own)));
         }
+    }
+    let mut action = Vec::new();
+    let values = task.action.iter().zip(&commanded).zip(own_places);
+    for ((value, &[scale, offset]), own) in values {
+        let common = value.relative_to.and_then(|from| places[from]);
+        let exponent = common.unwrap_or(own);
+        let observed = value.relative_to.map_or(scale, |from| observed[from][0]);
+        ensure!(
+            is_fine(exponent, scale) && is_fine(exponent, observed),
+            "action {}: it and what it is counted from change by {:.3e} and {:.3e}, too different for one format",
+            value.name,
+            2.0 / scale,
+            2.0 / observed
+        );
         let unit = (f64::from(exponent) - f64::from(SAMPLE_PLACES)).exp2();
         let affine = affine(unit / scale, -offset / scale, exponent);
         let affine = affine.with_context(|| format!("action {}", value.name))?;
@@ -82,6 +89,7 @@ pub(super) fn formats(task: &Task, tensors: &Tensors, windows: &[Window]) -> Res
     })
 }
 
+/// The refusal of a value.
 fn no_format<T>(name: &str, scale: f64, offset: f64) -> Result<T> {
     anyhow::bail!(
         "{name}: 32 bits are not fine and wide enough for values around {:.3e} that change by {:.3e}",

@@ -1,10 +1,30 @@
-//! PushT and its diffusion policy, from the control tick to the action, without an allocator.
+//! A runtime for low-dimensional diffusion policies on microcontrollers, and PushT, its first task;
+//! without an allocator.
 //!
 //! ```text
-//!  env: observe --> receding_horizon: window(To) --> Planner: normalise, [U-Net, scheduler step] x N --> chunk(Ta)
-//!   ^                                                                                                     |
-//!   +-- coverage, reward <-- physics step x 10 <-- PD control <-- one goal position a control tick <------+
+//!  task: observe --> control: window [To][Do] --> policy: normalise, [U-Net, scheduler step] x N,
+//!   ^                                             |       unnormalise --> chunk [Ta][Da]
+//!   |                                             |                         |
+//!   +--- step <--- one action [Da] per tick <--- control: queue <-----------+
 //! ```
+//!
+//! Modules, in the order of the data. Dependencies point from the task down, never up:
+//!
+//! - [`pusht`] (feature `pusht`, on by default): the task. Environment, physics, observations, and
+//!   the closed loop in [`pusht::rollout`].
+//! - [`control`]: when a policy plans, and which action is due: [`control::Planner`],
+//!   [`control::RecedingHorizon`], [`control::pipeline`] for real time.
+//! - [`link`] (feature `link`): the same over a wire, with the policy on a device.
+//! - [`policy`]: the float policy, by the names of diffusers and diffusion_policy. The reference of
+//! - [`quant`]: the same policy in integers, from a model file: [`quant::Model`],
+//!   [`quant::IntPolicy`].
+//! - [`noise`], [`digest`]: what all of them use.
+//!
+//! Features: `pusht` and `link` as above; `defmt` formats public types for a device's log; `dsp` and
+//! `mve` allow the instructions of Armv8-M cores that have them; `platform-math` takes sine and
+//! cosine from the C library, for pymunk's bits on x86-64.
+//!
+//! A policy of one's own, on the host or a device: see [`quant::IntPolicy`].
 #![no_std]
 // Tests compare with the platform's functions; the crate itself keeps to those of `clippy.toml`.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]

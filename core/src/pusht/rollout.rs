@@ -78,6 +78,29 @@ pub struct Tick {
 
 /// An episode and the execution of the policy that plays it. It can be left and taken up again
 /// wherever a plan is needed.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pusht_core::control::Planner;
+/// use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
+/// use pusht_core::pusht::observation::ObservationKind;
+/// use pusht_core::pusht::rollout::{Horizon, Rollout};
+/// use pusht_core::quant::{IntPolicy, Model};
+///
+/// # let bytes = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pusht-small.ptm"));
+/// let model = Model::parse(bytes)?;
+/// let mut scratch = vec![0; model.scratch_len()];
+/// let mut policy = IntPolicy::new(&model, &mut scratch)?;
+///
+/// let start = StartState::from_seed(0, Seeding::Legacy)?;
+/// let env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)?;
+/// let horizon = Horizon::new(policy.shape(), 0)?;
+/// let mut rollout = Rollout::new(env, ObservationKind::Vertices, horizon, 6)?;
+/// let result = rollout.run(&mut policy, |tick, _| println!("{:?}", tick.action))?;
+/// assert_eq!(result.steps, 6);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Rollout<E> {
     episode: Episode,

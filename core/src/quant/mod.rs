@@ -1,15 +1,18 @@
-//! The diffusion policy in integers, from observation in to action out: int8 weights, int16 activations.
+//! The diffusion policy in integers, from observation in to action out: int8 weights, int16
+//! activations.
 //!
 //! ```text
-//!  I16F16 observations -> normalise, mish -> condition --(once a plan)--> FiLM, observation's share
-//!                                                                              |
-//!  noise -> sample (I8F24) -> [ U-Net (i16) -> sampler step (I8F24) ] x passes <- FiLM, step's share (a table)
-//!                                                                        |
-//!  I16F16 actions <- unnormalise <---------------------------------------+
+//!  observations -> normalise, mish -> condition --(once per plan)--> FiLM, observation's share
+//!                                                                            |
+//!  noise -> sample (I8F24) -> [ U-Net (i16) -> sampler step (I8F24) ] x N <- FiLM, step's share (a table)
+//!                                                   |
+//!  actions <- unnormalise <-------------------------+
 //! ```
 //!
 //! No float, no allocation, and after [`Model::parse`] no failure: the same bits on every machine.
-//! `docs/model-format.md` specifies the file, `docs/quantisation.md` the arithmetic.
+//! Dependencies: `net` (passes, sampler, plans) -> `format` (the model file) -> `kernels` (reference
+//! implementations, dispatch) -> `arch` (tuned kernels). `docs/model-format.md` specifies the file,
+//! `docs/quantisation.md` the arithmetic.
 
 mod arch;
 mod format;

@@ -18,6 +18,18 @@ pub const MAX_FILM_EXPONENT: u32 = 15;
 ///
 /// `Do`, `Da`: values of an observation and of an action. `To`, `Tp`, `Ta`: observation steps,
 /// horizon, executed actions. `C`, `L`: channels, positions.
+///
+/// ```
+/// use pusht_core::quant::Model;
+///
+/// # let bytes = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/fetch.ptm"));
+/// let model = Model::parse(bytes)?;
+/// let shape = model.shape();
+/// assert_eq!((shape.obs_dim, shape.action_dim), (28, 4));
+/// assert_eq!(model.task(), "fetch-pick-and-place");
+/// assert_eq!((model.value(0).name, model.value(0).unit), ("gripper_x", "m"));
+/// # Ok::<(), pusht_core::quant::ModelError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Model<'a> {
     pub(crate) settings: Settings,

@@ -212,7 +212,8 @@ impl Run<'_> {
             ..
         } = self.header.settings.clone();
         PolicyConfig {
-            observation,
+            observation: Some(observation),
+            task: None,
             n_obs_steps,
             horizon,
             n_action_steps: self.args.eval_action_steps.unwrap_or(n_action_steps),

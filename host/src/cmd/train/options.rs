@@ -141,7 +141,7 @@ impl Args {
         if let Some((config, _)) = init {
             unet.diffusion_step_embed_dim = config.unet.diffusion_step_embed_dim;
             let same = config.unet == unet
-                && config.observation == self.observation
+                && config.observation == Some(self.observation)
                 && config.n_obs_steps == N_OBS_STEPS
                 && !config.pred_action_steps_only
                 && config.oa_step_convention

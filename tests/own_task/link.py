@@ -7,6 +7,7 @@ The first prints what the device drives. Needs only Python's standard library. S
 Linux or macOS.
 """
 
+import io
 import os
 import re
 import secrets
@@ -192,8 +193,8 @@ def answer_of(payload: bytes) -> tuple[tuple[int, int], int, object]:
     return to, variant, said
 
 
-def open_wire(address: str, baud: int) -> int:
-    """The file descriptor of a serial port (`/dev/...`) or of a TCP connection (`HOST:PORT`)."""
+def open_wire(address: str, baud: int) -> io.FileIO:
+    """A serial port (`/dev/...`) or a TCP connection (`HOST:PORT`)."""
     try:
         if address.startswith("/"):
             return open_serial(address, baud)
@@ -204,10 +205,10 @@ def open_wire(address: str, baud: int) -> int:
     except OSError as error:
         raise LinkError(f"cannot open {address}: {error.strerror or error}") from None
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection.detach()
+    return io.FileIO(connection.detach(), "r+")
 
 
-def open_serial(path: str, baud: int) -> int:
+def open_serial(path: str, baud: int) -> io.FileIO:
     import termios
     import tty
 
@@ -223,7 +224,7 @@ def open_serial(path: str, baud: int) -> int:
         termios.tcsetattr(wire, termios.TCSANOW, attributes)
     except (AttributeError, termios.error):
         raise LinkError(f"{path} is no serial port that can have {baud} baud") from None
-    return wire
+    return io.FileIO(wire, "r+")
 
 
 class Client:
@@ -307,7 +308,7 @@ class Client:
             left_s = max(0.0, end - time.monotonic())
             if not select.select([self.wire], [], [], left_s)[0]:
                 return None
-            chunk = os.read(self.wire, 4096)
+            chunk = self.wire.read(4096)
             if not chunk:
                 raise ConnectionError("the device hung up")
             self.received = (self.received + chunk)[-MAX_FRAME_LEN:]
@@ -316,7 +317,7 @@ class Client:
 
     def send(self, data: bytes) -> None:
         while data:
-            data = data[os.write(self.wire, data) :]
+            data = data[self.wire.write(data) :]
 
 
 def self_test() -> None:

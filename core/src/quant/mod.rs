@@ -22,14 +22,13 @@ pub mod measure;
 mod net;
 
 pub use format::error::ModelError;
-pub use format::model::{MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT, MAX_LEVELS, Model};
-pub use format::parse::{
-    FORMAT_VERSION, MAGIC, MAX_ACTION_DIM, MAX_CHANNELS, MAX_HORIZON, MAX_KERNEL_SIZE,
-    MAX_WINDOW_LEN,
+pub use format::limits::{
+    FORMAT_VERSION, MAGIC, MAX_ACTION_DIM, MAX_ACTIVATION_EXPONENT, MAX_CHANNELS,
+    MAX_FILM_EXPONENT, MAX_HORIZON, MAX_KERNEL_SIZE, MAX_LEVELS, MAX_NAME_LEN, MAX_UNIT_LEN,
+    MAX_VALUE_EXPONENT, MAX_WINDOW_LEN,
 };
-pub use format::values::{
-    ActionValue, Hold, MAX_NAME_LEN, MAX_UNIT_LEN, MAX_VALUE_EXPONENT, ObservationValue,
-};
+pub use format::model::Model;
+pub use format::values::{ActionValue, Hold, ObservationValue};
 pub use kernels::linear::{LANES, PACKING};
 pub use kernels::norm::{MAX_EPS, MAX_GAMMA, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN};
 pub use kernels::rounding::{

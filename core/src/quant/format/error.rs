@@ -1,6 +1,6 @@
 //! Why a model file is refused.
 
-use super::parse::FORMAT_VERSION;
+use super::limits::FORMAT_VERSION;
 
 /// What is wrong with a model file, and at which byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

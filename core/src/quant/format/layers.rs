@@ -1,7 +1,7 @@
 //! The network's layers as views into the file. A device keeps all of them in RAM, so sizes and
 //! binary places take no more bytes than they need.
 
-use super::model::MAX_LEVELS;
+use super::limits::MAX_LEVELS;
 use crate::quant::kernels::linear::Linear;
 use crate::quant::kernels::norm::Norm;
 use heapless::Vec;

@@ -2,6 +2,7 @@
 
 pub(crate) mod error;
 pub(crate) mod layers;
+pub(crate) mod limits;
 pub(crate) mod model;
 pub(crate) mod parse;
 pub(crate) mod reader;

@@ -2,17 +2,10 @@
 
 use super::error::ModelError;
 use super::layers::Unet;
-use super::parse;
+use super::limits::MAX_LEVELS;
 use super::values::{ActionValue, Names, ObservationValue};
 use crate::control::{PlanShape, Value};
 use crate::quant::kernels::{read, slices};
-
-/// Most levels of a U-Net.
-pub const MAX_LEVELS: usize = 6;
-/// Most binary places of a tensor of activations: a value is `i16 / 2^exponent`.
-pub const MAX_ACTIVATION_EXPONENT: u32 = 16;
-/// Most binary places of a FiLM projection.
-pub const MAX_FILM_EXPONENT: u32 = 15;
 
 /// A quantised diffusion policy of any low-dimensional task, read in place.
 ///
@@ -43,14 +36,6 @@ pub struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    /// Checks everything in `bytes`, a whole model file; afterwards nothing can fail.
-    ///
-    /// # Errors
-    /// What is wrong, and at which byte.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, ModelError> {
-        parse::model(bytes)
-    }
-
     /// Sizes of a window of observations and of a chunk of actions.
     pub fn shape(&self) -> PlanShape {
         PlanShape {

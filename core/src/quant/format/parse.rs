@@ -3,11 +3,14 @@
 
 use super::error::ModelError;
 use super::layers::{ConvBlock, Downsample, Film, FinalBlock, ResidualBlock, Unet, Upsample};
-use super::model::{
-    MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT, MAX_LEVELS, Model, Pass, Settings, Sizes,
+use super::limits::{
+    FORMAT_VERSION, MAGIC, MAX_ACTION_DIM, MAX_ACTIVATION_EXPONENT, MAX_CHANNELS,
+    MAX_FILM_EXPONENT, MAX_HORIZON, MAX_KERNEL_SIZE, MAX_LEVELS, MAX_PASSES, MAX_VALUE_EXPONENT,
+    MAX_WINDOW_LEN,
 };
+use super::model::{Model, Pass, Settings, Sizes};
 use super::reader::Reader;
-use super::values::{ActionValue, Hold, MAX_VALUE_EXPONENT, Names, ObservationValue};
+use super::values::{ActionValue, Hold, Names, ObservationValue};
 use crate::quant::kernels::linear::{LANES, Linear};
 use crate::quant::kernels::norm::{MAX_EPS, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN, Norm};
 use crate::quant::kernels::read;
@@ -15,32 +18,24 @@ use crate::quant::kernels::rounding::MAX_SHIFT;
 use crc::{CRC_32_ISO_HDLC, Crc};
 use heapless::Vec;
 
-/// The first bytes of a model file.
-pub const MAGIC: [u8; 8] = *b"PUSHTPTM";
-/// The version of the format that this program reads and writes.
-pub const FORMAT_VERSION: u32 = 3;
-
 const HEADER_SIZE: usize = 16;
 const CHECKSUM_SIZE: usize = 4;
 
-// No product of two of these overflows 32 bits with the bytes of a value.
-/// Most values of a window of observations, `To x Do`.
-pub const MAX_WINDOW_LEN: usize = 1 << 12;
-/// Most values of an action.
-pub const MAX_ACTION_DIM: usize = 64;
-/// Longest horizon (`Tp`).
-pub const MAX_HORIZON: usize = 256;
-/// Most channels of a level.
-pub const MAX_CHANNELS: usize = 1 << 12;
-/// Most taps of a convolution.
-pub const MAX_KERNEL_SIZE: usize = 9;
-const MAX_PASSES: usize = 1000;
-
 static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+
+impl<'a> Model<'a> {
+    /// Checks everything in `bytes`, a whole model file; afterwards nothing can fail.
+    ///
+    /// # Errors
+    /// What is wrong, and at which byte.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ModelError> {
+        model(bytes)
+    }
+}
 
 /// A whole model file. Not inlined: the caller's place for the result is then the only one.
 #[inline(never)]
-pub(super) fn model(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
+fn model(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
     let contents = checked_contents(bytes)?;
     let mut reader = Reader::new(&contents[HEADER_SIZE..], HEADER_SIZE);
     let settings = settings(&mut reader.section("CONF")?)?;

@@ -1,16 +1,10 @@
 //! The values of an observation and of an action: fixed-point format, normaliser, name, unit.
 
+use super::limits::{MAX_NAME_LEN, MAX_UNIT_LEN};
 use crate::control::Value;
 use crate::quant::kernels::read;
 use crate::quant::kernels::rounding::Factor;
 use fixed::types::{I8F24, I16F16};
-
-/// Most binary places of a value.
-pub const MAX_VALUE_EXPONENT: u32 = 30;
-/// Longest name of a value or task, bytes.
-pub const MAX_NAME_LEN: usize = 32;
-/// Longest unit, bytes.
-pub const MAX_UNIT_LEN: usize = 16;
 
 /// An affine map: a factor, then an offset.
 #[derive(Clone, Copy, Debug)]

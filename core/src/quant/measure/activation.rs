@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::quant::format::error::ModelError;
-use crate::quant::format::model::{MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT};
+use crate::quant::format::limits::{MAX_ACTIVATION_EXPONENT, MAX_FILM_EXPONENT};
 use crate::quant::kernels::norm::{
     Epilogue, MAX_EPS, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN, Memory, Modulation, Norm,
 };

@@ -23,11 +23,12 @@ Times on shared machines vary by a tenth and more; counted instructions do not.
 ";
 
 /// The tables of the page in order, each with its chapter.
-const PAGE: [(&str, Source); 27] = [
+const PAGE: [(&str, Source); 28] = [
     (SCORES, File("scores")),
     (SCORES, File("human_data")),
     (SCORES, File("frontier")),
     (SCORES, File("changes")),
+    (SCORES, File("own_task")),
     (MODELS_AND_INTEGERS, Computed(computed::models)),
     (MODELS_AND_INTEGERS, File("parity")),
     (MODELS_AND_INTEGERS, File("undecided")),

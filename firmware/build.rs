@@ -94,6 +94,14 @@ fn write_expected(out: &Path) {
 pub const N_PLANS: u32 = {N_PLANS};
 /// [`pusht_core::quant::selftest`] of that many plans.
 pub const PLANS_DIGEST: u64 = {plans_digest:#x};
+/// Control steps of the self-test's closed loop.
+pub const N_CLOSED_LOOP_STEPS: usize = {N_CLOSED_LOOP_STEPS};
+/// Control ticks from the begin of a plan until it takes effect, in real time.
+pub const DELAY: usize = {DELAY};
+/// Every plan of this number, the first left out, is late on purpose where that is asked for.
+pub const LATE_EVERY: u32 = {LATE_EVERY};
+/// ... and by so many ticks.
+pub const LATE_TICKS: u32 = {LATE_TICKS};
 "
     );
     source += &match ObservationKind::of_task(model.task()) {
@@ -171,15 +179,7 @@ fn pusht(model: &Model<'_>, kind: ObservationKind) -> String {
         .expect("the policy wins one of the first episodes");
     let [on_time, late] = [0, LATE_TICKS].map(|late| play_in_real_time(model, kind, seed, late));
     format!(
-        "/// Control steps of the self-test's closed loop.
-pub const N_CLOSED_LOOP_STEPS: usize = {N_CLOSED_LOOP_STEPS};
-/// Control ticks from the begin of a plan until it takes effect, in real time.
-pub const DELAY: usize = {DELAY};
-/// Every plan of this number, the first left out, is late on purpose where that is asked for.
-pub const LATE_EVERY: u32 = {LATE_EVERY};
-/// ... and by so many ticks.
-pub const LATE_TICKS: u32 = {LATE_TICKS};
-/// What the firmware's policy does with the simulator.
+        "/// What the firmware's policy does with the simulator.
 pub const PUSHT: Option<PushT> = Some(PushT {{
     kind: pusht_core::pusht::observation::ObservationKind::{kind:?},
     closed_loop_digest: {closed_loop_digest:#x},

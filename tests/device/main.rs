@@ -67,7 +67,7 @@ fn firmware(args: &Args) -> Result<()> {
     let setup = Setup::of(&name, args.tcp);
     let mut limit_s = args.limit_s;
     if let Some(port) = setup.serial_port {
-        println!("UART 0 is at port {port}: pusht link --tcp localhost:{port}");
+        println!("UART 0 is at port {port}: pusht link --tcp localhost:{port} [--describe]");
         // `controller` serves for ever.
         limit_s = YEAR_S;
     }

@@ -98,6 +98,11 @@ pub fn all() -> Vec<Step> {
             },
         },
         Step {
+            name: "any-task",
+            purpose: "the policy runtime without PushT, and firmware of one's own for another task",
+            commands: any_task,
+        },
+        Step {
             name: "wasm",
             purpose: "WebAssembly against the host, bit for bit, debug and release",
             commands: || {
@@ -136,6 +141,31 @@ pub fn by_hand() -> Vec<Step> {
             )])
         },
     }]
+}
+
+/// Commands that check core without its feature `pusht`, and everything that a policy of another
+/// task runs in.
+fn any_task() -> Result<Vec<Command>> {
+    const ALONE: &str = "--package pusht-core --no-default-features --features link";
+    let own_policy = |words: &str| {
+        let mut command = cargo(words);
+        command.current_dir(pusht_device::firmware_dir().join("examples/own-policy"));
+        command
+    };
+    let mut commands = vec![
+        cargo(&format!("clippy {ALONE} --all-targets -- -D warnings")),
+        cargo(&format!("test {ALONE} -- --show-output")),
+    ];
+    commands.extend(
+        ["thumbv6m-none-eabi", "thumbv7em-none-eabihf"]
+            .map(|target| cargo(&format!("build {ALONE} --target {target}"))),
+    );
+    commands.extend([
+        own_policy("fmt --check"),
+        own_policy("clippy --release -- -D warnings"),
+        cargo("test --package pusht-tests --test fetch -- --include-ignored --show-output"),
+    ]);
+    Ok(commands)
 }
 
 /// Commands that build the fuzz targets and run each from an empty corpus. Failing inputs are

@@ -41,8 +41,9 @@ pub struct Args {
     /// Print the values that the device takes and gives, with their units, and end
     #[arg(long)]
     describe: bool,
-    /// Milliseconds without an answer until a request is sent again
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Milliseconds without an answer until a request is sent again: longer than a plan, and shorter than the second after
+    /// which a device gives its host up
+    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
     timeout_ms: u64,
     /// Per cent of all bytes to damage on their way, to see what the link makes of it
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = parse_percent)]

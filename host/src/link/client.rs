@@ -30,6 +30,8 @@ pub enum LinkError {
     Forgotten,
     /// The device answered with something else than an answer to the question.
     Unexpected(&'static str),
+    /// The device refused an observation.
+    BadObservation,
     /// The environment refused.
     Environment(Error),
 }
@@ -45,6 +47,10 @@ impl std::fmt::Display for LinkError {
             ),
             Self::Forgotten => write!(f, "the device has lost the episode"),
             Self::Unexpected(what) => write!(f, "the device's answer is no answer to {what}"),
+            Self::BadObservation => write!(
+                f,
+                "the device refused an observation: another number of values, or one not finite"
+            ),
             Self::Environment(error) => write!(f, "{error}"),
         }
     }
@@ -364,7 +370,7 @@ fn refused(refusal: Refusal) -> LinkError {
         Refusal::NoSession | Refusal::OutOfSequence { .. } | Refusal::NoEpisode => {
             LinkError::Forgotten
         }
-        Refusal::BadObservation => LinkError::Environment(Error::NonFiniteObservation),
+        Refusal::BadObservation => LinkError::BadObservation,
         Refusal::Damaged | Refusal::NoValue => LinkError::Unexpected("a request"),
     }
 }

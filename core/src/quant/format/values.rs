@@ -144,7 +144,7 @@ impl<'a> Names<'a> {
     /// The names of a task and `n_values` values; nothing if one is missing or too long.
     pub(crate) fn checked(text: &'a str, n_values: usize) -> Option<Self> {
         let names = Self(text);
-        let mut lines = text.lines();
+        let mut lines = names.lines();
         let is_name = |line: &str| line.len() <= MAX_NAME_LEN && !line.contains('\t');
         let mut are_names = lines.next().is_some_and(is_name);
         for _ in 0..n_values {
@@ -156,15 +156,56 @@ impl<'a> Names<'a> {
     }
 
     pub(crate) fn task(self) -> &'a str {
-        self.0.lines().next().unwrap_or_default()
+        self.lines().next().unwrap_or_default()
     }
 
     pub(crate) fn value(self, index: usize) -> Value<'a> {
-        Self::split(self.0.lines().nth(1 + index).unwrap_or_default())
+        Self::split(self.lines().nth(1 + index).unwrap_or_default())
+    }
+
+    fn lines(self) -> impl Iterator<Item = &'a str> {
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            let line;
+            (line, rest) = match rest {
+                "" => return None,
+                _ => cut(rest, b'\n'),
+            };
+            Some(line)
+        })
     }
 
     fn split(line: &'a str) -> Value<'a> {
-        let (name, unit) = line.split_once('\t').unwrap_or((line, ""));
+        let (name, unit) = cut(line, b'\t');
         Value { name, unit }
+    }
+}
+
+/// What comes before and after the first `separator`, an ASCII character; `text` and nothing where
+/// there is none. `str::split_once` leaves a panic in its search that the optimiser keeps.
+fn cut(text: &str, separator: u8) -> (&str, &str) {
+    let end = text.bytes().position(|byte| byte == separator);
+    let end = end.unwrap_or(text.len());
+    let parts = (text.get(..end), text.get(end + 1..));
+    (parts.0.unwrap_or_default(), parts.1.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_units_are_what_the_lines_say() {
+        let text = "lift\nheight\tm\ngrip\n\n\n";
+        let names = Names::checked(text, 2).unwrap();
+        assert_eq!(names.task(), "lift");
+        let value = |name, unit| Value { name, unit };
+        assert_eq!(names.value(0), value("height", "m"));
+        assert_eq!(names.value(1), value("grip", ""));
+        assert_eq!(names.value(7), Value::default());
+        assert_eq!(Names::default().task(), "");
+        assert!(Names::checked("lift\nheight\tm", 1).is_some());
+        assert!(Names::checked("lift\nheight\tm", 2).is_none());
+        assert!(Names::checked("lift\nheight\tm\tof it\n", 1).is_none());
     }
 }

@@ -35,7 +35,7 @@ const LARGEST_TILE_SIZE: usize = 3072;
 const WIDEST_INPUT_SIZE: usize = 4;
 #[allow(
     clippy::absurd_extreme_comparisons,
-    reason = "0 where the kernel reads windows in place"
+    reason = "a kernel that reads the input in place has 0"
 )]
 const _: () = assert!(target::LinearKernel::INPUT_SIZE <= WIDEST_INPUT_SIZE);
 

@@ -1,6 +1,8 @@
-//! CPU time of a pass of the shipped float policy in a batch: `cargo run --release --example pass_time -- BATCH`.
+//! CPU time of a pass of the shipped float policy in a batch: `cargo run --release --example
+//! pass_time -- BATCH`.
 //!
-//! `tests/oracle/pass_time.py` runs it beside PyTorch. A plan's time is divided by its passes, so normalisers and sampler count, too.
+//! `tests/oracle/pass_time.py` compares it with PyTorch. The time is that of a plan, normalisers
+//! and sampler included, divided by its passes.
 
 use anyhow::Context;
 use pusht_core::control::Planner;

@@ -169,21 +169,21 @@ impl Settings {
 /// Lengths of the parts of the working memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sizes {
-    /// Values of type `i16`.
+    /// Numbers of `i16` values.
     pub(crate) condition: usize,
     pub(crate) input: usize,
     pub(crate) hidden: usize,
     pub(crate) skips: usize,
     pub(crate) film: usize,
-    /// Values of type `i32`: a window of observations, a trajectory of actions.
+    /// Numbers of `i32` values: a window of observations, a trajectory of actions.
     pub(crate) window: usize,
     pub(crate) trajectory: usize,
     /// Length of the longest row of a matrix product, for the kernels' panel.
     pub(crate) largest_window: usize,
 }
 
-/// One step of the sampler: `x_0 = clip(k_x x + k_o out)`, then `x' = n_0 x_0 + n_x x + n_o out +
-/// n_z z`, with `z` standard normal.
+/// One step of the sampler, with `z` standard normal:
+/// `x_0 = clip(k_x x + k_o out)`, `x' = n_0 x_0 + n_x x + n_o out + n_z z`.
 ///
 /// The coefficients select DDPM (Ho et al. 2020, arXiv 2006.11239) or DDIM (Song et al. 2020, arXiv
 /// 2010.02502), with noise, sample or velocity prediction.

@@ -41,8 +41,8 @@ pub struct Args {
     /// Sampler [default: that of the float policy].
     #[arg(long, value_enum)]
     scheduler: Option<SchedulerKind>,
-    /// Legacy seeds A..B of the calibration episodes, B excluded; equally many from B on are
-    /// compared.
+    /// Legacy seeds A..B of the calibration episodes, B excluded; the next B - A are for
+    /// comparison.
     #[arg(long, value_name = "A..B", default_value = CALIBRATION_SEEDS, value_parser = parse_seeds, conflicts_with = "data")]
     seeds: Range<u64>,
     /// Windows of observations for calibration, instead of episodes: (N, To, Do) numbers in a

@@ -1,7 +1,7 @@
 //! Collection of demonstrations: episodes of the expert, or its corrections of a policy.
 //!
 //! ```text
-//! attempt number -> episode: start state, expert (or policy, then expert) -> recorded episodes -> writer: Zarr v2
+//! attempt number -> episode: start state, expert (or policy, then expert) -> writer: Zarr v2
 //! ```
 //! Every attempt is a function of the settings and its number, so a run can resume at any attempt.
 

@@ -1,8 +1,9 @@
 //! The expert: a planner that searches on exact snapshots of the simulator.
 //!
 //! ```text
-//! snapshot -> push: a face, a direction, a speed -> route: the way round the block -> rollout: simulate, score the best
-//!   prefix -> search: cross-entropy rounds over pushes, then small changes of the targets -> the first targets
+//! snapshot -> push: a face, a direction, a speed -> route: the way around the block
+//!   -> rollout: simulate, score the best prefix
+//!   -> search: cross-entropy rounds over pushes, then refinement -> the first targets
 //! ```
 //! `docs/expert.md` describes the method and its results.
 

@@ -1,8 +1,7 @@
 //! CPU time of a pass of the shipped float policy in a batch: `cargo run --release --example
 //! pass_time -- BATCH`.
 //!
-//! `tests/oracle/pass_time.py` compares it with PyTorch. The time is that of a plan, normalisers
-//! and sampler included, divided by its passes.
+//! The time of a plan divided by its passes, for `tests/oracle/pass_time.py`.
 
 use anyhow::Context;
 use pusht_core::control::Planner;

@@ -36,8 +36,8 @@ pub struct PolicyArgs {
 
 /// A loaded policy, shared by all threads.
 pub enum Engine {
-    /// A validated model file. Its bytes are leaked: a program runs one or two policies until it
-    /// exits.
+    /// A validated model file; its bytes are leaked, as programs keep their policies until they
+    /// exit.
     Int(Box<Model<'static>>),
     /// A float policy.
     Float(Box<FloatPolicy>),
@@ -210,8 +210,7 @@ impl Engine {
         kind.with_context(|| format!("a policy of the task {task:?} can't play PushT"))
     }
 
-    /// Creates a rollout of the policy from the current state of `env`; `seed` is the seed of the
-    /// policy's noise.
+    /// Creates a rollout from the current state of `env`; `seed` is the seed of the policy's noise.
     ///
     /// # Errors
     /// If it is a policy of another task.
@@ -220,8 +219,7 @@ impl Engine {
         Ok(Rollout::new(env, self.observation()?, horizon, max_steps)?)
     }
 
-    /// Batched [`with_planner`](Self::with_planner); the integer engine computes [`BATCH`] plans at
-    /// a time.
+    /// Batched [`with_planner`](Self::with_planner); the integer engine has batches of [`BATCH`].
     pub fn with_batch_planner<R>(&self, f: impl FnOnce(BatchPlanner<'_>) -> R) -> R {
         match self {
             Self::Int(model) => {

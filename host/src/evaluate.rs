@@ -73,8 +73,7 @@ pub fn episode(engine: &Engine, env: PushTEnv, seed: u64) -> Result<EpisodeResul
         .with_context(|| format!("seed {seed}"))
 }
 
-/// Plays one episode per seed on all cores, with the plans of each core batched. The result does
-/// not depend on the batches.
+/// Plays one episode per seed on all cores, with batched plans that do not affect the result.
 ///
 /// # Errors
 /// If an episode can't be started or the policy refuses a state.

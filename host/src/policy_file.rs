@@ -32,8 +32,7 @@ pub type Tensors = BTreeMap<String, Tensor>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyConfig {
-    /// Observation of a PushT policy; absent for another task, which [`task`](Self::task)
-    /// describes.
+    /// Observation of a PushT policy; absent for another [`task`](Self::task).
     #[serde(default, skip_serializing_if = "is_default")]
     pub observation: Option<Observation>,
     /// Observations and actions of another task.
@@ -43,7 +42,7 @@ pub struct PolicyConfig {
     pub n_obs_steps: usize,
     /// `Tp`: actions predicted per plan.
     pub horizon: usize,
-    /// `Ta`: actions executed per plan, from prediction `To - 1` on (`To` without
+    /// `Ta`: actions executed per plan, from prediction `To - 1` (`To` without
     /// `oa_step_convention`).
     pub n_action_steps: usize,
     /// Conditioning of the network on the observations.
@@ -157,8 +156,7 @@ impl Task {
     }
 }
 
-/// Origin of the predicted actions' coordinates. Planned actions are absolute positions in either
-/// case.
+/// Origin of the predicted actions' coordinates; planned actions are always absolute positions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionFrame {
@@ -358,8 +356,8 @@ pub struct Thresholding {
 }
 
 impl Default for SchedulerConfig {
-    /// diffusion_policy's settings for PushT with DDIM: 100 steps, squared cosine, noise
-    /// prediction.
+    /// diffusion_policy's settings for PushT, with DDIM: 100 steps, squared cosine, noise
+    /// predicted.
     fn default() -> Self {
         Self {
             kind: SchedulerKind::Ddim,

@@ -1,5 +1,4 @@
-//! Receding-horizon execution in real time: each plan is computed while the actions of the previous
-//! plan are executed.
+//! Receding-horizon execution in real time: each plan is computed during execution of the last one.
 //!
 //! ```text
 //!  tick      t          t+1       ..  t+delay                      t+Ta
@@ -42,8 +41,7 @@ pub struct PipelineCounts {
     pub plans: u32,
     /// Plans that missed their deadline.
     pub missed: u32,
-    /// Ticks without a planned action, those before the first plan included; the last action is
-    /// held.
+    /// Ticks in which the last action was held for lack of a plan, before the first plan too.
     pub held: u32,
 }
 
@@ -66,9 +64,9 @@ pub struct Pipeline<const WINDOW: usize, const CHUNK: usize> {
 }
 
 impl<const WINDOW: usize, const CHUNK: usize> Pipeline<WINDOW, CHUNK> {
-    /// Starts an episode for plans of `shape`. A plan begins every `period` ticks and takes effect
-    /// `delay` ticks later (at least 1). To hold no action, a plan needs `delay + max(period,
-    /// delay)` actions.
+    /// Starts an episode for plans of `shape`: one begins every `period` ticks and takes effect
+    /// `delay` ticks later (at least 1). Without held actions if a plan has `delay + max(period,
+    /// delay)`.
     ///
     /// # Errors
     /// [`Error::WrongLength`] if `WINDOW` or `CHUNK` is too small for `shape`.
@@ -209,8 +207,7 @@ impl<P: Planner> Planning<P> {
     }
 }
 
-/// Both sides on one machine. Simulated time stops while a plan is computed; plan `i` then arrives
-/// after `takes(i)` ticks.
+/// Both sides on one machine: simulated time stops during plan `i`, which takes `takes(i)` ticks.
 #[derive(Debug)]
 pub struct SimulatedPlanning<P, F, const CHUNK: usize> {
     planning: Planning<P>,
@@ -231,8 +228,7 @@ impl<P: Planner, F: Fn(u32) -> u32, const CHUNK: usize> SimulatedPlanning<P, F, 
         }
     }
 
-    /// Begins a control tick of `pipeline` whose observation was recorded: delivers a plan that is
-    /// complete, and computes the plan that begins.
+    /// Begins a control tick of `pipeline` after its observation: delivers and computes due plans.
     ///
     /// # Errors
     /// As [`Planning::plan`].

@@ -15,8 +15,8 @@ use crate::noise::NoiseSource;
 /// - **Without a plan**, the last action is held; before the first action, the caller's `hold`.
 /// - **A late plan** loses the actions of past ticks, so that the others keep their times.
 ///
-/// `WINDOW` is the capacity of the window (`To x Do` values), `CHUNK` that of the last action and
-/// the queue (`(1 + Ta) x Da` values).
+/// `WINDOW` is the capacity in values of the window (`To x Do`), `CHUNK` that of the last action
+/// and the queue (`(1 + Ta) x Da`).
 #[derive(Clone, Debug)]
 pub struct RecedingHorizon<const WINDOW: usize, const CHUNK: usize> {
     shape: PlanShape,
@@ -135,8 +135,7 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
         }
     }
 
-    /// Computes the next chunk with `planner` and replaces the remaining actions. Simulated time
-    /// stops meanwhile.
+    /// Replaces the remaining actions by a chunk from `planner`; simulated time stops meanwhile.
     ///
     /// # Errors
     /// As [`Planner::plan`]; no action is planned then.
@@ -150,9 +149,9 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
         Ok(())
     }
 
-    /// Replaces the remaining actions by a chunk (`[Ta][Da]`) computed elsewhere. `age` is the
-    /// number of ticks answered since the newest observation of its window, that observation's tick
-    /// included; as many actions are skipped.
+    /// Replaces the remaining actions by a chunk (`[Ta][Da]`) computed elsewhere. Skips `age`
+    /// actions: the ticks since the newest observation of its window, that observation's tick
+    /// included.
     ///
     /// # Errors
     /// [`Error::WrongLength`] if it is not `Ta` actions long; the episode is unchanged then.
@@ -177,8 +176,7 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
         self.has_acted.then(|| self.row(0))
     }
 
-    /// Action (`[Da]`) of this control tick: the next planned one, else the last one again, else
-    /// `hold`.
+    /// Action (`[Da]`) of this control tick: the next planned one, else the last one, else `hold`.
     pub fn next_action(&mut self, hold: &[f64]) -> &[f64] {
         let dim = self.shape.action_dim;
         let (last, queue) = self.actions.split_at_mut(dim.min(CHUNK));
@@ -195,8 +193,8 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
         last
     }
 
-    /// Discards the queue and replaces the last action by the one that `planner` holds. Returns it,
-    /// or `None` before the first observation.
+    /// Discards the queue and replaces the last action by the one that `planner` holds. Returns it.
+    /// `None` before the first observation.
     pub fn hold(&mut self, planner: &(impl Planner + ?Sized)) -> Option<&[f64]> {
         if !self.has_observed {
             return None;
@@ -214,8 +212,8 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
         Some(last)
     }
 
-    /// Records the observation of this control tick and returns its action; plans first if the
-    /// queue is empty.
+    /// Records the observation of this control tick, plans if the queue is empty, returns the
+    /// action.
     ///
     /// # Errors
     /// As [`observe`](Self::observe), with the episode unchanged, and as [`Planner::plan`].

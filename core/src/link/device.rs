@@ -17,8 +17,7 @@ pub const HOLD_AFTER_US: u64 = 1_000_000;
 /// Capacity of the queue of unsent events; when it is full, new events are dropped.
 const MAX_EVENTS: usize = 8;
 
-/// Bytes of frame memory for [`Device::new`], with observations of `obs_dim` values and actions of
-/// `action_dim` values.
+/// Bytes of frame memory for [`Device::new`], with `obs_dim` (`Do`) and `action_dim` (`Da`) values.
 pub const fn frame_memory_len(obs_dim: usize, action_dim: usize) -> usize {
     max_message_len(obs_dim) + max_frame_len(action_dim)
 }
@@ -33,8 +32,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Creates the identity from the board's name (truncated to fit) and the bytes of its model
-    /// file.
+    /// Creates the identity from the board's name (truncated to fit) and its model file's bytes.
     pub fn new(board: &str, model: &[u8]) -> Self {
         let mut name = [0; BOARD_LEN];
         for (place, byte) in name.iter_mut().zip(board.bytes()) {
@@ -105,12 +103,11 @@ enum Turn {
 impl<'m, P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize>
     Device<'m, P, Clock, WINDOW, CHUNK>
 {
-    /// Creates a device that has just started. `frames` has [`frame_memory_len`] bytes; `clock_us`
+    /// Creates a device in its start state. `frames` has [`frame_memory_len`] bytes. `clock_us`
     /// returns the time since the start, us.
     ///
     /// # Errors
-    /// [`Error::WrongLength`] if `WINDOW`, `CHUNK` or `frames` is too small for the planner's
-    /// shape.
+    /// [`Error::WrongLength`] if `WINDOW`, `CHUNK` or `frames` is too small for the planner.
     pub fn new(
         planner: P,
         frames: &'m mut [u8],
@@ -224,8 +221,7 @@ impl<'m, P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize
         }
     }
 
-    /// Checks the clock for a lost host. Call it several times per [`HOLD_AFTER_US`], with or
-    /// without input.
+    /// Checks for a lost host. Call it several times per [`HOLD_AFTER_US`], even without input.
     pub fn poll(&mut self) {
         self.conversation.poll();
     }

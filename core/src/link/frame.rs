@@ -152,8 +152,7 @@ pub struct FrameDecoder<M> {
 }
 
 impl<M: AsRef<[u8]> + AsMut<[u8]>> FrameDecoder<M> {
-    /// Creates a synchronised decoder. `memory` has [`max_message_len`] bytes of the longest
-    /// message.
+    /// Creates a synchronised decoder; `memory` has [`max_message_len`] of the longest message.
     pub fn new(memory: M) -> Self {
         Self {
             memory,

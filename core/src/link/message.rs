@@ -5,8 +5,7 @@ use super::row::{Row, text};
 use super::varint::varint;
 use serde::{Deserialize, Serialize};
 
-/// Protocol version. [`RequestBody::Hello`] and [`Refusal::WrongVersion`] are the same in all
-/// versions.
+/// Protocol version; [`RequestBody::Hello`] and [`Refusal::WrongVersion`] never change.
 pub const VERSION: u16 = 2;
 /// Length of a board's name, bytes, padded with zeros.
 pub const BOARD_LEN: usize = 16;

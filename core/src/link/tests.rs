@@ -16,8 +16,7 @@ extern crate std;
 const OBS_DIM: usize = 5;
 const ACTION_DIM: usize = 2;
 
-/// Plans pairs of the newest observation's first value and the number of plans. Its hold action is
-/// the first two values of the observation.
+/// Plans the newest observation's first value with the number of plans; holds its first two values.
 struct Count(f64);
 
 impl Planner for Count {

@@ -26,8 +26,7 @@ pub trait Noise {
     fn next_gaussian(&mut self) -> I8F24;
 }
 
-/// Seeded stream of standard normal values: PCG32 and the inversion method. A clone continues the
-/// same stream.
+/// Seeded stream of standard normal values (PCG32, inversion). A clone continues the same stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoiseSource {
     uniform: Pcg32,

@@ -124,8 +124,7 @@ impl Episode {
     /// [`PHYSICS_STEPS`], returns the control step's outcome.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if the motion exceeds the range of `f64`; the episode cannot continue
-    /// then.
+    /// [`Error::OutOfRange`] if the motion exceeds the range of `f64`; the episode is invalid then.
     #[inline(never)]
     pub fn physics_step(&mut self) -> Result<Option<Step>, Error> {
         let Some(present) = &mut self.present else {

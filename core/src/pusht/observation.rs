@@ -15,11 +15,9 @@ pub const MAX_OBSERVATION_DIM: usize = 20;
 pub enum ObservationKind {
     /// The five state values, unchanged.
     State,
-    /// x and y of nine keypoints on the block, then of the agent (diffusion_policy's
-    /// low-dimensional PushT).
+    /// x, y of nine keypoints on the block and of the agent (diffusion_policy's `pusht_lowdim`).
     Keypoints,
-    /// x and y of the T's eight vertices (gym-pusht's `environment_state`), then of the agent
-    /// (`agent_pos`).
+    /// x, y of the T's vertices (gym-pusht's `environment_state`) and of the agent (`agent_pos`).
     Vertices,
 }
 
@@ -63,8 +61,8 @@ impl ObservationKind {
 /// Computes the observation of `kind` from `state` into `out` (`kind.dim()` values, px and rad).
 ///
 /// # Errors
-/// [`Error::NonFiniteObservation`] if a state value is NaN or infinite; [`Error::WrongLength`] if
-/// `out` has another length.
+/// [`Error::NonFiniteObservation`] if `state` is not finite; [`Error::WrongLength`] if `out` is not
+/// `kind.dim()` long.
 pub fn observe(
     kind: ObservationKind,
     state: &[f64; STATE_DIM],
@@ -100,13 +98,12 @@ pub fn observe(
     Ok(())
 }
 
-/// Length of a masked observation: the values of [`ObservationKind::Keypoints`] and a mask of equal
-/// length.
+/// Length of a masked observation: those of [`ObservationKind::Keypoints`] and an equally long
+/// mask.
 pub const MASKED_KEYPOINTS_DIM: usize = 40;
 
-/// Keypoints with random visibility, as in diffusion_policy's `PushTKeypointsEnv`. The values are
-/// unchanged; the mask behind them is 0 for x and y of a hidden keypoint. The agent is always
-/// visible.
+/// Keypoints with random visibility, as in diffusion_policy's `PushTKeypointsEnv`: the mask after
+/// the values is 0 for x and y of a hidden keypoint. The agent is always visible.
 #[derive(Clone, Debug)]
 pub struct MaskedKeypoints {
     visible_rate: f64,
@@ -114,9 +111,9 @@ pub struct MaskedKeypoints {
 }
 
 impl MaskedKeypoints {
-    /// Creates the mask's generator, `numpy.random.default_rng(seed)`, with nine draws per
-    /// observation. `visible_rate` is the probability that a keypoint is visible (upstream's
-    /// `keypoint_visible_rate`, default 1).
+    /// Creates the mask's `numpy.random.default_rng(seed)`, with nine draws per observation.
+    /// Keypoints have the probability `visible_rate` (upstream's `keypoint_visible_rate`, default
+    /// 1).
     pub fn new(visible_rate: f64, seed: u64) -> Self {
         Self {
             visible_rate,
@@ -127,8 +124,7 @@ impl MaskedKeypoints {
     /// Computes the masked observation of `state`.
     ///
     /// # Errors
-    /// [`Error::NonFiniteObservation`] if a value is NaN or infinite; no random number is drawn
-    /// then.
+    /// [`Error::NonFiniteObservation`] if a value is NaN or infinite; nothing is drawn then.
     pub fn observe(
         &mut self,
         state: &[f64; STATE_DIM],
@@ -157,8 +153,7 @@ pub const BLOCK_VERTICES_PX: [[f64; 2]; 8] = [
     [-15.0, 120.0],
 ];
 
-/// Keypoints in body coordinates, px, fitted to the recorded demonstrations (deviation at most 0.03
-/// px).
+/// Keypoints in body coordinates, px, fitted to the demonstrations (deviation at most 0.03 px).
 pub const BLOCK_KEYPOINTS_PX: [[f64; 2]; 9] = [
     [9.2695, 90.0411],
     [-60.9833, -1.1870],

@@ -76,8 +76,7 @@ pub struct Tick {
     pub outcome: Step,
 }
 
-/// An episode and the execution of the policy that plays it. It can be suspended whenever a plan is
-/// needed, and resumed later.
+/// An episode and the execution of its policy. It can be suspended whenever a plan is needed.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -109,8 +108,8 @@ pub struct Rollout<E> {
 }
 
 impl<E: Execution> Rollout<E> {
-    /// Creates a rollout from the current state of `env` for a policy with observations of `kind`,
-    /// limited to `max_steps` control steps.
+    /// Creates a rollout from the current state of `env` with observations of `kind`, limited to
+    /// `max_steps` control steps.
     ///
     /// # Errors
     /// [`Error::WrongLength`] if the policy's `Do` is not that of `kind`.
@@ -246,8 +245,7 @@ impl<const WINDOW: usize, const CHUNK: usize> Rollout<Pipeline<WINDOW, CHUNK>> {
         Ok(self.is_over().then(|| self.episode.result()))
     }
 
-    /// Plays the episode to its end as in real time, with the latency of plans, in ticks, simulated
-    /// by `planning`.
+    /// Plays the episode to its end as in real time; `planning` simulates the latency, in ticks.
     ///
     /// # Errors
     /// As [`advance`](Self::advance) and [`Planner::plan`], whose error ends the rollout.

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 /// Convert a policy trained elsewhere to a float policy.
 ///
 /// Reads LeRobot diffusion policies without images and low-dimensional checkpoints of
-/// diffusion_policy, for any task. Without --task, a policy of PushT's dimensions is a PushT
-/// policy.
+/// diffusion_policy. Without --task, a policy of PushT's dimensions is a PushT policy.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: pusht import outputs/train/checkpoints/last/pretrained_model --out policy.safetensors\n         \

@@ -17,9 +17,8 @@ use std::time::Duration;
 /// Play episodes with the policy on a device, over a serial link.
 ///
 /// The environment runs here, the policy on the device (`cargo firmware controller`, or a flashed
-/// board). Prints the scores as `pusht eval` does, latency percentiles of control ticks, the link
-/// counters of both ends, and the device's events, marked `device`. docs/link.md specifies the
-/// protocol.
+/// board). Prints the scores, latency percentiles of control ticks, the link counters of both ends,
+/// and the device's events, marked `device`. docs/link.md specifies the protocol.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples: pusht link --port /dev/ttyACM0\n          pusht link --tcp localhost:4321 --seeds 0..10 --check"
@@ -33,8 +32,7 @@ pub struct Args {
     /// Seeds A..B of the episodes, B excluded
     #[arg(long, value_name = "A..B", default_value = "100000..100050", value_parser = console::parse_seeds)]
     seeds: Range<u64>,
-    /// Compare every episode with the local integer engine; the exit code is 0 only if all are
-    /// equal
+    /// Compare every episode with the local integer engine; the exit code is 0 if all are equal
     #[arg(long)]
     check: bool,
     /// Model file of the device, for --check [default: the shipped policy]

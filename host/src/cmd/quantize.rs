@@ -19,8 +19,8 @@ use std::path::PathBuf;
 /// quantisation noise of every layer, the distance between their actions, and the sensitivity of
 /// the float policy to small changes of its observations.
 ///
-/// A PushT policy is calibrated on episodes that it plays, a policy of another task on recorded
-/// observations (--data).
+/// PushT policies are calibrated on episodes that they play, others on recorded observations
+/// (--data).
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples: pusht quantize --policy models/pusht.safetensors --out models/pusht.ptm\n          pusht quantize --policy arm.safetensors --data windows.npy --out arm.ptm"
@@ -41,13 +41,11 @@ pub struct Args {
     /// Sampler [default: that of the float policy].
     #[arg(long, value_enum)]
     scheduler: Option<SchedulerKind>,
-    /// Legacy seeds A..B of the calibration episodes, B excluded; the next B - A are for
-    /// comparison.
+    /// Legacy seeds A..B of the calibration episodes, B excluded; the next B - A are for comparing.
     #[arg(long, value_name = "A..B", default_value = CALIBRATION_SEEDS, value_parser = parse_seeds, conflicts_with = "data")]
     seeds: Range<u64>,
-    /// Windows of observations for calibration, instead of episodes: (N, To, Do) numbers in a
-    /// `.npy` file or in the tensor `obs` of a `.safetensors` file. Every tenth window is kept for
-    /// the comparison.
+    /// Windows of observations to calibrate on instead: (N, To, Do) numbers in a `.npy` file or the
+    /// tensor `obs` of a `.safetensors` file. Every tenth window is kept for the comparison.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// Least number of plans in the comparison.
@@ -139,8 +137,8 @@ fn spread(windows: &[Window], n: usize) -> Vec<&Window> {
     (0..n).map(|i| &windows[i * windows.len() / n]).collect()
 }
 
-/// Prints the float policy's sensitivity in the plans with the largest and the median distance
-/// between the engines.
+/// Prints the float policy's sensitivity in the plans where the engines differ most, and at the
+/// median.
 fn print_sensitivity(
     policy: &FloatPolicy,
     windows: &[&Window],

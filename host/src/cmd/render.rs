@@ -17,8 +17,7 @@ const LAST_FRAME_CS: u16 = 150;
 
 /// Play one episode and write it as an animated GIF, or one moment of it as a PNG.
 ///
-/// In gym-pusht's colours: green is the goal, grey the block, blue the agent, the red cross the
-/// target position, orange the planned actions.
+/// Green is the goal, grey the block, blue the agent, the red cross the target, orange the plan.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples: pusht render --seed 100003 --size 680 --out episode.gif\n          \
@@ -47,8 +46,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// If the policy can't be loaded, the file can't be written or has another extension, or the
-/// episode has no such tick.
+/// If the policy can't be loaded, the file can't be written, or the episode has no such tick.
 pub fn run(args: &Args) -> Result<()> {
     let seeding = args.seeding.into();
     let ending = args

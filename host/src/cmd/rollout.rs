@@ -85,8 +85,7 @@ fn parse_state(text: &str) -> Result<[f64; STATE_DIM]> {
 /// Runs the command.
 ///
 /// # Errors
-/// If the actions can't be read or simulated, or the trajectory can't be written; no partial file
-/// remains.
+/// If the actions are invalid, or the trajectory can't be written; no partial file remains.
 pub fn run(args: &Args) -> Result<()> {
     let mut env = start(args)?;
     let actions = read_actions(&args.actions)?;

@@ -63,8 +63,7 @@ pub struct Attempt {
     pub near_goal: bool,
     /// Whether it was played with noise.
     pub noisy: bool,
-    /// Whether the player reached the required coverage (with corrections: whether the policy
-    /// succeeded).
+    /// Whether the player reached the required coverage (with corrections: the goal).
     pub solved: bool,
     /// Control steps of the player.
     pub steps: usize,
@@ -155,8 +154,8 @@ fn start_near_goal(random: &mut Pcg64) -> Result<PushTEnv> {
     }
 }
 
-/// Plays the expert from `env` on. Records its intended actions, also with noise on the executed
-/// ones (DART, arXiv 1703.09327).
+/// Plays the expert from `env` on; records intended actions, before any noise (DART, arXiv
+/// 1703.09327).
 fn play(settings: &Settings, env: PushTEnv, attempt: &mut Attempt) -> Result<()> {
     let mut expert = Expert::new(settings.expert, attempt.seed);
     let mut noise = NoiseSource::new(!attempt.seed);
@@ -246,8 +245,8 @@ fn policy_episode(policy: &Engine, env: PushTEnv, attempt: &mut Attempt) -> Resu
     Ok(visited)
 }
 
-/// Plays the expert from `from` on. The policy's row comes first, so that the first windows contain
-/// the observations that the policy had.
+/// Plays the expert from `from` on, behind the policy's row, for the observations of the first
+/// windows.
 fn correction(
     settings: &Settings,
     corrections: &Corrections,

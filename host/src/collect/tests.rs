@@ -64,8 +64,7 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
         &settings(),
         5,
     );
-    // Simulates a kill while the sixth attempt is written: its rows exist, its episode end does
-    // not.
+    // Simulates a kill during the sixth attempt: its rows exist, its episode end does not.
     let before = files(&parts.join("meta"));
     run(
         &mut Writer::resume(&parts, &settings()).unwrap(),

@@ -1,8 +1,7 @@
 //! Incremental writer of demonstrations: a Zarr v2 folder in diffusion_policy's layout.
 //!
-//! Files are replaced as a whole, data first and `meta/` last, so that a kill keeps all earlier
-//! episodes. Rows of the incomplete episode are beyond `meta/episode_ends`; a resumed run
-//! overwrites them.
+//! Files are replaced as a whole, data first and `meta/` last, so that a kill keeps earlier
+//! episodes. A resumed run overwrites the rows beyond `meta/episode_ends`.
 
 use super::episode::{Attempt, Settings};
 use crate::data::{ACTION_DIM, Episode};

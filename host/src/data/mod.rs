@@ -24,8 +24,7 @@ pub struct Episode {
     pub states: Vec<[f64; STATE_DIM]>,
     /// Target positions of the agent (px).
     pub actions: Vec<[f64; ACTION_DIM]>,
-    /// Whether it begins in the middle of a motion. Windows are then not padded before its first
-    /// row.
+    /// Whether it begins in the middle of a motion; windows are then not padded before it.
     pub continues: bool,
     /// Whether it ends in the middle of a motion. Windows are then not padded after its last row.
     pub cut_off: bool,
@@ -34,9 +33,8 @@ pub struct Episode {
 }
 
 impl Episode {
-    /// The episode reflected at the line x + y = 512, the axis of the goal T. It is an equally
-    /// valid recording: T, goal and window are symmetric. (x, y) becomes (512 - y, 512 - x), and
-    /// the angle a becomes pi/2 - a.
+    /// The episode reflected at the line x + y = 512, the axis of T, goal and window: an equally
+    /// valid recording. (x, y) becomes (512 - y, 512 - x), and the angle a becomes pi/2 - a.
     pub fn mirrored(&self) -> Self {
         let point = |[x, y]: [f64; 2]| [WINDOW_PX - y, WINDOW_PX - x];
         let state = |&[agent_x, agent_y, block_x, block_y, angle_rad]: &[f64; STATE_DIM]| {
@@ -72,8 +70,7 @@ impl Demonstrations {
         self.episodes.iter().map(|e| e.states.len()).sum()
     }
 
-    /// CRC-32 (ISO-HDLC) of every row's state and action as little-endian `f32`: identifies a
-    /// policy's training data in any archive.
+    /// CRC-32 (ISO-HDLC) of every row's state and action as little-endian `f32`, in any archive.
     pub fn crc32(&self) -> u32 {
         let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
         let mut digest = crc.digest();

@@ -1,7 +1,7 @@
 //! Batched evaluation: every thread plays several episodes and computes their plans as a batch.
 //!
 //! ```text
-//!  seeds -> up to BATCH episodes per thread -> [ batch of plans -> actions until the next ] -> results
+//!  seeds -> up to BATCH episodes per thread -> [ batch of plans -> their actions ] -> results
 //! ```
 //! The next seed replaces a finished episode, so that batches stay full. Between plans, episodes
 //! are independent; stepping their environments together (`PushTBatch`) would only add waiting.

@@ -1,5 +1,4 @@
-//! Shortest path around the block, over the T's corners offset by the agent's radius and a
-//! clearance.
+//! Shortest path around the block, over corners offset by the agent's radius and a clearance.
 
 use pusht_core::pusht::env::Vec2;
 
@@ -27,8 +26,7 @@ const TURNS: [[f64; 2]; 6] = [
 pub type Way = heapless::Vec<Vec2, MAX_POINTS>;
 
 /// Shortest path from `from` to `to` with clearance from the block, in body coordinates, without
-/// `from` itself. A start within the clearance is left first. `None` if `to` is within the
-/// clearance.
+/// `from`. It first leaves the clearance if necessary. `None` if `to` is within the clearance.
 pub fn way(from: Vec2, to: Vec2) -> Option<Way> {
     if is_near(to) {
         return None;

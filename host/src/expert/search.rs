@@ -43,8 +43,7 @@ impl Search {
         }
     }
 
-    /// Plans targets in `env` from the last target `cursor`; `rest` is the remainder of the last
-    /// plan.
+    /// Plans targets in `env` from the last target `cursor`; `rest` remains of the last plan.
     pub fn plan(&mut self, env: &PushTEnv, cursor: Action, rest: &[Action]) -> Plan {
         let mut best = self.simulated(env, rest.iter().copied().collect(), 0);
         let mut elite: Vec<(Push, Plan)> = Vec::new();

@@ -185,8 +185,8 @@ enum Heard {
 }
 
 impl<W: Wire> Client<W> {
-    /// Creates a client without a session. Requests are sent again after `timeout`; `on_event`
-    /// receives the device's events.
+    /// Creates a client without a session, with `timeout` per attempt and a handler of device
+    /// events.
     pub fn new(wire: W, timeout: Duration, on_event: impl FnMut(DeviceEvent) + 'static) -> Self {
         Self {
             wire,
@@ -226,12 +226,10 @@ impl<W: Wire> Client<W> {
         }
     }
 
-    /// Requests name and unit of value `index`: the values of an observation, then those of an
-    /// action.
+    /// Requests name and unit of value `index`, in the order of an observation, then an action.
     ///
     /// # Errors
-    /// [`LinkError::Forgotten`] if the device has lost the session; else as for
-    /// [`hello`](Self::hello).
+    /// [`LinkError::Forgotten`] if the session is lost; else as for [`hello`](Self::hello).
     pub fn describe(&mut self, index: u16) -> Result<ValueName, LinkError> {
         match self.ask_next(RequestBody::Describe { index })? {
             Reply::Value(value) => Ok(value),
@@ -242,8 +240,7 @@ impl<W: Wire> Client<W> {
     /// Begins an episode; `seed` is the seed of the policy's noise.
     ///
     /// # Errors
-    /// [`LinkError::Forgotten`] if the device has lost the session; else as for
-    /// [`hello`](Self::hello).
+    /// [`LinkError::Forgotten`] if the session is lost; else as for [`hello`](Self::hello).
     pub fn begin(&mut self, seed: u64) -> Result<(), LinkError> {
         match self.ask_next(RequestBody::Begin { seed })? {
             Reply::Begun => Ok(()),
@@ -254,8 +251,7 @@ impl<W: Wire> Client<W> {
     /// Performs a control tick: sends an observation (`[Do]`) and returns the action (`[Da]`).
     ///
     /// # Errors
-    /// [`LinkError::Forgotten`] if the device has lost the episode; else as for
-    /// [`hello`](Self::hello).
+    /// [`LinkError::Forgotten`] if the episode is lost; else as for [`hello`](Self::hello).
     pub fn observe(&mut self, observation: &[f64]) -> Result<Vec<f64>, LinkError> {
         let asked = Instant::now();
         let values = Row::Values(observation);
@@ -271,8 +267,7 @@ impl<W: Wire> Client<W> {
     /// Requests the device's counters.
     ///
     /// # Errors
-    /// [`LinkError::Forgotten`] if the device has lost the session; else as for
-    /// [`hello`](Self::hello).
+    /// [`LinkError::Forgotten`] if the session is lost; else as for [`hello`](Self::hello).
     pub fn report(&mut self) -> Result<Counts, LinkError> {
         match self.ask_next(RequestBody::Report)? {
             Reply::Report(counts) => Ok(counts),

@@ -20,8 +20,7 @@ impl Latency {
         self.round_trips.len()
     }
 
-    /// Percentiles `percents` of the time from the observation's first byte to the action, on the
-    /// host.
+    /// Percentiles `percents` of the time from the observation to the action, on the host.
     pub fn round_trip(&self, percents: &[f64]) -> Vec<Duration> {
         percentiles(&self.round_trips, percents)
     }
@@ -32,8 +31,7 @@ impl Latency {
     }
 }
 
-/// Percentiles by nearest rank: the smallest value with at least that share of values at or below
-/// it.
+/// Percentiles by nearest rank: the smallest value not below that share of the values.
 fn percentiles(values: &[Duration], percents: &[f64]) -> Vec<Duration> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();

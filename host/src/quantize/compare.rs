@@ -9,7 +9,7 @@ use pusht_core::noise::NoiseSource;
 use pusht_core::quant::{IntPolicy, Model, Observer};
 use rayon::prelude::*;
 
-/// Distances between the actions of both engines for equal observations and noise, in the unit of a
+/// Distances of both engines' actions for equal observations and noise, in the unit of a
 /// [`Metric`].
 #[derive(Clone, Copy, Debug)]
 pub struct Parity {
@@ -73,8 +73,7 @@ pub struct LayerNoise {
     pub saturated: f64,
 }
 
-/// Computes the distances between the actions of both engines, one row per window; plan `i` has the
-/// noise of seed `i`.
+/// Distances of both engines' actions, a row per window; plan `i` has the noise of seed `i`.
 ///
 /// # Errors
 /// If a window has the wrong length or a value that is NaN or infinite.

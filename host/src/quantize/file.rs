@@ -1,5 +1,4 @@
-//! Writer of the integer model file, the counterpart of `core`'s parser; see
-//! `docs/model-format.md`.
+//! Writer of the integer model file, counterpart of `core`'s parser; see `docs/model-format.md`.
 
 use crate::policy_file::{Hold, Task};
 use pusht_core::quant::{FORMAT_VERSION, Factor, LANES, MAGIC, PACKING};

@@ -65,8 +65,7 @@ pub fn model_file(
     Ok(quantize(policy, tensors, &calibration, provenance)?.to_bytes())
 }
 
-/// Provenance in the model file: the policy's settings and provenance, and the calibration data.
-/// Names of values have their own section.
+/// Provenance for the model file: settings and provenance of the policy, and the calibration data.
 fn provenance(config: &PolicyConfig, data: &CalibrationData) -> Result<String> {
     let (key, value) = match data {
         CalibrationData::Episodes(seeds) => {

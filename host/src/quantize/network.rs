@@ -258,8 +258,8 @@ impl Network<'_> {
         Ok((layers, at))
     }
 
-    /// Binary places of the skips: those of the tensor with which each is concatenated, the smaller
-    /// number. The first level's skip is not used.
+    /// Binary places of the skips: the smaller number of both concatenated tensors. The first
+    /// level's skip is not used.
     fn skip_exponents(&self) -> Result<Vec<Option<u32>>> {
         let n_levels = self.config.unet.down_dims.len();
         let joined = |level: usize| {
@@ -275,8 +275,7 @@ impl Network<'_> {
         (0..n_levels).map(joined).collect()
     }
 
-    /// Quantises the residual block at `path`; its output has `out` binary places, by default those
-    /// of its range.
+    /// Quantises the residual block at `path`, with `out` or else the range's output binary places.
     fn block(&self, path: &str, at: &mut Point, n_out: usize, out: Option<u32>) -> Result<Layer> {
         let out = out.map_or_else(|| self.ranges.exponent(path), Ok)?;
         let n_groups = self.config.unet.n_groups;
@@ -327,8 +326,8 @@ impl Network<'_> {
         Ok(Layer::Resample(exponent, vec![rows]))
     }
 
-    /// Quantises a transposed convolution with four taps and stride 2; its output has `out` binary
-    /// places, by default those of its range.
+    /// Quantises a transposed convolution with four taps and stride 2, `out` as for
+    /// [`Self::block`].
     ///
     /// Even positions read taps 3 and 1 of PyTorch's `[in][out][tap]`, odd ones taps 2 and 0.
     fn upsample(&self, path: &str, at: &mut Point, out: Option<u32>) -> Result<Layer> {
@@ -368,8 +367,7 @@ impl Network<'_> {
         Ok(Layer::Resample(exponent, phases))
     }
 
-    /// Binary places of the projection, its rows for the observations, and the diffusion step's
-    /// part.
+    /// Binary places of the projection, its rows for the observations, the diffusion step's part.
     fn film(&self, path: &str) -> Result<(u32, Vec<Row>, Vec<i16>)> {
         let linear_path = format!("{path}.cond_encoder.1");
         let steps = self
@@ -428,8 +426,7 @@ impl Network<'_> {
         })
     }
 
-    /// Quantises the convolution at `path` of the tensor `at`: `[out][in][tap]` to rows
-    /// `[tap][in]`.
+    /// Quantises the convolution at `path` of tensor `at`: `[out][in][tap]` to rows `[tap][in]`.
     fn conv(&self, path: &str, at: &Point, exponent: u32, stride: usize) -> Result<Vec<Row>> {
         let weight = self.tensor(path, "weight")?;
         let bias = &self.tensor(path, "bias")?.data;

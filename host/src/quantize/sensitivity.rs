@@ -1,5 +1,4 @@
-//! Sensitivity of the float policy's actions to small changes of its observations, in the plans
-//! where both engines differ most.
+//! Sensitivity of the float policy's actions to its observations where both engines differ most.
 
 use super::calibrate::Window;
 use super::compare::{Metric, plan};
@@ -10,8 +9,7 @@ use rand_pcg::Pcg64;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Changes of each observation value, up or down, in half ranges of its normaliser: about 0.001,
-/// 0.1 and 1 px of PushT's 512 px.
+/// Changes of each observation value, in half ranges of its normaliser: 0.001, 0.1, 1 px for PushT.
 pub const STEPS: [f64; 3] = [4e-6, 4e-4, 4e-3];
 /// Random draws of the signs per entry of [`STEPS`].
 const DRAWS: usize = 16;

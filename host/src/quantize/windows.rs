@@ -9,8 +9,7 @@ use std::path::Path;
 /// Name of the tensor in a safetensors file.
 const TENSOR: &str = "obs";
 
-/// Reads windows (N, To, Do) of `f32` or `f64` from a `.npy` file or the tensor `obs` of a
-/// `.safetensors` file.
+/// Reads windows (N, To, Do) of `f32` or `f64`: a `.npy` file, or `obs` in a `.safetensors` file.
 ///
 /// # Errors
 /// If the file can't be read or has another format or shape; the error names the file.

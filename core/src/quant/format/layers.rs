@@ -1,5 +1,4 @@
-//! Layers of the network as views into the file. A device keeps all of them in RAM, so sizes and
-//! binary places have small types.
+//! Layers of the network as views into the file, with small types to save RAM on devices.
 
 use super::limits::MAX_LEVELS;
 use crate::quant::kernels::linear::Linear;

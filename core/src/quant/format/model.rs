@@ -82,8 +82,8 @@ impl<'a> Model<'a> {
         self.names.task()
     }
 
-    /// Name and unit of value `index`: the `Do` values of an observation, then the `Da` values of
-    /// an action.
+    /// Name and unit of value `index`, in the order of an observation (`Do`), then an action
+    /// (`Da`).
     pub fn value(&self, index: usize) -> Value<'a> {
         self.names.value(index)
     }

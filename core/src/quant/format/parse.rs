@@ -1,5 +1,4 @@
-//! Validation of a whole model file; all later code relies on it. `docs/model-format.md` is the
-//! specification.
+//! Validation of a whole model file, on which all other code relies; see `docs/model-format.md`.
 
 use super::error::ModelError;
 use super::layers::{ConvBlock, Downsample, Film, FinalBlock, ResidualBlock, Unet, Upsample};
@@ -234,8 +233,8 @@ fn names<'a>(section: &Reader<'a>, settings: &Settings) -> Result<Names<'a>, Mod
     Names::checked(text, n_values).ok_or(section.out_of_range("names"))
 }
 
-/// Parses the network in the order of computation, checks the invariants of the kernels, and
-/// computes the working memory.
+/// Parses the network in order of computation, checks the kernels' invariants, and sums up the
+/// memory.
 struct Walk<'r, 'a> {
     reader: &'r mut Reader<'a>,
     settings: &'r Settings,

@@ -56,8 +56,7 @@ impl ObservationValue {
     /// Converts to the fixed-point format of [`normalize`](Self::normalize): nearest, saturating.
     pub fn to_fixed(&self, value: f64) -> i32 {
         let value = value * exp2(self.exponent as i32 - 16);
-        // `saturating_from_num` panics at NaN. No observation is NaN, but the optimiser cannot
-        // know.
+        // `saturating_from_num` panics at NaN; the optimiser cannot know that none occurs.
         let end = if value < 0.0 {
             I16F16::MIN
         } else {

@@ -16,8 +16,7 @@ pub const BATCH: usize = 8;
 /// Batch size for fewer plans.
 const FEW: usize = 4;
 
-/// Batched [`IntPolicy`](super::policy::IntPolicy): a plan is independent of the other plans in its
-/// batch.
+/// Batched [`IntPolicy`](super::policy::IntPolicy): plans of a batch are independent.
 #[derive(Debug)]
 pub struct IntPolicyBatch<'m> {
     model: &'m Model<'m>,

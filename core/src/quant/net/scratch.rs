@@ -31,8 +31,7 @@ impl Sizes {
     }
 }
 
-/// Working memory of a plan. Every tensor begins at a multiple of eight values, for kernels with
-/// vector loads.
+/// Working memory of a plan, with tensors aligned to eight values for kernels with vector loads.
 pub(crate) struct Parts<'s> {
     pub(crate) activations: Activations<'s>,
     /// Projections of the observations by FiLM, in the order of the blocks.

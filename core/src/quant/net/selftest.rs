@@ -12,8 +12,7 @@ use core::array;
 /// [`Digest`] of the actions of `n_plans` plans (`i32`, little-endian, in fixed point): equal on
 /// every machine. `scratch` has at least [`Model::scratch_len`] words.
 ///
-/// Plan `i` has the noise of seed `i` and fixed observations that sweep 0 to 2^25 in fixed point (0
-/// to 512 with 16 binary places).
+/// Plan `i` has the noise of seed `i` and fixed observations that sweep 0 to 2^25 in fixed point.
 ///
 /// # Errors
 /// [`ModelError::ScratchTooSmall`] if `scratch` has fewer words.

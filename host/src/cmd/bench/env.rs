@@ -23,8 +23,7 @@ const SAMPLE: Duration = Duration::from_micros(50);
 /// Script that times the same sequences in gym-pusht.
 const GYM_PUSHT: &str = include_str!("gym_pusht.py");
 
-/// Measures control steps per second on one core, of one environment and batched, and the share of
-/// each phase.
+/// Measures control steps per second on one core, single and batched, and the share of each phase.
 ///
 /// A control step is ten physics steps with contacts, then coverage and reward. There are three
 /// kinds of sequences: the recorded demonstrations (without the dataset, generated ones that chase

@@ -4,8 +4,7 @@ use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Counts the instructions of convolutions and of whole plans on every core that QEMU emulates, and
-/// compares them with CMSIS-NN.
+/// Counts instructions of convolutions and plans on QEMU's cores, compared with CMSIS-NN.
 ///
 /// Needs this repository, from which it builds the firmware for each board, and `qemu-system-arm`;
 /// without QEMU it says so and measures nothing.
@@ -31,8 +30,7 @@ pub fn run(args: &Args) -> Result<()> {
         "the repository that this program was built in is not at {} any more",
         repository.display()
     );
-    // The firmware's tools are a separate program, with dependencies that the main build does not
-    // need.
+    // The firmware's tools are a separate program, to keep their dependencies apart.
     let mut tool = Command::new("cargo");
     tool.args(["run", "--quiet", "--package", "pusht-tests"])
         .args(["--bin", "bench-plan", "--"]);

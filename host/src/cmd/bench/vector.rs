@@ -30,12 +30,10 @@ const BATCH: &str = "PushTBatch, all cores";
 const BATCH_ONE: &str = "PushTBatch, 1 thread";
 const GYM_ASYNC: &str = "gymnasium AsyncVectorEnv";
 
-/// Measures steps per second of PushT environments: sequential, in threads, in processes, batched,
-/// and in gymnasium.
+/// Measures PushT steps per second: sequential, threads, processes, batched, and gymnasium.
 ///
 /// All take actions of the same distribution, uniform in the window, reset when an episode ends,
-/// and return state and reward. Figures are environment steps per second, the best of three
-/// measurements.
+/// and return state and reward. Figures are the best of three measurements.
 #[derive(clap::Args)]
 #[command(after_help = "Example: pusht bench vector --gym-pusht python3 --json vector.json")]
 pub struct Args {
@@ -189,8 +187,7 @@ fn batch(
     })
 }
 
-/// Measures the candidates alternately, so that a disturbance affects all; returns the best of
-/// each.
+/// Measures the candidates alternately, so that disturbances affect all; keeps the best of each.
 fn measure(
     mut candidates: Vec<Candidate>,
     num_envs: usize,

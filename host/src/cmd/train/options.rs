@@ -27,15 +27,13 @@ pub struct Args {
     /// Demonstrations: pusht.zip or a .zarr folder. May be given several times.
     #[arg(long, value_name = "PATH", required = true)]
     pub data: Vec<PathBuf>,
-    /// Share of each --data in every batch, in the same order [default: all windows equally
-    /// likely].
+    /// Share of each --data in every batch, in the same order [default: all windows alike].
     #[arg(long, value_delimiter = ',', value_name = "S,S,..")]
     pub shares: Vec<f64>,
     /// Folder of the run.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Policy whose weights and normalisers the run begins with; its options must be those of the
-    /// run.
+    /// Policy with the weights and normalisers to begin with; its options must be those of the run.
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
     /// Optimiser steps; the learning rate decays to 0 along a cosine over them.
@@ -53,8 +51,8 @@ pub struct Args {
     /// Actions predicted per plan (`Tp`).
     #[arg(long, default_value_t = 16, value_parser = RangedU64ValueParser::<usize>::new().range(2..=64))]
     pub horizon: usize,
-    /// Actions executed per plan (`Ta`), unless --eval-action-steps is given; also the reach of
-    /// windows beyond the end of an episode.
+    /// Actions executed per plan (`Ta`) without --eval-action-steps; the windows' reach past an
+    /// end.
     #[arg(long, default_value_t = 8)]
     pub n_action_steps: usize,
     /// Origin of the actions' coordinates.
@@ -101,8 +99,7 @@ pub struct Args {
     /// Steps between evaluations of the policy; 0: none.
     #[arg(long, default_value_t = 0)]
     pub eval_every: u64,
-    /// Legacy seeds A..B of the evaluation episodes. Do not report scores on seeds used for
-    /// selection.
+    /// Legacy seeds A..B of evaluation episodes. Do not report scores on seeds used for selection.
     #[arg(long, value_name = "A..B", default_value = "200000..200100", value_parser = crate::console::parse_seeds)]
     pub eval_seeds: Range<u64>,
     /// Actions executed per plan in evaluations and in the policy file [default: --n-action-steps].
@@ -276,8 +273,7 @@ impl Args {
         self.shares.iter().map(|share| share / sum).collect()
     }
 
-    /// Command line for the policy file: the options that the weights depend on, without local
-    /// paths.
+    /// Command line for the policy file: options that affect the weights, without local paths.
     pub fn command(&self) -> String {
         let name = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default();

@@ -8,8 +8,7 @@ const TINY_ZIP: &str = concat!(
     "/../tests/golden/demonstrations/tiny.zip"
 );
 
-/// Writes a folder with `arrays` (name, type, shape, little-endian bytes), one uncompressed chunk
-/// each.
+/// Writes a folder with `arrays` (name, type, shape, little-endian bytes), one plain chunk each.
 fn zarr_folder(arrays: &[(&str, &str, &[usize], Vec<u8>)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, dtype, shape, bytes) in arrays {
@@ -174,8 +173,7 @@ fn another_shape_or_type_is_refused() {
     }
 }
 
-/// The authors' dataset, if available: the path in `PUSHT_DATASET`, or `shared/data` beside the
-/// repository.
+/// The authors' dataset, if available: in `PUSHT_DATASET`, or `shared/data` beside the repository.
 fn authors_dataset() -> Option<PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/pusht.zip");
     let path = std::env::var_os("PUSHT_DATASET").unwrap_or(beside.into());

@@ -102,7 +102,7 @@ struct ForwardPass<'n, 's, O, const B: usize> {
 }
 
 impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
-    /// Loads the sample as the network's input, with channels padded by zeros to a multiple of
+    /// Loads the sample as the network's input, with channels zero-padded to a multiple of
     /// [`LANES`].
     fn load(&mut self, exponent: u32) {
         let n_channels = self.shape.n_channels;
@@ -327,8 +327,8 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
 
     /// Transposed convolution with four taps, stride 2, padding 1: `[L][C]` becomes `[2 L][C]`.
     ///
-    /// Computed as two convolutions with two taps: output `2 m` reads inputs `m - 1` and `m`,
-    /// output `2 m + 1` reads `m` and `m + 1`.
+    /// Computed with two taps per output: `2 m` reads inputs `m - 1`, `m`; `2 m + 1` reads `m`, `m
+    /// + 1`.
     fn upsample(&mut self, layer: &Upsample<'_>) {
         let (shape, n_channels) = (self.shape, self.shape.n_channels);
         let double = shape.with_length(2 * shape.length);

@@ -36,8 +36,7 @@ pub struct PolicyArgs {
 
 /// A loaded policy, shared by all threads.
 pub enum Engine {
-    /// A validated model file; its bytes are leaked, as programs keep their policies until they
-    /// exit.
+    /// A validated model file; its bytes are leaked, as programs keep policies until they exit.
     Int(Box<Model<'static>>),
     /// A float policy.
     Float(Box<FloatPolicy>),

@@ -356,8 +356,7 @@ pub struct Thresholding {
 }
 
 impl Default for SchedulerConfig {
-    /// diffusion_policy's settings for PushT, with DDIM: 100 steps, squared cosine, noise
-    /// predicted.
+    /// diffusion_policy's settings for PushT, with DDIM: 100 steps, squared cosine, noise output.
     fn default() -> Self {
         Self {
             kind: SchedulerKind::Ddim,

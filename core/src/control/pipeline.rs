@@ -65,8 +65,8 @@ pub struct Pipeline<const WINDOW: usize, const CHUNK: usize> {
 
 impl<const WINDOW: usize, const CHUNK: usize> Pipeline<WINDOW, CHUNK> {
     /// Starts an episode for plans of `shape`: one begins every `period` ticks and takes effect
-    /// `delay` ticks later (at least 1). Without held actions if a plan has `delay + max(period,
-    /// delay)`.
+    /// `delay` ticks later (at least 1). A plan of `delay + max(period, delay)` actions avoids
+    /// holds.
     ///
     /// # Errors
     /// [`Error::WrongLength`] if `WINDOW` or `CHUNK` is too small for `shape`.

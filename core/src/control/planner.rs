@@ -67,8 +67,8 @@ pub trait Planner {
         ""
     }
 
-    /// Name and unit of value `index`, in the order of an observation (`Do`), then an action
-    /// (`Da`).
+    /// Name and unit of value `index`: first the `Do` values of an observation, then the `Da` of an
+    /// action.
     fn value(&self, index: usize) -> Value<'_> {
         let _ = index;
         Value::default()

@@ -150,8 +150,8 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
     }
 
     /// Replaces the remaining actions by a chunk (`[Ta][Da]`) computed elsewhere. Skips `age`
-    /// actions: the ticks since the newest observation of its window, that observation's tick
-    /// included.
+    /// actions, one per tick since the newest observation of its window, with that observation's
+    /// tick.
     ///
     /// # Errors
     /// [`Error::WrongLength`] if it is not `Ta` actions long; the episode is unchanged then.
@@ -193,7 +193,7 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
         last
     }
 
-    /// Discards the queue and replaces the last action by the one that `planner` holds. Returns it.
+    /// Discards the queue; the last action becomes the one that `planner` holds. Returns it, or
     /// `None` before the first observation.
     pub fn hold(&mut self, planner: &(impl Planner + ?Sized)) -> Option<&[f64]> {
         if !self.has_observed {
@@ -212,8 +212,7 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
         Some(last)
     }
 
-    /// Records the observation of this control tick, plans if the queue is empty, returns the
-    /// action.
+    /// Records this control tick's observation and returns its action; plans if none is left.
     ///
     /// # Errors
     /// As [`observe`](Self::observe), with the episode unchanged, and as [`Planner::plan`].

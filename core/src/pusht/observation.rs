@@ -15,7 +15,7 @@ pub const MAX_OBSERVATION_DIM: usize = 20;
 pub enum ObservationKind {
     /// The five state values, unchanged.
     State,
-    /// x, y of nine keypoints on the block and of the agent (diffusion_policy's `pusht_lowdim`).
+    /// x, y of nine keypoints on the block and of the agent (diffusion_policy, low-dimensional).
     Keypoints,
     /// x, y of the T's vertices (gym-pusht's `environment_state`) and of the agent (`agent_pos`).
     Vertices,
@@ -61,8 +61,8 @@ impl ObservationKind {
 /// Computes the observation of `kind` from `state` into `out` (`kind.dim()` values, px and rad).
 ///
 /// # Errors
-/// [`Error::NonFiniteObservation`] if `state` is not finite; [`Error::WrongLength`] if `out` is not
-/// `kind.dim()` long.
+/// [`Error::NonFiniteObservation`] if `state` has a NaN or infinite value; [`Error::WrongLength`]
+/// if `out` does not have `kind.dim()` values.
 pub fn observe(
     kind: ObservationKind,
     state: &[f64; STATE_DIM],
@@ -98,8 +98,7 @@ pub fn observe(
     Ok(())
 }
 
-/// Length of a masked observation: those of [`ObservationKind::Keypoints`] and an equally long
-/// mask.
+/// Length of a masked observation: [`ObservationKind::Keypoints`] and a mask of equal length.
 pub const MASKED_KEYPOINTS_DIM: usize = 40;
 
 /// Keypoints with random visibility, as in diffusion_policy's `PushTKeypointsEnv`: the mask after
@@ -112,8 +111,7 @@ pub struct MaskedKeypoints {
 
 impl MaskedKeypoints {
     /// Creates the mask's `numpy.random.default_rng(seed)`, with nine draws per observation.
-    /// Keypoints have the probability `visible_rate` (upstream's `keypoint_visible_rate`, default
-    /// 1).
+    /// `visible_rate` is a keypoint's probability (upstream's `keypoint_visible_rate`, default 1).
     pub fn new(visible_rate: f64, seed: u64) -> Self {
         Self {
             visible_rate,

@@ -19,8 +19,7 @@ use std::path::PathBuf;
 /// quantisation noise of every layer, the distance between their actions, and the sensitivity of
 /// the float policy to small changes of its observations.
 ///
-/// PushT policies are calibrated on episodes that they play, others on recorded observations
-/// (--data).
+/// PushT policies are calibrated on episodes that they play, others on recordings (--data).
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples: pusht quantize --policy models/pusht.safetensors --out models/pusht.ptm\n          pusht quantize --policy arm.safetensors --data windows.npy --out arm.ptm"
@@ -137,8 +136,7 @@ fn spread(windows: &[Window], n: usize) -> Vec<&Window> {
     (0..n).map(|i| &windows[i * windows.len() / n]).collect()
 }
 
-/// Prints the float policy's sensitivity in the plans where the engines differ most, and at the
-/// median.
+/// Prints the float policy's sensitivity in the plans with the largest and the median distance.
 fn print_sensitivity(
     policy: &FloatPolicy,
     windows: &[&Window],

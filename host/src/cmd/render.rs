@@ -46,7 +46,8 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// If the policy can't be loaded, the file can't be written, or the episode has no such tick.
+/// If the policy can't be loaded, the episode has no such tick, or the file can't be written or has
+/// another extension.
 pub fn run(args: &Args) -> Result<()> {
     let seeding = args.seeding.into();
     let ending = args

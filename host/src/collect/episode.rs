@@ -154,7 +154,7 @@ fn start_near_goal(random: &mut Pcg64) -> Result<PushTEnv> {
     }
 }
 
-/// Plays the expert from `env` on; records intended actions, before any noise (DART, arXiv
+/// Plays the expert from `env` on; records its intended actions without noise (DART, arXiv
 /// 1703.09327).
 fn play(settings: &Settings, env: PushTEnv, attempt: &mut Attempt) -> Result<()> {
     let mut expert = Expert::new(settings.expert, attempt.seed);
@@ -245,8 +245,7 @@ fn policy_episode(policy: &Engine, env: PushTEnv, attempt: &mut Attempt) -> Resu
     Ok(visited)
 }
 
-/// Plays the expert from `from` on, behind the policy's row, for the observations of the first
-/// windows.
+/// Plays the expert from `from` on. The policy's row precedes, for the first window's observations.
 fn correction(
     settings: &Settings,
     corrections: &Corrections,

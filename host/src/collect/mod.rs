@@ -33,8 +33,7 @@ pub struct Summary {
     pub cpu: Duration,
 }
 
-/// Plays attempts from the writer's next one up to `n_attempts` on all cores, and stores them in
-/// order.
+/// Plays attempts from the writer's next one up to `n_attempts` on all cores; stores them in order.
 ///
 /// # Errors
 /// If an attempt can't be started or a file can't be written. Stored attempts remain.

@@ -18,8 +18,7 @@ const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 /// `task` names the values of observations and actions. Without it, the dimensions must be PushT's.
 ///
 /// # Errors
-/// If the policy is not supported (images, another kind, a wrong tensor); the error names the
-/// cause.
+/// If the policy is not supported (images, another kind, a wrong tensor); the error says why.
 pub fn read(path: &Path, task: Option<Task>) -> Result<(PolicyConfig, Tensors)> {
     let context = || format!("{}: can't import", path.display());
     let (config, tensors) = read_any(path, task).with_context(context)?;

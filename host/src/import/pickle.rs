@@ -1,8 +1,7 @@
 //! Parser of Python's pickle format that executes no code.
 //!
 //! A pickle is a program for a small stack machine. This one builds data only: a class is its name,
-//! a call the name with its arguments. Supports the opcodes up to protocol 4 that `torch.save`
-//! writes.
+//! a call the name with its arguments. Supports `torch.save`'s opcodes, up to protocol 4.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashMap;

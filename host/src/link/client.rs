@@ -185,8 +185,8 @@ enum Heard {
 }
 
 impl<W: Wire> Client<W> {
-    /// Creates a client without a session, with `timeout` per attempt and a handler of device
-    /// events.
+    /// Creates a client without a session. Requests are repeated after `timeout`; `on_event`
+    /// receives the device's events.
     pub fn new(wire: W, timeout: Duration, on_event: impl FnMut(DeviceEvent) + 'static) -> Self {
         Self {
             wire,

@@ -15,8 +15,7 @@ pub trait Wire {
     /// If the connection is closed or fails.
     fn send(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Waits for input, at most `limit`, and returns the bytes read into `buffer`; 0 after a
-    /// timeout.
+    /// Waits for input, at most `limit`, and returns the bytes read into `buffer`; 0 on timeout.
     ///
     /// # Errors
     /// If the connection is closed or fails.

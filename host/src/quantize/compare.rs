@@ -9,8 +9,7 @@ use pusht_core::noise::NoiseSource;
 use pusht_core::quant::{IntPolicy, Model, Observer};
 use rayon::prelude::*;
 
-/// Distances of both engines' actions for equal observations and noise, in the unit of a
-/// [`Metric`].
+/// Distances of both engines' actions for equal observations and noise, in [`Metric`]'s unit.
 #[derive(Clone, Copy, Debug)]
 pub struct Parity {
     /// Number of compared plans.

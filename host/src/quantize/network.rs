@@ -326,8 +326,7 @@ impl Network<'_> {
         Ok(Layer::Resample(exponent, vec![rows]))
     }
 
-    /// Quantises a transposed convolution with four taps and stride 2, `out` as for
-    /// [`Self::block`].
+    /// Quantises a transposed convolution (four taps, stride 2), with `out` as in [`Self::block`].
     ///
     /// Even positions read taps 3 and 1 of PyTorch's `[in][out][tap]`, odd ones taps 2 and 0.
     fn upsample(&self, path: &str, at: &mut Point, out: Option<u32>) -> Result<Layer> {

@@ -82,8 +82,8 @@ impl<'a> Model<'a> {
         self.names.task()
     }
 
-    /// Name and unit of value `index`, in the order of an observation (`Do`), then an action
-    /// (`Da`).
+    /// Name and unit of value `index`: first the `Do` values of an observation, then the `Da` of an
+    /// action.
     pub fn value(&self, index: usize) -> Value<'a> {
         self.names.value(index)
     }

@@ -233,7 +233,7 @@ fn names<'a>(section: &Reader<'a>, settings: &Settings) -> Result<Names<'a>, Mod
     Names::checked(text, n_values).ok_or(section.out_of_range("names"))
 }
 
-/// Parses the network in order of computation, checks the kernels' invariants, and sums up the
+/// Parses the network in order of computation, checks the kernels' invariants, and sizes the
 /// memory.
 struct Walk<'r, 'a> {
     reader: &'r mut Reader<'a>,

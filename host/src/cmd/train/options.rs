@@ -51,8 +51,8 @@ pub struct Args {
     /// Actions predicted per plan (`Tp`).
     #[arg(long, default_value_t = 16, value_parser = RangedU64ValueParser::<usize>::new().range(2..=64))]
     pub horizon: usize,
-    /// Actions executed per plan (`Ta`) without --eval-action-steps; the windows' reach past an
-    /// end.
+    /// Actions executed per plan (`Ta`), unless --eval-action-steps is given. Windows reach as far
+    /// beyond the end of an episode.
     #[arg(long, default_value_t = 8)]
     pub n_action_steps: usize,
     /// Origin of the actions' coordinates.

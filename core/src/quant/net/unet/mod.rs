@@ -102,8 +102,7 @@ struct ForwardPass<'n, 's, O, const B: usize> {
 }
 
 impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
-    /// Loads the sample as the network's input, with channels zero-padded to a multiple of
-    /// [`LANES`].
+    /// Loads the sample as the network's input, with channels zero-padded to whole [`LANES`].
     fn load(&mut self, exponent: u32) {
         let n_channels = self.shape.n_channels;
         for part in self.parts.iter_mut() {
@@ -327,8 +326,8 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
 
     /// Transposed convolution with four taps, stride 2, padding 1: `[L][C]` becomes `[2 L][C]`.
     ///
-    /// Computed with two taps per output: `2 m` reads inputs `m - 1`, `m`; `2 m + 1` reads `m`, `m
-    /// + 1`.
+    /// Computed with two taps per output: `2 m` from `m - 1` and `m`, `2 m + 1` from `m` and `m +
+    /// 1`.
     fn upsample(&mut self, layer: &Upsample<'_>) {
         let (shape, n_channels) = (self.shape, self.shape.n_channels);
         let double = shape.with_length(2 * shape.length);

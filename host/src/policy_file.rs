@@ -1,9 +1,8 @@
 //! File format of the float policy: one safetensors file.
 //!
 //! - Tensors are `f32` under the names of diffusion_policy's state dict: `model.<module path>` for
-//!   the
-//! U-Net (`model.down_modules.0.0.blocks.0.block.0.weight`, ...) in PyTorch's layouts, and
-//! `normalizer.params_dict.{obs,action}.{scale,offset}` (normalised = raw * scale + offset).
+//!   the U-Net (`model.down_modules.0.0.blocks.0.block.0.weight`, ...) in PyTorch's layouts, and
+//!   `normalizer.params_dict.{obs,action}.{scale,offset}` (normalised = raw * scale + offset).
 //! - The header's `__metadata__` has a [`PolicyConfig`] as JSON under `pusht_policy`.
 
 use anyhow::{Context, Result, bail, ensure};

@@ -11,7 +11,7 @@ use crate::noise::NoiseSource;
 /// action per control tick by [`next_action`](Self::next_action).
 ///
 /// - **Start**: the window repeats the first observation `To` times, as diffusion_policy's
-/// `MultiStepWrapper` does.
+///   `MultiStepWrapper` does.
 /// - **Without a plan**, the last action is held; before the first action, the caller's `hold`.
 /// - **A late plan** loses the actions of past ticks, so that the others keep their times.
 ///

@@ -17,8 +17,8 @@ const POLICY: &str = "DiffusionUnetLowdimPolicy";
 /// Largest size of a pickle, bytes: weights are stored outside of it.
 const MAX_PICKLE_BYTES: u64 = 1 << 26;
 
-/// Reads the checkpoint at `path`, with EMA weights if present. Without a `task`, its dimensions
-/// must be PushT's.
+/// Reads the checkpoint at `path`, with EMA weights if present. Without a `task`, it is a policy of
+/// PushT if it has PushT's dimensions.
 pub fn read(path: &Path, task: Option<Task>) -> Result<(PolicyConfig, Tensors)> {
     let mut archive = ZipArchive::new(File::open(path)?)?;
     let name = archive

@@ -73,7 +73,7 @@ struct Dims {
 }
 
 /// Reads the policy in `folder`. Observations are `observation.state`, then
-/// `observation.environment_state`; without a `task`, PushT's with the agent moved to the end.
+/// `observation.environment_state`; with PushT's dimensions and no `task`, the agent is last.
 pub fn read(folder: &Path, task: Option<Task>) -> Result<(PolicyConfig, Tensors)> {
     let text = std::fs::read_to_string(folder.join("config.json")).context("config.json")?;
     let config: Config = serde_json::from_str(&text).context("config.json")?;

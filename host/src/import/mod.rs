@@ -15,7 +15,8 @@ const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 /// Reads a folder with a LeRobot diffusion policy (`config.json` and `model.safetensors`, directly
 /// or in `pretrained_model`) or a checkpoint of diffusion_policy (`.ckpt`).
 ///
-/// `task` names the values of observations and actions. Without it, the dimensions must be PushT's.
+/// `task` names the values of observations and actions. Without it, a policy of PushT's dimensions
+/// is a PushT policy, and the values of other policies have no names.
 ///
 /// # Errors
 /// If the policy is not supported (images, another kind, a wrong tensor); the error says why.

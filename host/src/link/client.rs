@@ -251,7 +251,8 @@ impl<W: Wire> Client<W> {
     /// Performs a control tick: sends an observation (`[Do]`) and returns the action (`[Da]`).
     ///
     /// # Errors
-    /// [`LinkError::Forgotten`] if the episode is lost; else as for [`hello`](Self::hello).
+    /// [`LinkError::Forgotten`] if the episode is lost, [`LinkError::Environment`] if the device
+    /// refuses the observation; else as for [`hello`](Self::hello).
     pub fn observe(&mut self, observation: &[f64]) -> Result<Vec<f64>, LinkError> {
         let asked = Instant::now();
         let values = Row::Values(observation);

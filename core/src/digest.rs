@@ -1,20 +1,20 @@
-//! A checksum of a run: equal on two machines if every bit of the run is.
+//! Digest of a run: equal on two machines if every bit of the run is.
 
 use crc::{CRC_64_XZ, Crc};
 
 static CRC: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
 
-/// CRC-64/XZ over the little-endian bytes of the values appended.
+/// CRC-64/XZ of the little-endian bytes of the appended values.
 #[derive(Clone)]
 pub struct Digest(crc::Digest<'static, u64>);
 
 impl Digest {
-    /// The digest of no values.
+    /// Creates the digest of an empty sequence.
     pub fn new() -> Self {
         Self(CRC.digest())
     }
 
-    /// Appends floats, bit for bit.
+    /// Appends the bits of floats.
     pub fn f64s(&mut self, values: &[f64]) {
         for value in values {
             self.0.update(&value.to_bits().to_le_bytes());
@@ -28,7 +28,7 @@ impl Digest {
         }
     }
 
-    /// The digest of all values.
+    /// Returns the digest of all values.
     pub fn finish(self) -> u64 {
         self.0.finalize()
     }
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn bytes_are_little_endian_and_the_check_value_is_the_catalogues() {
-        // "123456789" in two words and a byte is no multiple of 4; "12345678" is.
+        // "123456789" is two words and a byte, not a multiple of 4; "12345678" is two words.
         let mut digest = Digest::new();
         digest.i32s(&[i32::from_le_bytes(*b"1234"), i32::from_le_bytes(*b"5678")]);
         assert_eq!(digest.finish(), CRC.checksum(b"12345678"));

@@ -1,6 +1,7 @@
-//! CPU time of a pass of the shipped float policy in a batch: `cargo run --release --example pass_time -- BATCH`.
+//! CPU time of a pass of the shipped float policy in a batch: `cargo run --release --example
+//! pass_time -- BATCH`.
 //!
-//! `tests/oracle/pass_time.py` runs it beside PyTorch. A plan's time is divided by its passes, so normalisers and sampler count, too.
+//! The time of a plan divided by its passes, for `tests/oracle/pass_time.py`.
 
 use anyhow::Context;
 use pusht_core::control::Planner;

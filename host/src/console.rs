@@ -1,13 +1,13 @@
-//! What the commands share at the console: seeds in, progress out.
+//! Console helpers of the commands: parsing of seeds, progress bars.
 
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::ops::Range;
 
-/// Seeds on the command line: `A..B`, B excluded.
+/// Parses a range of seeds `A..B`, B excluded.
 ///
 /// # Errors
-/// If the text is not of that form or holds no seed.
+/// If the text has another form or the range is empty.
 pub fn parse_seeds(text: &str) -> Result<Range<u64>> {
     let (from, to) = text.split_once("..").context("seeds are written A..B")?;
     let range = from.parse()?..to.parse()?;
@@ -18,7 +18,7 @@ pub fn parse_seeds(text: &str) -> Result<Range<u64>> {
     Ok(range)
 }
 
-/// A progress bar on standard error that counts `what`; invisible where that is no terminal.
+/// Progress bar on standard error that counts `what`; hidden if that is not a terminal.
 pub fn progress_bar(what: &'static str) -> ProgressBar {
     let template = "{bar:40} {pos}/{len} {msg} [{elapsed_precise} < {eta_precise}]";
     let bar = ProgressBar::new(0).with_message(what);

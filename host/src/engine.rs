@@ -1,4 +1,4 @@
-//! A policy file and the arithmetic that runs it.
+//! A policy file with the engine that runs it.
 
 use crate::float_engine::FloatPolicy;
 use crate::{console, policy_file, quantize, shipped};
@@ -11,7 +11,7 @@ use pusht_core::pusht::rollout::{Horizon, Rollout};
 use pusht_core::quant::{BATCH, IntPolicy, IntPolicyBatch, MAGIC, Model};
 use std::path::PathBuf;
 
-/// Which arithmetic runs a policy.
+/// Arithmetic of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum EngineKind {
     /// Integers only, as on a microcontroller; runs a model file (`.ptm`)
@@ -20,33 +20,33 @@ pub enum EngineKind {
     Float,
 }
 
-/// Which policy to run, and how.
+/// Policy to run, with its options.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct PolicyArgs {
     /// Policy file, `.ptm` (integer) or `.safetensors` (float) [default: the shipped policy]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-    /// Arithmetic [default: what the policy file is for; int for the shipped policy]
+    /// Arithmetic [default: that of the policy file; int for the shipped policy]
     #[arg(long, value_enum)]
     pub engine: Option<EngineKind>,
-    /// Actions of each plan to execute before the next one [default: what the policy file says]
+    /// Actions executed per plan [default: that of the policy file]
     #[arg(long, value_name = "N")]
     pub n_action_steps: Option<usize>,
 }
 
 /// A loaded policy, shared by all threads.
 pub enum Engine {
-    /// A checked model file. Its bytes are never freed: a program loads one or two policies and runs them to its end.
+    /// A validated model file; its bytes are leaked, as programs keep policies until they exit.
     Int(Box<Model<'static>>),
     /// A float policy.
     Float(Box<FloatPolicy>),
 }
 
 impl Engine {
-    /// Loads the policy that `args` name.
+    /// Loads the policy of `args`.
     ///
     /// # Errors
-    /// If the file can't be read, is damaged, or is not for the engine that was asked for.
+    /// If the file can't be read, is damaged, or is not for the requested engine.
     pub fn load(args: &PolicyArgs) -> Result<Self> {
         let engine = Self::of_file(args)?;
         match args.n_action_steps {
@@ -90,10 +90,10 @@ impl Engine {
         }
     }
 
-    /// The policy with another number of actions to execute before the next plan.
+    /// Sets the number of actions executed per plan.
     ///
     /// # Errors
-    /// If a plan has fewer.
+    /// If a plan has fewer actions.
     pub fn with_action_steps(self, n_action_steps: usize) -> Result<Self> {
         let most = match &self {
             Self::Int(model) => model.horizon() + 1 - model.shape().n_obs_steps,
@@ -118,11 +118,11 @@ impl Engine {
         })
     }
 
-    /// The policy that `args` name with another number of passes of the network in a plan. The shipped integer policy
-    /// is then quantised anew from its float twin.
+    /// Sets the number of passes of the network per plan. The shipped integer policy is then
+    /// quantised again from its float version.
     ///
     /// # Errors
-    /// If the scheduler has fewer steps, or a model file of the caller's was made for another number.
+    /// If the scheduler has fewer steps, or a model file in `args` was made for another number.
     pub fn with_passes(self, passes: usize, args: &PolicyArgs) -> Result<Self> {
         match self {
             Self::Float(mut policy) => {
@@ -153,7 +153,7 @@ impl Engine {
         }
     }
 
-    /// What runs the policy.
+    /// Arithmetic of the policy.
     pub fn kind(&self) -> EngineKind {
         match self {
             Self::Int(_) => EngineKind::Int,
@@ -161,7 +161,7 @@ impl Engine {
         }
     }
 
-    /// Passes of the network in a plan.
+    /// Passes of the network per plan.
     pub fn passes(&self) -> usize {
         match self {
             Self::Int(model) => model.n_passes(),
@@ -169,7 +169,7 @@ impl Engine {
         }
     }
 
-    /// Rows and columns of the noise that a plan starts from.
+    /// Rows and columns of a plan's initial noise.
     pub fn noise_shape(&self) -> [usize; 2] {
         match self {
             Self::Int(model) => [model.horizon(), model.shape().action_dim],
@@ -177,7 +177,7 @@ impl Engine {
         }
     }
 
-    /// Lends a planner of this policy, with memory of its own, to `f`.
+    /// Calls `f` with a planner of this policy with its own memory.
     pub fn with_planner<R>(&self, f: impl FnOnce(&mut dyn Planner) -> R) -> R {
         match self {
             Self::Int(model) => {
@@ -189,7 +189,7 @@ impl Engine {
         }
     }
 
-    /// Sizes of a window of observations and of a chunk of actions.
+    /// Dimensions of a window of observations and of a chunk of actions.
     pub fn shape(&self) -> PlanShape {
         match self {
             Self::Int(model) => model.shape(),
@@ -197,7 +197,7 @@ impl Engine {
         }
     }
 
-    /// What the policy sees of PushT.
+    /// Kind of PushT observation of the policy.
     ///
     /// # Errors
     /// If it is a policy of another task.
@@ -209,8 +209,7 @@ impl Engine {
         kind.with_context(|| format!("a policy of the task {task:?} can't play PushT"))
     }
 
-    /// The policy's rollout from the present state of `env`, before its first plan; `seed` names the
-    /// policy's noise.
+    /// Creates a rollout from the current state of `env`; `seed` is the seed of the policy's noise.
     ///
     /// # Errors
     /// If it is a policy of another task.
@@ -219,7 +218,7 @@ impl Engine {
         Ok(Rollout::new(env, self.observation()?, horizon, max_steps)?)
     }
 
-    /// As [`with_planner`](Self::with_planner), for many environments at once; the integer engine plans for [`BATCH`] together.
+    /// Batched [`with_planner`](Self::with_planner); the integer engine has batches of [`BATCH`].
     pub fn with_batch_planner<R>(&self, f: impl FnOnce(BatchPlanner<'_>) -> R) -> R {
         match self {
             Self::Int(model) => {
@@ -239,10 +238,10 @@ impl Engine {
     }
 }
 
-/// Computes plans together, each as if it were alone.
+/// Computes a batch of independent plans.
 pub type BatchPlanner<'p> = &'p mut dyn FnMut(&mut [PlanJob<'_>]) -> Result<(), Error>;
 
-/// What a policy file is for, by its first bytes: our magic, or a safetensors header (its length, then JSON).
+/// Engine of a policy file, from its first bytes: the model file's magic, or a safetensors header.
 fn kind_of(bytes: &[u8]) -> Option<EngineKind> {
     if bytes.starts_with(&MAGIC) {
         Some(EngineKind::Int)

@@ -1,4 +1,4 @@
-//! Many episodes of a policy, and what they say about it.
+//! Evaluation of a policy over many episodes.
 
 pub mod side_by_side;
 
@@ -11,10 +11,10 @@ use serde::Serialize;
 use std::ops::Range;
 use std::time::Duration;
 
-/// One episode's score.
+/// Score of one episode.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EpisodeScore {
-    /// Names the start state and the policy's noise.
+    /// Seed of the start state and of the policy's noise.
     pub seed: u64,
     /// Largest reward of any step.
     pub max_reward: f64,
@@ -26,7 +26,7 @@ pub struct EpisodeScore {
     pub steps: usize,
 }
 
-/// The scores of a policy over all episodes.
+/// Scores of a policy over all episodes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Mean over episodes of the largest reward: the published score.
@@ -37,35 +37,35 @@ pub struct Evaluation {
     pub success_rate: f64,
     /// 95 % confidence interval of the success rate (Wilson 1927).
     pub success_ci95: [f64; 2],
-    /// Each episode, in the order of the seeds.
+    /// Scores of the episodes, in the order of the seeds.
     pub episodes: Vec<EpisodeScore>,
 }
 
-/// An evaluation and what its plans cost.
+/// An evaluation with the cost of its plans.
 #[derive(Clone, Debug)]
 pub struct TimedEvaluation {
     /// The scores.
     pub evaluation: Evaluation,
-    /// Plans made.
+    /// Number of plans.
     pub plans: u32,
-    /// Time in all plans, summed over threads.
+    /// Time of all plans, summed over threads.
     pub planning: Duration,
 }
 
-/// Start of the episode that `seed` names, in gym-pusht's order of placing the block.
+/// Creates the start state of `seed`, in gym-pusht's order of placing the block.
 ///
 /// # Errors
-/// If the seeding has no such seed.
+/// If `seed` is outside the seeding's range.
 pub fn start(seed: u64, seeding: Seeding) -> Result<PushTEnv> {
     let start = StartState::from_seed(seed, seeding).with_context(|| format!("seed {seed}"))?;
     PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)
         .with_context(|| format!("seed {seed}"))
 }
 
-/// Plays one episode from the present state of `env`.
+/// Plays one episode from the current state of `env`.
 ///
 /// # Errors
-/// If the policy is of another task.
+/// If the policy is for another task or refuses a state.
 pub fn episode(engine: &Engine, env: PushTEnv, seed: u64) -> Result<EpisodeResult> {
     let mut rollout = engine.rollout(env, seed, MAX_EPISODE_STEPS)?;
     engine
@@ -73,8 +73,7 @@ pub fn episode(engine: &Engine, env: PushTEnv, seed: u64) -> Result<EpisodeResul
         .with_context(|| format!("seed {seed}"))
 }
 
-/// Plays one episode a seed, spread over all cores; those of a core have their plans computed together. The result does not depend
-/// on which.
+/// Plays one episode per seed on all cores, with batched plans that do not affect the result.
 ///
 /// # Errors
 /// If an episode can't be started or the policy refuses a state.
@@ -98,7 +97,7 @@ pub fn evaluate(
     })
 }
 
-/// The score of an episode.
+/// Computes the score of an episode.
 pub fn score(seed: u64, result: &EpisodeResult) -> EpisodeScore {
     EpisodeScore {
         seed,
@@ -109,7 +108,7 @@ pub fn score(seed: u64, result: &EpisodeResult) -> EpisodeScore {
     }
 }
 
-/// The scores of some episodes together.
+/// Computes the statistics of some episodes.
 pub fn summarize(episodes: Vec<EpisodeScore>) -> Evaluation {
     let n = episodes.len();
     let mean = |value: fn(&EpisodeScore) -> f64| match n {
@@ -126,8 +125,8 @@ pub fn summarize(episodes: Vec<EpisodeScore>) -> Evaluation {
     }
 }
 
-/// Wilson's score interval for `successes` out of `n` at 95 % (z = 1.96): for p = successes / n,
-/// (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n).
+/// Wilson score interval for `successes` out of `n` at 95 % (z = 1.96): for p = successes / n, (p +
+/// z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n).
 pub fn wilson_ci95(successes: usize, n: usize) -> [f64; 2] {
     const Z: f64 = 1.959_963_984_540_054;
     if n == 0 {

@@ -1,4 +1,4 @@
-//! The float policy as a planner: a file in, actions out. The oracle of the integer engine.
+//! The float policy as a planner, loaded from a file: the reference for the integer engine.
 
 use crate::policy_file::{self, PolicyConfig, SchedulerKind, Task, Tensors};
 use anyhow::{Context, Result, bail, ensure};
@@ -19,19 +19,19 @@ use pusht_core::policy::{
 use pusht_core::pusht::observation::ObservationKind;
 use std::path::Path;
 
-/// Most training steps of a scheduler.
+/// Largest number of training steps of a scheduler.
 const MAX_TRAIN_TIMESTEPS: usize = 1000;
 
 type Policy = DiffusionUnetLowdimPolicy<'static, Vec<f32>, Vec<f32>, MAX_TRAIN_TIMESTEPS>;
 
-/// A float policy, ready to plan.
+/// A loaded float policy.
 #[derive(Clone, Debug)]
 pub struct FloatPolicy {
     config: PolicyConfig,
     task: Task,
     policy: Policy,
     scratch: Vec<f32>,
-    /// Which values of the trajectory are known, when inpainting.
+    /// Known values of the trajectory, with inpainting.
     mask: Vec<bool>,
 }
 
@@ -39,17 +39,17 @@ impl FloatPolicy {
     /// Reads a policy file.
     ///
     /// # Errors
-    /// One line naming the file and what is wrong in it.
+    /// If the file can't be read or is invalid; the error names the file.
     pub fn load(path: &Path) -> Result<Self> {
         let (config, tensors) = policy_file::load(path)?;
         Self::from_parts(config, &tensors)
             .with_context(|| format!("{}: not a usable policy", path.display()))
     }
 
-    /// A policy from a file's contents.
+    /// Creates a policy from a file's contents.
     ///
     /// # Errors
-    /// If the sizes contradict each other, or a tensor is missing or of the wrong shape.
+    /// If the sizes are inconsistent, or a tensor is missing or has the wrong shape.
     pub fn from_parts(config: PolicyConfig, tensors: &Tensors) -> Result<Self> {
         let task = config.task()?;
         let (obs_dim, action_dim) = (task.observation.len(), task.action.len());
@@ -87,17 +87,17 @@ impl FloatPolicy {
         })
     }
 
-    /// What the file says of the policy.
+    /// Settings of the policy.
     pub fn config(&self) -> &PolicyConfig {
         &self.config
     }
 
-    /// The values of observations and actions.
+    /// Names and units of observations and actions.
     pub fn task(&self) -> &Task {
         &self.task
     }
 
-    /// PushT's observation, if that is the task.
+    /// Kind of PushT observation; `None` for other tasks.
     pub fn observation(&self) -> Option<ObservationKind> {
         self.config.observation.map(ObservationKind::from)
     }
@@ -107,14 +107,14 @@ impl FloatPolicy {
         &self.policy
     }
 
-    /// Rows and columns of the noise that a plan starts from: `Tp` x `Da` with global or local conditioning, observations beside the actions when
-    /// inpainting, `Ta` rows where only the executed actions are predicted.
+    /// Rows and columns of a plan's initial noise: `[Tp][Da]` with global or local conditioning;
+    /// `Da + Do` columns with inpainting; `Ta` rows if only the executed actions are predicted.
     pub fn noise_shape(&self) -> [usize; 2] {
         let options = self.policy.options();
         [options.trajectory_len(), options.trajectory_dim()]
     }
 
-    /// Changes the number of passes of the network in a plan.
+    /// Sets the number of passes of the network per plan.
     ///
     /// # Errors
     /// If the scheduler has fewer training steps.
@@ -124,21 +124,20 @@ impl FloatPolicy {
         Ok(())
     }
 
-    /// Changes the number of actions to execute before the next plan.
+    /// Sets the number of actions executed per plan.
     ///
     /// # Errors
-    /// If they reach past the horizon.
+    /// If they exceed the horizon.
     pub fn set_n_action_steps(&mut self, n_action_steps: usize) -> Result<()> {
         self.policy.set_n_action_steps(n_action_steps)?;
         self.config.n_action_steps = n_action_steps;
         Ok(())
     }
 
-    /// Plans the whole horizon for a batch: `windows` holds `[To][Do]` for each plan, `noise` fills the
-    /// initial samples (B x [`Self::noise_shape`]) and what the scheduler draws after them. Returns as
-    /// many actions (`[Da]` each) per plan as that has rows; those to execute are
-    /// `policy().options().action_steps()` of each plan. `observer` sees every sub-module's output in
-    /// every pass.
+    /// Plans the whole horizon for a batch of B plans. `windows` holds `[To][Do]` per plan; `noise`
+    /// provides the initial samples (B x [`Self::noise_shape`]) and the scheduler's draws. Returns
+    /// one action (`[Da]`) per row of the noise and plan; `policy().options().action_steps()` are
+    /// those to execute. `observer` receives every sub-module's output in every pass.
     ///
     /// # Errors
     /// [`Error::NonFiniteObservation`] if a value is NaN or infinite, [`Error::WrongLength`] if a
@@ -201,7 +200,7 @@ fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), Erro
     })
 }
 
-/// The door has checked everything but the observation itself.
+/// Maps an error of the policy; all but the observation was checked on loading.
 fn refusal(error: PolicyError) -> Error {
     match error {
         PolicyError::NonFiniteObservation => Error::NonFiniteObservation,
@@ -244,7 +243,7 @@ impl Planner for FloatPolicy {
     }
 }
 
-/// The U-Net's tensors in a policy file.
+/// Tensors of the U-Net in a policy file.
 struct Named<'t>(&'t Tensors);
 
 impl TensorSource for Named<'_> {
@@ -265,7 +264,7 @@ fn normalizer(tensors: &Tensors, field: &str) -> Result<LinearNormalizer<Vec<f32
     Ok(LinearNormalizer::new(find("scale")?, find("offset")?)?)
 }
 
-/// The network's options as `core` takes them.
+/// Converts the network's options to `core`'s.
 ///
 /// # Errors
 /// If there are too many levels.
@@ -282,7 +281,7 @@ pub fn unet_config(config: &policy_file::UnetConfig) -> Result<UnetConfig> {
     })
 }
 
-/// The scheduler's options as `core` takes them.
+/// Converts the scheduler's options to `core`'s.
 ///
 /// # Errors
 /// If a name is not one of diffusers'.
@@ -304,7 +303,7 @@ pub fn scheduler_config(config: &policy_file::SchedulerConfig) -> Result<Schedul
             other => bail!("scheduler: beta_schedule {other:?} is unknown"),
         },
         prediction_type: match config.prediction_type.as_str() {
-            // What flow matching predicts has no other name, and none in these options.
+            // Flow matching has a single prediction type, which is not part of these options.
             "flow_prediction" if config.kind == SchedulerKind::FlowMatchEuler => {
                 PredictionType::Epsilon
             }
@@ -333,7 +332,7 @@ pub fn scheduler_config(config: &policy_file::SchedulerConfig) -> Result<Schedul
         clip_sample_range: config.clip_sample_range,
         steps_offset: config.steps_offset,
         set_alpha_to_one: config.set_alpha_to_one,
-        // Never freed, like a model file's bytes: a program loads one or two policies and runs them to its end.
+        // Leaked, like a model file's bytes: a program runs one or two policies until it exits.
         trained_betas: config.trained_betas.clone().map(|betas| &*betas.leak()),
         rescale_betas_zero_snr: config.rescale_betas_zero_snr,
         thresholding: config.thresholding.is_some(),
@@ -341,10 +340,10 @@ pub fn scheduler_config(config: &policy_file::SchedulerConfig) -> Result<Schedul
     })
 }
 
-/// The steps of the forward process that a plan of `passes` passes visits, first to last.
+/// Diffusion steps of a plan with `passes` passes, first to last.
 ///
 /// # Errors
-/// If the scheduler is refused or has fewer steps.
+/// If the scheduler is invalid or has fewer steps.
 pub fn timesteps(config: &policy_file::SchedulerConfig, passes: usize) -> Result<Vec<usize>> {
     let mut scheduler = scheduler(config)?;
     scheduler.set_timesteps(passes)?;

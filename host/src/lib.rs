@@ -1,8 +1,10 @@
-//! PushT on the host: demonstrations in, a trained and quantised policy out, scored.
+//! PushT on the host: from demonstrations to a trained, quantised and evaluated policy.
 //!
-//! In the order of the data: [`expert`] plays, [`collect`] records it; [`data`] reads demonstrations with the feature `demonstrations`; the feature `train` makes a float policy of them, which
-//! [`policy_file`] stores; [`engine`] runs it, in float or in integers; [`evaluate`] scores it; [`render`] shows it.
-//! Environments and vector environments, as in Gymnasium, are the package [`pusht_gym`]. [`cmd`] has a module a command.
+//! In data-flow order: [`expert`] plays, [`collect`] records its episodes, [`data`] reads
+//! demonstrations (feature `demonstrations`), the feature `train` trains a float policy,
+//! [`policy_file`] stores it, [`engine`] runs it in floats or integers, [`evaluate`] scores it,
+//! [`render`] draws it. Environments and vector environments, as in Gymnasium, are in
+//! [`pusht_gym`]. [`cmd`] has one module per command.
 
 pub mod cmd;
 pub mod collect;

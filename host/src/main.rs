@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 /// PushT and its diffusion policy: simulate, replay, train, quantise, evaluate, render.
 ///
-/// Without a command: the shipped policy plays 50 episodes, and one of them becomes a GIF.
+/// Without a command: plays 50 episodes with the shipped policy and writes one of them as a GIF.
 #[derive(Parser)]
 #[command(name = "pusht", version)]
 struct Cli {
@@ -33,7 +33,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // A worker process of a vector environment is this program, too.
+    // Worker processes of vector environments run this program, too.
     run_if_worker(&pusht_gym::pusht::registry());
     let result = match Cli::parse().command {
         None => cmd::demo::run(),

@@ -1,9 +1,9 @@
-//! The float policy on disk: one safetensors file.
+//! File format of the float policy: one safetensors file.
 //!
-//! - Tensors are `f32` under the names of diffusion_policy's state dict: `model.<module path>` for the U-Net
-//!   (`model.down_modules.0.0.blocks.0.block.0.weight`, ...) in PyTorch's layouts, and
+//! - Tensors are `f32` under the names of diffusion_policy's state dict: `model.<module path>` for
+//!   the U-Net (`model.down_modules.0.0.blocks.0.block.0.weight`, ...) in PyTorch's layouts, and
 //!   `normalizer.params_dict.{obs,action}.{scale,offset}` (normalised = raw * scale + offset).
-//! - The header's `__metadata__` holds, under `pusht_policy`, a [`PolicyConfig`] as JSON.
+//! - The header's `__metadata__` has a [`PolicyConfig`] as JSON under `pusht_policy`.
 
 use anyhow::{Context, Result, bail, ensure};
 use pusht_core::pusht::observation::ObservationKind;
@@ -15,7 +15,7 @@ use std::path::Path;
 
 const METADATA_KEY: &str = "pusht_policy";
 
-/// A tensor by its shape and row-major values.
+/// A tensor: shape and row-major values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     /// Extent of each axis.
@@ -27,51 +27,51 @@ pub struct Tensor {
 /// Tensors by name, in the order of their names.
 pub type Tensors = BTreeMap<String, Tensor>;
 
-/// Everything about a float policy that is not a weight.
+/// Settings of a float policy: everything but its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyConfig {
-    /// What a policy of PushT sees; absent for another task, which [`task`](Self::task) describes.
+    /// Observation of a PushT policy; absent for another [`task`](Self::task).
     #[serde(default, skip_serializing_if = "is_default")]
     pub observation: Option<Observation>,
-    /// The values of another task's observations and actions.
+    /// Observations and actions of another task.
     #[serde(default, skip_serializing_if = "is_default")]
     pub task: Option<Task>,
-    /// `To`: observations that a plan looks at.
+    /// `To`: observations per plan.
     pub n_obs_steps: usize,
-    /// `Tp`: actions that a plan predicts.
+    /// `Tp`: actions predicted per plan.
     pub horizon: usize,
-    /// `Ta`: actions that are executed before the next plan, from prediction `To - 1` on (without
-    /// `oa_step_convention` from `To` on).
+    /// `Ta`: actions executed per plan, from prediction `To - 1` (`To` without
+    /// `oa_step_convention`).
     pub n_action_steps: usize,
-    /// How the network learns of the observations.
+    /// Conditioning of the network on the observations.
     #[serde(default, skip_serializing_if = "is_default")]
     pub conditioning: Conditioning,
     /// Whether only the executed actions are predicted.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pred_action_steps_only: bool,
-    /// Whether the first executed action is that of the newest observation, or the one after.
+    /// Whether the first executed action belongs to the newest observation, or to the one after.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub oa_step_convention: bool,
     /// The network.
     pub unet: UnetConfig,
     /// The diffusion process.
     pub scheduler: SchedulerConfig,
-    /// Passes of the network in a plan.
+    /// Passes of the network per plan.
     pub num_inference_steps: usize,
-    /// From where actions are counted.
+    /// Origin of the actions' coordinates.
     #[serde(default, skip_serializing_if = "is_default")]
     pub action_frame: ActionFrame,
-    /// How the weights were made: command, data, seed, commit.
+    /// Origin of the weights: command, data, seed, commit.
     #[serde(default)]
     pub provenance: BTreeMap<String, String>,
 }
 
 impl PolicyConfig {
-    /// The values of observations and actions, PushT's too.
+    /// Observations and actions, for PushT too.
     ///
     /// # Errors
-    /// If the file names neither PushT's observation nor another task, or both.
+    /// If the file has neither or both of PushT's observation and another task.
     pub fn task(&self) -> Result<Task> {
         match (&self.observation, &self.task) {
             (Some(observation), None) => Ok(observation.task(self.action_frame)),
@@ -83,7 +83,7 @@ impl PolicyConfig {
     }
 }
 
-/// The values of a task's observations and actions.
+/// Observations and actions of a task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
@@ -115,29 +115,29 @@ pub struct CommandedValue {
     /// Unit, at most 16 bytes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub unit: String,
-    /// Which value of the newest observation it is counted from; absent for an absolute value.
+    /// Index of the value in the newest observation that is added; absent for an absolute value.
     #[serde(default, skip_serializing_if = "is_default")]
     pub relative_to: Option<usize>,
-    /// What it falls back to where there is no plan.
+    /// Value while there is no plan.
     #[serde(default, skip_serializing_if = "is_default")]
     pub hold: Hold,
 }
 
-/// [`pusht_core::quant::Hold`] in a file.
+/// File form of [`pusht_core::quant::Hold`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Hold {
-    /// The last action's value: right for positions.
+    /// Value of the last action: for positions.
     #[default]
     Last,
-    /// The observed value that a relative action is counted from.
+    /// Observed value that a relative action is relative to.
     Observed,
-    /// Zero: right for velocities and displacements.
+    /// Zero: for velocities and displacements.
     Zero,
 }
 
 impl Task {
-    /// A task whose values have no names of their own.
+    /// Task whose values have no names.
     pub fn unnamed(obs_dim: usize, action_dim: usize) -> Self {
         let observed = |index| ObservedValue {
             name: format!("obs_{index}"),
@@ -155,26 +155,26 @@ impl Task {
     }
 }
 
-/// From where the actions that the network predicts are counted. The policy answers with positions in the window either way.
+/// Origin of the predicted actions' coordinates; planned actions are always absolute positions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionFrame {
-    /// The window's corner: positions, as in diffusion_policy.
+    /// Corner of the window: absolute positions, as in diffusion_policy.
     #[default]
     Window,
-    /// Where the agent is in the newest observation: ways to go, which spread much less, so that the same error of the network is
-    /// fewer pixels (the relative trajectories of UMI, arXiv 2402.10329).
+    /// Agent in the newest observation: displacements, with a smaller range, so that an error of
+    /// the network is fewer pixels (relative trajectories of UMI, arXiv 2402.10329).
     Agent,
 }
 
-/// [`pusht_core::policy::Conditioning`] in a file.
+/// File form of [`pusht_core::policy::Conditioning`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Conditioning {
-    /// All observations at once, through FiLM.
+    /// All observations together, through FiLM.
     #[default]
     Global,
-    /// Position by position.
+    /// One observation per position of the trajectory.
     Local,
     /// As part of the trajectory.
     Inpainting,
@@ -202,7 +202,7 @@ fn is_true(value: &bool) -> bool {
     *value
 }
 
-/// [`ObservationKind`] in a file.
+/// File form of [`ObservationKind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Observation {
@@ -215,14 +215,14 @@ pub enum Observation {
 }
 
 impl Observation {
-    /// PushT's observation with so many values.
+    /// PushT observation of length `obs_dim`.
     pub fn of_dim(obs_dim: usize) -> Option<Self> {
         let all = [Self::State, Self::Keypoints, Self::Vertices];
         let dim = |kind: &Self| ObservationKind::from(*kind).dim();
         all.into_iter().find(|kind| dim(kind) == obs_dim)
     }
 
-    /// The task with these observations, whose actions are counted from `frame`.
+    /// Task with these observations and actions relative to `frame`.
     pub fn task(self, frame: ActionFrame) -> Task {
         let kind = ObservationKind::from(self);
         let value = |name: &str, unit: &str| ObservedValue {
@@ -276,18 +276,18 @@ impl From<Observation> for ObservationKind {
     }
 }
 
-/// The options of diffusion_policy's `ConditionalUnet1D`, by its names.
+/// Options of diffusion_policy's `ConditionalUnet1D`, with its names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnetConfig {
-    /// Channels of the sample: the size of an action, when inpainting that of an observation besides.
+    /// Channels of the sample: `Da`, with inpainting `Da + Do`.
     pub input_dim: usize,
-    /// Values of the local condition at each position: the size of an observation; 0 for none.
+    /// Channels of the local condition at each position: `Do`; 0 for none.
     #[serde(default, skip_serializing_if = "is_default")]
     pub local_cond_dim: usize,
-    /// Values of the global condition: `To` times the size of an observation; 0 for none.
+    /// Length of the global condition: `To x Do`; 0 for none.
     pub global_cond_dim: usize,
-    /// Size of the embedding of the diffusion step.
+    /// Length of the diffusion step's embedding.
     pub diffusion_step_embed_dim: usize,
     /// Channels of each level.
     pub down_dims: Vec<usize>,
@@ -295,29 +295,29 @@ pub struct UnetConfig {
     pub kernel_size: usize,
     /// Groups of the normalisation.
     pub n_groups: usize,
-    /// Whether FiLM has a scale beside its bias.
+    /// Whether FiLM has a scale in addition to its bias.
     pub cond_predict_scale: bool,
 }
 
-/// The options of diffusers' schedulers, by its names.
+/// Options of diffusers' schedulers, with its names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SchedulerConfig {
-    /// Which sampler.
+    /// Sampler.
     pub kind: SchedulerKind,
     /// Steps of the forward process.
     pub num_train_timesteps: usize,
     /// First beta, for the schedules that have one.
     pub beta_start: f32,
-    /// Last beta, likewise.
+    /// Last beta, for the same schedules.
     pub beta_end: f32,
     /// `linear`, `scaled_linear`, `squaredcos_cap_v2` or `sigmoid`.
     pub beta_schedule: String,
-    /// `epsilon`, `sample` or `v_prediction`; with flow matching `flow_prediction`.
+    /// `epsilon`, `sample` or `v_prediction`; `flow_prediction` with flow matching.
     pub prediction_type: String,
     /// Whether the predicted clean sample is clipped.
     pub clip_sample: bool,
-    /// To what it is clipped.
+    /// Limit of the clipping.
     pub clip_sample_range: f32,
     /// DDPM only: `fixed_small`, `fixed_small_log`, `fixed_large`, `fixed_large_log`.
     pub variance_type: String,
@@ -330,7 +330,7 @@ pub struct SchedulerConfig {
     /// Betas to use instead of `beta_schedule`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub trained_betas: Option<Vec<f32>>,
-    /// Scales the schedule so that the last step is pure noise.
+    /// Rescales the schedule so that the last step is pure noise.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rescale_betas_zero_snr: bool,
     /// Dynamic thresholding instead of clipping.
@@ -344,18 +344,18 @@ pub struct SchedulerConfig {
     pub use_clipped_model_output: bool,
 }
 
-/// The options of dynamic thresholding, by diffusers' names.
+/// Options of dynamic thresholding, with diffusers' names.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Thresholding {
-    /// The quantile of magnitudes that becomes the threshold.
+    /// Quantile of the magnitudes used as threshold.
     pub dynamic_thresholding_ratio: f32,
-    /// Largest threshold.
+    /// Upper limit of the threshold.
     pub sample_max_value: f32,
 }
 
 impl Default for SchedulerConfig {
-    /// diffusion_policy's settings for PushT, sampled by DDIM: 100 steps, squared cosine, the noise predicted.
+    /// diffusion_policy's settings for PushT, with DDIM: 100 steps, squared cosine, noise output.
     fn default() -> Self {
         Self {
             kind: SchedulerKind::Ddim,
@@ -379,7 +379,7 @@ impl Default for SchedulerConfig {
     }
 }
 
-/// Which sampler.
+/// Kind of sampler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum SchedulerKind {
     /// Ho et al. 2020, arXiv 2006.11239.
@@ -388,15 +388,15 @@ pub enum SchedulerKind {
     /// Song et al. 2020, arXiv 2010.02502.
     #[serde(rename = "DDIM")]
     Ddim,
-    /// Euler's method along a straight flow, arXiv 2210.02747; the network predicts its velocity.
+    /// Euler's method along a straight flow, arXiv 2210.02747; the network predicts the velocity.
     #[serde(rename = "FlowMatchEuler")]
     FlowMatchEuler,
 }
 
-/// Writes a policy; an existing file is replaced only by a whole new one.
+/// Writes a policy; an existing file is replaced atomically.
 ///
 /// # Errors
-/// If the file can't be written; no partial file is left.
+/// If the file can't be written; no partial file remains.
 pub fn save(path: &Path, config: &PolicyConfig, tensors: &Tensors) -> Result<()> {
     let bytes: BTreeMap<&str, Vec<u8>> = tensors
         .iter()
@@ -417,7 +417,7 @@ pub fn save(path: &Path, config: &PolicyConfig, tensors: &Tensors) -> Result<()>
     write_whole(path, &file)
 }
 
-/// Writes `bytes` to a temporary file beside `path` and renames it, so that no reader sees a part.
+/// Writes `bytes` to a temporary file and renames it to `path`, so that no reader sees a part.
 ///
 /// # Errors
 /// If the file can't be written.
@@ -429,7 +429,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let context = || format!("{}: can't write", path.display());
     let mut file = tempfile::NamedTempFile::new_in(folder).with_context(context)?;
     file.write_all(bytes).with_context(context)?;
-    // A temporary file is private to its owner; what we write is not.
+    // Temporary files are private to their owner; the result is not.
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -443,16 +443,16 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Reads a policy and checks that every value is a finite `f32`.
 ///
 /// # Errors
-/// One line naming the file and what is wrong in it.
+/// If the file can't be read or is invalid; the error names the file.
 pub fn load(path: &Path) -> Result<(PolicyConfig, Tensors)> {
     let bytes = std::fs::read(path).with_context(|| format!("{}: can't read", path.display()))?;
     parse(&bytes).with_context(|| format!("{}: not a float policy", path.display()))
 }
 
-/// Reads a policy from the bytes of its file.
+/// Parses the bytes of a policy file.
 ///
 /// # Errors
-/// What is wrong in it.
+/// If they are not a valid policy.
 pub fn parse(bytes: &[u8]) -> Result<(PolicyConfig, Tensors)> {
     let (_, header) = SafeTensors::read_metadata(bytes)?;
     let file = SafeTensors::deserialize(bytes)?;

@@ -1,4 +1,4 @@
-//! An episode as a GIF: a fixed palette, and of each frame only what changed.
+//! GIF animation of an episode, with a fixed palette and the changed area of each frame.
 
 use anyhow::{Context, Result, ensure};
 use pusht_gym::scene::COLORS;
@@ -8,10 +8,10 @@ use tiny_skia::Pixmap;
 /// Time between frames, hundredths of a second: one control tick.
 pub const FRAME_DELAY_CS: u16 = 10;
 
-/// Steps between two base colours, for the edges that anti-aliasing blends.
+/// Blended colours between two base colours, for anti-aliased edges.
 const BLENDS: usize = 7;
 
-/// A GIF in the making, held in memory.
+/// A GIF under construction, in memory.
 pub struct Animation {
     encoder: gif::Encoder<Vec<u8>>,
     palette: Palette,
@@ -20,7 +20,7 @@ pub struct Animation {
 }
 
 impl Animation {
-    /// An animation of square frames.
+    /// Creates an animation of square frames.
     ///
     /// # Errors
     /// If `size_px` is 0.
@@ -72,7 +72,7 @@ impl Animation {
         Ok(())
     }
 
-    /// The finished file.
+    /// Returns the finished file.
     ///
     /// # Errors
     /// If the encoder fails.
@@ -80,7 +80,7 @@ impl Animation {
         self.encoder.into_inner().context("GIF")
     }
 
-    /// The smallest rectangle that holds every pixel that differs from the frame before.
+    /// Smallest rectangle of all pixels that differ from the last frame.
     fn changed(&self, pixels: &[u8]) -> Area {
         let side = usize::from(self.size_px);
         if self.shown.is_empty() {
@@ -91,7 +91,7 @@ impl Animation {
                 bottom: side,
             };
         }
-        // A frame without any change still takes its time: one pixel stands for it.
+        // A frame without changes keeps one pixel for its duration.
         let mut area = Area {
             left: side - 1,
             right: 1,
@@ -223,7 +223,7 @@ mod tests {
                 .zip(frames[count].data())
                 .map(|(a, b)| a.abs_diff(*b))
                 .max();
-            // Edges where three colours meet lie between the palette's blends of two.
+            // Pixels where three colours meet are not exactly in the palette of two-colour blends.
             assert!(worst < Some(64), "frame {count} differs by {worst:?}");
             count += 1;
         }

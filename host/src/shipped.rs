@@ -1,7 +1,7 @@
-//! The policy that comes with the program; `models/README.md` says how it was made.
+//! The shipped policy; `models/README.md` describes its origin.
 
-/// The integer policy's model file.
+/// Model file of the integer policy.
 pub static INTEGER_MODEL: &[u8] = include_bytes!("../../models/pusht.ptm");
 
-/// Its float twin.
+/// File of its float version.
 pub static FLOAT_POLICY: &[u8] = include_bytes!("../../models/pusht.safetensors");

@@ -1,8 +1,8 @@
-//! Execution of a policy, whatever its task: when it plans, and which action is due now.
+//! Execution of a policy, for any task: the times of plans and the action of each control tick.
 //!
-//! - [`planner`]: what every policy looks like, `[To][Do]` in and `[Ta][Da]` out.
-//! - [`receding_horizon`]: plan, execute, plan again; simulated time stops while it plans.
-//! - [`pipeline`]: the same in real time, one plan under way while the last one is executed.
+//! - [`planner`]: interface of every policy, `[To][Do]` in and `[Ta][Da]` out.
+//! - [`receding_horizon`]: plan, execute, plan again; simulated time stops during a plan.
+//! - [`pipeline`]: the same in real time: the next plan is computed during execution of the last.
 
 pub mod pipeline;
 pub mod planner;

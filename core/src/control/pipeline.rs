@@ -1,5 +1,4 @@
-//! Receding-horizon execution in real time: a plan is computed while the actions of the one before
-//! are executed.
+//! Receding-horizon execution in real time: each plan is computed during execution of the last one.
 //!
 //! ```text
 //!  tick      t          t+1       ..  t+delay                      t+Ta
@@ -7,29 +6,29 @@
 //!            |------- computing -------|===== executed =====..
 //! ```
 //!
-//! A plan sees the observations up to the tick that it begins in, and takes effect a fixed number
-//! of ticks later, however early it is done: its actions do not depend on how fast the machine is
-//! (logical execution time: Henzinger, Horowitz and Kirsch, "Giotto", Proc. IEEE 2003). A plan that
-//! is not there by then has missed its deadline: the last action is held until it comes, and its
-//! actions for ticks that are past are lost.
+//! A plan sees the observations up to the tick in which it begins, and takes effect a fixed number
+//! of ticks later, even if it is complete earlier: actions do not depend on the speed of the
+//! machine (logical execution time: Henzinger, Horowitz and Kirsch, "Giotto", Proc. IEEE 2003). A
+//! later plan misses its deadline: the last action is held until it arrives, and its actions for
+//! past ticks are dropped.
 
 use super::planner::{PlanShape, Planner};
 use super::receding_horizon::{RecedingHorizon, copy};
 use crate::Error;
 use crate::noise::NoiseSource;
 
-/// What a plan is computed from.
+/// Input of a plan.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PlanRequest<const WINDOW: usize> {
-    /// The tick that it begins in.
+    /// Tick in which the plan begins.
     pub began: u32,
     window: [f64; WINDOW],
 }
 
-/// What came of it.
+/// Completed plan.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plan<const CHUNK: usize> {
-    /// The tick that it began in.
+    /// Tick in which the plan began.
     pub began: u32,
     actions: [f64; CHUNK],
 }
@@ -42,40 +41,39 @@ pub struct PipelineCounts {
     pub plans: u32,
     /// Plans that missed their deadline.
     pub missed: u32,
-    /// Ticks without a planned action, in which the last one was held; those before the first plan
-    /// included.
+    /// Ticks in which the last action was held for lack of a plan, before the first plan too.
     pub held: u32,
 }
 
-/// The side that must never wait: an observation in, an action out, each control tick.
+/// The real-time side, which never blocks: one observation in and one action out per control tick.
 ///
 /// `WINDOW` and `CHUNK` as in [`RecedingHorizon`].
 #[derive(Clone, Debug)]
 pub struct Pipeline<const WINDOW: usize, const CHUNK: usize> {
     horizon: RecedingHorizon<WINDOW, CHUNK>,
-    /// Ticks from the begin of one plan to the begin of the next.
+    /// Ticks from the start of one plan to the start of the next.
     period: u32,
-    /// Ticks from the begin of a plan until it takes effect.
+    /// Ticks from the start of a plan until it takes effect.
     delay: u32,
     tick: u32,
     next_begin: u32,
-    /// The begin of the plan under way.
+    /// Start of the plan in progress.
     under_way: Option<u32>,
     arrived: Option<Plan<CHUNK>>,
     counts: PipelineCounts,
 }
 
 impl<const WINDOW: usize, const CHUNK: usize> Pipeline<WINDOW, CHUNK> {
-    /// An episode at its start, for plans of `shape`: one begins every `period` ticks and takes
-    /// effect `delay` ticks (at least 1) later. For no action to be held, a plan has to have
-    /// `delay + max(period, delay)` actions.
+    /// Starts an episode for plans of `shape`: one begins every `period` ticks and takes effect
+    /// `delay` ticks later (at least 1). A plan of `delay + max(period, delay)` actions avoids
+    /// holds.
     ///
     /// # Errors
-    /// [`Error::WrongLength`] if a window or a chunk of this shape has no room.
+    /// [`Error::WrongLength`] if `WINDOW` or `CHUNK` is too small for `shape`.
     pub fn new(shape: PlanShape, period: usize, delay: usize) -> Result<Self, Error> {
         let ticks = |n: usize| u32::try_from(n.max(1)).unwrap_or(u32::MAX);
         Ok(Self {
-            // It draws no noise: that is the planning side's.
+            // The noise is drawn on the planning side.
             horizon: RecedingHorizon::new(shape, 0)?,
             period: ticks(period),
             delay: ticks(delay),
@@ -92,23 +90,24 @@ impl<const WINDOW: usize, const CHUNK: usize> Pipeline<WINDOW, CHUNK> {
         self.counts
     }
 
-    /// Number of the next control tick, from 0.
+    /// Index of the next control tick, from 0.
     pub fn tick(&self) -> u32 {
         self.tick
     }
 
-    /// Takes the observation (`[Do]`) of the next control tick.
+    /// Records the observation (`[Do]`) of the next control tick.
     ///
     /// # Errors
-    /// Those of [`RecedingHorizon::observe`]; the episode is then as before the call.
+    /// [`Error::WrongLength`] if its length is not `Do`, [`Error::NonFiniteObservation`] if a value
+    /// is NaN or infinite; the episode is unchanged then.
     pub fn observe(&mut self, observation: &[f64]) -> Result<(), Error> {
         self.horizon.observe(observation)
     }
 
-    /// Begins the control tick whose observation was taken: `arrived` is the plan that has come
-    /// since the last tick. Returns what the next plan is to be computed from, if one begins now.
+    /// Begins the control tick whose observation was recorded. `arrived` is the plan completed
+    /// since the last tick. Returns the request for the next plan if one begins now.
     pub fn begin_tick(&mut self, arrived: Option<Plan<CHUNK>>) -> Option<PlanRequest<WINDOW>> {
-        // A plan of an earlier episode, or one that nobody asked for, is ignored.
+        // Ignores a plan of an earlier episode, or one that was not requested.
         if let Some(plan) = arrived
             && self.under_way == Some(plan.began)
         {
@@ -118,7 +117,7 @@ impl<const WINDOW: usize, const CHUNK: usize> Pipeline<WINDOW, CHUNK> {
         self.begin_plan()
     }
 
-    /// The action (`[Da]`) of the control tick that has begun; `hold` before the first plan.
+    /// Action (`[Da]`) of the control tick in progress; `hold` before the first plan.
     pub fn next_action(&mut self, hold: &[f64]) -> &[f64] {
         if self.horizon.needs_plan() {
             self.counts.held += 1;
@@ -168,7 +167,7 @@ impl<const WINDOW: usize, const CHUNK: usize> Pipeline<WINDOW, CHUNK> {
     }
 }
 
-/// The side that computes plans, as long as it takes.
+/// The planning side, without a time limit.
 #[derive(Debug)]
 pub struct Planning<P> {
     planner: P,
@@ -176,7 +175,7 @@ pub struct Planning<P> {
 }
 
 impl<P: Planner> Planning<P> {
-    /// An episode at its start; `seed` names its noise.
+    /// Starts an episode; `seed` is the seed of its noise.
     pub fn new(planner: P, seed: u64) -> Self {
         Self {
             planner,
@@ -187,7 +186,7 @@ impl<P: Planner> Planning<P> {
     /// Computes a plan.
     ///
     /// # Errors
-    /// Those of [`Planner::plan`]; [`Error::WrongLength`] if a chunk has no room.
+    /// As [`Planner::plan`]; [`Error::WrongLength`] if `CHUNK` is too small.
     pub fn plan<const WINDOW: usize, const CHUNK: usize>(
         &mut self,
         request: &PlanRequest<WINDOW>,
@@ -208,19 +207,18 @@ impl<P: Planner> Planning<P> {
     }
 }
 
-/// Both sides on one machine, for which simulated time stops while a plan is computed: what the
-/// real pipeline does if plan number `i` takes `takes(i)` ticks.
+/// Both sides on one machine: simulated time stops during plan `i`, which takes `takes(i)` ticks.
 #[derive(Debug)]
 pub struct SimulatedPlanning<P, F, const CHUNK: usize> {
     planning: Planning<P>,
     takes: F,
     n_plans: u32,
-    /// The plan under way, and the tick in which it is done.
+    /// The plan in progress and the tick in which it is complete.
     computing: Option<(u32, Plan<CHUNK>)>,
 }
 
 impl<P: Planner, F: Fn(u32) -> u32, const CHUNK: usize> SimulatedPlanning<P, F, CHUNK> {
-    /// An episode at its start.
+    /// Starts an episode.
     pub fn new(planning: Planning<P>, takes: F) -> Self {
         Self {
             planning,
@@ -230,11 +228,10 @@ impl<P: Planner, F: Fn(u32) -> u32, const CHUNK: usize> SimulatedPlanning<P, F, 
         }
     }
 
-    /// Begins a control tick of `pipeline`, whose observation was taken: hands over the plan that
-    /// is done by now, and computes the one that begins.
+    /// Begins a control tick of `pipeline` after its observation: delivers and computes due plans.
     ///
     /// # Errors
-    /// Those of [`Planning::plan`].
+    /// As [`Planning::plan`].
     pub fn begin_tick<const WINDOW: usize>(
         &mut self,
         pipeline: &mut Pipeline<WINDOW, CHUNK>,
@@ -267,7 +264,7 @@ mod tests {
     };
     type Small = Pipeline<2, 14>;
 
-    /// Plans the newest observation, and beside it the tick that an action is meant for.
+    /// Plans pairs of the newest observation and the tick for which the action is meant.
     struct Meant;
 
     impl Planner for Meant {
@@ -288,7 +285,7 @@ mod tests {
         }
     }
 
-    /// The actions of twelve ticks; each observation is its tick's number.
+    /// Actions of twelve ticks; each observation is its tick's index.
     fn actions(delay: usize, takes: fn(u32) -> u32) -> (Vec<[f64; 2]>, PipelineCounts) {
         let mut pipeline = Small::new(SHAPE, 3, delay).unwrap();
         let mut planning = SimulatedPlanning::new(Planning::new(Meant, 0), takes);
@@ -334,10 +331,10 @@ mod tests {
 
     #[test]
     fn the_last_action_is_held_for_a_late_plan_and_the_miss_is_counted() {
-        // The second plan begins in tick 3, is due in tick 5, and is there in tick 8.
+        // The second plan begins in tick 3, is due in tick 5, and arrives in tick 8.
         let (executed, counts) = actions(2, |plan| if plan == 1 { 5 } else { 1 });
         let meant: Vec<f64> = executed.iter().map(|[_, meant]| *meant).collect();
-        // The first plan has actions up to tick 5, the second from tick 8 on; then a third begins.
+        // The first plan covers ticks up to 5, the second those from 8 on; then a third begins.
         let expected = [
             -1.0, -1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 5.0, 8.0, 8.0, 10.0, 11.0,
         ];

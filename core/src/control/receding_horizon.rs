@@ -4,40 +4,39 @@ use super::planner::{PlanJob, PlanShape, Planner, check_finite, check_len};
 use crate::Error;
 use crate::noise::NoiseSource;
 
-/// The window and the queue of one episode.
+/// Window of observations and queue of actions of one episode.
 ///
-/// A plan is needed where no planned action is left ([`needs_plan`](Self::needs_plan)); it is made
-/// from [`plan_inputs`](Self::plan_inputs), handed over by [`deliver`](Self::deliver), and executed
-/// an action per control tick by [`next_action`](Self::next_action).
+/// When no planned action is left ([`needs_plan`](Self::needs_plan)), a plan is computed from
+/// [`plan_inputs`](Self::plan_inputs), passed to [`deliver`](Self::deliver), and executed one
+/// action per control tick by [`next_action`](Self::next_action).
 ///
-/// - **Start**: the window holds the first observation `To` times, as diffusion_policy's
+/// - **Start**: the window repeats the first observation `To` times, as diffusion_policy's
 ///   `MultiStepWrapper` does.
-/// - **Without a plan**, the last action is held; before the first action, what the caller says.
-/// - **A late plan** loses the actions whose ticks are past, so that the others come when they were
-///   meant to.
+/// - **Without a plan**, the last action is held; before the first action, the caller's `hold`.
+/// - **A late plan** loses the actions of past ticks, so that the others keep their times.
 ///
-/// `WINDOW` and `CHUNK` are the room for the window (`To x Do` values) and for the last action with
-/// the queue behind it (`(1 + Ta) x Da` values).
+/// `WINDOW` is the capacity in values of the window (`To x Do`), `CHUNK` that of the last action
+/// and the queue (`(1 + Ta) x Da`).
 #[derive(Clone, Debug)]
 pub struct RecedingHorizon<const WINDOW: usize, const CHUNK: usize> {
     shape: PlanShape,
-    /// `[To][Do]`, oldest first; those from before the episode repeat its first observation.
+    /// `[To][Do]`, oldest first; entries before the episode repeat its first observation.
     window: [f64; WINDOW],
     has_observed: bool,
     /// `[1 + Ta][Da]`: the last action, then the queue.
     actions: [f64; CHUNK],
     has_acted: bool,
-    /// Rows of `actions` that hold the queue: from `next` to `end`.
+    /// Rows of `actions` that hold the queue: `next..end`.
     next: usize,
     end: usize,
     noise: NoiseSource,
 }
 
 impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
-    /// An episode at its start, for plans of `shape`; `seed` names its noise.
+    /// Starts an episode for plans of `shape`; `seed` is the seed of its noise.
     ///
     /// # Errors
-    /// [`Error::WrongLength`] if a window or a chunk of this shape has no room.
+    /// [`Error::WrongLength`] if `WINDOW` or `CHUNK` is too small for `shape`.
     pub fn new(shape: PlanShape, seed: u64) -> Result<Self, Error> {
         let n_actions = (1 + shape.n_action_steps) * shape.action_dim;
         for (what, needed, room) in [
@@ -64,7 +63,7 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
         })
     }
 
-    /// Begins the next episode: nothing of the one before is left.
+    /// Starts the next episode from an empty window and queue.
     pub fn reset(&mut self, seed: u64) {
         self.has_observed = false;
         self.has_acted = false;
@@ -72,16 +71,16 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
         self.noise = NoiseSource::new(seed);
     }
 
-    /// Sizes of the rows.
+    /// Dimensions of a window and of a chunk.
     pub fn shape(&self) -> PlanShape {
         self.shape
     }
 
-    /// Takes the observation (`[Do]`) of a control tick.
+    /// Records the observation (`[Do]`) of a control tick.
     ///
     /// # Errors
-    /// [`Error::WrongLength`] if it has another number of values, [`Error::NonFiniteObservation`]
-    /// if one is NaN or infinite; the episode is then as before the call.
+    /// [`Error::WrongLength`] if its length is not `Do`, [`Error::NonFiniteObservation`] if a value
+    /// is NaN or infinite; the episode is unchanged then.
     pub fn observe(&mut self, observation: &[f64]) -> Result<(), Error> {
         check_len("observation", self.shape.obs_dim, observation.len())?;
         check_finite(observation)?;
@@ -90,7 +89,7 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
             return Ok(());
         };
         if self.has_observed {
-            // One row to the left; the newest takes the last row's place.
+            // Shift by one row; the newest observation takes the last row.
             let newest = len - observation.len();
             for at in 0..newest {
                 let moved = window.get(at + observation.len()).copied();
@@ -120,13 +119,13 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
         self.next >= self.end
     }
 
-    /// What a plan that begins now is made from: the window and the episode's noise.
+    /// Inputs of a plan that begins now: the window and the episode's noise.
     pub fn plan_inputs(&mut self) -> (&[f64], &mut NoiseSource) {
         let len = self.shape.window_len();
         (self.window.get(..len).unwrap_or_default(), &mut self.noise)
     }
 
-    /// The job of a planner that plans for several episodes together, into `chunk`.
+    /// Job of a plan into `chunk` (`[Ta][Da]`), for a planner that computes a batch.
     pub fn plan_job<'p>(&'p mut self, chunk: &'p mut [f64]) -> PlanJob<'p> {
         let (window, noise) = self.plan_inputs();
         PlanJob {
@@ -136,11 +135,10 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
         }
     }
 
-    /// Has `planner` compute the next chunk, in place of what is left of the one before. Simulated
-    /// time stops meanwhile.
+    /// Replaces the remaining actions by a chunk from `planner`; simulated time stops meanwhile.
     ///
     /// # Errors
-    /// Those of [`Planner::plan`]; no action is planned then.
+    /// As [`Planner::plan`]; no action is planned then.
     pub fn plan(&mut self, planner: &mut (impl Planner + ?Sized)) -> Result<(), Error> {
         let (len, dim) = (self.shape.window_len(), self.shape.action_dim);
         let window = self.window.get(..len).unwrap_or_default();
@@ -151,12 +149,12 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
         Ok(())
     }
 
-    /// Takes a chunk (`[Ta][Da]`) that was planned elsewhere, in place of what is left of the one
-    /// before. `age` ticks have been answered since the newest observation that it was planned
-    /// from, that observation's tick included: as many of its actions are past.
+    /// Replaces the remaining actions by a chunk (`[Ta][Da]`) computed elsewhere. Skips `age`
+    /// actions, one per tick since the newest observation of its window, with that observation's
+    /// tick.
     ///
     /// # Errors
-    /// [`Error::WrongLength`] if it is not `Ta` actions; the episode is then as before the call.
+    /// [`Error::WrongLength`] if it is not `Ta` actions long; the episode is unchanged then.
     pub fn deliver(&mut self, chunk: &[f64], age: usize) -> Result<(), Error> {
         check_len("chunk", self.shape.chunk_len(), chunk.len())?;
         let dim = self.shape.action_dim;
@@ -168,18 +166,17 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
         Ok(())
     }
 
-    /// The actions that are still to come, next first.
+    /// Planned actions not yet executed, next first.
     pub fn planned(&self) -> impl Iterator<Item = &[f64]> {
         (self.next..self.end).map(|row| self.row(row))
     }
 
-    /// The last action, once there is one.
+    /// The last action; `None` before the first.
     pub fn last_action(&self) -> Option<&[f64]> {
         self.has_acted.then(|| self.row(0))
     }
 
-    /// The action (`[Da]`) of this control tick: the next one planned, or else the last one again,
-    /// or `hold` before the first.
+    /// Action (`[Da]`) of this control tick: the next planned one, else the last one, else `hold`.
     pub fn next_action(&mut self, hold: &[f64]) -> &[f64] {
         let dim = self.shape.action_dim;
         let (last, queue) = self.actions.split_at_mut(dim.min(CHUNK));
@@ -196,8 +193,8 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
         last
     }
 
-    /// Forgets what is planned; from now on the last action is what `planner` would hold. Returns
-    /// it, or nothing if nothing was observed yet.
+    /// Discards the queue; the last action becomes the one that `planner` holds. Returns it, or
+    /// `None` before the first observation.
     pub fn hold(&mut self, planner: &(impl Planner + ?Sized)) -> Option<&[f64]> {
         if !self.has_observed {
             return None;
@@ -215,12 +212,10 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
         Some(last)
     }
 
-    /// Takes the observation of this control tick and returns its action, planning first if none is
-    /// left.
+    /// Records this control tick's observation and returns its action; plans if none is left.
     ///
     /// # Errors
-    /// Those of [`observe`](Self::observe), with the episode as before the call, and those of
-    /// [`Planner::plan`].
+    /// As [`observe`](Self::observe), with the episode unchanged, and as [`Planner::plan`].
     pub fn act(
         &mut self,
         planner: &mut (impl Planner + ?Sized),
@@ -241,7 +236,7 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
     }
 }
 
-/// `to.copy_from_slice(values)` without its panic: as much as both have.
+/// Copies the common length of both slices: `copy_from_slice` without its panic.
 pub(super) fn copy(values: &[f64], to: &mut [f64]) {
     debug_assert!(values.len() == to.len());
     for (place, value) in to.iter_mut().zip(values) {
@@ -257,7 +252,7 @@ mod tests {
     extern crate std;
     use std::vec::Vec;
 
-    /// Two observations of one value, three actions of two.
+    /// Windows of two 1-dimensional observations, chunks of three 2-dimensional actions.
     const SHAPE: PlanShape = PlanShape {
         n_obs_steps: 2,
         obs_dim: 1,
@@ -270,7 +265,7 @@ mod tests {
         Horizon::new(SHAPE, seed).unwrap()
     }
 
-    /// Answers with the oldest and the newest observation that it is shown.
+    /// Plans pairs of the oldest and newest observation in its window.
     struct Echo {
         plans: usize,
     }
@@ -294,7 +289,7 @@ mod tests {
         }
     }
 
-    /// A control tick without a planner; the action before the first plan is [7, 7].
+    /// One control tick without a planner; the action before the first plan is [7, 7].
     fn tick(episode: &mut Horizon, observation: f64) -> Vec<f64> {
         episode.observe(&[observation]).unwrap();
         episode.next_action(&[7.0, 7.0]).to_vec()
@@ -333,7 +328,7 @@ mod tests {
     fn the_hold_lasts_until_the_first_plan_and_the_last_action_after_its_end() {
         let mut episode = horizon(0);
         assert_eq!(tick(&mut episode, 7.0), [7.0, 7.0]);
-        // What is held is the last action, whatever the caller says now.
+        // The held action is the last one, not the caller's.
         assert_eq!(episode.next_action(&[8.0, 8.0]), [7.0, 7.0]);
         episode.deliver(&CHUNK, 0).unwrap();
         let actions: Vec<_> = (0..5).map(|_| tick(&mut episode, 9.0)).collect();
@@ -372,7 +367,7 @@ mod tests {
         episode.act(&mut planner, &[1.0]).unwrap();
         episode.reset(4);
         assert!(episode.needs_plan() && episode.last_action().is_none());
-        // The window has forgotten the first observation.
+        // The window no longer contains the first observation.
         assert_eq!(episode.act(&mut planner, &[5.0]), Ok(&[5.0, 5.0][..]));
         let (mut reset, mut new) = (episode.noise, horizon(4).noise);
         assert_eq!(reset.next_gaussian(), new.next_gaussian());

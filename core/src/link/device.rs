@@ -1,4 +1,4 @@
-//! The device's end: a session, an episode in it, and one answer for every request.
+//! The device's end: a session, its episode, and one answer per request.
 
 use super::frame::{
     Damage, FrameCounts, FrameDecoder, MAX_SHORT_FRAME, encode, max_frame_len, max_message_len,
@@ -12,18 +12,17 @@ use crate::control::{PlanShape, Planner, RecedingHorizon};
 use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 use heapless::Deque;
 
-/// A host that says nothing for so long has vanished, us.
+/// Time without a request after which the host counts as lost, us.
 pub const HOLD_AFTER_US: u64 = 1_000_000;
-/// Events kept until somebody hears them; more are forgotten, the newest first.
+/// Capacity of the queue of unsent events; when it is full, new events are dropped.
 const MAX_EVENTS: usize = 8;
 
-/// Bytes that [`Device::new`] takes for its frames, with observations of `obs_dim` values and
-/// actions of `action_dim`.
+/// Bytes of frame memory for [`Device::new`], with `obs_dim` (`Do`) and `action_dim` (`Da`) values.
 pub const fn frame_memory_len(obs_dim: usize, action_dim: usize) -> usize {
     max_message_len(obs_dim) + max_frame_len(action_dim)
 }
 
-/// What a device says about itself.
+/// Identity that the device reports to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The board's name, padded with zeros.
@@ -33,7 +32,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Of a board, by as much of its name as fits, and of the model file that it runs.
+    /// Creates the identity from the board's name (truncated to fit) and its model file's bytes.
     pub fn new(board: &str, model: &[u8]) -> Self {
         let mut name = [0; BOARD_LEN];
         for (place, byte) in name.iter_mut().zip(board.bytes()) {
@@ -47,30 +46,29 @@ impl Identity {
     }
 }
 
-/// Who decides what the robot does.
+/// Source of the current action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// No host has asked for anything yet: nothing moves.
+    /// No request yet: no action.
     Idle,
-    /// A host is there, and its last action counts.
+    /// A host is connected; the last answered action is current.
     Driven,
-    /// The host has vanished: the policy's hold counts.
+    /// The host is lost; the policy's hold action is current.
     Holding,
 }
 
-/// The device's end of the link. It never fails: what is wrong is refused and counted.
+/// The device's end of the link. It never fails: invalid input is refused and counted.
 ///
 /// `WINDOW` and `CHUNK` as in [`RecedingHorizon`].
 pub struct Device<'m, P, Clock, const WINDOW: usize, const CHUNK: usize> {
     decoder: FrameDecoder<&'m mut [u8]>,
-    /// The frame of the answer to the request that was done last, to be sent again if that request
-    /// comes again.
+    /// Frame of the last answer, sent again if its request is repeated.
     answer: &'m mut [u8],
     answer_len: usize,
     conversation: Conversation<P, Clock, WINDOW, CHUNK>,
 }
 
-/// All but the frames.
+/// State of the device apart from the frame buffers.
 struct Conversation<P, Clock, const WINDOW: usize, const CHUNK: usize> {
     planner: P,
     clock_us: Clock,
@@ -83,33 +81,33 @@ struct Conversation<P, Clock, const WINDOW: usize, const CHUNK: usize> {
     events: Deque<(u64, Event), MAX_EVENTS>,
 }
 
-/// A conversation with a host.
+/// A session with a host.
 #[derive(Clone, Copy)]
 struct Session {
     id: u32,
-    /// Of the request that was done last.
+    /// Sequence number of the last completed request.
     sequence: u32,
     heard_us: u64,
 }
 
-/// What becomes of a request.
+/// Classification of a request by its sequence number.
 enum Turn {
-    /// It was done before.
+    /// Repetition of the last request.
     Repeated,
-    /// It is the next one.
+    /// The next request.
     Next,
-    /// It is not done.
+    /// A request to refuse.
     Refused(Refusal),
 }
 
 impl<'m, P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize>
     Device<'m, P, Clock, WINDOW, CHUNK>
 {
-    /// A device that has just started. `frames` has [`frame_memory_len`] bytes; `clock_us` is the
-    /// time since the start.
+    /// Creates a device in its start state. `frames` has [`frame_memory_len`] bytes. `clock_us`
+    /// returns the time since the start, us.
     ///
     /// # Errors
-    /// [`Error::WrongLength`] if a window or a chunk of the planner has no room, or a frame.
+    /// [`Error::WrongLength`] if `WINDOW`, `CHUNK` or `frames` is too small for the planner.
     pub fn new(
         planner: P,
         frames: &'m mut [u8],
@@ -153,12 +151,12 @@ impl<'m, P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize
         })
     }
 
-    /// Who decides what the robot does.
+    /// Source of the current action.
     pub fn state(&self) -> State {
         self.conversation.state
     }
 
-    /// The action that counts (`[Da]`); nothing before the first, and while nothing moves.
+    /// The current action (`[Da]`); `None` before the first and in [`State::Idle`].
     pub fn action(&self) -> Option<&[f64]> {
         match self.conversation.state {
             State::Idle => None,
@@ -171,7 +169,7 @@ impl<'m, P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize
         self.conversation.counts_with(self.decoder.counts())
     }
 
-    /// Takes a byte from the wire; `send` puts the frames of what there is to say on it.
+    /// Processes a byte from the wire; calls `send` with each frame to be sent.
     pub fn receive(&mut self, byte: u8, mut send: impl FnMut(&[u8])) {
         let Self {
             decoder,
@@ -192,7 +190,7 @@ impl<'m, P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize
                     Turn::Repeated => send(answer.get(..*answer_len).unwrap_or_default()),
                     Turn::Refused(refusal) => conversation.refuse(&request, refusal, &mut send),
                     Turn::Next => {
-                        // This one counts.
+                        // Reported counts include the current frame.
                         frames.good = frames.good.wrapping_add(1);
                         let counts = conversation.counts_with(frames);
                         let began_us = (conversation.clock_us)();
@@ -223,13 +221,12 @@ impl<'m, P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize
         }
     }
 
-    /// Looks at the clock: to be called a few times within [`HOLD_AFTER_US`], whether bytes come or
-    /// not.
+    /// Checks for a lost host. Call it several times per [`HOLD_AFTER_US`], even without input.
     pub fn poll(&mut self) {
         self.conversation.poll();
     }
 
-    /// `bytes` more came than could be taken.
+    /// Records the loss of `bytes` bytes that arrived faster than they were read.
     pub fn overrun(&mut self, bytes: u32) {
         let conversation = &mut self.conversation;
         let counts = &mut conversation.counts;
@@ -266,7 +263,7 @@ impl<P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize>
     }
 
     fn tell(&mut self, event: Event) {
-        // A host that never asks misses the newest of many.
+        // If the queue is full, the new event is dropped.
         let _ = self.events.push_back(((self.clock_us)(), event));
     }
 
@@ -313,7 +310,7 @@ impl<P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize>
         send(encode(&answer, &mut [0; MAX_SHORT_FRAME]));
     }
 
-    /// Does a request.
+    /// Executes a request.
     fn body_of(
         &mut self,
         request: &Request<'_>,

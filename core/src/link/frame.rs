@@ -1,9 +1,9 @@
-//! A message as bytes that find themselves again after any damage: COBS frames with a checksum.
+//! Framing that resynchronises after any damage: COBS with a checksum.
 //!
-//! COBS (Cheshire and Baker, "Consistent overhead byte stuffing", IEEE/ACM ToN 1999) leaves no zero
-//! in a frame, so that a zero always ends one. CRC-32C finds every error of up to five bits in a
-//! frame of up to 655 bytes and of up to three in a longer one (Koopman, "32-bit cyclic redundancy
-//! codes for Internet applications", DSN 2002), and all others but one in 2^32.
+//! COBS (Cheshire and Baker, "Consistent overhead byte stuffing", IEEE/ACM ToN 1999) removes zeros
+//! from a frame, so that a zero always marks its end. CRC-32C detects every error of up to five
+//! bits in a frame of up to 655 bytes and of up to three in a longer one (Koopman, "32-bit cyclic
+//! redundancy codes for Internet applications", DSN 2002), and all others but one in 2^32.
 
 use super::varint::varint;
 use cobs::{CobsEncoder, DecodeResult, DecoderState};
@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 const CRC_LEN: usize = size_of::<u32>();
 
-/// Longest message that has no row of values, serialised.
+/// Longest serialised message without a row of values, bytes.
 const MAX_SHORT_PAYLOAD: usize = 88;
-/// What a message with a row has beside its values, at most.
+/// Largest size of a message with a row, apart from its values, bytes.
 const ROW_OVERHEAD: usize = 24;
 
-/// Longest payload and checksum of a message without a row, or with one of `n_values`.
+/// Longest payload with checksum of a message without a row or with a row of `n_values`, bytes.
 pub const fn max_message_len(n_values: usize) -> usize {
     let with_row = ROW_OVERHEAD + 8 * n_values;
     let payload = if with_row > MAX_SHORT_PAYLOAD {
@@ -30,17 +30,17 @@ pub const fn max_message_len(n_values: usize) -> usize {
     payload + CRC_LEN
 }
 
-/// Longest frame of such a message, its closing zero included: COBS adds one byte in 254.
+/// Longest frame of such a message with its final zero, bytes: COBS adds one byte per 254.
 pub const fn max_frame_len(n_values: usize) -> usize {
     let message = max_message_len(n_values);
     message + message / 254 + 2
 }
 
-/// Longest frame of a message without a row of values.
+/// Longest frame of a message without a row of values, bytes.
 pub const MAX_SHORT_FRAME: usize = max_frame_len(0);
 
-/// Writes `message` as a frame with its closing zero, and returns the frame; nothing but the zero if
-/// `memory` is shorter than [`max_frame_len`] says.
+/// Encodes `message` as a frame with its final zero and returns it. Returns only the zero if
+/// `memory` is shorter than [`max_frame_len`].
 pub fn encode<'m>(message: &impl Serialize, memory: &'m mut [u8]) -> &'m [u8] {
     let room = memory.len().saturating_sub(1);
     let framed = Framed {
@@ -54,14 +54,14 @@ pub fn encode<'m>(message: &impl Serialize, memory: &'m mut [u8]) -> &'m [u8] {
     memory.get(..=len).unwrap_or_default()
 }
 
-/// Stuffs a message byte by byte, and its checksum behind it.
+/// Serialiser that stuffs a message byte by byte and appends its checksum.
 struct Framed<'m> {
     crc: crc::Digest<'static, u32>,
     cobs: CobsEncoder<'m>,
 }
 
 impl Flavor for Framed<'_> {
-    /// Length of the frame without its zero.
+    /// Length of the frame without its final zero.
     type Output = usize;
 
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
@@ -79,27 +79,27 @@ impl Flavor for Framed<'_> {
     }
 }
 
-/// Why the bytes between two zeros are no message.
+/// Reason why the bytes between two zeros are not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Damage {
-    /// Nothing between two zeros.
+    /// No bytes between two zeros.
     Empty,
-    /// Longer than any frame.
+    /// Longer than the longest frame.
     TooLong,
-    /// Not COBS.
+    /// Invalid COBS encoding.
     Unstuffing,
-    /// The checksum is another.
+    /// Wrong checksum.
     Checksum,
-    /// The checksum is right, the message unknown.
+    /// Correct checksum, but not a known message.
     Unknown,
 }
 
-/// Frames received, by what became of them.
+/// Counters of received frames by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FrameCounts {
-    /// Messages.
+    /// Valid messages.
     #[serde(serialize_with = "varint")]
     pub good: u32,
     /// [`Damage::Empty`].
@@ -120,7 +120,7 @@ pub struct FrameCounts {
 }
 
 impl FrameCounts {
-    /// Frames that were something else than a message or nothing.
+    /// Number of frames that are neither empty nor a valid message.
     pub fn damaged(&self) -> u32 {
         self.too_long + self.unstuffing + self.checksum + self.unknown
     }
@@ -138,13 +138,12 @@ impl FrameCounts {
     }
 }
 
-/// Takes bytes as they come and gives back messages. Whatever came before, it is in step again after
-/// the next zero.
+/// Decoder from bytes to messages. After any input it is synchronised again at the next zero.
 #[derive(Debug)]
 pub struct FrameDecoder<M> {
-    /// Where frames are unstuffed: room for the longest message and its checksum.
+    /// Buffer for the unstuffed frame: room for the longest message with its checksum.
     memory: M,
-    /// Bytes unstuffed.
+    /// Number of unstuffed bytes.
     len: usize,
     cobs: DecoderState,
     is_within_frame: bool,
@@ -153,7 +152,7 @@ pub struct FrameDecoder<M> {
 }
 
 impl<M: AsRef<[u8]> + AsMut<[u8]>> FrameDecoder<M> {
-    /// In step, nothing received. `memory` has [`max_message_len`] bytes of the longest message.
+    /// Creates a synchronised decoder; `memory` has [`max_message_len`] of the longest message.
     pub fn new(memory: M) -> Self {
         Self {
             memory,
@@ -165,7 +164,7 @@ impl<M: AsRef<[u8]> + AsMut<[u8]>> FrameDecoder<M> {
         }
     }
 
-    /// Frames received so far.
+    /// Counters of frames received so far.
     pub fn counts(&self) -> FrameCounts {
         self.counts
     }
@@ -175,7 +174,7 @@ impl<M: AsRef<[u8]> + AsMut<[u8]>> FrameDecoder<M> {
         self.is_within_frame
     }
 
-    /// Takes a byte. The zero that ends a frame gives the message in it.
+    /// Processes a byte. The zero at the end of a frame returns its message.
     pub fn push<'d, T: Deserialize<'d>>(&'d mut self, byte: u8) -> Option<Result<T, Damage>> {
         if byte != 0 {
             if !self.is_within_frame {
@@ -214,7 +213,7 @@ impl<M: AsRef<[u8]> + AsMut<[u8]>> FrameDecoder<M> {
     }
 }
 
-/// The message before its checksum.
+/// Decodes the message in front of its checksum.
 fn decode<'d, M: Deserialize<'d>>(checked: &'d [u8]) -> Result<M, Damage> {
     let (payload, crc) = checked
         .split_last_chunk::<CRC_LEN>()

@@ -1,33 +1,33 @@
-//! What the two ends say to each other. The order of the variants and of the fields is the wire format.
+//! Messages of the link. The order of variants and fields defines the wire format.
 
 use super::frame::FrameCounts;
 use super::row::{Row, text};
 use super::varint::varint;
 use serde::{Deserialize, Serialize};
 
-/// Version of everything here but [`RequestBody::Hello`] and [`Refusal::WrongVersion`], which never change.
+/// Protocol version; [`RequestBody::Hello`] and [`Refusal::WrongVersion`] never change.
 pub const VERSION: u16 = 2;
-/// Bytes of a board's name, padded with zeros.
+/// Length of a board's name, bytes, padded with zeros.
 pub const BOARD_LEN: usize = 16;
 
-/// From the host.
+/// Message from the host.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request<'a> {
-    /// Chosen by the host when it says hello; it tells this conversation from an earlier one.
+    /// Session identifier, chosen by the host at [`RequestBody::Hello`].
     #[serde(serialize_with = "varint")]
     pub session: u32,
-    /// Number of the request in its session, from 0; the next one is larger by 1.
+    /// Sequence number in the session, from 0.
     #[serde(serialize_with = "varint")]
     pub sequence: u32,
-    /// What is asked.
+    /// Content of the request.
     #[serde(borrow)]
     pub body: RequestBody<'a>,
 }
 
-/// What the host asks.
+/// Content of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum RequestBody<'a> {
-    /// Opens a session, whatever the device was doing.
+    /// Opens a session, in any state of the device.
     Hello {
         /// The host's [`VERSION`].
         #[serde(serialize_with = "varint")]
@@ -35,41 +35,41 @@ pub enum RequestBody<'a> {
     },
     /// Begins an episode.
     Begin {
-        /// Names the policy's noise.
+        /// Seed of the policy's noise.
         #[serde(serialize_with = "varint")]
         seed: u64,
     },
-    /// A control tick.
+    /// Observation of a control tick.
     Observe {
-        /// `Do` values, in the units that the device describes.
+        /// Observation, `[Do]`, in the units that the device describes.
         #[serde(borrow)]
         values: Row<'a>,
     },
-    /// Asks for the device's counters.
+    /// Requests the device's counters.
     Report,
-    /// Asks for the name and unit of a value.
+    /// Requests the name and unit of a value.
     Describe {
-        /// The `Do` values of an observation, then the `Da` values of an action.
+        /// Index among the `Do` values of an observation, then the `Da` values of an action.
         #[serde(serialize_with = "varint")]
         index: u16,
     },
 }
 
-/// From the device.
+/// Message from the device.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer<'a> {
-    /// The session of the request, 0 if there is none.
+    /// Session of the request, 0 if there is none.
     #[serde(serialize_with = "varint")]
     pub session: u32,
-    /// The number of the request.
+    /// Sequence number of the request.
     #[serde(serialize_with = "varint")]
     pub sequence: u32,
-    /// What is answered.
+    /// Content of the answer.
     #[serde(borrow)]
     pub body: AnswerBody<'a>,
 }
 
-/// What the device answers.
+/// Content of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum AnswerBody<'a> {
     /// The session is open.
@@ -88,10 +88,10 @@ pub enum AnswerBody<'a> {
         /// `Da`: values of an action.
         #[serde(serialize_with = "varint")]
         action_dim: u16,
-        /// `To`: observations that a plan looks at.
+        /// `To`: observations per plan.
         #[serde(serialize_with = "varint")]
         n_obs_steps: u16,
-        /// `Ta`: actions of a plan that are executed.
+        /// `Ta`: actions executed per plan.
         #[serde(serialize_with = "varint")]
         n_action_steps: u16,
         /// Name of the task.
@@ -100,25 +100,25 @@ pub enum AnswerBody<'a> {
     },
     /// The episode has begun.
     Begun,
-    /// The answer to an observation.
+    /// Answer to an observation.
     Action {
-        /// `Da` values, in the units that the device describes.
+        /// Action, `[Da]`, in the units that the device describes.
         #[serde(borrow)]
         values: Row<'a>,
-        /// Time that the device took for it, us.
+        /// Processing time of the device, us.
         #[serde(serialize_with = "varint")]
         device_us: u32,
     },
-    /// The counters.
+    /// Counters of the device.
     Report(Counts),
-    /// The request was not done.
+    /// Refusal of the request.
     Refused(Refusal),
-    /// Nobody asked: something that the device has to tell, `session` and `sequence` as in the answer before.
+    /// Unrequested report; `session` and `sequence` are those of the last answer.
     Event {
-        /// Since the device started, us.
+        /// Time since the device started, us.
         #[serde(serialize_with = "varint")]
         at_us: u64,
-        /// What happened.
+        /// Reported event.
         event: Event,
     },
     /// Name and unit of a value.
@@ -126,47 +126,47 @@ pub enum AnswerBody<'a> {
         /// Name; empty if the model file has none.
         #[serde(serialize_with = "text", borrow)]
         name: &'a str,
-        /// Unit; empty for a number without one.
+        /// Unit; empty for a dimensionless value.
         #[serde(serialize_with = "text", borrow)]
         unit: &'a str,
     },
 }
 
-/// Why a request was not done.
+/// Reason for a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
-    /// The host speaks another version than this, the device's.
+    /// The device has another protocol version than the host.
     WrongVersion {
         /// The device's [`VERSION`].
         #[serde(serialize_with = "varint")]
         version: u16,
     },
-    /// What came was no request: say it again.
+    /// Damaged frame: send the request again.
     Damaged,
-    /// No such session: the device has started anew, or gave up waiting. Say hello.
+    /// Unknown session: the device restarted or the session timed out. Send a new hello.
     NoSession,
-    /// Neither the last request again nor the one after it.
+    /// Neither a repetition of the last request nor the next one.
     OutOfSequence {
-        /// The number of the next request.
+        /// Sequence number of the next request.
         #[serde(serialize_with = "varint")]
         expected: u32,
     },
-    /// An observation before an episode.
+    /// Observation without an episode.
     NoEpisode,
-    /// An observation of another size than the device says, or with a value that is not finite.
+    /// Observation with the wrong length, or with a value that is NaN or infinite.
     BadObservation,
-    /// No value has this index.
+    /// Index without a value.
     NoValue,
 }
 
-/// What the device tells unasked.
+/// Event that the device reports without a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// It has started.
+    /// The device started.
     Started(Restart),
-    /// The host fell silent: the session is closed, and the policy's hold is the action.
+    /// The host is lost: the session is closed and the policy's hold action is current.
     Holding,
-    /// Bytes came faster than they were taken.
+    /// Bytes arrived faster than they were read.
     Overrun {
         /// Bytes lost since the device started.
         #[serde(serialize_with = "varint")]
@@ -174,52 +174,52 @@ pub enum Event {
     },
 }
 
-/// Why a device started.
+/// Cause of the device's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Restart {
-    /// Power, or somebody pressed the button.
+    /// Power-on or the reset pin.
     PowerOrPin,
-    /// The watchdog found it hanging.
+    /// Watchdog timeout.
     Watchdog,
-    /// It panicked.
+    /// Panic.
     Panic,
-    /// A hard fault.
+    /// Hard fault.
     HardFault {
-        /// Address of the instruction.
+        /// Address of the faulting instruction.
         #[serde(serialize_with = "varint")]
         address: u32,
     },
-    /// The stack was full.
+    /// Stack overflow.
     StackOverflow {
-        /// Where its innermost call that is known returns to.
+        /// Return address of the innermost known call.
         #[serde(serialize_with = "varint")]
         address: u32,
     },
 }
 
-/// What the device counts, since it started.
+/// Counters of the device since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Counts {
     /// Frames received.
     pub frames: FrameCounts,
-    /// Bytes lost because they came faster than they were taken.
+    /// Bytes lost because they arrived faster than they were read.
     #[serde(serialize_with = "varint")]
     pub overrun_bytes: u32,
-    /// Requests done.
+    /// Requests completed.
     #[serde(serialize_with = "varint")]
     pub done: u32,
-    /// Requests that came again and were answered again.
+    /// Repeated requests, answered again.
     #[serde(serialize_with = "varint")]
     pub repeated: u32,
-    /// Requests refused, damaged ones not counted.
+    /// Requests refused, apart from damaged ones.
     #[serde(serialize_with = "varint")]
     pub refused: u32,
     /// Sessions opened.
     #[serde(serialize_with = "varint")]
     pub sessions: u32,
-    /// Sessions closed because the host fell silent.
+    /// Sessions closed because the host was lost.
     #[serde(serialize_with = "varint")]
     pub holds: u32,
 }

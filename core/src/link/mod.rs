@@ -1,13 +1,13 @@
 //! The serial link between a program that runs the environment and a device that runs the policy.
 //!
 //! ```text
-//!  host:   Request --> payload (postcard) --> + CRC-32C --> COBS --> 0 --> wire --> FrameDecoder --> Device --+
-//!                                                                                                             |
-//!  host:   Answer  <-- FrameDecoder <-- wire <-- 0 <-- COBS <-- + CRC-32C <-- payload (postcard) <------------+
+//!  host                                                                          device
+//!  Request --> payload (postcard) --> + CRC-32C --> COBS --> 0 --> FrameDecoder --> Device
+//!  Answer  <-- FrameDecoder <-- 0 <-- COBS <-- + CRC-32C <-- payload (postcard) <-- Device
 //! ```
 //!
-//! The host asks, the device answers; a request has a number, and one that comes twice is answered twice but done once. Whatever
-//! is damaged on the way is dropped, counted, and asked for again. `docs/link.md` specifies every byte.
+//! Requests have sequence numbers; a repeated request is answered again but executed only once.
+//! Damaged frames are dropped, counted and requested again. `docs/link.md` specifies every byte.
 
 mod device;
 mod frame;

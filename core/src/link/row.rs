@@ -1,18 +1,18 @@
-//! Rows of values and texts on the wire.
+//! Serialisation of rows of values and of texts.
 //!
-//! They are written byte by byte: the optimiser cannot prove that postcard's own writer of a length
-//! stays within its five bytes.
+//! Lengths and texts are written byte by byte: the optimiser cannot prove that postcard's writer of
+//! a length stays within its five bytes.
 
 use super::varint::push_varint;
 use serde::ser::{SerializeTuple, Serializer};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Some values: a length in bytes, then each `f64` as its 8 bytes, little-endian.
+/// A row of values: its length in bytes, then each `f64` in 8 bytes, little-endian.
 #[derive(Clone, Copy, Debug)]
 pub enum Row<'a> {
-    /// To be sent.
+    /// Values to be sent.
     Values(&'a [f64]),
-    /// As received; a whole number of values.
+    /// Received bytes of whole values.
     Bytes(&'a [[u8; 8]]),
 }
 
@@ -70,7 +70,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
     }
 }
 
-/// Writes a text as postcard does.
+/// Serialises a text in postcard's format.
 pub(super) fn text<S: Serializer>(value: &str, serializer: S) -> Result<S::Ok, S::Error> {
     let mut bytes = serializer.serialize_tuple(0)?;
     push_varint(&mut bytes, value.len() as u64)?;

@@ -12,11 +12,11 @@ use std::vec::Vec;
 
 extern crate std;
 
-/// Values of an observation and of an action.
+/// `Do` and `Da`.
 const OBS_DIM: usize = 5;
 const ACTION_DIM: usize = 2;
 
-/// Plans the newest observation's first value, and how many plans there were. It holds the first two values that it sees.
+/// Plans the newest observation's first value with the number of plans; holds its first two values.
 struct Count(f64);
 
 impl Planner for Count {
@@ -66,16 +66,16 @@ fn device(clock_us: &Cell<u64>) -> TestDevice<'_> {
     Device::new(Count(0.0), frames, identity, Restart::PowerOrPin, clock).unwrap()
 }
 
-/// Bytes of a message's frame.
+/// Encodes a message as a frame.
 fn frame_of(message: &impl Serialize) -> Vec<u8> {
     encode(message, &mut [0; 512]).to_vec()
 }
 
-/// The messages in `bytes`, the damaged ones too.
+/// Decodes the messages in `bytes`, damaged ones included.
 fn decoded<'d, M: Deserialize<'d> + 'd>(bytes: &[u8]) -> Vec<Result<M, Damage>> {
     let mut messages = Vec::new();
     for frame in bytes.split_inclusive(|byte| *byte == 0) {
-        // Never freed, so that messages may borrow from it.
+        // Leaked, so that messages may borrow from it.
         let decoder = Box::leak(Box::new(FrameDecoder::new(std::vec![0; 512])));
         let (zero, others) = frame.split_last().unwrap();
         for byte in others {
@@ -86,7 +86,7 @@ fn decoded<'d, M: Deserialize<'d> + 'd>(bytes: &[u8]) -> Vec<Result<M, Damage>> 
     messages
 }
 
-/// What the device says to `bytes`.
+/// Sends `bytes` to the device and returns its messages.
 fn say(device: &mut TestDevice<'_>, bytes: &[u8]) -> Vec<Answer<'static>> {
     let mut said = Vec::new();
     for byte in bytes {
@@ -103,7 +103,7 @@ fn request(session: u32, sequence: u32, body: RequestBody<'_>) -> Request<'_> {
     }
 }
 
-/// The one answer to a request, events left out.
+/// Sends a request and returns its answer without events.
 fn ask(
     device: &mut TestDevice<'_>,
     session: u32,
@@ -140,7 +140,7 @@ fn action_of(body: AnswerBody<'_>) -> Vec<f64> {
     }
 }
 
-/// The message comes through a frame of at most `n_values` values.
+/// Checks that a message survives a frame of at most `n_values` values.
 fn passes<M: Serialize + Deserialize<'static> + PartialEq + Debug + 'static>(
     message: M,
     n_values: usize,
@@ -265,7 +265,7 @@ fn frames_equal_the_examples_of_the_document() {
     }
 }
 
-/// Blocks of 254 bytes without a zero, and those one shorter or longer, are where COBS has its corners.
+/// Corner cases of COBS: blocks without a zero of 254 bytes, and one shorter or longer.
 #[test]
 fn rows_of_any_length_come_through() {
     for n_values in 0..60 {
@@ -282,7 +282,7 @@ fn unstuffing_agrees_with_the_cobs_crate() {
     let mut random = Pcg32::seed_from_u64(2);
     let (mut whole, mut broken) = (0, 0);
     for _ in 0..20_000 {
-        // Half of the frames consist of small COBS codes, so that many of them are well-formed.
+        // Half of the frames consist of small COBS codes, so that many are well-formed.
         let len = 1 + random.next_u32() as usize % 85;
         let mut frame: Vec<u8> = (0..len)
             .map(|_| {
@@ -324,7 +324,7 @@ fn a_decoder_resynchronises_at_every_zero_and_counts_what_it_drops() {
     let mut decoder = FrameDecoder::new([0; 84]);
     let (mut n_good, mut n_empty) = (0, 0);
     for round in 0..20_000 {
-        // Garbage without a zero, the zero that closes it, then a good frame.
+        // Garbage without a zero, its final zero, then a valid frame.
         let len = random.next_u32() as usize % 180;
         let garbage: Vec<u8> = (0..len)
             .map(|_| (random.next_u32() % 255 + 1) as u8)
@@ -371,7 +371,7 @@ fn a_frame_with_up_to_five_wrong_bits_is_refused() {
     }
 }
 
-/// The checksum is right: it covers the trailing byte, too.
+/// The checksum is correct: it covers the trailing byte.
 #[test]
 fn a_message_with_trailing_bytes_is_refused() {
     let frame = frame_of(&(request(7, 8, RequestBody::Report), 0_u8));
@@ -421,7 +421,7 @@ fn a_device_describes_its_values() {
     assert_eq!(none, AnswerBody::Refused(Refusal::NoValue));
 }
 
-/// The repetition gets the first answer again and uses up no action.
+/// The repetition is answered with the first answer and consumes no action.
 #[test]
 fn a_repeated_request_is_done_once() {
     let clock = Cell::new(0);
@@ -432,7 +432,7 @@ fn a_repeated_request_is_done_once() {
     clock.set(5000);
     assert_eq!(ask(&mut device, 9, 2, observe(1.0)), first);
     assert_eq!(device.counts().repeated, 1);
-    // The chunk of two actions has one left.
+    // One of the chunk's two actions is left.
     assert_eq!(action_of(ask(&mut device, 9, 3, observe(2.0))), [1.0, 1.0]);
     assert_eq!(action_of(ask(&mut device, 9, 4, observe(3.0))), [3.0, 2.0]);
 }
@@ -465,16 +465,16 @@ fn a_request_out_of_turn_is_refused() {
     for bad in [observe(f64::NAN), short] {
         refused(ask(&mut device, 9, 2, bad), Refusal::BadObservation);
     }
-    // A refused request uses up no sequence number.
+    // A refused request consumes no sequence number.
     assert_eq!(action_of(ask(&mut device, 9, 2, observe(1.0))), [1.0, 1.0]);
     assert_eq!(device.counts().refused, 7);
-    // Another host takes over; the first has no session any more.
+    // Another host takes over; the session of the first is closed.
     ask(&mut device, 10, 0, HELLO);
     refused(ask(&mut device, 9, 3, observe(1.0)), Refusal::NoSession);
     refused(ask(&mut device, 10, 1, observe(1.0)), Refusal::NoEpisode);
 }
 
-/// The agent must not go on moving towards its last target.
+/// The agent does not keep moving towards its last target.
 #[test]
 fn a_device_holds_the_agent_when_its_host_vanishes() {
     let clock = Cell::new(0);
@@ -485,7 +485,7 @@ fn a_device_holds_the_agent_when_its_host_vanishes() {
     clock.set(HOLD_AFTER_US);
     device.poll();
     assert_eq!(device.action(), Some(&[1.0, 1.0][..]));
-    // Noise does not postpone the hold; a repeated request does.
+    // Noise does not delay the hold; a repeated request does.
     say(&mut device, &[1, 2, 3, 0]);
     ask(&mut device, 9, 2, observe(1.0));
     clock.set(2 * HOLD_AFTER_US);
@@ -514,7 +514,7 @@ fn the_next_frame_after_a_reset_in_mid_frame_is_understood() {
     let clock = Cell::new(0);
     let frame = frame_of(&request(9, 0, HELLO));
     for cut in 0..frame.len() {
-        // The device starts while a frame is on the wire and sees only the rest of it.
+        // The device starts in the middle of a frame and receives only its end.
         let mut device = device(&clock);
         let answers = say(&mut device, &frame[cut..]);
         if cut > 0 && cut < frame.len() - 1 {
@@ -523,7 +523,7 @@ fn the_next_frame_after_a_reset_in_mid_frame_is_understood() {
         }
         let answers = say(&mut device, &frame);
         assert!(matches!(answers[0].body, AnswerBody::Hello { .. }), "{cut}");
-        // The host restarts in the middle of its frame and closes it with a zero.
+        // The host restarts in the middle of a frame and ends it with a zero.
         say(&mut device, &frame[..cut]);
         say(&mut device, &[0]);
         let answers = say(&mut device, &frame_of(&request(9, 1, RequestBody::Report)));
@@ -539,7 +539,7 @@ fn no_bytes_make_a_device_panic_or_move() {
     ask(&mut device, 9, 1, RequestBody::Begin { seed: 0 });
     let mut random = Pcg32::seed_from_u64(8);
     for _ in 0..1_000_000 {
-        // One byte in 16 is a zero, so that frames are short.
+        // One byte in 16 is a zero, for short frames.
         let word = random.next_u32();
         let byte = if word.is_multiple_of(16) {
             0

@@ -1,9 +1,9 @@
-//! Integers on the wire.
+//! Serialisation of integers.
 
 use serde::ser::{SerializeTuple, Serializer};
 
-/// Writes an integer as postcard does, seven bits a byte, the lowest first: the optimiser cannot prove that postcard's own loop stays
-/// within its five or ten bytes.
+/// Serialises an integer in postcard's format, seven bits per byte, lowest first. The optimiser
+/// cannot prove that postcard's own loop stays within its five or ten bytes.
 pub(super) fn varint<T: Copy + Into<u64>, S: Serializer>(
     value: &T,
     serializer: S,
@@ -13,7 +13,7 @@ pub(super) fn varint<T: Copy + Into<u64>, S: Serializer>(
     bytes.end()
 }
 
-/// The bytes of an integer.
+/// Appends the bytes of an integer.
 pub(super) fn push_varint<S: SerializeTuple>(bytes: &mut S, value: u64) -> Result<(), S::Error> {
     let mut rest = value;
     while rest > 0x7f {

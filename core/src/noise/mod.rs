@@ -1,8 +1,8 @@
-//! Gaussian noise in integers: the same bits on every machine.
+//! Gaussian noise in integer arithmetic: equal bits on every machine.
 //!
-//! A uniform 32-bit word gives the sign (1 bit) and a tail probability (31 bits). The inverse of
-//! the normal distribution is linear between 32 knots in each octave of that probability, which
-//! keeps the tails (Cheung, Luk et al., "Hardware generation of arbitrary random number
+//! A uniform 32-bit word provides the sign (1 bit) and a tail probability (31 bits). The normal
+//! quantile is interpolated linearly between 32 knots per octave of that probability, which
+//! preserves the tails (Cheung, Luk et al., "Hardware generation of arbitrary random number
 //! distributions from uniform distributions via the inversion method", IEEE TVLSI 2007). Largest
 //! value: about 5.4.
 
@@ -17,26 +17,23 @@ const OCTAVES: u32 = TAIL_QUANTILE_Q24.len() as u32;
 const SEGMENT_BITS: u32 = 5;
 const _: () = assert!(TAIL_QUANTILE_Q24[0].len() == (1 << SEGMENT_BITS) + 1);
 
-/// A source of Gaussian noise: of a policy's initial samples, and of what its scheduler draws after
-/// them.
+/// Source of Gaussian noise: a policy's initial samples and the draws of its scheduler.
 ///
-/// Implementations own their state and are seeded by the caller. The integer policy computes with
-/// the values as they are, the float policy with the same values in `f32`; both draw in the order
-/// of memory.
+/// Implementations own their state and are seeded by the caller. The integer policy uses the values
+/// directly, the float policy converts them to `f32`; both draw in memory order.
 pub trait Noise {
     /// Draws the next standard normal value.
     fn next_gaussian(&mut self) -> I8F24;
 }
 
-/// A seeded stream of standard normal values (PCG32 and the inversion above). A clone continues the
-/// same stream.
+/// Seeded stream of standard normal values (PCG32, inversion). A clone continues the same stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoiseSource {
     uniform: Pcg32,
 }
 
 impl NoiseSource {
-    /// The stream of `seed`.
+    /// Creates the stream of `seed`.
     pub fn new(seed: u64) -> Self {
         Self {
             uniform: Pcg32::seed_from_u64(seed),
@@ -50,12 +47,12 @@ impl Noise for NoiseSource {
     }
 }
 
-/// The normal quantile that belongs to a uniform word.
+/// Normal quantile of a uniform word.
 fn gaussian_of(word: u32) -> I8F24 {
     // tail / 2^32 is the tail probability, in (0, 1/2).
     let tail = (word & 0x7fff_ffff) | 1;
     let octave = (tail.leading_zeros() - 1).min(OCTAVES - 1);
-    // The leading one goes; what follows is the place in the octave, as a fraction of 2^32.
+    // Without its leading one, the word is the position in the octave, as a fraction of 2^32.
     let place = (u64::from(tail) << (octave + 2)) as u32;
     let segment = (place >> (32 - SEGMENT_BITS)) as usize;
     let fraction_q16 = i64::from((place << SEGMENT_BITS) >> 16);

@@ -1,17 +1,17 @@
-//! One episode of PushT: the environment, and a record of how it goes.
+//! An episode of PushT: the environment with a record of rewards, states and actions.
 
 use super::env::{ControlStep, PHYSICS_STEPS, PushTEnv, Step};
 use super::observation::STATE_DIM;
 use crate::Error;
 use crate::digest::Digest;
 
-/// Control steps after which an episode is cut off (upstream's `max_steps`).
+/// Default limit of control steps per episode (upstream's `max_steps`).
 pub const MAX_EPISODE_STEPS: usize = 300;
 
 /// A target position for the agent, px.
 pub type Action = [f64; 2];
 
-/// How an episode went.
+/// Outcome of an episode.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct EpisodeResult {
@@ -25,11 +25,11 @@ pub struct EpisodeResult {
     pub steps: usize,
     /// Digest of the bits of all actions.
     pub action_digest: u64,
-    /// Digest of the bits of all states, the last one included.
+    /// Digest of the bits of all states, the final state included.
     pub state_digest: u64,
 }
 
-/// An episode under way, whoever chooses its actions.
+/// A running episode, independent of the source of its actions.
 #[derive(Clone)]
 pub struct Episode {
     env: PushTEnv,
@@ -37,22 +37,22 @@ pub struct Episode {
     result: EpisodeResult,
     actions: Digest,
     states: Digest,
-    /// The control step that is taken one physics step at a time, if one is.
+    /// Control step in progress, if it is taken one physics step at a time.
     present: Option<Present>,
 }
 
-/// A control step under way.
+/// A control step in progress.
 #[derive(Clone, Copy)]
 struct Present {
     step: ControlStep,
-    /// The state that the action answers.
+    /// State before the action.
     state: [f64; STATE_DIM],
     action: Action,
     n_physics_steps: usize,
 }
 
 impl Episode {
-    /// An episode that begins in the present state of `env` and is cut off after `max_steps`.
+    /// Starts an episode at the current state of `env`, limited to `max_steps` control steps.
     pub fn new(env: PushTEnv, max_steps: usize) -> Self {
         Self {
             env,
@@ -81,7 +81,7 @@ impl Episode {
         self.result.steps
     }
 
-    /// Whether the goal is reached or the limit of steps is.
+    /// Whether the goal or the step limit is reached.
     pub fn is_over(&self) -> bool {
         self.result.steps >= self.max_steps || self.result.success
     }
@@ -89,8 +89,10 @@ impl Episode {
     /// Takes a control step towards `action`.
     ///
     /// # Errors
-    /// Those of [`PushTEnv::step`]; the episode is then as before the call.
-    // Not inlined: a caller may be optimised for size, and the simulator should not be.
+    /// [`Error::NonFiniteAction`] if a coordinate of `action` is NaN or infinite,
+    /// [`Error::OutOfRange`] if the motion exceeds the range of `f64`; the episode is unchanged
+    /// then.
+    // Not inlined: a caller may be optimised for size, the simulator for speed.
     #[inline(never)]
     pub fn step(&mut self, action: Action) -> Result<Step, Error> {
         let state = self.env.state();
@@ -113,17 +115,16 @@ impl Episode {
         Ok(())
     }
 
-    /// Whether a control step is under way.
+    /// Whether a control step is in progress.
     pub fn is_in_step(&self) -> bool {
         self.present.is_some()
     }
 
-    /// Takes a physics step of the control step under way; the last one, number [`PHYSICS_STEPS`],
-    /// returns its outcome.
+    /// Takes one physics step of the control step in progress. The last one, number
+    /// [`PHYSICS_STEPS`], returns the control step's outcome.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if the motion left the range of `f64`; there is then no way back.
-    // Not inlined, as above.
+    /// [`Error::OutOfRange`] if the motion exceeds the range of `f64`; the episode is invalid then.
     #[inline(never)]
     pub fn physics_step(&mut self) -> Result<Option<Step>, Error> {
         let Some(present) = &mut self.present else {
@@ -146,7 +147,7 @@ impl Episode {
         Ok(Some(outcome))
     }
 
-    /// How the episode went so far.
+    /// Outcome of the episode so far.
     pub fn result(&self) -> EpisodeResult {
         let mut states = self.states.clone();
         states.f64s(&self.env.state());

@@ -1,23 +1,23 @@
-//! What the policy sees: richer observations derived from the five state values.
+//! Observations of the policy, derived from the five values of the environment's state.
 
 use crate::Error;
 use crate::pusht::seeding::Generator;
 
-/// Values of a state: agent x, agent y, block x, block y (px), block angle (rad).
+/// Length of a state: agent x, agent y, block x, block y (px), block angle (rad).
 pub const STATE_DIM: usize = 5;
 
 /// Largest [`ObservationKind::dim`].
 pub const MAX_OBSERVATION_DIM: usize = 20;
 
-/// Which numbers describe the scene to a policy.
+/// Representation of the scene in a policy's observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ObservationKind {
-    /// The five state values as they are.
+    /// The five state values, unchanged.
     State,
-    /// Nine keypoints on the block, then the agent: x, y each (diffusion_policy's low-dimensional PushT).
+    /// x, y of nine keypoints on the block and of the agent (diffusion_policy, low-dimensional).
     Keypoints,
-    /// gym-pusht's eight vertices of the T (`environment_state`), then the agent (`agent_pos`): x, y each.
+    /// x, y of the T's vertices (gym-pusht's `environment_state`) and of the agent (`agent_pos`).
     Vertices,
 }
 
@@ -25,7 +25,7 @@ impl ObservationKind {
     /// Every kind.
     pub const ALL: [Self; 3] = [Self::State, Self::Keypoints, Self::Vertices];
 
-    /// What a policy's file calls the task with these observations.
+    /// Task name in the model file of a policy with these observations.
     pub const fn task(self) -> &'static str {
         match self {
             Self::State => "pusht/state",
@@ -34,7 +34,7 @@ impl ObservationKind {
         }
     }
 
-    /// The kind that belongs to a policy's task; nothing if that is not PushT.
+    /// Kind of observation of a policy's task; `None` for tasks other than PushT.
     pub fn of_task(task: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.task() == task)
     }
@@ -48,7 +48,7 @@ impl ObservationKind {
         }
     }
 
-    /// Where in an observation the agent's x is; its y follows.
+    /// Index of the agent's x in an observation; its y follows.
     pub const fn agent_at(self) -> usize {
         match self {
             Self::State => 0,
@@ -58,10 +58,11 @@ impl ObservationKind {
     }
 }
 
-/// Derives the observation of `kind` from `state` into `out` (`kind.dim()` values, px and rad).
+/// Computes the observation of `kind` from `state` into `out` (`kind.dim()` values, px and rad).
 ///
 /// # Errors
-/// [`Error::NonFiniteObservation`], [`Error::WrongLength`].
+/// [`Error::NonFiniteObservation`] if `state` has a NaN or infinite value; [`Error::WrongLength`]
+/// if `out` does not have `kind.dim()` values.
 pub fn observe(
     kind: ObservationKind,
     state: &[f64; STATE_DIM],
@@ -97,11 +98,11 @@ pub fn observe(
     Ok(())
 }
 
-/// Values of a masked observation: those of [`ObservationKind::Keypoints`], and for each whether it is visible.
+/// Length of a masked observation: [`ObservationKind::Keypoints`] and a mask of equal length.
 pub const MASKED_KEYPOINTS_DIM: usize = 40;
 
-/// Keypoints that are visible by chance, as diffusion_policy's `PushTKeypointsEnv` has them: the values stay, and a
-/// mask behind them says 0 for x and y of a keypoint that is not visible. The agent always is.
+/// Keypoints with random visibility, as in diffusion_policy's `PushTKeypointsEnv`: the mask after
+/// the values is 0 for x and y of a hidden keypoint. The agent is always visible.
 #[derive(Clone, Debug)]
 pub struct MaskedKeypoints {
     visible_rate: f64,
@@ -109,8 +110,8 @@ pub struct MaskedKeypoints {
 }
 
 impl MaskedKeypoints {
-    /// With the probability `visible_rate` (upstream's `keypoint_visible_rate`, 1 by default) that a keypoint is
-    /// visible, and the seed of `numpy.random.default_rng`, of which nine draws go into an observation.
+    /// Creates the mask's `numpy.random.default_rng(seed)`, with nine draws per observation.
+    /// `visible_rate` is a keypoint's probability (upstream's `keypoint_visible_rate`, default 1).
     pub fn new(visible_rate: f64, seed: u64) -> Self {
         Self {
             visible_rate,
@@ -118,10 +119,10 @@ impl MaskedKeypoints {
         }
     }
 
-    /// The observation of `state`.
+    /// Computes the masked observation of `state`.
     ///
     /// # Errors
-    /// [`Error::NonFiniteObservation`]; no draw is used then.
+    /// [`Error::NonFiniteObservation`] if a value is NaN or infinite; nothing is drawn then.
     pub fn observe(
         &mut self,
         state: &[f64; STATE_DIM],
@@ -137,8 +138,8 @@ impl MaskedKeypoints {
     }
 }
 
-/// The vertices of the two boxes of the T in body coordinates, px, in the order in which pymunk keeps
-/// them (Chipmunk's convex hull sorts them) and gym-pusht's `environment_state` therefore lists them.
+/// Vertices of the T's two boxes in body coordinates, px, in the order of gym-pusht's
+/// `environment_state`: that of pymunk, whose engine Chipmunk sorts them into a convex hull.
 pub const BLOCK_VERTICES_PX: [[f64; 2]; 8] = [
     [-60.0, 0.0],
     [60.0, 0.0],
@@ -150,7 +151,7 @@ pub const BLOCK_VERTICES_PX: [[f64; 2]; 8] = [
     [-15.0, 120.0],
 ];
 
-/// The keypoints of the recorded demonstrations in body coordinates, fitted from them (spread at most 0.03 px).
+/// Keypoints in body coordinates, px, fitted to the demonstrations (deviation at most 0.03 px).
 pub const BLOCK_KEYPOINTS_PX: [[f64; 2]; 9] = [
     [9.2695, 90.0411],
     [-60.9833, -1.1870],

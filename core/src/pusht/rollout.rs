@@ -1,8 +1,8 @@
-//! The closed loop of PushT: observe, plan, act, step. One loop for evaluation alone and side by
-//! side, for collection, for the device, and for real time.
+//! The closed loop of PushT: observe, plan, act, step. Evaluation, batched evaluation, data
+//! collection, the device and real time share it.
 //!
 //! ```text
-//!  needs_plan? -- plan_job --> planner -- deliver --> | advance: next action -> step -> observe | -> needs_plan? ..
+//!  needs_plan? -- plan_job --> planner -- deliver --> | advance: action -> step -> observe | ..
 //! ```
 
 use super::env::{PushTEnv, Step};
@@ -12,7 +12,7 @@ use crate::Error;
 use crate::control::pipeline::{Pipeline, Plan, PlanRequest, SimulatedPlanning};
 use crate::control::{PlanJob, Planner, RecedingHorizon};
 
-/// Most values of a window, `To x Do`, of a PushT policy that the host runs.
+/// Longest window, `[To][Do]`, of a PushT policy that the host runs.
 pub const MAX_WINDOW_LEN: usize = 4 * MAX_OBSERVATION_DIM;
 /// Room for the last action and a queue of 64.
 pub const MAX_CHUNK_LEN: usize = 2 * (1 + 64);
@@ -20,18 +20,18 @@ pub const MAX_CHUNK_LEN: usize = 2 * (1 + 64);
 /// Receding-horizon execution with room for every PushT policy.
 pub type Horizon = RecedingHorizon<MAX_WINDOW_LEN, MAX_CHUNK_LEN>;
 
-/// How planned actions become due: in step ([`RecedingHorizon`]) or in real time ([`Pipeline`]).
+/// Execution of planned actions: synchronous ([`RecedingHorizon`]) or in real time ([`Pipeline`]).
 pub trait Execution {
     /// Whether the observation of the next control tick will be part of a plan's window.
     fn needs_observation(&self) -> bool;
 
-    /// Takes the observation of the next control tick.
+    /// Records the observation (`[Do]`) of the next control tick.
     ///
     /// # Errors
-    /// [`Error::WrongLength`] if the policy takes observations of another size.
+    /// [`Error::WrongLength`] if its length is not `Do`.
     fn observe(&mut self, observation: &[f64]) -> Result<(), Error>;
 
-    /// The action of this control tick; `hold` before the first plan.
+    /// Action of this control tick; `hold` before the first plan.
     fn next_action(&mut self, hold: &[f64]) -> &[f64];
 }
 
@@ -63,21 +63,20 @@ impl<const WINDOW: usize, const CHUNK: usize> Execution for Pipeline<WINDOW, CHU
     }
 }
 
-/// What happened in one control tick.
+/// Record of one control tick.
 #[derive(Clone, Copy, Debug)]
 pub struct Tick {
-    /// Number of the tick, from 0.
+    /// Index of the tick, from 0.
     pub index: usize,
-    /// The state that the action answers.
+    /// State before the action.
     pub state: [f64; STATE_DIM],
     /// The action, px.
     pub action: Action,
-    /// What the environment said to it.
+    /// Result of the environment's step.
     pub outcome: Step,
 }
 
-/// An episode and the execution of the policy that plays it. It can be left and taken up again
-/// wherever a plan is needed.
+/// An episode and the execution of its policy. It can be suspended whenever a plan is needed.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -109,11 +108,11 @@ pub struct Rollout<E> {
 }
 
 impl<E: Execution> Rollout<E> {
-    /// A rollout from the present state of `env`, for a policy that sees observations of `kind`.
-    /// It is cut off after `max_steps` control steps.
+    /// Creates a rollout from the current state of `env` with observations of `kind`, limited to
+    /// `max_steps` control steps.
     ///
     /// # Errors
-    /// [`Error::WrongLength`] if the policy takes observations of another size.
+    /// [`Error::WrongLength`] if the policy's `Do` is not that of `kind`.
     pub fn new(
         env: PushTEnv,
         kind: ObservationKind,
@@ -134,7 +133,7 @@ impl<E: Execution> Rollout<E> {
         &self.episode
     }
 
-    /// The execution of the policy: for example the actions that are planned.
+    /// Execution of the policy, with the planned actions.
     pub fn execution(&self) -> &E {
         &self.execution
     }
@@ -144,10 +143,11 @@ impl<E: Execution> Rollout<E> {
         self.episode.is_over()
     }
 
-    /// Executes the next action and observes what came of it.
+    /// Executes the next action and observes the result.
     ///
     /// # Errors
-    /// Those of [`PushTEnv::step`].
+    /// [`Error::NonFiniteAction`] if the action is NaN or infinite, [`Error::OutOfRange`] if the
+    /// motion exceeds the range of `f64`.
     pub fn advance(&mut self) -> Result<Tick, Error> {
         let (index, state) = (self.episode.steps(), self.episode.env().state());
         let action = self.next_action(&state);
@@ -161,7 +161,7 @@ impl<E: Execution> Rollout<E> {
         })
     }
 
-    /// Before the first plan the agent stays where it is.
+    /// Next action; before the first plan, the agent's own position.
     fn next_action(&mut self, state: &[f64; STATE_DIM]) -> Action {
         let [agent_x, agent_y, ..] = *state;
         let hold = [agent_x, agent_y];
@@ -181,29 +181,28 @@ impl<E: Execution> Rollout<E> {
 }
 
 impl<const WINDOW: usize, const CHUNK: usize> Rollout<RecedingHorizon<WINDOW, CHUNK>> {
-    /// Whether a plan has to be delivered before the rollout can advance.
+    /// Whether the rollout needs a plan before it can advance.
     pub fn needs_plan(&self) -> bool {
         !self.is_over() && self.execution.needs_plan()
     }
 
-    /// The plan that is needed, to be computed into `chunk` (`[Ta][Da]`).
+    /// Job for the plan that is needed, to be computed into `chunk` (`[Ta][Da]`).
     pub fn plan_job<'p>(&'p mut self, chunk: &'p mut [f64]) -> PlanJob<'p> {
         self.execution.plan_job(chunk)
     }
 
-    /// Takes the plan that was needed.
+    /// Accepts the plan that was needed.
     ///
     /// # Errors
-    /// [`Error::WrongLength`] if it is not `Ta` actions.
+    /// [`Error::WrongLength`] if it is not `Ta` actions long.
     pub fn deliver(&mut self, chunk: &[f64]) -> Result<(), Error> {
         self.execution.deliver(chunk, 0)
     }
 
-    /// Lets `planner` play until the episode is over. `on_tick` sees every tick, and the rollout
-    /// after it.
+    /// Plays the episode to its end with `planner`. `on_tick` is called after every tick.
     ///
     /// # Errors
-    /// Those of [`Planner::plan`] and [`PushTEnv::step`].
+    /// As [`advance`](Self::advance) and [`Planner::plan`], whose error ends the rollout.
     pub fn run(
         &mut self,
         planner: &mut (impl Planner + ?Sized),
@@ -221,13 +220,12 @@ impl<const WINDOW: usize, const CHUNK: usize> Rollout<RecedingHorizon<WINDOW, CH
 }
 
 impl<const WINDOW: usize, const CHUNK: usize> Rollout<Pipeline<WINDOW, CHUNK>> {
-    /// Takes a physics step, and what begins or ends with it; never waits, so it may run in a
-    /// timer's interrupt. Every tenth turn begins a control tick, which asks `arrived` for the plan
-    /// that has come since the last one and hands `begin` the plan that begins now. Returns the
-    /// result once the episode is over.
+    /// Takes one physics step without blocking; callable from a timer interrupt. Every tenth call
+    /// begins a control tick: `arrived` returns the plan completed since the last tick, and `begin`
+    /// receives the request for the next plan. Returns the result once the episode is over.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if the motion left the range of `f64`.
+    /// [`Error::OutOfRange`] if the motion exceeds the range of `f64`.
     pub fn turn(
         &mut self,
         arrived: impl FnOnce() -> Option<Plan<CHUNK>>,
@@ -247,11 +245,10 @@ impl<const WINDOW: usize, const CHUNK: usize> Rollout<Pipeline<WINDOW, CHUNK>> {
         Ok(self.is_over().then(|| self.episode.result()))
     }
 
-    /// Plays until the episode is over, as in real time, with plans that take the ticks that
-    /// `planning` says.
+    /// Plays the episode to its end as in real time; `planning` simulates the latency, in ticks.
     ///
     /// # Errors
-    /// Those of [`Planner::plan`] and [`PushTEnv::step`].
+    /// As [`advance`](Self::advance) and [`Planner::plan`], whose error ends the rollout.
     pub fn run_simulated<P: Planner, F: Fn(u32) -> u32>(
         &mut self,
         planning: &mut SimulatedPlanning<P, F, CHUNK>,

@@ -11,12 +11,14 @@ use anyhow::{Context, Result, ensure};
 use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
 use std::path::PathBuf;
 
-/// Let the expert make demonstrations, or correct a policy.
+/// Record demonstrations of the expert, or its corrections of a policy.
 ///
-/// The expert plans by search on copies of the simulator. The folder is a Zarr v2 group in the layout of diffusion_policy's
-/// pusht.zip (data/state, data/action, data/keypoint, meta/episode_ends) with, for every episode, whether it begins
-/// (meta/continues) and ends (meta/cut_off) in the middle of a motion; episodes.csv says what became of every attempt.
-/// A killed run goes on with the same command and --resume, and ends with the same bytes as a run in one go.
+/// The expert plans by search on copies of the simulator. The folder is a Zarr v2 group in the
+/// layout of diffusion_policy's pusht.zip (data/state, data/action, data/keypoint,
+/// meta/episode_ends). For every episode it also records whether it begins (meta/continues) and
+/// ends (meta/cut_off) in the middle of a motion; episodes.csv has the outcome of every attempt.
+/// The same command with --resume continues an interrupted run, with the same bytes as an
+/// uninterrupted one.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     pusht collect --out clean.zarr --attempts 4000\n  \
@@ -26,25 +28,25 @@ pub struct Args {
     /// Folder to write
     #[arg(long, value_name = "DIR.zarr")]
     out: PathBuf,
-    /// Episodes to attempt; those that are not solved are left out
+    /// Episodes to attempt; unsolved ones are not recorded
     #[arg(long, value_name = "N")]
     attempts: u64,
-    /// Seed of the first; the others follow. Scores are taken on other seeds
+    /// Seed of the first; the others follow. Scores use other seeds
     #[arg(long, default_value_t = 1_000_000)]
     seed: u64,
-    /// How a seed becomes a start state
+    /// Mapping from a seed to a start state
     #[arg(long, value_enum, default_value = "legacy")]
     seeding: SeedingArg,
-    /// Longest way of the target in a control step, px
+    /// Largest movement of the target per control step, px
     #[arg(long, value_name = "PX", default_value_t = ExpertOptions::default().speed_limit_px)]
     speed_limit: f64,
-    /// Coverage above which an episode stops
+    /// Coverage above which an episode ends
     #[arg(long, value_name = "C", default_value_t = ExpertOptions::default().stop_coverage)]
     stop_coverage: f64,
-    /// Pushes that the expert tries at random in every search
+    /// Random pushes per search of the expert
     #[arg(long, value_name = "N", default_value_t = ExpertOptions::default().n_samples)]
     samples: usize,
-    /// Share of the episodes whose executed actions are the intended (and recorded) ones and noise
+    /// Share of the episodes with noise added to the executed (not to the recorded) actions
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     noise_share: f64,
     /// Standard deviation of that noise, px
@@ -53,22 +55,22 @@ pub struct Args {
     /// Share of the episodes that start within 30 px and 0.3 rad of the goal
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     near_goal_share: f64,
-    /// Correct this policy: it plays, and the expert goes on from some of its states (DAgger)
+    /// Policy to correct: it plays, and the expert continues from some of its states (DAgger)
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// With --policy: actions of each plan that it executes [default: what its file says]
+    /// With --policy: actions executed per plan [default: that of its file]
     #[arg(long, value_name = "N", requires = "policy")]
     n_action_steps: Option<usize>,
-    /// With --policy: states of each of its episodes that are corrected
+    /// With --policy: corrected states per episode
     #[arg(long, value_name = "N", default_value_t = 8)]
     corrections: usize,
-    /// With --policy: steps of the expert that are recorded from each
+    /// With --policy: recorded steps of the expert per corrected state
     #[arg(long, value_name = "N", default_value_t = 24)]
     correction_steps: usize,
-    /// With --policy: share of those states that are drawn where the coverage is 0.8 or more
+    /// With --policy: share of those states with a coverage of at least 0.8
     #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
     near_miss_share: f64,
-    /// Go on with the folder
+    /// Continue the run in the folder
     #[arg(long)]
     resume: bool,
 }
@@ -76,8 +78,8 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Bad options, a policy that can't be loaded, a folder that is there already (without `--resume`), is another run's
-/// (with it) or can't be written.
+/// If the options are invalid, the policy can't be loaded, the folder already exists (without
+/// `--resume`) or belongs to another run (with it), or it can't be written.
 pub fn run(args: &Args) -> Result<()> {
     let policy = args.policy.as_ref().map(|path| {
         Engine::load(&PolicyArgs {

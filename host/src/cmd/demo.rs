@@ -1,4 +1,4 @@
-//! `pusht` without a command: the shipped policy at work.
+//! `pusht` without a command: a demonstration of the shipped policy.
 
 use crate::cmd::{eval, render};
 use crate::console;
@@ -9,7 +9,7 @@ use pusht_core::pusht::env::Seeding;
 use std::ops::Range;
 use std::path::Path;
 
-/// The seeds that the published scores start from.
+/// Start seeds of the published scores.
 const SEEDS: Range<u64> = 100_000..100_050;
 const GIF_FILE: &str = "pusht.gif";
 const GIF_SIZE_PX: u16 = 340;

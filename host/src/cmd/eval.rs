@@ -12,12 +12,13 @@ use std::path::PathBuf;
 
 /// Score a policy over many episodes.
 ///
-/// Prints the mean over episodes of the largest reward (the published score) and of the largest coverage, the
-/// success rate (coverage above 0.95 within 300 steps) with its 95 % confidence interval (Wilson), the time
-/// a plan takes, and the seeds of the episodes that failed, which `pusht render --seed` shows. A seed names both the start state and the policy's noise.
+/// Prints the mean over episodes of the largest reward (the published score) and of the largest
+/// coverage, the success rate (coverage above 0.95 within 300 steps) with its 95 % confidence
+/// interval (Wilson), the time per plan, and the seeds of the failed episodes (to be shown with
+/// `pusht render --seed`). A seed sets both the start state and the policy's noise.
 ///
-/// All cores play (RAYON_NUM_THREADS says how many), each up to eight episodes side by side, and the integer engine plans for those
-/// together. The scores depend on neither.
+/// All cores play (RAYON_NUM_THREADS sets their number), each up to eight episodes at the same
+/// time, whose plans the integer engine computes as a batch. The scores do not depend on either.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: pusht eval --engine float --seeds 100000..100050 --json scores.json"
@@ -28,13 +29,13 @@ pub struct Args {
     /// Seeds A..B of the episodes, B excluded
     #[arg(long, value_name = "A..B", default_value = "100000..100050", value_parser = console::parse_seeds)]
     seeds: Range<u64>,
-    /// How a seed becomes a start state: diffusion_policy's way or gym-pusht 0.1.8's
+    /// Mapping from a seed to a start state: that of diffusion_policy or of gym-pusht 0.1.8
     #[arg(long, value_enum, default_value = "legacy")]
     seeding: SeedingArg,
-    /// Passes of the network in a plan [default: what the policy file says]
+    /// Passes of the network per plan [default: that of the policy file]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000))]
     passes: Option<usize>,
-    /// Also write the scores, episode by episode, to this file
+    /// JSON file for the scores of every episode
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -113,7 +114,7 @@ pub fn print_scores(engine: &Engine, timed: &TimedEvaluation) {
     );
 }
 
-/// The seeds of the episodes that missed the goal, those that came nearest first.
+/// Prints the seeds of the failed episodes, in descending order of coverage.
 fn print_failures(scores: &Evaluation) {
     const SHOWN: usize = 8;
     let mut failures: Vec<_> = scores.episodes.iter().filter(|e| !e.success).collect();

@@ -5,10 +5,10 @@ use crate::{import, policy_file};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 
-/// Turn a policy trained elsewhere into a float policy.
+/// Convert a policy trained elsewhere to a float policy.
 ///
-/// Reads LeRobot diffusion policies without images and low-dimensional checkpoints of diffusion_policy, of any task. A policy
-/// of PushT's sizes is one of PushT unless --task says otherwise.
+/// Reads LeRobot diffusion policies without images and low-dimensional checkpoints of
+/// diffusion_policy. Without --task, a policy of PushT's dimensions is a PushT policy.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: pusht import outputs/train/checkpoints/last/pretrained_model --out policy.safetensors\n         \
@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     /// Folder with config.json and model.safetensors, or a .ckpt file
     path: PathBuf,
-    /// JSON file that names the task and its values: {"name": .., "observation": [{"name": .., "unit": ..}, ..],
-    /// "action": [{"name": .., "unit": .., "relative_to": index of an observation's value, "hold": "last", "observed" or
-    /// "zero"}, ..]}; unit, relative_to and hold may be absent
+    /// JSON file with the task and its values: {"name": .., "observation": [{"name": .., "unit":
+    /// ..}, ..], "action": [{"name": .., "unit": .., "relative_to": index of an observation's
+    /// value, "hold": "last", "observed" or "zero"}, ..]}; unit, relative_to and hold are optional
     #[arg(long, value_name = "FILE")]
     task: Option<PathBuf>,
     /// Float policy to write
@@ -30,7 +30,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// If the policy can't be served, by name; nothing is written then.
+/// If the policy is not supported, with the reason; nothing is written then.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let task = args.task.as_deref().map(read_task).transpose()?;
     let (config, tensors) = import::read(&args.path, task)?;

@@ -9,7 +9,7 @@ use pusht_core::quant::Model;
 use serde::Deserialize;
 use std::path::PathBuf;
 
-/// Print what a policy is: sizes, parameters, work a pass, conditioning, scheduler, normaliser, how it was made
+/// Print sizes, parameters, work per pass, conditioning, scheduler, normaliser, origin of a policy
 #[derive(clap::Args)]
 #[command(after_help = "Example: pusht info models/pusht.safetensors")]
 pub struct Args {
@@ -17,23 +17,23 @@ pub struct Args {
     file: PathBuf,
 }
 
-/// A name and what is to be said of it.
+/// Name and description of a property.
 type Row = (String, String);
 
-/// What `pusht quantize` says of an integer model's making.
+/// Provenance that `pusht quantize` writes into an integer model.
 #[derive(Deserialize)]
 struct Quantized {
     quantized_by: String,
     calibration_seeds: Option<String>,
     calibration_data: Option<String>,
-    /// The float twin's settings.
+    /// Settings of the float policy.
     policy: PolicyConfig,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// If the file is not a usable policy.
+/// If the file is not a valid policy.
 pub fn run(args: &Args) -> Result<()> {
     let engine = Engine::load(&PolicyArgs {
         policy: Some(args.file.clone()),
@@ -53,13 +53,13 @@ fn row(name: &str, value: impl ToString) -> Row {
     (name.to_owned(), value.to_string())
 }
 
-/// A value of an observation or an action.
+/// Row of a value of an observation or an action.
 struct ValueRow<'v> {
     name: &'v str,
     unit: &'v str,
-    /// What becomes -1 and 1.
+    /// Raw values for the normalised values -1 and 1.
     range: [f64; 2],
-    /// What it is counted from.
+    /// Name of the observed value that it is relative to.
     relative_to: Option<&'v str>,
 }
 
@@ -74,7 +74,7 @@ impl ValueRow<'_> {
     }
 }
 
-/// A line for each value.
+/// One row per value.
 fn value_rows<'v>(what: &'static str, values: impl Iterator<Item = ValueRow<'v>>) -> Vec<Row> {
     let name = |index| if index == 0 { what } else { "" };
     let rows = values.enumerate();
@@ -127,7 +127,7 @@ fn integer_rows(model: &Model<'_>) -> Result<Vec<Row>> {
     let made = serde_json::from_str::<Quantized>(model.provenance());
     match &made {
         Ok(made) => rows.extend(sizes(&made.policy)?),
-        // Another quantiser's: what the file itself says.
+        // Provenance of another quantiser, unchanged.
         Err(_) => rows.extend([
             row("window", format!("{} observations", shape.n_obs_steps)),
             row("actions", executed(shape.n_action_steps, model.horizon())),
@@ -171,7 +171,7 @@ fn integer_rows(model: &Model<'_>) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// What an observation's value is where its normalised one is -1 and 1; the map is a straight line.
+/// Raw values of an observation for the normalised values -1 and 1, by its linear map.
 fn observed_range(model: &Model<'_>, index: usize) -> [f64; 2] {
     const FAR: i32 = 1 << 24;
     let value = model.observation_value(index);
@@ -186,7 +186,7 @@ fn executed(n_action_steps: usize, horizon: usize) -> String {
     format!("{n_action_steps} executed of {horizon} predicted")
 }
 
-/// What the policy's settings decide, whatever the arithmetic.
+/// Sizes from the policy's settings, for either engine.
 fn sizes(config: &PolicyConfig) -> Result<Vec<Row>> {
     let unet = unet_config(&config.unet)?;
     let predicted = match config.pred_action_steps_only {

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 /// Play episodes with the policy on a device, over a serial link.
 ///
-/// The environment runs here, the policy on the device (`cargo firmware controller`, or a flashed board). Prints the scores as
-/// `pusht eval` does, the percentiles of a control tick's latency, what both ends count of the link, and the events that the device
-/// tells, marked `device`. docs/link.md specifies the protocol.
+/// The environment runs here, the policy on the device (`cargo firmware controller`, or a flashed
+/// board). Prints the scores, latency percentiles of control ticks, the link counters of both ends,
+/// and the device's events, marked `device`. docs/link.md specifies the protocol.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples: pusht link --port /dev/ttyACM0\n          pusht link --tcp localhost:4321 --seeds 0..10 --check"
@@ -32,20 +32,20 @@ pub struct Args {
     /// Seeds A..B of the episodes, B excluded
     #[arg(long, value_name = "A..B", default_value = "100000..100050", value_parser = console::parse_seeds)]
     seeds: Range<u64>,
-    /// Compare every episode with the integer engine here; the exit code is 0 only if all are equal
+    /// Compare every episode with the local integer engine; the exit code is 0 if all are equal
     #[arg(long)]
     check: bool,
-    /// The model file that the device runs, for --check [default: the shipped policy]
+    /// Model file of the device, for --check [default: the shipped policy]
     #[arg(long, value_name = "FILE", requires = "check")]
     policy: Option<PathBuf>,
-    /// Print the values that the device takes and gives, with their units, and end
+    /// Print the device's observation and action values with their units, and exit
     #[arg(long)]
     describe: bool,
     /// Milliseconds without an answer until a request is sent again: longer than a plan, and shorter than the second after
     /// which a device gives its host up
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
     timeout_ms: u64,
-    /// Per cent of all bytes to damage on their way, to see what the link makes of it
+    /// Share of all bytes to damage, to test the link, per cent
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = parse_percent)]
     noise: f64,
 }
@@ -73,7 +73,8 @@ fn parse_percent(text: &str) -> Result<f64> {
 /// Runs the command.
 ///
 /// # Errors
-/// If the link can't be opened or breaks, the device speaks another version or gives no answer, or an episode differs with `--check`.
+/// If the link can't be opened or fails, the device has another protocol version or does not
+/// answer, or an episode differs with `--check`.
 pub fn run(args: &Args) -> Result<()> {
     let wire = open(&args.wire, args.baud)?;
     let wire = Noisy::new(wire, args.noise / 100.0, 0);
@@ -115,7 +116,7 @@ pub fn run(args: &Args) -> Result<()> {
     progress.finish_and_clear();
     print_scores(&evaluate::summarize(scores));
     print_latency(&client.latency);
-    // What is said from here on arrives.
+    // The following requests are sent without noise.
     client.wire().set_share(0.0);
     let counts = client.report()?;
     print_link(&mut client, &counts);
@@ -134,7 +135,7 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Prints what the device drives.
+/// Prints the names and units of the device's values.
 fn describe(client: &mut Client<impl Wire>, hello: &Hello) -> Result<()> {
     let shape = hello.shape;
     println!(
@@ -165,7 +166,7 @@ fn open(args: &WireArgs, baud: u32) -> Result<Box<dyn Wire>> {
     }
 }
 
-/// The engine to compare with; it has to run the device's model.
+/// Local engine for the comparison; requires the device's model.
 fn engine_of(args: &Args, hello: &Hello) -> Result<Engine> {
     let bytes = match &args.policy {
         Some(path) => std::fs::read(path).with_context(|| path.display().to_string())?,
@@ -183,7 +184,7 @@ fn engine_of(args: &Args, hello: &Hello) -> Result<Engine> {
     })
 }
 
-/// An event of the device, as a line of its log.
+/// Prints an event of the device as a log line.
 fn show(told: DeviceEvent) {
     let what = match told.event {
         Event::Started(Restart::PowerOrPin) => "started".to_owned(),

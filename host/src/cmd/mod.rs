@@ -1,4 +1,4 @@
-//! One module a command: its arguments and what it does with them.
+//! Commands, one module per command: arguments and execution.
 
 pub mod bench;
 pub mod collect;

@@ -9,13 +9,14 @@ use pusht_core::pusht::observation::{ObservationKind, STATE_DIM, observe};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, Write};
 
-/// Answer observations on standard input with actions, so that any program can drive the policy.
+/// Read observations from standard input and write actions, to drive the policy from any program.
 ///
-/// Each line of input is a JSON object. `obs` holds the last `To` observations, oldest first: `Do` values each, in the
-/// order and the units that `pusht info` prints. For a policy of PushT a state will do: agent x, agent y, block x, block y
-/// in pixels and the block's angle in radians. `seed` names the noise that the plan starts from; `noise` gives it
-/// instead (a row of `Da` values for each step of the horizon; for an inpainting policy as many values a row as an action
-/// and an observation have). Each is answered with a line that holds the actions to execute before asking again.
+/// Each input line is a JSON object. `obs` has the last `To` observations, oldest first: `Do`
+/// values each, in the order and units that `pusht info` prints. A PushT policy also accepts
+/// states: agent x, agent y, block x, block y in pixels and the block's angle in radians. `seed` is
+/// the seed of the plan's noise; `noise` provides the initial sample instead (a row of `Da` values
+/// per step of the horizon; an inpainting policy takes `Da + Do` values per row). Each answer is a
+/// line with the actions to execute before the next request.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: echo '{\"obs\": [[222,97,222,300,0.5],[222,97,222,300,0.5]], \"seed\": 0}' | pusht predict"
@@ -41,7 +42,7 @@ struct Answer {
 /// Runs the command.
 ///
 /// # Errors
-/// If the policy can't be loaded, or a line of input is not what it should be; the answers before it stand.
+/// If the policy can't be loaded or an input line is invalid; earlier answers are already written.
 pub fn run(args: &Args) -> Result<()> {
     let engine = Engine::load(&args.policy)?;
     let noise_shape = engine.noise_shape();
@@ -93,7 +94,7 @@ fn answer(
     })
 }
 
-/// A row of a request as the policy sees it.
+/// Observation of the policy from a row of a request.
 fn observation(row: &[f64], kind: Option<ObservationKind>, obs_dim: usize) -> Result<Vec<f64>> {
     match (kind, <&[f64; STATE_DIM]>::try_from(row)) {
         _ if row.len() == obs_dim => Ok(row.to_vec()),
@@ -113,7 +114,7 @@ fn observation(row: &[f64], kind: Option<ObservationKind>, obs_dim: usize) -> Re
     }
 }
 
-/// The initial sample from outside; what a stochastic scheduler draws after it comes from seed 0.
+/// Given initial sample; further draws of a stochastic scheduler come from seed 0.
 struct GivenNoise {
     given: std::vec::IntoIter<I8F24>,
     then: NoiseSource,

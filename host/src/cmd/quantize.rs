@@ -13,12 +13,13 @@ use pusht_core::quant::{Model, selftest};
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// Turn a float policy into an integer model file.
+/// Quantise a float policy to an integer model file.
 ///
-/// Finds out how large every tensor gets, quantises, writes the file, and compares both policies: the noise added to every
-/// layer, how far the actions move, and how far the float policy's own would move for a small change of what it sees.
+/// Measures the range of every tensor, quantises, writes the file, and compares both policies: the
+/// quantisation noise of every layer, the distance between their actions, and the sensitivity of
+/// the float policy to small changes of its observations.
 ///
-/// A policy of PushT is calibrated on episodes that it plays, another task's on recorded observations (--data).
+/// PushT policies are calibrated on episodes that they play, others on recordings (--data).
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples: pusht quantize --policy models/pusht.safetensors --out models/pusht.ptm\n          pusht quantize --policy arm.safetensors --data windows.npy --out arm.ptm"
@@ -30,23 +31,23 @@ pub struct Args {
     /// The model file to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Passes of the network in a plan; the float policy's own number if absent.
+    /// Passes of the network per plan [default: that of the float policy].
     #[arg(long, value_name = "N")]
     passes: Option<usize>,
-    /// Actions to execute before the next plan; the float policy's own number if absent.
+    /// Actions executed per plan [default: that of the float policy].
     #[arg(long, value_name = "N")]
     n_action_steps: Option<usize>,
-    /// The sampler; the float policy's own if absent.
+    /// Sampler [default: that of the float policy].
     #[arg(long, value_enum)]
     scheduler: Option<SchedulerKind>,
-    /// Legacy seeds of the episodes to calibrate on, B excluded; as many from B on are played to compare.
+    /// Legacy seeds A..B of the calibration episodes, B excluded; the next B - A are for comparing.
     #[arg(long, value_name = "A..B", default_value = CALIBRATION_SEEDS, value_parser = parse_seeds, conflicts_with = "data")]
     seeds: Range<u64>,
-    /// Windows of observations to calibrate on instead: (N, To, Do) numbers, a `.npy` file or the tensor `obs` of a
-    /// `.safetensors` file. Each tenth window is kept back to compare.
+    /// Windows of observations to calibrate on instead: (N, To, Do) numbers in a `.npy` file or the
+    /// tensor `obs` of a `.safetensors` file. Every tenth window is kept for the comparison.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// Plans to compare in the end, at least.
+    /// Least number of plans in the comparison.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     compare: usize,
 }
@@ -104,7 +105,7 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// What to calibrate on, and what to compare on.
+/// Data for calibration and for the comparison.
 fn data(args: &Args, policy: &FloatPolicy) -> Result<(CalibrationData, CalibrationData)> {
     let Some(path) = &args.data else {
         policy
@@ -130,12 +131,12 @@ fn data(args: &Args, policy: &FloatPolicy) -> Result<(CalibrationData, Calibrati
     Ok((used, kept_back))
 }
 
-/// `n` windows, evenly spread over all; each as often as needed.
+/// `n` evenly spaced windows, repeated if there are fewer.
 fn spread(windows: &[Window], n: usize) -> Vec<&Window> {
     (0..n).map(|i| &windows[i * windows.len() / n]).collect()
 }
 
-/// What a small change does to the float policy in the plans where both engines differ most, and in those in the middle.
+/// Prints the float policy's sensitivity in the plans with the largest and the median distance.
 fn print_sensitivity(
     policy: &FloatPolicy,
     windows: &[&Window],

@@ -12,13 +12,12 @@ use pusht_gym::scene::{Scene, draw};
 use std::path::{Path, PathBuf};
 use tiny_skia::Pixmap;
 
-/// How long the last frame stays, hundredths of a second.
+/// Duration of the last frame, hundredths of a second.
 const LAST_FRAME_CS: u16 = 150;
 
 /// Play one episode and write it as an animated GIF, or one moment of it as a PNG.
 ///
-/// In gym-pusht's colours. Green: the goal. Grey: the block. Blue: the agent. Red cross: where the agent is told to go. Orange: the actions
-/// planned next.
+/// Green is the goal, grey the block, blue the agent, the red cross the target, orange the plan.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples: pusht render --seed 100003 --size 680 --out episode.gif\n          \
@@ -27,16 +26,16 @@ const LAST_FRAME_CS: u16 = 150;
 pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
-    /// Names the start state and the policy's noise
+    /// Seed of the start state and of the policy's noise
     #[arg(long)]
     seed: u64,
-    /// How the seed becomes a start state
+    /// Mapping from the seed to a start state
     #[arg(long, value_enum, default_value = "legacy")]
     seeding: SeedingArg,
     /// Width and height, pixels
     #[arg(long, default_value_t = 340, value_parser = clap::value_parser!(u16).range(16..=2048))]
     size: u16,
-    /// Control tick that a PNG shows, the first being 0 [default: how the episode ends]
+    /// Control tick of a PNG, from 0 [default: the end of the episode]
     #[arg(long, value_name = "N")]
     tick: Option<usize>,
     /// File to write: a .gif or a .png
@@ -47,7 +46,8 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// If the policy can't be loaded, the file can't be written or has neither ending, or the episode has no such tick.
+/// If the policy can't be loaded, the episode has no such tick, or the file can't be written or has
+/// another extension.
 pub fn run(args: &Args) -> Result<()> {
     let seeding = args.seeding.into();
     let ending = args
@@ -92,7 +92,7 @@ pub fn episode_gif(
     write_whole(path, &animation.finish()?)
 }
 
-/// Plays the episode of `seed` and writes how it stands at `tick` (at the end, if none is named) to `path`.
+/// Plays the episode of `seed` and writes its scene at `tick` (default: the end) to `path`.
 ///
 /// # Errors
 /// If the episode can't be started, has no such tick, or the file can't be written.
@@ -119,7 +119,7 @@ fn moment_png(
     write_whole(path, &shown.encode_png()?)
 }
 
-/// Plays the episode of `seed`, shows every tick's number and scene, and returns the scene at its end.
+/// Plays the episode of `seed`, shows each tick's index and scene, and returns the final scene.
 fn play(
     engine: &Engine,
     seed: u64,

@@ -8,14 +8,14 @@ use pusht_core::pusht::observation::STATE_DIM;
 use std::f64::consts::{PI, TAU};
 use std::path::PathBuf;
 
-/// Replay recorded demonstrations and report the distance from the record; with the feature `demonstrations`.
+/// Replay recorded demonstrations and report the deviation; needs the feature `demonstrations`.
 ///
-/// Every episode begins at its first recorded state and is driven by its recorded actions. A record is in single
-/// precision, and an episode may magnify what that leaves out to tenths of a pixel; so if the start state of the seed
-/// that the record names, or else of the episode's number (the way the authors recorded theirs), is the recorded one as far as the
-/// record goes, the episode begins there. The table says which start it was, how far agent or block get from the
-/// recorded positions (px), how far the block's angle from the recorded one (rad), and at which step that was. Fails
-/// if an episode goes beyond a tolerance at any step.
+/// Every episode begins at its first recorded state and replays its recorded actions. Records have
+/// single precision, and an episode may amplify the rounding to tenths of a pixel. If the first
+/// recorded state equals, within that precision, the start state of the recorded seed (else of the
+/// episode's number, as in the authors' recordings), the episode begins there. The table has the
+/// start, the largest deviations of agent or block (px) and of the block's angle (rad), and their
+/// steps. Fails if an episode exceeds a tolerance.
 #[derive(clap::Args)]
 #[command(after_help = "Example: pusht replay pusht.zip\n\n\
                         It needs a build that reads them: cargo build --release --features demonstrations\n\n\
@@ -23,32 +23,32 @@ use std::path::PathBuf;
 pub struct Args {
     /// Zarr v2 folder, or a zip archive that holds one
     dataset: PathBuf,
-    /// Largest distance from the record, px
+    /// Largest deviation from the record, px
     #[arg(long, value_name = "PX", default_value_t = 0.01)]
     tolerance_px: f64,
-    /// Largest difference of the angle from the record, rad
+    /// Largest deviation of the angle from the record, rad
     #[arg(long, value_name = "RAD", default_value_t = 1e-4)]
     tolerance_rad: f64,
 }
 
-/// A start state is the recorded one if it is as near as this, px and rad.
+/// Largest deviation of a recorded start state from a seed's, px and rad.
 const RECORDED_PRECISION: f64 = 1e-4;
 
-/// The largest distance of an episode from its record, and the step where it was.
+/// Largest deviation of an episode from its record, with the step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Deviation {
-    /// The seed whose start state the episode has.
+    /// Seed of the episode's start state.
     pub seed: Option<u64>,
-    /// Of agent or block, px, and the step.
+    /// Deviation of agent or block, px, and its step.
     pub px: (f64, usize),
-    /// Of the block's angle, rad, and the step.
+    /// Deviation of the block's angle, rad, and its step.
     pub rad: (f64, usize),
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// If the dataset can't be read, or an episode is beyond a tolerance.
+/// If the dataset can't be read, or an episode exceeds a tolerance.
 pub fn run(args: &Args) -> Result<()> {
     let demonstrations = Demonstrations::open(&args.dataset)?;
     let episodes = &demonstrations.episodes;
@@ -123,7 +123,7 @@ pub fn replay(number: u64, episode: &Episode) -> Result<Deviation, pusht_core::E
     Ok(deviation)
 }
 
-/// The environment at the start of an episode, and the seed if it is a seed's start.
+/// Environment at the start of an episode, and the seed if it is a seed's start state.
 fn start(
     number: u64,
     recorded: &[f64; STATE_DIM],
@@ -145,7 +145,7 @@ fn start(
     ))
 }
 
-/// How far two states are apart: the farther of agent and block, px, and the angle, rad.
+/// Distance of two states: the larger one of agent and block, px, and that of the angle, rad.
 fn distance(a: &[f64; STATE_DIM], b: &[f64; STATE_DIM]) -> (f64, f64) {
     let between = |x: usize| (a[x] - b[x]).hypot(a[x + 1] - b[x + 1]);
     let turn = (a[4] - b[4] + PI).rem_euclid(TAU) - PI;

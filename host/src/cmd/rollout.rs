@@ -25,11 +25,12 @@ const ROW_COLUMNS: [&str; 12] = [
 
 /// Step the environment through a file of actions.
 ///
-/// IN is a CSV file with the header `action_x,action_y` and a goal position of the agent (px) a line. OUT gets a row
-/// for the start (t = 0) and one after each action: positions in px, velocities in px/s, the angle in rad as it is
-/// (not wrapped), the share of the goal that is covered, the reward, whether the episode is won, and the contact
-/// points a physics step, rounded up. Every number is in the shortest form that reads back to the same bits. All
-/// actions are stepped, also after success.
+/// IN is a CSV file with the header `action_x,action_y` and one target position of the agent (px)
+/// per line. OUT has a row for the start (t = 0) and one after each action: positions in px,
+/// velocities in px/s, the angle in rad (not wrapped), the coverage of the goal, the reward,
+/// whether the goal is reached, and the contact points per physics step, rounded up. Numbers have
+/// the shortest form that reads back to the same bits. All actions are executed, also after
+/// success.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: printf 'action_x,action_y\\n300,250\\n310,260\\n' > actions.csv\n         \
@@ -40,13 +41,13 @@ pub struct Args {
     /// Start state: agent x, y and block x, y (px), block angle (rad)
     #[arg(long, value_name = "AX,AY,BX,BY,THETA", group = "start", allow_hyphen_values = true, value_parser = parse_state)]
     state: Option<[f64; STATE_DIM]>,
-    /// In which order the block's position and angle are set
+    /// Order in which the block's position and angle are set
     #[arg(long, value_enum, default_value = "legacy", conflicts_with = "seed")]
     order: OrderArg,
     /// Start state of this seed
     #[arg(long, value_name = "N", group = "start")]
     seed: Option<u64>,
-    /// How a seed becomes a start state
+    /// Mapping from a seed to a start state
     #[arg(long, value_enum, default_value = "legacy", conflicts_with = "state")]
     seeding: SeedingArg,
     /// CSV file of actions
@@ -84,7 +85,7 @@ fn parse_state(text: &str) -> Result<[f64; STATE_DIM]> {
 /// Runs the command.
 ///
 /// # Errors
-/// If the actions can't be read or simulated, or the trajectory can't be written; no partial file is left.
+/// If the actions are invalid, or the trajectory can't be written; no partial file remains.
 pub fn run(args: &Args) -> Result<()> {
     let mut env = start(args)?;
     let actions = read_actions(&args.actions)?;
@@ -135,7 +136,7 @@ fn row(t: usize, env: &PushTEnv) -> [String; ROW_COLUMNS.len()] {
     ]
 }
 
-/// Reads the actions; every complaint names the file and the line.
+/// Reads the actions; every error names the file and the line.
 fn read_actions(path: &Path) -> Result<Vec<[f64; 2]>> {
     let file = || path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("{}: can't read", file()))?;

@@ -1,4 +1,4 @@
-//! One attempt: which episode, played by whom, and what of it is recorded.
+//! One attempt: its episode, its player, and the recorded steps.
 
 use crate::data::Episode;
 use crate::engine::Engine;
@@ -15,70 +15,70 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Everything that the episodes depend on.
+/// Settings that determine all episodes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Seed of attempt 0; attempt `n` has the seed `n` more.
+    /// Seed of attempt 0; attempt `n` has the seed `first_seed + n`.
     pub first_seed: u64,
-    /// How a seed becomes a start state: `legacy` or `pcg64`.
+    /// Mapping from a seed to a start state: `legacy` or `pcg64`.
     pub seeding: String,
-    /// The expert.
+    /// Options of the expert.
     pub expert: ExpertOptions,
-    /// Share of the attempts that are played with noise.
+    /// Share of the attempts with noise.
     pub noise_share: f64,
-    /// Standard deviation of what is added to each executed action there, px.
+    /// Standard deviation of the noise added to each executed action, px.
     pub noise_px: f64,
     /// Share of the attempts that start near the goal.
     pub near_goal_share: f64,
-    /// Control steps after which an attempt has failed.
+    /// Limit of control steps per attempt.
     pub max_steps: usize,
-    /// Corrections of a policy instead of episodes of the expert.
+    /// Corrections of a policy; `None` for episodes of the expert.
     pub corrections: Option<Corrections>,
 }
 
-/// How a policy's episodes are corrected (DAgger, arXiv 1011.0686).
+/// Corrections of a policy's episodes by the expert (DAgger, arXiv 1011.0686).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Corrections {
-    /// CRC-32 of the policy's file.
+    /// CRC-32 of the policy file.
     pub policy_crc32: u32,
-    /// Actions of each of its plans that are executed.
+    /// Actions executed per plan.
     pub n_action_steps: usize,
-    /// States of each of its episodes from which the expert goes on.
+    /// Corrected states per episode.
     pub per_episode: usize,
-    /// Control steps of the expert that are recorded from each.
+    /// Recorded control steps of the expert per corrected state.
     pub steps: usize,
-    /// Share of those states that are drawn where the coverage is at least [`NEAR_MISS_COVERAGE`].
+    /// Share of those states with a coverage of at least [`NEAR_MISS_COVERAGE`].
     pub near_miss_share: f64,
 }
 
-/// Coverage from which on a state counts as a near miss.
+/// Least coverage of a near miss.
 pub const NEAR_MISS_COVERAGE: f64 = 0.8;
 
-/// What became of an attempt.
+/// Outcome of an attempt.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// Its seed.
+    /// Seed of the attempt.
     pub seed: u64,
     /// Whether it started near the goal.
     pub near_goal: bool,
     /// Whether it was played with noise.
     pub noisy: bool,
-    /// Whether the player reached the coverage asked for (with corrections: whether the policy won).
+    /// Whether the player reached the required coverage (with corrections: the goal).
     pub solved: bool,
     /// Control steps of the player.
     pub steps: usize,
     /// Largest coverage of any step.
     pub max_coverage: f64,
-    /// What is kept: nothing of an episode that was not solved.
+    /// Recorded episodes; empty if an episode of the expert was not solved.
     pub recorded: Vec<Episode>,
-    /// Processor time that it took.
+    /// Processor time of the attempt.
     pub cpu: Duration,
 }
 
-/// Makes attempt `number`.
+/// Plays attempt `number`.
 ///
 /// # Errors
-/// If its episode can't begin, or the policy refuses a state.
+/// If its episode can't be started, or the policy refuses a state.
 pub fn attempt(settings: &Settings, policy: Option<&Engine>, number: u64) -> Result<Attempt> {
     let begin = cpu_time();
     let seed = settings.first_seed + number;
@@ -131,10 +131,10 @@ fn start(seed: u64, seeding: &str) -> Result<PushTEnv> {
     crate::evaluate::start(seed, seeding)
 }
 
-/// The block within 30 px and 0.3 rad of the goal, the agent anywhere but on it.
+/// Start state with the block within 30 px and 0.3 rad of the goal, and the agent off the block.
 fn start_near_goal(random: &mut Pcg64) -> Result<PushTEnv> {
     loop {
-        // Single precision is what a record keeps.
+        // Records have single precision.
         let mut around = |middle: f64, reach: f64| {
             let value: f64 = random.random_range(middle - reach..middle + reach);
             f64::from(value as f32)
@@ -147,15 +147,15 @@ fn start_near_goal(random: &mut Pcg64) -> Result<PushTEnv> {
         };
         let env = PushTEnv::new(PushTParams::default(), start, StartOrder::AngleFirst)
             .context("a start near the goal")?;
-        // A block that moved in the first step was under the agent.
+        // The agent was under the block if the block moved in the first step.
         if (env.info().block_pos_px - block_px).norm() < 1e-6 {
             return Ok(env);
         }
     }
 }
 
-/// The expert plays from `env` on. Its intended actions are recorded, also where noise is added to what is executed
-/// (DART, arXiv 1703.09327).
+/// Plays the expert from `env` on; records its intended actions without noise (DART, arXiv
+/// 1703.09327).
 fn play(settings: &Settings, env: PushTEnv, attempt: &mut Attempt) -> Result<()> {
     let mut expert = Expert::new(settings.expert, attempt.seed);
     let mut noise = NoiseSource::new(!attempt.seed);
@@ -193,7 +193,7 @@ impl Attempt {
     }
 }
 
-/// The policy plays an episode; from some of its states the expert goes on.
+/// Plays an episode of the policy, and the expert from some of its states on.
 fn correct(
     settings: &Settings,
     corrections: &Corrections,
@@ -224,7 +224,7 @@ fn correct(
     Ok(())
 }
 
-/// A state of the policy's episode, and the action that the policy took there.
+/// A state of the policy's episode and the policy's action there.
 struct Visited {
     env: PushTEnv,
     action: Action,
@@ -245,8 +245,7 @@ fn policy_episode(policy: &Engine, env: PushTEnv, attempt: &mut Attempt) -> Resu
     Ok(visited)
 }
 
-/// What the expert does from `from` on. The row before it is the policy's, so that the first observations that a window
-/// shows are those the policy had.
+/// Plays the expert from `from` on. The policy's row precedes, for the first window's observations.
 fn correction(
     settings: &Settings,
     corrections: &Corrections,

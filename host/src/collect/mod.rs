@@ -1,9 +1,9 @@
-//! Collecting demonstrations: the expert plays episodes, or corrects a policy's, and they are stored one by one.
+//! Collection of demonstrations: episodes of the expert, or its corrections of a policy.
 //!
 //! ```text
-//! attempt number -> episode: start state, expert (or policy, then expert) -> recorded episodes -> writer: Zarr v2
+//! attempt number -> episode: start state, expert (or policy, then expert) -> writer: Zarr v2
 //! ```
-//! Every attempt is a function of the settings and its number, so a run can go on at any of them.
+//! Every attempt is a function of the settings and its number, so a run can resume at any attempt.
 
 pub mod episode;
 pub mod writer;
@@ -18,25 +18,25 @@ use std::sync::mpsc;
 use std::time::Duration;
 use writer::Writer;
 
-/// What a run came to.
+/// Summary of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Summary {
     /// Attempts of this run.
     pub attempts: u64,
-    /// Those that reached the coverage asked for.
+    /// Attempts that reached the required coverage.
     pub solved: u64,
-    /// Episodes and control steps that were recorded.
+    /// Recorded episodes.
     pub episodes: u64,
-    /// See above.
+    /// Recorded control steps.
     pub steps: u64,
     /// Processor time of the attempts.
     pub cpu: Duration,
 }
 
-/// Makes attempts from the writer's next one up to `n_attempts` on all cores, and stores them in their order.
+/// Plays attempts from the writer's next one up to `n_attempts` on all cores; stores them in order.
 ///
 /// # Errors
-/// If an attempt can't begin or a file can't be written. What was stored before stays.
+/// If an attempt can't be started or a file can't be written. Stored attempts remain.
 pub fn collect(
     settings: &Settings,
     policy: Option<&Engine>,
@@ -56,7 +56,7 @@ pub fn collect(
             scope.spawn(move || {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    // A closed channel: the other end has failed.
+                    // A closed channel means that the writer has failed.
                     if number >= n_attempts
                         || sender
                             .send((number, episode::attempt(settings, policy, number)))

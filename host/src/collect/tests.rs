@@ -28,7 +28,7 @@ fn run(writer: &mut Writer, settings: &Settings, n_attempts: u64) -> Summary {
     collect(settings, None, n_attempts, writer, &ProgressBar::hidden()).unwrap()
 }
 
-/// All files under `folder` with their bytes.
+/// All files in `folder` with their bytes.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -64,8 +64,7 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
         &settings(),
         5,
     );
-    // As if killed while the sixth attempt was being written: its rows exist, its episode end does
-    // not.
+    // Simulates a kill during the sixth attempt: its rows exist, its episode end does not.
     let before = files(&parts.join("meta"));
     run(
         &mut Writer::resume(&parts, &settings()).unwrap(),
@@ -169,7 +168,7 @@ fn with_noise_the_intended_actions_are_recorded_and_keep_the_speed_limit() {
         let step = (pair[1][0] - pair[0][0]).hypot(pair[1][1] - pair[0][1]);
         assert!(step <= noisy.expert.speed_limit_px + 1e-3, "{step}");
     }
-    // The recorded actions lack the noise, so a replay ends in another state.
+    // The recorded actions have no noise, so a replay ends in another state.
     let mut env = match episode.seed {
         Some(seed) => {
             crate::evaluate::start(seed, pusht_core::pusht::env::Seeding::Legacy).unwrap()

@@ -1,7 +1,7 @@
-//! Demonstrations on disk as a Zarr v2 folder in diffusion_policy's layout, one episode after the other.
+//! Incremental writer of demonstrations: a Zarr v2 folder in diffusion_policy's layout.
 //!
-//! Every file is replaced whole, data first and `meta/` last, so that a kill leaves the episodes before the one at hand; what
-//! was written of that one is behind `meta/episode_ends` and is overwritten by the run that goes on.
+//! Files are replaced as a whole, data first and `meta/` last, so that a kill keeps earlier
+//! episodes. A resumed run overwrites the rows beyond `meta/episode_ends`.
 
 use super::episode::{Attempt, Settings};
 use crate::data::{ACTION_DIM, Episode};
@@ -11,29 +11,29 @@ use pusht_core::pusht::observation::{BLOCK_KEYPOINTS_PX, ObservationKind, STATE_
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// Rows of a chunk, of `data/` and of `meta/`.
+/// Rows per chunk, in `data/` and `meta/`.
 const CHUNK_ROWS: usize = 1024;
-/// The key of the settings among the attributes of the group.
+/// Attribute of the group that holds the settings.
 const SETTINGS: &str = "pusht_collect";
-/// What became of every attempt.
+/// Log with the outcome of every attempt.
 const LOG: &str = "episodes.csv";
 const LOG_HEADER: &str =
     "attempt,seed,near_goal,noisy,solved,steps,max_coverage,recorded_episodes,recorded_steps\n";
 
-/// An array that grows.
+/// An array that grows by rows.
 struct Column {
     name: &'static str,
     dtype: &'static str,
     /// Extents after the first.
     shape: &'static [usize],
-    /// Bytes of a row.
+    /// Bytes per row.
     row_bytes: usize,
-    /// The bytes of the last chunk, which is not full.
+    /// Bytes of the last, incomplete chunk.
     tail: Vec<u8>,
     n_rows: usize,
 }
 
-/// The folder being written.
+/// Writer of a folder.
 pub struct Writer {
     folder: PathBuf,
     columns: [Column; 8],
@@ -49,7 +49,7 @@ const CONTINUES: usize = 4;
 const CUT_OFF: usize = 5;
 const SEED: usize = 6;
 const ATTEMPT: usize = 7;
-/// Columns with a row a control step come before those with a row an episode.
+/// Number of columns with one row per control step; those with one row per episode follow.
 const N_STEP_COLUMNS: usize = 3;
 
 fn columns() -> [Column; 8] {
@@ -74,10 +74,10 @@ fn columns() -> [Column; 8] {
 }
 
 impl Writer {
-    /// A new folder at `path`.
+    /// Creates a folder at `path`.
     ///
     /// # Errors
-    /// If there is something already, or it can't be written.
+    /// If `path` already exists or can't be written.
     pub fn create(path: &Path, settings: &Settings) -> Result<Self> {
         ensure!(
             !path.exists(),
@@ -108,10 +108,10 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Goes on with the folder at `path`, behind its last whole episode.
+    /// Resumes the folder at `path` after its last complete episode.
     ///
     /// # Errors
-    /// If it is not there, is damaged, or was begun with other settings.
+    /// If it does not exist, is damaged, or has other settings.
     pub fn resume(path: &Path, settings: &Settings) -> Result<Self> {
         let read = || -> Result<Self> {
             let attributes: serde_json::Value =
@@ -157,7 +157,7 @@ impl Writer {
         read().with_context(|| format!("{}: can't go on", path.display()))
     }
 
-    /// The attempt that comes next.
+    /// Number of the next attempt.
     pub fn next_attempt(&self) -> u64 {
         self.next_attempt
     }
@@ -182,7 +182,7 @@ impl Writer {
         for episode in &attempt.recorded {
             self.add_episode(episode)?;
         }
-        // A row for every attempt; on disk with the next recorded episode at the latest.
+        // The log has a row per attempt, written with the next recorded episode at the latest.
         if attempt.recorded.is_empty() {
             self.next_attempt += 1;
             return Ok(());
@@ -198,7 +198,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what is not yet on disk: the rows of attempts that recorded nothing.
+    /// Writes the log rows of the last attempts without recorded episodes.
     ///
     /// # Errors
     /// If the file can't be written.
@@ -237,14 +237,14 @@ impl Column {
         self.push(&bytes);
     }
 
-    /// Writes the chunks that have changed, then the new length.
+    /// Writes the changed chunks, then the new length.
     fn flush(&mut self, folder: &Path) -> Result<()> {
         let chunk_bytes = CHUNK_ROWS * self.row_bytes;
         let mut first = (self.n_rows - self.tail.len() / self.row_bytes) / CHUNK_ROWS;
         while !self.tail.is_empty() {
             let full = self.tail.len() >= chunk_bytes;
             let mut chunk = self.tail[..self.tail.len().min(chunk_bytes)].to_vec();
-            // The last chunk has its full size, too; what is behind the end counts for nothing.
+            // The last chunk has its full size; bytes after the end are ignored.
             chunk.resize(chunk_bytes, 0);
             write_whole(&self.chunk_path(folder, first), &chunk)?;
             if !full {
@@ -270,7 +270,7 @@ impl Column {
         write_json(&folder.join(self.name).join(".zarray"), &metadata)
     }
 
-    /// Takes up the array as it is on disk, or its first `n_rows`.
+    /// Loads the array, or its first `n_rows` rows.
     fn load(&mut self, folder: &Path, n_rows: Option<usize>) -> Result<()> {
         let path = folder.join(self.name).join(".zarray");
         let metadata: serde_json::Value = serde_json::from_slice(&std::fs::read(&path)?)?;
@@ -281,7 +281,7 @@ impl Column {
             "{}: {stored} rows are too few",
             path.display()
         );
-        // At least one row is kept at hand, so that the last one can be read.
+        // Keeps at least one row in memory, so that the last one can be read.
         let first = self.n_rows.saturating_sub(1) / CHUNK_ROWS;
         let left = (self.n_rows - first * CHUNK_ROWS) * self.row_bytes;
         if left > 0 {

@@ -1,4 +1,4 @@
-//! Recorded demonstrations: the replay buffer of diffusion_policy (`diffusion_policy/common/replay_buffer.py`).
+//! Recorded demonstrations: diffusion_policy's replay buffer (`common/replay_buffer.py`).
 
 #[cfg(feature = "demonstrations")]
 mod reader;
@@ -7,36 +7,34 @@ use pusht_core::pusht::env::WINDOW_PX;
 use pusht_core::pusht::observation::STATE_DIM;
 use std::f64::consts::FRAC_PI_2;
 
-/// Values of an action: goal x, goal y of the agent (px).
+/// Length of an action: x, y of the agent's target position (px).
 pub const ACTION_DIM: usize = 2;
 
 /// A set of recorded episodes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Demonstrations {
-    /// The episodes in the order of the record; none is empty.
+    /// Episodes in recorded order; none is empty.
     pub episodes: Vec<Episode>,
 }
 
-/// One recorded episode, a row a control tick.
+/// One recorded episode, one row per control tick.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Episode {
     /// State before the action of the same row: agent x, y, block x, y (px), block angle (rad).
     pub states: Vec<[f64; STATE_DIM]>,
-    /// Goal position of the agent (px).
+    /// Target positions of the agent (px).
     pub actions: Vec<[f64; ACTION_DIM]>,
-    /// Whether it begins in the middle of a motion, so that its first row is no start from rest. Nothing may then be
-    /// put before that row when windows are cut.
+    /// Whether it begins in the middle of a motion; windows are then not padded before it.
     pub continues: bool,
-    /// Whether it ends in the middle of a motion, so that its last action is not held. Nothing may then be put behind it.
+    /// Whether it ends in the middle of a motion. Windows are then not padded after its last row.
     pub cut_off: bool,
-    /// The seed of its start state, if the record says it.
+    /// Seed of its start state, if recorded.
     pub seed: Option<u64>,
 }
 
 impl Episode {
-    /// The episode as a mirror on the line x + y = 512 shows it, the axis of the goal T: an episode that could have been
-    /// recorded as well, since T, goal and window are their own mirror images there. (x, y) becomes (512 - y, 512 - x), and
-    /// the angle a becomes pi/2 - a.
+    /// The episode reflected at the line x + y = 512, the axis of T, goal and window: an equally
+    /// valid recording. (x, y) becomes (512 - y, 512 - x), and the angle a becomes pi/2 - a.
     pub fn mirrored(&self) -> Self {
         let point = |[x, y]: [f64; 2]| [WINDOW_PX - y, WINDOW_PX - x];
         let state = |&[agent_x, agent_y, block_x, block_y, angle_rad]: &[f64; STATE_DIM]| {
@@ -54,10 +52,10 @@ impl Episode {
 }
 
 impl Demonstrations {
-    /// Built without the feature `demonstrations`, it reads nothing: Zarr and Blosc are half of a build.
+    /// Placeholder without the feature `demonstrations`, which needs Zarr and Blosc.
     ///
     /// # Errors
-    /// Always: one line naming the file and the feature.
+    /// Always, with the names of the file and the feature.
     #[cfg(not(feature = "demonstrations"))]
     pub fn open(path: &std::path::Path) -> anyhow::Result<Self> {
         anyhow::bail!(
@@ -67,13 +65,12 @@ impl Demonstrations {
         )
     }
 
-    /// Control ticks in all episodes.
+    /// Number of control ticks in all episodes.
     pub fn n_steps(&self) -> usize {
         self.episodes.iter().map(|e| e.states.len()).sum()
     }
 
-    /// CRC-32 (ISO-HDLC) of every state and then action, row by row, as little-endian `f32`: names the
-    /// data a policy was trained on, whatever archive it came in.
+    /// CRC-32 (ISO-HDLC) of every row's state and action as little-endian `f32`, in any archive.
     pub fn crc32(&self) -> u32 {
         let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
         let mut digest = crc.digest();

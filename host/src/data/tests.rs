@@ -37,7 +37,7 @@ fn a_mirrored_episode_moves_as_the_mirror_shows() {
     }
 }
 
-/// The states that an episode's actions lead to from its first state.
+/// Simulates an episode's actions from its first state.
 fn replay(episode: &Episode) -> Episode {
     let start = StartState::from_state(&episode.states[0]);
     let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::AngleFirst).unwrap();

@@ -1,10 +1,10 @@
-//! Many episodes: every thread plays some side by side and has their plans computed together.
+//! Batched evaluation: every thread plays several episodes and computes their plans as a batch.
 //!
 //! ```text
-//!  seeds -> up to BATCH episodes of a thread -> [ one plan for each, together -> each acts until it needs the next ] -> results
+//!  seeds -> up to BATCH episodes per thread -> [ batch of plans -> their actions ] -> results
 //! ```
-//! An episode that is over makes room for the next seed, so that the batches stay full. Between plans episodes have nothing to do with
-//! each other: `PushTBatch`, which steps environments together, would only have them wait.
+//! The next seed replaces a finished episode, so that batches stay full. Between plans, episodes
+//! are independent; stepping their environments together (`PushTBatch`) would only add waiting.
 
 use super::start;
 use crate::engine::Engine;
@@ -20,18 +20,18 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Episodes that were played, and what their plans cost.
+/// Finished episodes with the cost of their plans.
 #[derive(Clone, Debug, Default)]
 pub struct Played {
-    /// Seed and result of each, in the order of the seeds.
+    /// Seed and result of every episode, in the order of the seeds.
     pub episodes: Vec<(u64, EpisodeResult)>,
-    /// Plans made.
+    /// Number of plans.
     pub plans: u32,
-    /// Time in all plans, summed over threads.
+    /// Time of all plans, summed over threads.
     pub planning: Duration,
 }
 
-/// Plays one episode a seed on all threads of the present pool.
+/// Plays one episode per seed on all threads of the current pool.
 ///
 /// # Errors
 /// If an episode can't be started or the policy refuses a state.
@@ -45,7 +45,7 @@ pub fn play(
         next: AtomicU64::new(seeds.start),
         end: seeds.end,
     };
-    // Few episodes are rather spread over all threads than planned for together.
+    // Few episodes are spread over all threads rather than batched.
     let n_threads = rayon::current_num_threads() as u64;
     let a_thread = seeds.left().div_ceil(n_threads).min(BATCH as u64) as usize;
     let of_threads = rayon::broadcast(|_| {
@@ -73,7 +73,7 @@ pub fn play(
     Ok(all)
 }
 
-/// The seeds that no thread has taken yet.
+/// Queue of the remaining seeds.
 struct Seeds {
     next: AtomicU64,
     end: u64,
@@ -96,7 +96,7 @@ impl Seeds {
     }
 }
 
-/// What one thread does.
+/// Worker of one thread.
 struct Thread<'t> {
     engine: &'t Engine,
     seeds: &'t Seeds,
@@ -106,7 +106,7 @@ struct Thread<'t> {
 }
 
 impl Thread<'_> {
-    /// Up to `n_episodes` at a time, until no seed is left.
+    /// Plays up to `n_episodes` at a time until no seed is left.
     fn play(mut self, n_episodes: usize) -> Result<Played> {
         self.engine.with_batch_planner(|plan| {
             let mut episodes = Vec::new();
@@ -131,7 +131,7 @@ impl Thread<'_> {
         Ok(self.played)
     }
 
-    /// Lets every episode act until it needs the next plan; those that are over leave.
+    /// Advances every episode to its next plan, and removes finished ones.
     fn advance(&mut self, episodes: &mut Vec<Episode>) -> Result<()> {
         let mut at = 0;
         while let Some(episode) = episodes.get_mut(at) {
@@ -171,12 +171,12 @@ impl Episode {
         })
     }
 
-    /// The plan that it needs.
+    /// Job for the next plan.
     fn job(&mut self) -> PlanJob<'_> {
         self.rollout.plan_job(&mut self.chunk)
     }
 
-    /// Acts by that plan until it needs the next one, or returns how it ended.
+    /// Executes the plan until the next one is needed; returns the result if the episode is over.
     fn advance(&mut self) -> Result<Option<EpisodeResult>, Error> {
         self.rollout.deliver(&self.chunk)?;
         while !self.rollout.is_over() && !self.rollout.needs_plan() {
@@ -194,7 +194,7 @@ mod tests {
     use rayon::ThreadPoolBuilder;
     use std::path::PathBuf;
 
-    /// More seeds than a batch holds, so that new episodes take the places of finished ones.
+    /// More seeds than a batch holds, so that new episodes replace finished ones.
     const SEEDS: Range<u64> = 300_000..300_013;
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
         }
     }
 
-    /// No thread may wait for another that has failed.
+    /// No thread may wait for a failed one.
     #[test]
     fn an_invalid_seed_ends_every_thread() {
         let engine = Engine::load(&PolicyArgs::default()).unwrap();

@@ -1,10 +1,11 @@
 //! The expert: a planner that searches on exact snapshots of the simulator.
 //!
 //! ```text
-//! snapshot -> push: a face, a direction, a speed -> route: the way round the block -> rollout: simulate, score the best
-//!   prefix -> search: cross-entropy rounds over pushes, then small changes of the targets -> the first targets
+//! snapshot -> push: a face, a direction, a speed -> route: the way around the block
+//!   -> rollout: simulate, score the best prefix
+//!   -> search: cross-entropy rounds over pushes, then refinement -> the first targets
 //! ```
-//! `docs/expert.md` tells the method and what it reaches.
+//! `docs/expert.md` describes the method and its results.
 
 mod outline;
 mod push;
@@ -17,14 +18,14 @@ use pusht_core::pusht::env::PushTEnv;
 use pusht_core::pusht::episode::Action;
 use search::Search;
 
-/// How the expert plays.
+/// Options of the expert.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ExpertOptions {
-    /// Longest way of the target in a control step, px.
+    /// Largest movement of the target per control step, px.
     pub speed_limit_px: f64,
-    /// Coverage above which it has finished.
+    /// Coverage above which the expert has finished.
     pub stop_coverage: f64,
-    /// Pushes that are tried at random before each search; the later rounds try in proportion.
+    /// Random pushes in the first round of a search; later rounds are proportional.
     pub n_samples: usize,
 }
 
@@ -42,7 +43,7 @@ impl ExpertOptions {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// One line that names the option.
+    /// If an option is out of range; the error names it.
     pub fn check(&self) -> Result<()> {
         ensure!(
             self.speed_limit_px >= 1.0 && self.speed_limit_px <= 100.0,
@@ -63,22 +64,22 @@ impl ExpertOptions {
     }
 }
 
-/// The expert in an episode. A function of the seed and of the states that it is shown.
+/// The expert in an episode: a function of the seed and of the states.
 pub struct Expert {
     options: ExpertOptions,
     search: Search,
-    /// Targets that are still to be executed, next last.
+    /// Targets to execute, next last.
     queue: Vec<Action>,
-    /// Targets of the last search behind those.
+    /// Later targets of the last search.
     rest: Vec<Action>,
     last_target: Option<Action>,
 }
 
 impl Expert {
-    /// Targets that are executed before the next search, at most.
+    /// Largest number of targets executed before the next search.
     const REPLAN_EVERY: usize = 8;
 
-    /// An expert whose random numbers `seed` names.
+    /// Creates an expert; `seed` is the seed of its random numbers.
     pub fn new(options: ExpertOptions, seed: u64) -> Self {
         Self {
             options,
@@ -89,7 +90,7 @@ impl Expert {
         }
     }
 
-    /// An expert that takes over an episode in which `last_target` was the last action.
+    /// Creates an expert for an episode in progress, whose last action was `last_target`.
     pub fn taking_over(options: ExpertOptions, seed: u64, last_target: Action) -> Self {
         Self {
             last_target: Some(last_target),
@@ -97,12 +98,12 @@ impl Expert {
         }
     }
 
-    /// Whether nothing is left to do in `env`.
+    /// Whether the block is at the goal.
     pub fn has_finished(&self, env: &PushTEnv) -> bool {
         env.coverage() > self.options.stop_coverage
     }
 
-    /// The next action in `env`, which is left as it is. It is a number of single precision, so that a record can keep it.
+    /// Next action (px) in `env`, which is not changed. It has single precision, as records do.
     pub fn act(&mut self, env: &PushTEnv) -> Action {
         if self.queue.is_empty() {
             let [agent_x, agent_y, ..] = env.state();

@@ -1,4 +1,4 @@
-//! The T's outline in body coordinates: where it can be pushed.
+//! Outline of the T in body coordinates.
 
 use pusht_core::pusht::env::Vec2;
 
@@ -17,7 +17,7 @@ pub const CORNERS_PX: [[f64; 2]; 8] = [
 /// Length of the outline, px.
 pub const LENGTH_PX: f64 = 480.0;
 
-/// The point after `along` px of the outline (any number, the outline is closed), and the outward normal there.
+/// Point at the distance `along` on the closed outline (px, any number), with the outward normal.
 pub fn at(along: f64) -> (Vec2, Vec2) {
     let mut left = along.rem_euclid(LENGTH_PX);
     for index in 0..CORNERS_PX.len() {

@@ -1,4 +1,4 @@
-//! A push: go to a face of the block, then press in one direction.
+//! A push: approach a face of the block, then press in one direction.
 
 use super::outline;
 use super::route::{self, APPROACH_PX};
@@ -6,30 +6,30 @@ use pusht_core::pusht::env::{Info, PushTEnv, Vec2, WINDOW_PX};
 use pusht_core::pusht::episode::Action;
 use pusht_core::pusht::geometry::Pose;
 
-/// Most control steps of a plan.
+/// Largest number of control steps of a plan.
 pub const MAX_STEPS: usize = 56;
-/// Most control steps behind the start of the push.
+/// Largest number of control steps from the start of the push.
 const MAX_PUSH_STEPS: usize = 20;
 
-/// A kind of plan, by few numbers.
+/// Parameters of a push.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Push {
-    /// Where the outline is met, px along it.
+    /// Contact position along the outline, px.
     pub along_px: f64,
-    /// Direction against the inward normal, rad.
+    /// Direction relative to the inward normal, rad.
     pub angle_rad: f64,
-    /// Turn of the direction in each step, rad.
+    /// Rotation of the direction per step, rad.
     pub turn_rad: f64,
-    /// Way of the target in each step, px.
+    /// Movement of the target per step, px.
     pub speed_px: f64,
 }
 
-/// Targets, one a control step.
+/// Target positions, one per control step.
 pub type Targets = heapless::Vec<Action, MAX_STEPS>;
 
 impl Push {
-    /// The targets of the push in `env`, where the last target was `cursor`; none if its face can't be reached.
-    /// The second value is the number of steps before the push begins.
+    /// Targets of the push in `env`, from the last target `cursor`, with the number of steps before
+    /// the push begins; `None` if the face can't be reached.
     pub fn targets(
         &self,
         env: &PushTEnv,
@@ -74,7 +74,7 @@ impl Push {
     }
 }
 
-/// Targets stay in the window.
+/// Limits a target to the window.
 fn clamp(point: Vec2) -> Action {
     [point.x.clamp(0.0, WINDOW_PX), point.y.clamp(0.0, WINDOW_PX)]
 }

@@ -1,37 +1,38 @@
-//! What comes of a plan: it is simulated, and scored by its best beginning.
+//! Simulation of a plan, scored by its best prefix.
 
 use super::outline::CORNERS_PX;
 use pusht_core::pusht::env::{GOAL_ANGLE_RAD, GOAL_PX, PushTEnv, Vec2};
 use pusht_core::pusht::episode::Action;
 use pusht_core::pusht::geometry::Pose;
 
-/// Distance that counts as none, px.
+/// Distance below which gains are negligible, px.
 const SOFT_PX: f64 = 0.5;
-/// Steps that a search costs, as it were; so the shortest beginning is not always the best.
+/// Cost of a search in steps, so that the shortest prefix is not always the best.
 const OVERHEAD_STEPS: f64 = 3.0;
-/// Steps without gain after which the rest of a plan is not simulated.
+/// Steps without gain after which the simulation of a plan ends.
 const PATIENCE_STEPS: usize = 5;
 
-/// How good a plan is.
+/// Score of a plan.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
-    /// Logarithmic gain of distance a step.
+    /// Logarithmic reduction of the distance per step.
     pub rate: f64,
-    /// How many steps have it.
+    /// Length of the best prefix, steps.
     pub useful: usize,
 }
 
 impl Score {
-    /// That of a plan which does nothing useful.
+    /// Score of a plan without gain.
     pub const NONE: Self = Self {
         rate: f64::NEG_INFINITY,
         useful: 0,
     };
 }
 
-/// Simulates `targets` in a copy of `env` until the block is finished, or the plan has gained nothing for some steps
-/// after the first `n_before`. The score is the highest of `[ln(D_0 + s) - ln(D_t + s)] / (t + 3)` over t, where D is the mean
-/// distance of the T's corners from the goal's: it does not depend on the scale, and finds the length of a push by itself.
+/// Simulates `targets` in a copy of `env` until the block is at the goal, or for some steps without
+/// gain after the first `n_before`. The score is the maximum of `[ln(D_0 + s) - ln(D_t + s)] / (t +
+/// 3)` over t, with D the mean distance of the T's corners from the goal's. It is independent of
+/// scale, and it selects the length of the push.
 pub fn rollout(env: &PushTEnv, targets: &[Action], n_before: usize, stop_coverage: f64) -> Score {
     let mut env = *env;
     let start = (distance_px(&env) + SOFT_PX).ln();

@@ -1,18 +1,18 @@
-//! The way round the block: a shortest path over the corners of the T, grown by the agent's radius and a clearance.
+//! Shortest path around the block, over corners offset by the agent's radius and a clearance.
 
 use pusht_core::pusht::env::Vec2;
 
-/// How near the agent's centre may come to the block, px: its radius of 15 and a clearance.
+/// Least distance of the agent's centre from the block, px: its radius of 15 and a clearance.
 const KEEP_OFF_PX: f64 = 19.0;
-/// How far corners of the way, and the start of a push, are from the block, px.
+/// Distance of path corners and push starts from the block, px.
 pub const APPROACH_PX: f64 = KEEP_OFF_PX + 1.0;
-/// Most points of a way: out of the block's reach, over all corners, to the end.
+/// Largest number of points of a path: out of the clearance, over all corners, to the end.
 pub const MAX_POINTS: usize = 8;
 
 /// The T's two boxes: (x from, y from), (x to, y to); the stem begins under the bar.
 const BOXES: [[f64; 4]; 2] = [[-60.0, 0.0, 60.0, 30.0], [-15.0, 0.0, 15.0, 120.0]];
 
-/// Where a way may turn: outside of the six corners that stick out.
+/// Possible corners of a path: outside the T's six convex corners.
 const TURNS: [[f64; 2]; 6] = [
     [-60.0 - APPROACH_PX, -APPROACH_PX],
     [60.0 + APPROACH_PX, -APPROACH_PX],
@@ -22,11 +22,11 @@ const TURNS: [[f64; 2]; 6] = [
     [-15.0 - APPROACH_PX, 120.0 + APPROACH_PX],
 ];
 
-/// Points of a way in body coordinates, px.
+/// Points of a path in body coordinates, px.
 pub type Way = heapless::Vec<Vec2, MAX_POINTS>;
 
-/// The shortest way from `from` to `to` that keeps off the block, all in body coordinates; the points after `from`.
-/// If `from` is too near the block, the way first leaves it. None if `to` is too near.
+/// Shortest path from `from` to `to` with clearance from the block, in body coordinates, without
+/// `from`. It first leaves the clearance if necessary. `None` if `to` is within the clearance.
 pub fn way(from: Vec2, to: Vec2) -> Option<Way> {
     if is_near(to) {
         return None;
@@ -46,10 +46,10 @@ pub fn way(from: Vec2, to: Vec2) -> Option<Way> {
     Some(way)
 }
 
-/// The turns of the shortest way between two points that do not see each other.
+/// Corners of the shortest path between two points without a free straight line.
 fn turns(start: Vec2, to: Vec2) -> Option<heapless::Vec<Vec2, 6>> {
     let turns = TURNS.map(Vec2::from);
-    // Shortest way from each turn to the end, and the turn after it (Bellman and Ford: six points, so at most six rounds).
+    // Length from each corner to the end, and the next corner (Bellman-Ford, at most six rounds).
     let mut left = turns.map(|turn| match is_free(turn, to) {
         true => (to - turn).norm(),
         false => f64::INFINITY,
@@ -82,7 +82,7 @@ fn turns(start: Vec2, to: Vec2) -> Option<heapless::Vec<Vec2, 6>> {
     Some(way)
 }
 
-/// Whether a point is too near the block.
+/// Whether a point is within the clearance.
 pub fn is_near(point: Vec2) -> bool {
     BOXES.iter().any(|grown| is_inside(point, grown))
 }
@@ -94,7 +94,7 @@ fn is_inside(point: Vec2, [x_0, y_0, x_1, y_1]: &[f64; 4]) -> bool {
         && point.y < y_1 + KEEP_OFF_PX
 }
 
-/// The nearest point that is not too near the block, for a point that is.
+/// Nearest point outside the clearance, for a point inside.
 fn escape(point: Vec2) -> Option<Vec2> {
     if !is_near(point) {
         return None;
@@ -111,10 +111,10 @@ fn escape(point: Vec2) -> Option<Vec2> {
     free.min_by(|a, b| (a - point).norm().total_cmp(&(b - point).norm()))
 }
 
-/// Whether the straight line between two points keeps off the block.
+/// Whether the straight line between two points is free of the block.
 fn is_free(a: Vec2, b: Vec2) -> bool {
     BOXES.iter().all(|[x_0, y_0, x_1, y_1]| {
-        // The part of the line, from 0 to 1, that is inside both slabs.
+        // Range of the line, in 0..1, inside both slabs.
         let (mut enter, mut leave) = (0.0_f64, 1.0_f64);
         for (from, way, low, high) in [
             (a.x, b.x - a.x, x_0 - KEEP_OFF_PX, x_1 + KEEP_OFF_PX),

@@ -1,4 +1,4 @@
-//! The search for targets: cross-entropy rounds over pushes (Rubinstein 1999), then small changes of the best plan.
+//! Search for targets: cross-entropy rounds over pushes (Rubinstein 1999), then refinement.
 
 use super::push::{MAX_STEPS, Push, Targets};
 use super::rollout::{Score, rollout};
@@ -9,25 +9,25 @@ use pusht_core::pusht::episode::Action;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-/// Pushes that a round keeps.
+/// Number of best pushes kept per round.
 const N_ELITE: usize = 6;
-/// Rounds around the elite.
+/// Rounds that sample near the best pushes.
 const N_ROUNDS: usize = 2;
-/// Rounds of small changes.
+/// Refinement rounds.
 const N_REFINEMENTS: usize = 3;
 
-/// A plan and what comes of it.
+/// A plan with its score.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// One a control step.
+    /// Target positions, one per control step.
     pub targets: Targets,
-    /// How many of them gain something.
+    /// Length of the best prefix, steps.
     pub useful: usize,
     score: Score,
     n_before: usize,
 }
 
-/// A search with its random numbers.
+/// Search with its random number generators.
 pub struct Search {
     options: ExpertOptions,
     uniform: Pcg64,
@@ -43,7 +43,7 @@ impl Search {
         }
     }
 
-    /// Targets from `env` on, where the last target was `cursor`; `rest` is what is left of the plan before.
+    /// Plans targets in `env` from the last target `cursor`; `rest` remains of the last plan.
     pub fn plan(&mut self, env: &PushTEnv, cursor: Action, rest: &[Action]) -> Plan {
         let mut best = self.simulated(env, rest.iter().copied().collect(), 0);
         let mut elite: Vec<(Push, Plan)> = Vec::new();
@@ -95,13 +95,13 @@ impl Search {
         })
     }
 
-    /// Slow and fast pushes alike: evenly in the logarithm.
+    /// Random speed, uniform in the logarithm.
     fn any_speed(&mut self) -> f64 {
         let share: f64 = self.uniform.random_range(0.0..1.0);
         self.options.speed_limit_px * (-2.3 * share).exp()
     }
 
-    /// A push like one of the elite, nearer in later rounds.
+    /// Random push near one of the best; nearer in later rounds.
     fn near(&mut self, elite: Option<&Vec<(Push, Plan)>>, round: usize) -> Option<Push> {
         let elite = elite?;
         let (push, _) = elite[self.uniform.random_range(0..elite.len())];
@@ -115,7 +115,7 @@ impl Search {
         })
     }
 
-    /// The plan after rounds of small changes: the targets moved by a line over time, and the best kept.
+    /// Refines a plan: perturbs the targets by a line over time and keeps the best.
     fn refined(&mut self, env: &PushTEnv, cursor: Action, mut best: Plan) -> Plan {
         for round in 0..N_REFINEMENTS {
             let spread_px = 4.0 * 0.5_f64.powi(round as i32);
@@ -128,7 +128,7 @@ impl Search {
             }
         }
         if best.targets.is_empty() {
-            // Nothing could be reached: stay.
+            // Without a reachable push, the target stays.
             best.targets.extend([cursor]);
         }
         best
@@ -136,7 +136,7 @@ impl Search {
 
     fn changed(&mut self, plan: &Plan, cursor: Action, spread_px: f64) -> Targets {
         let [now, later] = [0, 1].map(|_| [0, 1].map(|_| spread_px * self.normal()));
-        // Steps before the push keep nearly to the way: the change grows until then.
+        // Steps before the push stay near the path: the perturbation grows until the push.
         let grown = plan.n_before.max(1) as f64;
         let mut last = cursor;
         let mut targets = Targets::new();
@@ -158,7 +158,7 @@ impl Search {
     }
 }
 
-/// `to`, or as far towards it from `from` as one step may go.
+/// `to`, limited to one step's distance from `from`.
 fn limited(from: Action, to: Action, limit_px: f64) -> Action {
     let [dx, dy] = [to[0] - from[0], to[1] - from[1]];
     let share = (limit_px / dx.hypot(dy).max(1e-9)).min(1.0);

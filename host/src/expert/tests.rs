@@ -5,7 +5,7 @@ use pusht_core::pusht::env::Vec2;
 use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
 use rayon::prelude::*;
 
-/// The expert's actions in the episode of `seed`, and whether they finish it.
+/// Actions of the expert in the episode of `seed`, and whether it finishes.
 fn play(seed: u64, seeding: Seeding) -> (Vec<Action>, bool) {
     let mut env = start(seed, seeding).unwrap();
     let mut expert = Expert::new(ExpertOptions::default(), seed);

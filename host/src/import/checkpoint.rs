@@ -1,4 +1,4 @@
-//! diffusion_policy's low-dimensional checkpoints: a PyTorch archive (zip with pickle) with its Hydra configuration.
+//! Low-dimensional checkpoints of diffusion_policy: a PyTorch archive with its Hydra configuration.
 
 use super::pickle::{Id, Object, Pickle};
 use crate::policy_file::{
@@ -14,11 +14,11 @@ use zip::ZipArchive;
 
 const POLICY: &str = "DiffusionUnetLowdimPolicy";
 
-/// Longest pickle that is read: weights are kept outside of it.
+/// Largest size of a pickle, bytes: weights are stored outside of it.
 const MAX_PICKLE_BYTES: u64 = 1 << 26;
 
-/// Reads the checkpoint at `path`: the averaged (EMA) weights if it has them. It is a policy of PushT if no other `task` is
-/// named and its sizes are PushT's.
+/// Reads the checkpoint at `path`, with EMA weights if present. Without a `task`, it is a policy of
+/// PushT if it has PushT's dimensions.
 pub fn read(path: &Path, task: Option<Task>) -> Result<(PolicyConfig, Tensors)> {
     let mut archive = ZipArchive::new(File::open(path)?)?;
     let name = archive
@@ -63,7 +63,7 @@ pub fn read(path: &Path, task: Option<Task>) -> Result<(PolicyConfig, Tensors)> 
     Ok((policy, tensors))
 }
 
-/// `torch._utils._rebuild_tensor_v2((.., FloatStorage, key, ..), offset, size, stride, ..)`.
+/// Reads `torch._utils._rebuild_tensor_v2((.., FloatStorage, key, ..), offset, size, stride, ..)`.
 fn tensor(pickle: &Pickle, id: Id, archive: &mut ZipArchive<File>, folder: &str) -> Result<Tensor> {
     let Object::Call {
         function,
@@ -123,7 +123,7 @@ fn sizes(pickle: &Pickle, id: Id) -> Result<Vec<usize>> {
         .collect()
 }
 
-/// A node of the Hydra configuration, which OmegaConf pickles as objects with `_content` or `_val`.
+/// Node of the Hydra configuration, an OmegaConf object with `_content` or `_val`.
 #[derive(Clone, Copy)]
 struct Node<'p> {
     pickle: &'p Pickle,
@@ -132,7 +132,7 @@ struct Node<'p> {
 }
 
 impl<'p> Node<'p> {
-    /// What the object of a node keeps under `name`.
+    /// Attribute `name` of a node's object.
     fn kept(self, name: &str) -> Option<Id> {
         match self.pickle.get(self.id) {
             Object::Call {
@@ -152,7 +152,7 @@ impl<'p> Node<'p> {
         self.find(key).with_context(|| format!("cfg has no {key}"))
     }
 
-    /// A plain value; `${name}` stands for a value at the top.
+    /// Plain value, with `${name}` resolved at the top level.
     fn value(self) -> Result<&'p Object> {
         let value = self.pickle.get(self.kept("_val").unwrap_or(self.id));
         let Object::Text(text) = value else {
@@ -218,7 +218,7 @@ impl<'p> Node<'p> {
         }
     }
 
-    /// What a list holds.
+    /// Elements of a list node.
     fn elements(self) -> impl Iterator<Item = Self> {
         let content = self.kept("_content").unwrap_or(self.id);
         let elements = self.pickle.elements(content).iter();
@@ -267,7 +267,7 @@ fn policy_config(cfg: Node<'_>, task: Option<Task>) -> Result<PolicyConfig> {
         None => Some(task.unwrap_or_else(|| Task::unnamed(obs_dim, action_dim))),
     };
     let mut scheduler = scheduler(policy.child("noise_scheduler")?)?;
-    // What else the policy was given goes to the scheduler's step.
+    // Other arguments of the policy are passed to the scheduler's step.
     scheduler.eta = policy.float_or("eta", 0.0)?;
     scheduler.use_clipped_model_output = policy.flag_or("use_clipped_model_output", false)?;
     let n_obs_steps = policy.int("n_obs_steps")?;
@@ -298,7 +298,7 @@ fn policy_config(cfg: Node<'_>, task: Option<Task>) -> Result<PolicyConfig> {
     })
 }
 
-/// Defaults are those of `ConditionalUnet1D`.
+/// Reads the U-Net's options, with the defaults of `ConditionalUnet1D`.
 fn unet(model: Node<'_>) -> Result<UnetConfig> {
     Ok(UnetConfig {
         input_dim: model.int("input_dim")?,
@@ -312,7 +312,7 @@ fn unet(model: Node<'_>) -> Result<UnetConfig> {
     })
 }
 
-/// Defaults are those of diffusers.
+/// Reads the scheduler's options, with the defaults of diffusers.
 fn scheduler(options: Node<'_>) -> Result<SchedulerConfig> {
     let target = options.text_or("_target_", "")?;
     let kind = match target.rsplit('.').next() {

@@ -1,5 +1,5 @@
-//! LeRobot's diffusion policies without images: `config.json`, `model.safetensors`, and since version 0.4 the
-//! normalisation statistics in `policy_{pre,post}processor*.safetensors`.
+//! LeRobot's diffusion policies without images: `config.json`, `model.safetensors`, and since
+//! version 0.4 the normalisation statistics in `policy_{pre,post}processor*.safetensors`.
 
 use crate::policy_file::{
     ActionFrame, Conditioning, Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Task,
@@ -15,17 +15,17 @@ const STATE: &str = "observation.state";
 const ENVIRONMENT: &str = "observation.environment_state";
 const ACTION: &str = "action";
 
-/// Values of `observation.state`, `observation.environment_state` and `action` in PushT with keypoints.
+/// Dimensions of the features in PushT with keypoints.
 const PUSHT_DIMS: Dims = Dims {
     state: 2,
     environment: 16,
     action: 2,
 };
 
-/// Keeps a denominator from zero (`normalize_processor.py`, `eps`).
+/// Lower bound of denominators (`eps` in `normalize_processor.py`).
 const EPS: f32 = 1e-8;
 
-/// `config.json`, as far as inference needs it; defaults are LeRobot's.
+/// Options of `config.json` that inference needs, with LeRobot's defaults.
 #[derive(Deserialize)]
 struct Config {
     #[serde(rename = "type")]
@@ -33,7 +33,7 @@ struct Config {
     input_features: Option<BTreeMap<String, Feature>>,
     output_features: Option<BTreeMap<String, Feature>>,
     normalization_mapping: Option<BTreeMap<String, String>>,
-    // Names before version 0.2.
+    // Field names before version 0.2.
     input_shapes: Option<BTreeMap<String, Vec<usize>>>,
     output_shapes: Option<BTreeMap<String, Vec<usize>>>,
     input_normalization_modes: Option<BTreeMap<String, String>>,
@@ -64,7 +64,7 @@ struct Feature {
     shape: Vec<usize>,
 }
 
-/// Sizes of a policy's features; 0 for one that it doesn't have.
+/// Dimensions of a policy's features; 0 for a missing feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Dims {
     state: usize,
@@ -72,8 +72,8 @@ struct Dims {
     action: usize,
 }
 
-/// Reads the policy in `folder`. Observations are `observation.state`, then `observation.environment_state`, as LeRobot
-/// has them; PushT's, which there is if no other `task` is named, have the agent last here.
+/// Reads the policy in `folder`. Observations are `observation.state`, then
+/// `observation.environment_state`; with PushT's dimensions and no `task`, the agent is last.
 pub fn read(folder: &Path, task: Option<Task>) -> Result<(PolicyConfig, Tensors)> {
     let text = std::fs::read_to_string(folder.join("config.json")).context("config.json")?;
     let config: Config = serde_json::from_str(&text).context("config.json")?;
@@ -112,14 +112,14 @@ pub fn read(folder: &Path, task: Option<Task>) -> Result<(PolicyConfig, Tensors)
     Ok((config.policy(dims, task)?, tensors))
 }
 
-/// LeRobot's module names to diffusion_policy's.
+/// Translates LeRobot's module names to diffusion_policy's.
 fn our_name(name: &str) -> String {
     let name = name
         .replace(".conv1.block.", ".blocks.0.block.")
         .replace(".conv2.block.", ".blocks.1.block.");
     let parts: Vec<&str> = name.split('.').collect();
     match parts[..] {
-        // The convolution between two levels is a module of its own there.
+        // In LeRobot, the convolution between two levels is a separate module.
         [modules @ ("down_modules" | "up_modules"), level, "2", kind] => {
             format!("{modules}.{level}.2.conv.{kind}")
         }
@@ -128,7 +128,7 @@ fn our_name(name: &str) -> String {
 }
 
 impl Config {
-    /// Shapes of the inputs, or of the outputs, by feature.
+    /// Shapes of the inputs or outputs, by feature.
     fn shapes(&self, inputs: bool) -> Result<BTreeMap<&str, &[usize]>> {
         let (features, shapes) = match inputs {
             true => (&self.input_features, &self.input_shapes),
@@ -147,7 +147,7 @@ impl Config {
         }
     }
 
-    /// Sizes of the features; refuses those that are no rows of numbers.
+    /// Dimensions of the features; fails for features that are not vectors.
     fn dims(&self) -> Result<Dims> {
         let (inputs, outputs) = (self.shapes(true)?, self.shapes(false)?);
         if let Some(image) = inputs.keys().find(|name| name.contains("image")) {
@@ -173,7 +173,7 @@ impl Config {
         Ok(dims)
     }
 
-    /// `MIN_MAX`, `MEAN_STD` or `IDENTITY` for a feature.
+    /// Normalisation mode of a feature: `MIN_MAX`, `MEAN_STD` or `IDENTITY`.
     fn normalization(&self, feature: &str) -> String {
         let old = [
             &self.input_normalization_modes,
@@ -229,7 +229,7 @@ impl Config {
         }
     }
 
-    /// FiLM's weight with the columns of each observation in our order: LeRobot puts the agent before the vertices.
+    /// Reorders the columns of FiLM's weight, per observation step: LeRobot has the agent first.
     fn agent_last(&self, weight: &Tensor) -> Result<Tensor> {
         let obs_dim = PUSHT_DIMS.state + PUSHT_DIMS.environment;
         let columns = self.diffusion_step_embed_dim + self.n_obs_steps * obs_dim;
@@ -300,7 +300,7 @@ fn insert_affine(tensors: &mut Tensors, field: &str, affine: Vec<[f32; 2]>) {
     }
 }
 
-/// Statistics as `<feature>.<kind>`: from the processors' files, or else from the buffers among the weights.
+/// Statistics as `<feature>.<kind>`, from the processors' files or the buffers among the weights.
 fn statistics(folder: &Path, weights: &Tensors) -> Result<Tensors> {
     let mut found = Tensors::new();
     for feature in [STATE, ENVIRONMENT, ACTION] {
@@ -327,7 +327,7 @@ fn statistics(folder: &Path, weights: &Tensors) -> Result<Tensors> {
     Ok(found)
 }
 
-/// The tensors of `f32` in a safetensors file.
+/// Reads the `f32` tensors of a safetensors file.
 fn f32_tensors(path: &Path) -> Result<Tensors> {
     let context = || path.display().to_string();
     let bytes = std::fs::read(path).with_context(context)?;

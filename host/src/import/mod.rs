@@ -1,4 +1,4 @@
-//! Policies trained elsewhere, as our float policy.
+//! Import of policies trained elsewhere, as float policies.
 
 mod checkpoint;
 mod lerobot;
@@ -9,20 +9,21 @@ use crate::policy_file::{PolicyConfig, Task, Tensors};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 
-/// How a zip archive, and so a PyTorch checkpoint, starts.
+/// First bytes of a zip archive, and so of a PyTorch checkpoint.
 const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 
-/// Finds out what `path` is and reads it: a folder with a LeRobot diffusion policy (`config.json` and
-/// `model.safetensors`, the folder itself or its `pretrained_model`), or a checkpoint of diffusion_policy (`.ckpt`).
+/// Reads a folder with a LeRobot diffusion policy (`config.json` and `model.safetensors`, directly
+/// or in `pretrained_model`) or a checkpoint of diffusion_policy (`.ckpt`).
 ///
-/// `task` names the values of observations and actions; without it, a policy of PushT's sizes is one of PushT.
+/// `task` names the values of observations and actions. Without it, a policy of PushT's dimensions
+/// is a PushT policy, and the values of other policies have no names.
 ///
 /// # Errors
-/// One line naming what can't be served: images, another kind of policy, a missing or misshapen tensor.
+/// If the policy is not supported (images, another kind, a wrong tensor); the error says why.
 pub fn read(path: &Path, task: Option<Task>) -> Result<(PolicyConfig, Tensors)> {
     let context = || format!("{}: can't import", path.display());
     let (config, tensors) = read_any(path, task).with_context(context)?;
-    // What the engine accepts is written; nothing else is.
+    // Checks that the engine accepts the policy.
     FloatPolicy::from_parts(config.clone(), &tensors).with_context(context)?;
     Ok((config, tensors))
 }

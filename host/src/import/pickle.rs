@@ -1,15 +1,15 @@
-//! Python's pickle, read without running any of it.
+//! Parser of Python's pickle format that executes no code.
 //!
-//! A pickle is a program for a small stack machine. This one builds data only: a class is its name, a call is the
-//! name with its arguments. Opcodes up to protocol 4, as `torch.save` writes them.
+//! A pickle is a program for a small stack machine. This one builds data only: a class is its name,
+//! a call the name with its arguments. Supports `torch.save`'s opcodes, up to protocol 4.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashMap;
 
-/// An object by its index in a [`Pickle`]: objects may be shared, and may contain themselves.
+/// Index of an object in a [`Pickle`]: objects may be shared and cyclic.
 pub type Id = usize;
 
-/// One object.
+/// An object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Object {
     None,
@@ -17,25 +17,25 @@ pub enum Object {
     Int(i64),
     Float(f64),
     Text(String),
-    /// Bytes; nobody here needs to see them.
+    /// Bytes, whose contents are not needed.
     Bytes,
     List(Vec<Id>),
     Tuple(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     /// `module.name`.
     Global(String),
-    /// What a call of `function` would have returned, with what was put into it afterwards.
+    /// Unexecuted call of `function`, with the items added to its result.
     Call {
         function: Id,
         arguments: Id,
         items: Vec<(Id, Id)>,
         state: Option<Id>,
     },
-    /// Something kept outside of the pickle.
+    /// Reference to data outside the pickle.
     Persistent(Id),
 }
 
-/// The objects of a pickle.
+/// Objects of a pickle.
 #[derive(Debug)]
 pub struct Pickle {
     objects: Vec<Object>,
@@ -43,10 +43,10 @@ pub struct Pickle {
 }
 
 impl Pickle {
-    /// Reads a whole pickle.
+    /// Parses a whole pickle.
     ///
     /// # Errors
-    /// If it is cut off, malformed, or uses an opcode that `torch.save` does not write.
+    /// If it is truncated, malformed, or uses an opcode that `torch.save` does not write.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let mut machine = Machine {
             bytes,
@@ -73,17 +73,17 @@ impl Pickle {
         })
     }
 
-    /// The outermost object.
+    /// Outermost object.
     pub fn root(&self) -> Id {
         self.root
     }
 
-    /// An object.
+    /// The object `id`.
     pub fn get(&self, id: Id) -> &Object {
         &self.objects[id]
     }
 
-    /// Entries of a dictionary, or of an object that was filled like one.
+    /// Entries of a dictionary, or of an object with items.
     pub fn entries(&self, id: Id) -> &[(Id, Id)] {
         match self.get(id) {
             Object::Dict(entries) | Object::Call { items: entries, .. } => entries,
@@ -91,14 +91,14 @@ impl Pickle {
         }
     }
 
-    /// The value of a text key.
+    /// Value of a string key.
     pub fn item(&self, id: Id, key: &str) -> Option<Id> {
         let mut entries = self.entries(id).iter().rev();
         let found = entries.find(|(name, _)| self.text(*name) == Some(key));
         found.map(|(_, value)| *value)
     }
 
-    /// The text of an object.
+    /// Contents of a string object.
     pub fn text(&self, id: Id) -> Option<&str> {
         match self.get(id) {
             Object::Text(text) => Some(text),
@@ -226,7 +226,7 @@ impl<'b> Machine<'b> {
         let list = *self.stack.last().context("stack is empty")?;
         match &mut self.objects[list] {
             Object::List(elements) => elements.extend(new),
-            // A class of its own that is filled like a list: its elements do not matter here.
+            // A class with list items, which are not needed.
             Object::Call { .. } => {}
             _ => bail!("appends to what is no list"),
         }
@@ -277,7 +277,7 @@ impl<'b> Machine<'b> {
             }
             return Ok(());
         }
-        // NEWOBJ_EX has keyword arguments on top; no class that is read here takes any.
+        // NEWOBJ_EX has keyword arguments on top of the stack; no supported class takes any.
         let arguments = if opcode == 0x92 { self.pop()? } else { last };
         let function = self.pop()?;
         self.push(Object::Call {
@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_call_is_kept_as_data() {
-        // os.system("x"): read, never run.
+        // os.system("x") is parsed, not executed.
         let pickle = Pickle::parse(b"\x80\x02cos\nsystem\nX\x01\0\0\0x\x85R.").unwrap();
         let Object::Call { function, .. } = pickle.get(pickle.root()) else {
             panic!("{pickle:?}");

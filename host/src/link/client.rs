@@ -1,4 +1,4 @@
-//! Asks the device, and asks again until the answer is there.
+//! Client of a device: sends each request until its answer arrives.
 
 use super::latency::Latency;
 use super::wire::Wire;
@@ -11,24 +11,24 @@ use pusht_core::link::{
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
-/// Most values of an observation or an action.
+/// Largest length of an observation or an action.
 const MAX_VALUES: usize = 4096;
-/// Times that a request is sent before the device is given up.
+/// Number of times that a request is sent before the client gives up.
 const MAX_ATTEMPTS: u32 = 100;
 
-/// What ends a conversation.
+/// Error of a session with a device.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LinkError {
-    /// The wire is gone.
+    /// Failure of the wire.
     Wire(std::io::Error),
-    /// No answer, however often it was asked.
+    /// No answer after the last attempt.
     Silent,
-    /// The device speaks another version of the protocol.
+    /// Another protocol version of the device.
     WrongVersion(u16),
-    /// The device has started anew or given up waiting: it knows neither session nor episode.
+    /// Lost session or episode: the device restarted or timed out.
     Forgotten,
-    /// The device answered with something else than an answer to the question.
+    /// Answer of the wrong kind.
     Unexpected(&'static str),
     /// The device refused an observation.
     BadObservation,
@@ -64,16 +64,16 @@ impl From<Error> for LinkError {
     }
 }
 
-/// What the device says about itself.
+/// Description of the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
-    /// The board.
+    /// Name of the board.
     pub board: String,
-    /// CRC-32/ISO-HDLC of its model file.
+    /// CRC-32/ISO-HDLC of the model file.
     pub model_crc32: u32,
-    /// Name of the task that its policy is for.
+    /// Task of the policy.
     pub task: String,
-    /// Sizes of observations and actions.
+    /// Dimensions of observations and actions.
     pub shape: PlanShape,
 }
 
@@ -82,11 +82,11 @@ pub struct Hello {
 pub struct ValueName {
     /// Name; empty if the model file has none.
     pub name: String,
-    /// Unit; empty for a number without one.
+    /// Unit; empty for a dimensionless value.
     pub unit: String,
 }
 
-/// An answer, or an event, that has left the decoder's memory.
+/// Owned copy of an answer or event.
 enum Reply {
     Hello(Hello),
     Begun,
@@ -138,31 +138,31 @@ impl From<AnswerBody<'_>> for Reply {
     }
 }
 
-/// What the device told unasked.
+/// Event that the device reported without a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DeviceEvent {
-    /// Since it started, us.
+    /// Time since the device started, us.
     pub at_us: u64,
-    /// What happened.
+    /// Reported event.
     pub event: Event,
 }
 
-/// What the host's end counts.
+/// Counters of the host's end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientCounts {
-    /// Requests answered.
+    /// Answered requests.
     pub answered: u32,
-    /// Requests sent again, all causes together.
+    /// Requests sent again, for any reason.
     pub repeated: u32,
-    /// ... because no answer came in time.
+    /// Requests sent again after a timeout.
     pub timeouts: u32,
-    /// ... because a frame was damaged on the way here.
+    /// Requests sent again after a damaged answer.
     pub damaged: u32,
-    /// ... because the device said that one was damaged on the way there.
+    /// Requests sent again after the device reported damage.
     pub damaged_there: u32,
-    /// Answers to another request than the present one.
+    /// Answers to earlier requests.
     pub stale: u32,
-    /// Episodes that began anew because the device had lost them.
+    /// Episodes restarted because the device had lost them.
     pub restarts: u32,
 }
 
@@ -171,27 +171,28 @@ pub struct Client<W> {
     wire: W,
     timeout: Duration,
     decoder: FrameDecoder<Vec<u8>>,
-    /// Received and not yet looked at.
+    /// Received bytes, not yet decoded.
     pending: std::collections::VecDeque<u8>,
     session: u32,
     sequence: u32,
     on_event: Box<dyn FnMut(DeviceEvent)>,
-    /// What was counted so far.
+    /// Counters so far.
     pub counts: ClientCounts,
-    /// How long the control ticks took.
+    /// Latency of the control ticks.
     pub latency: Latency,
 }
 
-/// What a wait ended with.
+/// Result of waiting for a message.
 enum Heard {
-    /// Session and sequence that it answers, and what it says.
+    /// Session and sequence number of the request, with the reply.
     Answer((u32, u32), Reply),
     Damaged,
     Nothing,
 }
 
 impl<W: Wire> Client<W> {
-    /// A client that has not said hello. A request is sent again after `timeout` without an answer; `on_event` hears what the device tells.
+    /// Creates a client without a session. Requests are repeated after `timeout`; `on_event`
+    /// receives the device's events.
     pub fn new(wire: W, timeout: Duration, on_event: impl FnMut(DeviceEvent) + 'static) -> Self {
         Self {
             wire,
@@ -206,22 +207,23 @@ impl<W: Wire> Client<W> {
         }
     }
 
-    /// The wire.
+    /// The underlying wire.
     pub fn wire(&mut self) -> &mut W {
         &mut self.wire
     }
 
-    /// Frames received.
+    /// Counters of received frames.
     pub fn frames(&self) -> FrameCounts {
         self.decoder.counts()
     }
 
-    /// Opens a session, whatever was before.
+    /// Opens a session and closes any earlier one.
     ///
     /// # Errors
-    /// [`LinkError::WrongVersion`] and whatever the wire does.
+    /// [`LinkError::WrongVersion`] if the device has another protocol version,
+    /// [`LinkError::Silent`] if it does not answer, [`LinkError::Wire`] if the wire fails.
     pub fn hello(&mut self) -> Result<Hello, LinkError> {
-        // The hasher's keys are random; 0 stands for no session.
+        // The hasher's keys are random; 0 means no session.
         self.session = (RandomState::new().hash_one(self.session) as u32).max(1);
         self.sequence = 0;
         match self.ask(RequestBody::Hello { version: VERSION })? {
@@ -230,10 +232,10 @@ impl<W: Wire> Client<W> {
         }
     }
 
-    /// Name and unit of value `index`: the values of an observation, then those of an action.
+    /// Requests name and unit of value `index`, in the order of an observation, then an action.
     ///
     /// # Errors
-    /// [`LinkError::Forgotten`] if the device has lost the session, and whatever the wire does.
+    /// [`LinkError::Forgotten`] if the session is lost; else as for [`hello`](Self::hello).
     pub fn describe(&mut self, index: u16) -> Result<ValueName, LinkError> {
         match self.ask_next(RequestBody::Describe { index })? {
             Reply::Value(value) => Ok(value),
@@ -241,10 +243,10 @@ impl<W: Wire> Client<W> {
         }
     }
 
-    /// Begins an episode; `seed` names the policy's noise.
+    /// Begins an episode; `seed` is the seed of the policy's noise.
     ///
     /// # Errors
-    /// [`LinkError::Forgotten`] and whatever the wire does.
+    /// [`LinkError::Forgotten`] if the session is lost; else as for [`hello`](Self::hello).
     pub fn begin(&mut self, seed: u64) -> Result<(), LinkError> {
         match self.ask_next(RequestBody::Begin { seed })? {
             Reply::Begun => Ok(()),
@@ -252,10 +254,11 @@ impl<W: Wire> Client<W> {
         }
     }
 
-    /// A control tick: the action (`[Da]`) for an observation (`[Do]`).
+    /// Performs a control tick: sends an observation (`[Do]`) and returns the action (`[Da]`).
     ///
     /// # Errors
-    /// [`LinkError::Forgotten`] if the device has lost the episode, and whatever the wire does.
+    /// [`LinkError::Forgotten`] if the episode is lost, [`LinkError::Environment`] if the device
+    /// refuses the observation; else as for [`hello`](Self::hello).
     pub fn observe(&mut self, observation: &[f64]) -> Result<Vec<f64>, LinkError> {
         let asked = Instant::now();
         let values = Row::Values(observation);
@@ -268,10 +271,10 @@ impl<W: Wire> Client<W> {
         }
     }
 
-    /// The device's counters.
+    /// Requests the device's counters.
     ///
     /// # Errors
-    /// [`LinkError::Forgotten`] and whatever the wire does.
+    /// [`LinkError::Forgotten`] if the session is lost; else as for [`hello`](Self::hello).
     pub fn report(&mut self) -> Result<Counts, LinkError> {
         match self.ask_next(RequestBody::Report)? {
             Reply::Report(counts) => Ok(counts),
@@ -295,7 +298,7 @@ impl<W: Wire> Client<W> {
         for attempt in 0..MAX_ATTEMPTS {
             if attempt > 0 {
                 self.counts.repeated += 1;
-                // Ends whatever is left of the frame before.
+                // Ends any incomplete frame.
                 self.wire.send(&[0]).map_err(LinkError::Wire)?;
             }
             self.wire.send(frame).map_err(LinkError::Wire)?;
@@ -307,7 +310,7 @@ impl<W: Wire> Client<W> {
         Err(LinkError::Silent)
     }
 
-    /// The answer to the present request, or nothing if it has to be sent again.
+    /// Waits for the answer to the current request; `None` if it must be sent again.
     fn wait(&mut self) -> Result<Option<Reply>, LinkError> {
         let end = Instant::now() + self.timeout;
         loop {
@@ -336,8 +339,8 @@ impl<W: Wire> Client<W> {
         }
     }
 
-    /// The next message, or damage, or nothing before `end`. What lies there already counts however late it is looked at: a
-    /// process that did not run for a while has missed nothing.
+    /// Next message or damaged frame, or `Nothing` at `end`. Bytes that have already arrived are
+    /// read even after `end`, so that a suspended process does not lose them.
     fn hear(&mut self, end: Instant) -> Result<Heard, LinkError> {
         let mut buffer = [0; 256];
         let mut is_last_look = false;

@@ -1,8 +1,8 @@
-//! How long control ticks take.
+//! Latency of control ticks.
 
 use std::time::Duration;
 
-/// The times of control ticks through the link.
+/// Latencies of the control ticks over the link.
 #[derive(Clone, Debug, Default)]
 pub struct Latency {
     round_trips: Vec<Duration>,
@@ -15,23 +15,23 @@ impl Latency {
         self.on_device.push(on_device);
     }
 
-    /// Control ticks.
+    /// Number of control ticks.
     pub fn ticks(&self) -> usize {
         self.round_trips.len()
     }
 
-    /// From the observation's first byte to the action, by the host's clock: the percentiles `percents`.
+    /// Percentiles `percents` of the time from the observation to the action, on the host.
     pub fn round_trip(&self, percents: &[f64]) -> Vec<Duration> {
         percentiles(&self.round_trips, percents)
     }
 
-    /// What the device took of it, by its own clock.
+    /// Percentiles `percents` of the processing time on the device, by its own clock.
     pub fn on_device(&self, percents: &[f64]) -> Vec<Duration> {
         percentiles(&self.on_device, percents)
     }
 }
 
-/// Nearest rank: the smallest value that at least so many per cent do not exceed.
+/// Percentiles by nearest rank: the smallest value not below that share of the values.
 fn percentiles(values: &[Duration], percents: &[f64]) -> Vec<Duration> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();

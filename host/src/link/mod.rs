@@ -1,7 +1,7 @@
-//! The host's end of the serial link to a device that runs the policy: `docs/link.md`.
+//! The host's end of the serial link to a device that runs the policy; see `docs/link.md`.
 //!
 //! ```text
-//!  environment -- observation --> Client -- frames --> Wire (serial port, TCP, noise around either) --> device
+//!  environment -- observation --> Client -- frames --> Wire (serial port, TCP, noise) --> device
 //!              <-- action --       <-- frames --
 //! ```
 
@@ -20,15 +20,15 @@ use pusht_core::pusht::env::PushTEnv;
 use pusht_core::pusht::episode::{Episode, EpisodeResult};
 use pusht_core::pusht::observation::{ObservationKind, observe};
 
-/// Times that an episode is begun anew because the device had forgotten it.
+/// Largest number of restarts of an episode that the device has lost.
 const MAX_RESTARTS: u32 = 5;
 
-/// Plays an episode of PushT of `max_steps` at most with the policy on the device, which sees observations of `kind`;
-/// `seed` names the policy's noise. `start` makes the environment, once more if the device lost the episode and it has to
-/// begin anew.
+/// Plays an episode of PushT with the policy on the device, for at most `max_steps` control steps.
+/// The policy's observations are of `kind`; `seed` is the seed of its noise. `start` creates the
+/// environment, again for each restart after the device has lost the episode.
 ///
 /// # Errors
-/// Those of the client, and of the environment.
+/// [`LinkError`] if a request or the environment fails, or after too many restarts.
 pub fn play(
     client: &mut Client<impl Wire>,
     kind: ObservationKind,

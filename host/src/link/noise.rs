@@ -1,4 +1,4 @@
-//! A wire that damages what it carries, and knows what it did.
+//! Fault injection on a wire, with exact counts.
 
 use super::wire::Wire;
 use rand::{RngExt, SeedableRng};
@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
 
-/// A wire with noise: of every byte, either way, a given share is flipped in one bit, dropped or doubled.
+/// A wire with noise: flips one bit of, drops or doubles a given share of the bytes, both ways.
 pub struct Noisy<W> {
     wire: W,
     share: f64,
@@ -16,25 +16,25 @@ pub struct Noisy<W> {
     back: Direction,
 }
 
-/// What became of the bytes of one direction.
+/// Counters of the faults in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// Bytes put in.
+    /// Bytes sent.
     pub bytes: u64,
-    /// Bytes flipped in one bit.
+    /// Bytes with a flipped bit.
     pub flipped: u64,
-    /// Bytes dropped.
+    /// Dropped bytes.
     pub dropped: u64,
-    /// Bytes doubled.
+    /// Doubled bytes.
     pub doubled: u64,
-    /// What the receiver sees between two zeros and nobody sent.
+    /// Frames that the receiver sees and nobody has sent.
     pub damaged_frames: u64,
-    /// Two zeros with nothing between them.
+    /// Empty frames: two zeros in a row.
     pub empty_frames: u64,
 }
 
 impl<W> Noisy<W> {
-    /// `share` of the bytes are damaged, by random numbers from `seed`.
+    /// Damages the share `share` of the bytes, with random numbers from `seed`.
     pub fn new(wire: W, share: f64, seed: u64) -> Self {
         Self {
             wire,
@@ -45,12 +45,12 @@ impl<W> Noisy<W> {
         }
     }
 
-    /// From now on, `share` of the bytes are damaged.
+    /// Changes the share of damaged bytes.
     pub fn set_share(&mut self, share: f64) {
         self.share = share;
     }
 
-    /// What was done to the bytes to the device, and to those from it.
+    /// Faults in the directions to and from the device.
     pub fn faults(&self) -> [Faults; 2] {
         [self.there.faults, self.back.faults]
     }
@@ -63,13 +63,13 @@ impl<W: Wire> Wire for Noisy<W> {
     }
 
     fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize> {
-        // Half of the room: every byte may be doubled.
+        // Half of the buffer, as every byte may be doubled.
         let room = buffer.len() / 2;
         loop {
             let n = self.wire.receive(&mut buffer[..room], limit)?;
             let damaged = self.back.carry(&buffer[..n], self.share, &mut self.random);
             buffer[..damaged.len()].copy_from_slice(&damaged);
-            // What was dropped whole is not the end of the time.
+            // Bytes that were all dropped do not end the wait.
             if n == 0 || !damaged.is_empty() {
                 return Ok(damaged.len());
             }
@@ -77,7 +77,7 @@ impl<W: Wire> Wire for Noisy<W> {
     }
 }
 
-/// One direction, with both ends of it in view.
+/// One direction, with its sent and received frames.
 #[derive(Default)]
 struct Direction {
     faults: Faults,
@@ -122,7 +122,7 @@ impl Direction {
         }
     }
 
-    /// What the receiver will see; counted without a look at what a frame means.
+    /// Counts the receiver's frames, without decoding them.
     fn take_out(&mut self, byte: u8) {
         if byte != 0 {
             self.receiving.push(byte);

@@ -1,4 +1,4 @@
-//! What carries the bytes.
+//! Byte streams to a device: serial port, pseudo terminal, TCP.
 
 use anyhow::{Context, Result};
 use serial2::SerialPort;
@@ -12,33 +12,32 @@ pub trait Wire {
     /// Sends all of `bytes`.
     ///
     /// # Errors
-    /// The other end is gone.
+    /// If the connection is closed or fails.
     fn send(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Waits until something comes, `limit` at most, and returns how many bytes of it were put into `buffer`: 0 if nothing came
-    /// in all that time.
+    /// Waits for input, at most `limit`, and returns the bytes read into `buffer`; 0 on timeout.
     ///
     /// # Errors
-    /// The other end is gone.
+    /// If the connection is closed or fails.
     fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize>;
 }
 
-/// The serial port or pseudo terminal at `path`.
+/// Opens the serial port or pseudo terminal at `path`.
 ///
 /// # Errors
-/// It can't be opened or set to `baud`.
+/// If it can't be opened or set to `baud`.
 pub fn open_serial(path: &Path, baud: u32) -> Result<SerialPort> {
     SerialPort::open(path, baud).with_context(|| format!("{}: can't open", path.display()))
 }
 
-/// A TCP connection to `address`, `HOST:PORT`.
+/// Connects to the TCP server at `address`, `HOST:PORT`.
 ///
 /// # Errors
-/// Nobody listens there.
+/// If the connection fails.
 pub fn open_tcp(address: &str) -> Result<TcpStream> {
     let stream =
         TcpStream::connect(address).with_context(|| format!("{address}: can't connect"))?;
-    // Frames are short and waited for.
+    // Frames are short and latency matters.
     stream.set_nodelay(true)?;
     Ok(stream)
 }
@@ -60,7 +59,7 @@ impl Wire for TcpStream {
     }
 
     fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize> {
-        // Zero would mean for ever.
+        // A timeout of zero is invalid.
         self.set_read_timeout(Some(limit.max(Duration::from_millis(1))))?;
         something(|| self.read(buffer))
     }
@@ -76,7 +75,7 @@ impl<W: Wire + ?Sized> Wire for Box<W> {
     }
 }
 
-/// Nothing within the time is no error; the end of the stream is one.
+/// Maps a timeout to 0 bytes, and the end of the stream to an error.
 fn something(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match read() {

@@ -1,4 +1,4 @@
-//! How large every tensor of the float policy gets while it plays.
+//! Calibration: ranges of all tensors of the float policy on representative plans.
 
 use super::fixed_point::activation_exponent;
 use crate::float_engine::FloatPolicy;
@@ -15,17 +15,17 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The tensors of one plan in so many are kept.
+/// Sampling interval of plans whose tensors are kept.
 const PLANS_A_SAMPLE: usize = 5;
-/// Path in the ranges of the `mish` of the normalised observations.
+/// Path of the condition, the `mish` of the normalised observations.
 pub(super) const CONDITION: &str = "condition";
 
-/// Largest magnitude of every tensor, by its PyTorch module path.
+/// Largest magnitude of every tensor, by PyTorch module path.
 #[derive(Clone, Debug, Default)]
 pub struct Ranges(BTreeMap<String, f32>);
 
 impl Ranges {
-    /// Takes a tensor into account.
+    /// Includes a tensor in its range.
     pub fn note(&mut self, path: &str, values: &[f32]) {
         let largest = values.iter().fold(0.0, |m: f32, v| m.max(v.abs()));
         match self.0.get_mut(path) {
@@ -36,7 +36,7 @@ impl Ranges {
         }
     }
 
-    /// The largest magnitude of `path`.
+    /// Largest magnitude of the tensor at `path`.
     ///
     /// # Errors
     /// If the network has no such tensor.
@@ -61,18 +61,18 @@ impl Ranges {
     }
 }
 
-/// Tensors of some plans, by their PyTorch module path: rows of channels.
+/// Tensors of some plans, by PyTorch module path: values and number of channels.
 #[derive(Clone, Debug, Default)]
 pub struct Samples(BTreeMap<String, Vec<(Vec<f32>, usize)>>);
 
-/// What a position of a convolution sees.
+/// Receptive field of a convolution's output position.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
-    /// The first row seen, counted from the position.
+    /// First row, relative to the position.
     pub(super) first_row: isize,
-    /// Rows seen.
+    /// Number of rows.
     pub(super) taps: usize,
-    /// Rows from one position to the next.
+    /// Rows between neighbouring positions.
     pub(super) stride: usize,
 }
 
@@ -87,8 +87,8 @@ impl Samples {
         }
     }
 
-    /// Every window that a convolution of the tensor at `path` saw: zeros outside of it, and for the channels that
-    /// only fill up to [`LANES`].
+    /// All windows of a convolution of the tensor at `path`, with zeros outside of it and for the
+    /// channels that pad it to [`LANES`].
     pub(super) fn windows(&self, path: &str, span: Span) -> Vec<Vec<f32>> {
         let tensors = self.0.get(path).map_or(&[][..], Vec::as_slice);
         let mut windows = Vec::new();
@@ -128,17 +128,17 @@ fn is_read(path: &str) -> bool {
     }
 }
 
-/// What a plan saw: `[To][Do]`, oldest first.
+/// Window of a plan: `[To][Do]`, oldest first.
 pub type Window = Vec<f64>;
 
-/// What the policy saw and computed.
+/// Data recorded in calibration.
 #[derive(Clone, Debug, Default)]
 pub struct Calibration {
-    /// How large every tensor got.
+    /// Ranges of all tensors.
     pub ranges: Ranges,
-    /// The inputs of the layers in some plans.
+    /// Inputs of the layers in some plans.
     pub samples: Samples,
-    /// What every plan saw.
+    /// Windows of all plans.
     pub windows: Vec<Window>,
 }
 
@@ -151,10 +151,10 @@ impl Calibration {
     }
 }
 
-/// Plays the PushT episodes of these (legacy) seeds with the float policy.
+/// Plays the PushT episodes of the given legacy seeds with the float policy.
 ///
 /// # Errors
-/// If it is a policy of another task, or a seed has no episode.
+/// If the policy is for another task, or a seed is out of range.
 pub fn play(
     policy: &FloatPolicy,
     seeds: Range<u64>,
@@ -166,10 +166,10 @@ pub fn play(
     })
 }
 
-/// Plans from recorded windows with the float policy; plan `i` takes its noise from seed `i`.
+/// Plans from recorded windows with the float policy; plan `i` has the noise of seed `i`.
 ///
 /// # Errors
-/// If a window has another length than the policy's, or a value that is not finite.
+/// If a window has another length than the policy's, or a value is NaN or infinite.
 pub fn plan_from(
     policy: &FloatPolicy,
     windows: &[Window],
@@ -189,7 +189,7 @@ pub fn plan_from(
     })
 }
 
-/// What all parts showed, in their order.
+/// Concatenates the recordings in order.
 fn join<T: Send>(
     progress: &ProgressBar,
     parts: Vec<T>,
@@ -222,7 +222,7 @@ fn mish(x: f32) -> f32 {
     x * x.exp().ln_1p().tanh()
 }
 
-/// A float policy that notes what it sees and computes.
+/// Float policy that records its windows and tensors.
 struct Recorder {
     policy: FloatPolicy,
     calibration: Calibration,

@@ -1,4 +1,4 @@
-//! What quantisation costs: the noise it adds to every layer, and how far the actions move.
+//! Cost of quantisation: the noise in every layer and the deviation of the actions.
 
 use super::calibrate::Window;
 use crate::float_engine::FloatPolicy;
@@ -9,29 +9,29 @@ use pusht_core::noise::NoiseSource;
 use pusht_core::quant::{IntPolicy, Model, Observer};
 use rayon::prelude::*;
 
-/// Distance between the actions of both engines, for the same observations and noise, in the unit of a [`Metric`].
+/// Distances of both engines' actions for equal observations and noise, in [`Metric`]'s unit.
 #[derive(Clone, Copy, Debug)]
 pub struct Parity {
-    /// Plans compared.
+    /// Number of compared plans.
     pub n_plans: usize,
-    /// Half of the actions are no farther apart.
+    /// Median.
     pub median: f64,
-    /// 99 of 100 are no farther apart.
+    /// 99th percentile.
     pub p99: f64,
-    /// None is farther apart.
+    /// Maximum.
     pub max: f64,
 }
 
-/// How the distance of two actions is measured: the Euclidean length of their weighted difference.
+/// Distance of two actions: the Euclidean norm of their weighted difference.
 #[derive(Clone, Debug)]
 pub struct Metric {
     weights: Vec<f64>,
-    /// Unit of a distance.
+    /// Unit of the distance.
     pub unit: &'static str,
 }
 
 impl Metric {
-    /// Pixels for PushT; for another task, half of the range that each value of an action had in training.
+    /// Pixels for PushT; for another task, half the training range of each action value.
     pub fn of(policy: &FloatPolicy) -> Self {
         let n = policy.task().action.len();
         let [_, action] = policy.policy().normalizers();
@@ -47,7 +47,7 @@ impl Metric {
         }
     }
 
-    /// The distance of each action (`[Da]`) of a chunk from its counterpart.
+    /// Distance of each action (`[Da]`) of a chunk from its counterpart.
     pub(super) fn between(&self, a: &[f64], b: &[f64]) -> Vec<f64> {
         let dim = self.weights.len();
         let distance = |(a, b): (&[f64], &[f64])| {
@@ -62,20 +62,20 @@ impl Metric {
 /// Signal-to-quantisation-noise ratio of a tensor.
 #[derive(Clone, Debug)]
 pub struct LayerNoise {
-    /// PyTorch's module path.
+    /// PyTorch module path.
     pub path: String,
     /// Binary places of the tensor.
     pub exponent: u32,
-    /// 10 log10 of the power of the float values over that of the difference.
+    /// 10 log10 of the ratio of the float values' power to the difference's power, dB.
     pub snr_db: f64,
-    /// Share of values at the end of the 16 bits.
+    /// Share of saturated values.
     pub saturated: f64,
 }
 
-/// Distances between the actions of both engines, a row for each window; plan `i` takes its noise from seed `i`.
+/// Distances of both engines' actions, a row per window; plan `i` has the noise of seed `i`.
 ///
 /// # Errors
-/// If a window does not suit the policy.
+/// If a window has the wrong length or a value that is NaN or infinite.
 pub fn distances(
     policy: &FloatPolicy,
     model: &Model<'_>,
@@ -98,7 +98,7 @@ pub fn distances(
         .collect()
 }
 
-/// The actions of one plan, `[Ta][Da]`.
+/// Computes the actions of one plan, `[Ta][Da]`.
 pub(super) fn plan(planner: &mut impl Planner, window: &[f64], seed: usize) -> Result<Vec<f64>> {
     let mut chunk = vec![0.0; planner.shape().chunk_len()];
     planner.plan(window, &mut NoiseSource::new(seed as u64), &mut chunk)?;
@@ -106,7 +106,7 @@ pub(super) fn plan(planner: &mut impl Planner, window: &[f64], seed: usize) -> R
 }
 
 impl Parity {
-    /// Of the distances of some plans.
+    /// Computes the statistics of the distances.
     ///
     /// # Errors
     /// If there are none.
@@ -124,10 +124,10 @@ impl Parity {
     }
 }
 
-/// The noise of every tensor over one plan a window, first layer first.
+/// Measures the noise of every tensor over one plan per window, in the order of computation.
 ///
 /// # Errors
-/// If a window does not suit the policy.
+/// If a window has the wrong length or a value that is NaN or infinite.
 pub fn layer_noise(
     policy: &FloatPolicy,
     model: &Model<'_>,
@@ -183,7 +183,7 @@ pub fn layer_noise(
         .collect())
 }
 
-/// The tensors that the integer network has too.
+/// Whether the integer network has the tensor too.
 fn is_compared(path: &str) -> bool {
     let in_block = [
         ".blocks.0.block.0",
@@ -202,7 +202,7 @@ fn is_compared(path: &str) -> bool {
     is_block || whole.contains(&path) || in_block.iter().any(|part| path.ends_with(part))
 }
 
-/// Every tensor of a plan: values, channels, binary places.
+/// Tensors of a plan: values, channels, binary places.
 struct Tensors(Vec<(Vec<i16>, usize, u32)>);
 
 impl Observer for Tensors {
@@ -221,7 +221,7 @@ struct Sums {
 }
 
 impl Sums {
-    /// The integer tensor may have more channels: those only fill up its rows.
+    /// Adds a tensor; the integer one may have more channels, as padding.
     fn add(
         &mut self,
         expected: &[f32],

@@ -1,9 +1,9 @@
-//! The integer model file, written: the counterpart of `core`'s parser. `docs/model-format.md` specifies it.
+//! Writer of the integer model file, counterpart of `core`'s parser; see `docs/model-format.md`.
 
 use crate::policy_file::{Hold, Task};
 use pusht_core::quant::{FORMAT_VERSION, Factor, LANES, MAGIC, PACKING};
 
-/// A quantised network before it becomes bytes. All numbers are as the file has them.
+/// A quantised network before serialisation, with the numbers of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelFile {
     /// Sizes, in the order of the section `CONF`.
@@ -14,17 +14,17 @@ pub struct ModelFile {
     pub observation_values: Vec<ValueFormat>,
     /// The formats of an action's values.
     pub action_values: Vec<ValueFormat>,
-    /// Names and units of both, and from where actions are counted.
+    /// Names and units of both, and the references of relative actions.
     pub task: Task,
-    /// Blocks and changes of length, in the order of the computation.
+    /// Blocks and resampling layers in the order of computation.
     pub layers: Vec<Layer>,
     /// Binary places of the final block's output.
     pub final_exponent: u32,
     /// The block after the last upsampling.
     pub final_block: ConvBlock,
-    /// From channels to an action, I8F24.
+    /// 1x1 convolution from channels to an action, in I8F24.
     pub final_conv: Vec<Row>,
-    /// How the model was made.
+    /// Origin of the model.
     pub provenance: String,
 }
 
@@ -37,15 +37,15 @@ pub struct Settings {
     pub horizon: usize,
     /// `Ta`.
     pub n_action_steps: usize,
-    /// Channels of each level.
+    /// Channels per level.
     pub down_dims: Vec<usize>,
     /// Taps of the convolutions.
     pub kernel_size: usize,
-    /// Groups of the normalisations in residual blocks.
+    /// Groups of the normalisation in residual blocks.
     pub n_groups: usize,
-    /// Groups of the final block's normalisation.
+    /// Groups of the normalisation in the final block.
     pub final_n_groups: usize,
-    /// Whether FiLM has a scale beside its bias.
+    /// Whether FiLM has a scale in addition to its bias.
     pub film_has_scale: bool,
     /// Binary places of the network's input.
     pub sample_exponent: u32,
@@ -56,23 +56,23 @@ pub struct Settings {
 /// One step of the sampler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pass {
-    /// The diffusion step; for people only.
+    /// Diffusion step; informative only.
     pub timestep: u32,
-    /// Whether noise is drawn.
+    /// Whether the step draws noise.
     pub draws_noise: bool,
-    /// From x and the output to the clean sample.
+    /// Coefficients of x and the network's output in the clean sample.
     pub clean: [i32; 2],
     /// Binary places of `clean`.
     pub clean_shift: u32,
     /// Largest magnitude of the clean sample, I8F24.
     pub clip: i32,
-    /// From the clean sample, x, the output and the noise to the next x.
+    /// Coefficients of the clean sample, x, the output and the noise in the next x.
     pub next: [i32; 4],
     /// Binary places of `next`.
     pub next_shift: u32,
 }
 
-/// A raw value's binary places, and its normaliser: from raw to Q16 for an observation, from I8F24 to raw for an action.
+/// Format of a raw value and its normaliser: raw to Q16 (observation), or I8F24 to raw (action).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ValueFormat {
     /// Binary places of the raw value.
@@ -81,23 +81,23 @@ pub struct ValueFormat {
     pub affine: Affine,
 }
 
-/// A factor, then an offset.
+/// Affine map: a factor, then an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Affine {
-    /// Applied first.
+    /// Factor, applied first.
     pub factor: Factor,
-    /// Added, in the result's format.
+    /// Offset, in the format of the result.
     pub offset: i32,
 }
 
-/// One output of a convolution or linear layer.
+/// Weights of one output of a convolution or linear layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// At the accumulator's scale.
+    /// Bias at the scale of the accumulator.
     pub bias: i32,
-    /// From the accumulator to the output's scale.
+    /// Factor from the scale of the accumulator to that of the output.
     pub factor: Factor,
-    /// In the order of the window; a multiple of [`LANES`].
+    /// Weights in the order of the window; a multiple of [`LANES`].
     pub weights: Vec<i8>,
 }
 
@@ -112,7 +112,7 @@ pub struct ConvBlock {
     pub gamma_exponent: u32,
     /// `eps (n / scale)^2`.
     pub eps: u64,
-    /// (`gamma`, `beta` in Q16) of each channel.
+    /// `gamma` and `beta` (Q16) per channel.
     pub parameters: Vec<[i32; 2]>,
 }
 
@@ -127,29 +127,29 @@ pub struct Block {
     pub exponent: u32,
     /// Binary places of the FiLM projection.
     pub film_exponent: u32,
-    /// Before FiLM.
+    /// Convolution block before FiLM.
     pub first: ConvBlock,
-    /// The observation's share of the projection.
+    /// Projection of the observations by FiLM.
     pub film: Vec<Row>,
-    /// The diffusion step's share, `[passes][outputs]`.
+    /// Projection of the diffusion step by FiLM, `[passes][outputs]`.
     pub film_steps: Vec<i16>,
-    /// After FiLM.
+    /// Convolution block after FiLM.
     pub second: ConvBlock,
-    /// Where the number of channels changes.
+    /// 1x1 convolution of the residual connection, if the number of channels changes.
     pub residual: Option<Vec<Row>>,
 }
 
-/// A step of the U-Net.
+/// A layer of the U-Net.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Layer {
     /// A residual block.
     Block(Box<Block>),
-    /// Binary places of the output; one phase down, two up.
+    /// Downsampling (one phase) or upsampling (two phases), with the binary places of its output.
     Resample(u32, Vec<Vec<Row>>),
 }
 
 impl ModelFile {
-    /// The whole file, checksum included.
+    /// Serialises the whole file, checksum included.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Bytes::default();
         out.0.extend(MAGIC);
@@ -184,7 +184,7 @@ impl ModelFile {
         }
     }
 
-    /// The task's name, then name and unit of each value, a line each.
+    /// Name of the task, then name and unit of each value, one per line.
     fn names(&self) -> String {
         let observed = self.task.observation.iter().map(|v| (&v.name, &v.unit));
         let commanded = self.task.action.iter().map(|v| (&v.name, &v.unit));
@@ -277,7 +277,7 @@ impl ConvBlock {
     }
 }
 
-/// The file as it grows.
+/// Buffer of the file.
 #[derive(Default)]
 struct Bytes(Vec<u8>);
 
@@ -320,7 +320,7 @@ impl Bytes {
         }
     }
 
-    /// UTF-8, filled up with line feeds to a whole word.
+    /// Appends UTF-8 text, padded with line feeds to a whole word.
     fn text(&mut self, text: &str) {
         self.0.extend(text.as_bytes());
         let filling = text.len().next_multiple_of(4) - text.len();
@@ -336,7 +336,7 @@ impl Bytes {
         self.0[len_at..len_at + 4].copy_from_slice(&len.to_le_bytes());
     }
 
-    /// Writes the whole length into the header and the checksum behind everything.
+    /// Writes the file's length into the header and appends the checksum.
     fn finish(mut self) -> Vec<u8> {
         let len = (self.0.len() + 4) as u32;
         self.0[12..16].copy_from_slice(&len.to_le_bytes());

@@ -1,4 +1,4 @@
-//! Real numbers as the integer path has them.
+//! Conversion of real numbers to the formats of the integer engine.
 
 use super::file::{Affine, Row};
 use super::rounding::{Feedback, MAX_WEIGHT};
@@ -9,15 +9,15 @@ use rayon::prelude::*;
 /// Largest bias.
 const MAX_BIAS: f64 = (1 << 27) as f64;
 
-/// Largest sum of the |weights| of a row with so many: with it, [`MAX_BIAS`] and half a unit of rounding for each weight
-/// the accumulator stays below 2^31 (`core` checks the rows as they are).
+/// Largest sum of the absolute weights of a row of length `n_weights`. With [`MAX_BIAS`] and half a
+/// unit of rounding per weight, the accumulator stays below 2^31 (`core` checks the actual rows).
 fn max_weight_sum(n_weights: usize) -> f64 {
     const ALL: f64 = (1 << 16) as f64;
     let bias = MAX_BIAS / f64::from(1 << 15);
     (ALL - bias - n_weights as f64 / 2.0).min(60_000.0)
 }
 
-/// Binary places for values up to `largest`, such that they fill `bits` bits at most, `limit` at most.
+/// Largest number of binary places, up to `limit`, for values up to `largest` in `bits` bits.
 pub(super) fn binary_places(largest: f64, bits: u32, limit: u32) -> u32 {
     let unit = f64::from((1 << bits) - 1) / largest.max(f64::MIN_POSITIVE);
     unit.log2().floor().clamp(0.0, f64::from(limit)) as u32
@@ -25,7 +25,7 @@ pub(super) fn binary_places(largest: f64, bits: u32, limit: u32) -> u32 {
 
 /// Binary places for a tensor of activations whose largest magnitude in calibration is `largest`.
 pub(super) fn activation_exponent(largest: f64) -> u32 {
-    // Room for what calibration has not seen; what is larger still, saturates.
+    // Margin for values beyond those of calibration; larger ones saturate.
     const HEADROOM: f64 = 1.1;
     binary_places(HEADROOM * largest, 15, MAX_ACTIVATION_EXPONENT)
 }
@@ -35,10 +35,10 @@ pub(super) fn to_fixed(value: f64, places: u32) -> i32 {
     (value * f64::from(places).exp2()).round() as i32
 }
 
-/// The factor nearest to `scale`.
+/// Converts `scale` to the nearest factor.
 ///
 /// # Errors
-/// If `scale` is negative, or so large that a factor can't hold it.
+/// If `scale` is negative or too large for a factor.
 pub(super) fn factor(scale: f64) -> Result<Factor> {
     ensure!(
         (0.0..=f64::from(1 << 30)).contains(&scale),
@@ -51,10 +51,10 @@ pub(super) fn factor(scale: f64) -> Result<Factor> {
     })
 }
 
-/// `scale * value + offset`, with the offset at `places` binary places.
+/// Converts `scale * value + offset`, with the offset at `places` binary places.
 ///
 /// # Errors
-/// If the offset leaves 32 bits, or the scale is none of a [`factor`].
+/// If the offset overflows 32 bits, or `scale` is not valid for a [`factor`].
 pub(super) fn affine(scale: f64, offset: f64, places: u32) -> Result<Affine> {
     let fixed = (offset * f64::from(places).exp2()).round();
     ensure!(
@@ -67,8 +67,8 @@ pub(super) fn affine(scale: f64, offset: f64, places: u32) -> Result<Affine> {
     })
 }
 
-/// Binary places of a raw value that is normalised as `scale * value + offset`: 16, or as many more as a normalised value
-/// needs for its 15; nothing if that leaves no room for four times the range.
+/// Binary places of a raw value that is normalised as `scale * value + offset`: 16, or more if its
+/// normalised value needs them for 15; `None` if that leaves no room for four times the range.
 pub(super) fn value_places(scale: f64, offset: f64) -> Option<u32> {
     let needed = needed_places(scale);
     let room = (f64::from(i32::MAX) * scale / (4.0 + offset.abs()))
@@ -81,25 +81,25 @@ pub(super) fn value_places(scale: f64, offset: f64) -> Option<u32> {
     (places >= 0.0 && is_fine(places as u32, scale)).then_some(places as u32)
 }
 
-/// Binary places of a raw value that give its normalised one 15.
+/// Binary places of a raw value for 15 places of its normalised value.
 fn needed_places(scale: f64) -> f64 {
     (15.0 + scale.log2()).ceil()
 }
 
-/// Whether `places` binary places leave a normalised value 12 of its 15.
+/// Whether `places` binary places keep at least 12 of the normalised value's 15.
 pub(super) fn is_fine(places: u32, scale: f64) -> bool {
     f64::from(places) >= needed_places(scale) - 3.0
 }
 
-/// Where a linear map's inputs and outputs have their binary point.
+/// Binary places of the inputs and outputs of a linear map.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Places {
     pub(super) input: u32,
     pub(super) output: u32,
 }
 
-/// Outputs `bias + sum weights * input` with int8 weights, a scale for each output, rounded for the inputs of
-/// `feedback`. Weights and inputs are whole [`LANES`](pusht_core::quant::LANES).
+/// Quantises rows `bias + sum weights * input` to int8 weights with a scale per output, rounded for
+/// the inputs of `feedback`. Rows are multiples of [`LANES`](pusht_core::quant::LANES).
 pub(super) fn rows(
     weights: &[Vec<f32>],
     bias: &[f32],
@@ -116,7 +116,7 @@ fn row(weights: &[f32], bias: f32, places: Places, feedback: &Feedback) -> Resul
     let magnitudes = weights.iter().map(|w| f64::from(w.abs()));
     let (largest, sum) = magnitudes.fold((0.0, 0.0), |(m, sum): (f64, f64), w| (m.max(w), sum + w));
     let input_unit = (-f64::from(places.input)).exp2();
-    // The real value of a weight of 1: as small as each of the three limits allows.
+    // Real value of the weight 1: the smallest one within the three limits.
     let unit = (largest / MAX_WEIGHT)
         .max(sum / max_weight_sum(weights.len()))
         .max(f64::from(bias.abs()) / input_unit / MAX_BIAS)

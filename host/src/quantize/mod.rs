@@ -1,6 +1,6 @@
-//! From the float policy to the integer model file, in the order of the work:
-//! `calibrate` plays episodes and notes how large every tensor gets, `network` and `sampler` turn weights and
-//! coefficients into integers (`rounding` chooses them), `file` writes them, and `compare` measures what was lost.
+//! Quantisation of the float policy to the integer model file, in this order: `calibrate` measures
+//! the range of every tensor, `network` and `sampler` convert weights and coefficients to integers
+//! (rounded by `rounding`), `file` writes them, and `compare` measures the error.
 //!
 //! `docs/quantisation.md` explains the arithmetic, `docs/model-format.md` the file.
 
@@ -24,23 +24,23 @@ use calibrate::{Calibration, Window};
 use indicatif::ProgressBar;
 use std::ops::Range;
 
-/// Legacy seeds of the episodes that the shipped model is calibrated on; no score is reported on them.
+/// Legacy seeds of the shipped model's calibration episodes; no score is reported on them.
 pub const CALIBRATION_SEEDS: &str = "20000..20032";
 
-/// What a policy is calibrated on.
+/// Data for the calibration of a policy.
 #[derive(Clone, Debug)]
 pub enum CalibrationData {
-    /// PushT's episodes of these (legacy) seeds, played by the policy.
+    /// PushT episodes of these legacy seeds, played by the policy.
     Episodes(Range<u64>),
-    /// Recorded windows of observations, and what they are called.
+    /// Recorded windows of observations, and the name of their file.
     Windows(Vec<Window>, String),
 }
 
 impl CalibrationData {
-    /// What the policy sees and computes there.
+    /// Runs the policy on the data and records its tensors.
     ///
     /// # Errors
-    /// Those of [`calibrate::play`] and [`calibrate::plan_from`].
+    /// As [`calibrate::play`] and [`calibrate::plan_from`].
     pub fn calibrate(&self, policy: &FloatPolicy, progress: &ProgressBar) -> Result<Calibration> {
         match self {
             Self::Episodes(seeds) => calibrate::play(policy, seeds.clone(), progress),
@@ -49,10 +49,10 @@ impl CalibrationData {
     }
 }
 
-/// The integer model file of a float policy.
+/// Creates the integer model file of a float policy.
 ///
 /// # Errors
-/// If the integer path can't serve the policy, and those of [`CalibrationData::calibrate`] and [`quantize`].
+/// If the integer engine does not support the policy, or calibration or [`quantize`] fails.
 pub fn model_file(
     policy: &FloatPolicy,
     tensors: &Tensors,
@@ -65,8 +65,7 @@ pub fn model_file(
     Ok(quantize(policy, tensors, &calibration, provenance)?.to_bytes())
 }
 
-/// What the model file says of its making: the policy's settings and history, and the calibration. The names of the task's
-/// values have a section of their own.
+/// Provenance for the model file: settings and provenance of the policy, and the calibration data.
 fn provenance(config: &PolicyConfig, data: &CalibrationData) -> Result<String> {
     let (key, value) = match data {
         CalibrationData::Episodes(seeds) => {

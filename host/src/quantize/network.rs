@@ -1,4 +1,4 @@
-//! The U-Net's weights as integers, layer by layer in the order of the computation.
+//! Conversion of the U-Net's weights to integers, layer by layer in the order of computation.
 
 use super::calibrate::{CONDITION, Calibration, Ranges, Samples, Span};
 use super::file::{Block, ConvBlock, Layer, ModelFile, Row, Settings};
@@ -19,10 +19,10 @@ use std::collections::BTreeMap;
 /// PyTorch's `GroupNorm` default.
 const NORM_EPS: f64 = 1e-5;
 
-/// Quantises a float policy by what `calibration` has seen of its tensors.
+/// Quantises a float policy with the ranges and inputs in `calibration`.
 ///
 /// # Errors
-/// If the network is not one that the integer path computes, or a scale does not fit its integer.
+/// If the integer engine does not support the network, or a scale overflows its integer.
 pub fn quantize(
     policy: &FloatPolicy,
     tensors: &Tensors,
@@ -68,13 +68,13 @@ pub fn quantize(
     })
 }
 
-/// Binary places of the sample, and so of the network's output: I8F24.
+/// Binary places of the sample and of the network's output: I8F24.
 const SAMPLE_PLACES: u32 = 24;
 
-/// Whether the integer path computes such a policy.
+/// Checks that the integer engine supports the policy.
 ///
 /// # Errors
-/// What it does not compute.
+/// If it does not; the error names the setting.
 pub(super) fn check(config: &PolicyConfig) -> Result<()> {
     let (unet, scheduler) = (&config.unet, &config.scheduler);
     ensure!(
@@ -120,7 +120,7 @@ pub(super) fn check(config: &PolicyConfig) -> Result<()> {
         );
     }
     for (level, dim) in unet.down_dims.iter().enumerate() {
-        // Upstream builds the final block with its default.
+        // Upstream uses the default for the final block.
         let n_groups = match level {
             0 => unet.n_groups.min(FINAL_CONV_N_GROUPS),
             _ => unet.n_groups,
@@ -171,9 +171,9 @@ fn settings(config: &PolicyConfig, ranges: &Ranges) -> Result<Settings> {
     })
 }
 
-/// The diffusion step's share of every FiLM projection, by the path of its block: `[passes][outputs]`.
+/// Projection of the diffusion step by every FiLM layer, by block path: `[passes][outputs]`.
 ///
-/// `mish(0) = 0`, so it is what the float network projects when all normalised observations are zero.
+/// As `mish(0) = 0`, it is the float network's projection for normalised observations of zero.
 fn film_steps(policy: &FloatPolicy, timesteps: &[u32]) -> Result<BTreeMap<String, Vec<f32>>> {
     let config = policy.config();
     let unet = policy.policy().unet();
@@ -205,7 +205,7 @@ struct Network<'n> {
     tensors: &'n Tensors,
     ranges: &'n Ranges,
     samples: &'n Samples,
-    /// Of the inputs of every FiLM projection.
+    /// Rounding feedback for the inputs of all FiLM projections.
     condition_feedback: Feedback,
     film_steps: BTreeMap<String, Vec<f32>>,
     condition_exponent: u32,
@@ -258,8 +258,8 @@ impl Network<'_> {
         Ok((layers, at))
     }
 
-    /// A skip lies beside another tensor in one buffer, so both need the same binary point: the fewer places.
-    /// The first level's skip has no reader.
+    /// Binary places of the skips: the smaller number of both concatenated tensors. The first
+    /// level's skip is not used.
     fn skip_exponents(&self) -> Result<Vec<Option<u32>>> {
         let n_levels = self.config.unet.down_dims.len();
         let joined = |level: usize| {
@@ -275,7 +275,7 @@ impl Network<'_> {
         (0..n_levels).map(joined).collect()
     }
 
-    /// The residual block at `path`; its output has `out` binary places, or those that suit its range.
+    /// Quantises the residual block at `path`, with `out` or else the range's output binary places.
     fn block(&self, path: &str, at: &mut Point, n_out: usize, out: Option<u32>) -> Result<Layer> {
         let out = out.map_or_else(|| self.ranges.exponent(path), Ok)?;
         let n_groups = self.config.unet.n_groups;
@@ -313,7 +313,7 @@ impl Network<'_> {
         Ok(Layer::Block(Box::new(block)))
     }
 
-    /// A convolution of stride 2.
+    /// Quantises a convolution with stride 2.
     fn downsample(&self, path: &str, at: &mut Point) -> Result<Layer> {
         let exponent = self.ranges.exponent(path)?;
         let rows = self.conv(path, at, exponent, 2)?;
@@ -326,10 +326,9 @@ impl Network<'_> {
         Ok(Layer::Resample(exponent, vec![rows]))
     }
 
-    /// A transposed convolution of four taps and stride 2; its output has `out` binary places, or those that suit
-    /// its range.
+    /// Quantises a transposed convolution (four taps, stride 2), with `out` as in [`Self::block`].
     ///
-    /// The even positions see taps 3 and 1, the odd ones taps 2 and 0 of PyTorch's `[in][out][tap]`.
+    /// Even positions read taps 3 and 1 of PyTorch's `[in][out][tap]`, odd ones taps 2 and 0.
     fn upsample(&self, path: &str, at: &mut Point, out: Option<u32>) -> Result<Layer> {
         let exponent = out.map_or_else(|| self.ranges.exponent(path), Ok)?;
         let weight = self.tensor(path, "weight")?;
@@ -367,7 +366,7 @@ impl Network<'_> {
         Ok(Layer::Resample(exponent, phases))
     }
 
-    /// The projection's binary places, the observation's share of it, and the diffusion step's.
+    /// Binary places of the projection, its rows for the observations, the diffusion step's part.
     fn film(&self, path: &str) -> Result<(u32, Vec<Row>, Vec<i16>)> {
         let linear_path = format!("{path}.cond_encoder.1");
         let steps = self
@@ -377,7 +376,7 @@ impl Network<'_> {
         let largest_step = steps
             .iter()
             .fold(0.0, |m: f64, v| m.max(f64::from(v.abs())));
-        // Each share must fit on its own.
+        // Each part must fit on its own.
         let largest = self.ranges.largest(&linear_path)? + largest_step;
         let output = binary_places(largest, 15, MAX_FILM_EXPONENT);
         let steps = steps
@@ -398,7 +397,7 @@ impl Network<'_> {
         Ok((output, film, steps))
     }
 
-    /// `Conv1dBlock` at `path`: convolution and normalisation in `n_groups`.
+    /// Quantises `Conv1dBlock` at `path`: convolution and normalisation in `n_groups` groups.
     fn conv_block(&self, path: &str, at: &Point, n_groups: usize) -> Result<ConvBlock> {
         let conv_path = format!("{path}.block.0");
         let norm_path = format!("{path}.block.1");
@@ -426,7 +425,7 @@ impl Network<'_> {
         })
     }
 
-    /// The convolution at `path` of the tensor `at`: PyTorch's `[out][in][tap]` as rows of windows `[tap][in]`.
+    /// Quantises the convolution at `path` of tensor `at`: `[out][in][tap]` to rows `[tap][in]`.
     fn conv(&self, path: &str, at: &Point, exponent: u32, stride: usize) -> Result<Vec<Row>> {
         let weight = self.tensor(path, "weight")?;
         let bias = &self.tensor(path, "bias")?.data;
@@ -448,17 +447,17 @@ impl Network<'_> {
     }
 }
 
-/// A tensor on the way through the network.
+/// A tensor of the network.
 struct Point {
-    /// Its PyTorch module path.
+    /// PyTorch module path.
     path: String,
-    /// Its binary places.
+    /// Binary places.
     exponent: u32,
     n_channels: usize,
     length: usize,
 }
 
-/// Weights `[tap][channel]`, with zeros for the channels that only fill up to [`LANES`].
+/// Reorders weights to `[tap][channel]`, with the channels padded by zeros to [`LANES`].
 fn window(
     n_in: usize,
     taps: impl IntoIterator<Item = usize>,

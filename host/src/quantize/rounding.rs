@@ -1,24 +1,24 @@
-//! Rounds a row of weights so that its output changes least on inputs that were seen.
+//! Rounding of a row of weights with the least output error on calibration inputs.
 //!
-//! With `H = sum x x^T` over the inputs `x`, rounding errors `e` cost `e H e^T`. Factor `H = R R^T` with `R` upper
-//! triangular, and the cost is `sum_k (sum_(j<=k) e_j R_jk)^2`: going through `k` in order, each weight is rounded
-//! to what best makes up for the errors before it. This is GPTQ (Frantar et al. 2022, arXiv 2210.17323), in the
-//! form of Babai's nearest plane (Chen et al. 2025, arXiv 2507.18553).
+//! With `H = sum x x^T` over the inputs `x`, rounding errors `e` cost `e H e^T`. With `H = R R^T`
+//! and `R` upper triangular, the cost is `sum_k (sum_(j<=k) e_j R_jk)^2`: in the order of `k`, each
+//! weight is rounded to best compensate the errors before it. This is GPTQ (Frantar et al. 2022,
+//! arXiv 2210.17323) in the form of Babai's nearest plane (Chen et al. 2025, arXiv 2507.18553).
 
 /// Largest magnitude of a rounded weight.
 pub(super) const MAX_WEIGHT: f64 = 127.0;
 
-/// Share of the mean square of the inputs that is added to each: directions never seen must not go free.
+/// Regularisation of directions without inputs, as a share of the inputs' mean square.
 const DAMPING: f64 = 0.01;
 
-/// `R_jk / R_kk`: what weight `k` takes over from the error of weight `j` before it.
+/// `R_jk / R_kk`: share of the error of weight `j` that weight `k` compensates.
 pub(super) struct Feedback {
-    /// `[k][j]` for `j < k`.
+    /// Shares `[k][j]` for `j < k`.
     shares: Vec<Vec<f64>>,
 }
 
 impl Feedback {
-    /// From inputs of `n` values.
+    /// Computes the feedback for inputs with `n` values.
     pub(super) fn of_inputs(inputs: &[Vec<f32>], n: usize) -> Self {
         let mut h = vec![vec![0.0; n]; n];
         for x in inputs {
@@ -33,7 +33,7 @@ impl Feedback {
             }
         }
         let mean = (0..n).map(|j| h[j][j]).sum::<f64>() / n as f64;
-        // Without any input the rounding is to nearest.
+        // Without inputs, rounding is to nearest.
         let damping = if mean > 0.0 { DAMPING * mean } else { 1.0 };
         (0..n).for_each(|j| h[j][j] += damping);
         let r = factor(h);
@@ -43,7 +43,7 @@ impl Feedback {
         }
     }
 
-    /// `weights / unit` in integers.
+    /// Rounds `weights / unit` to integers.
     pub(super) fn round(&self, weights: &[f32], unit: f64) -> Vec<i8> {
         let mut errors = Vec::with_capacity(weights.len());
         let mut rounded = Vec::with_capacity(weights.len());
@@ -62,7 +62,7 @@ impl Feedback {
     }
 }
 
-/// The upper triangle of `h` becomes `R` with `R R^T = h`: Cholesky from the last column to the first.
+/// Factors `h` in its upper triangle, `R R^T = h`: Cholesky from the last column to the first.
 fn factor(mut h: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     for k in (0..h.len()).rev() {
         let (above, rest) = h.split_at_mut(k);
@@ -82,7 +82,7 @@ fn factor(mut h: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
 mod tests {
     use super::*;
 
-    /// Inputs whose neighbours are alike.
+    /// Inputs with correlated neighbours.
     fn inputs() -> Vec<Vec<f32>> {
         let value = |i: usize, j: usize| ((i * 7 + j) as f32 * 0.3).sin() + 0.5;
         (0..200)

@@ -1,7 +1,7 @@
-//! The scheduler's steps as coefficients.
+//! Conversion of the scheduler's steps to coefficients.
 //!
-//! A step of any scheduler is linear in x, the network's output, the clipped clean sample and the noise. So its
-//! coefficients are read off the float scheduler itself, which is asked what it makes of unit inputs.
+//! Every scheduler's step is linear in x, the network's output, the clipped clean sample and the
+//! noise. The float scheduler's response to unit inputs therefore gives the coefficients.
 
 use super::file::Pass;
 use super::fixed_point::{binary_places, to_fixed};
@@ -12,17 +12,17 @@ use pusht_core::policy::scheduler::{
     DDIMOptions, DDIMScheduler, DDPMScheduler, FlowMatchEulerScheduler, SchedulerConfig, StepOutput,
 };
 
-/// Most training steps of a scheduler.
+/// Largest number of training steps of a scheduler.
 const MAX_TRAIN_TIMESTEPS: usize = 1000;
 /// Bits of a coefficient's mantissa.
 const MANTISSA_BITS: u32 = 29;
-/// Places after the point of the sample.
+/// Binary places of the sample.
 const SAMPLE_PLACES: u32 = 24;
 
-/// The passes of a plan, in order.
+/// Computes the passes of a plan, in order.
 ///
 /// # Errors
-/// If the scheduler refuses its configuration.
+/// If the scheduler's configuration is invalid.
 pub(super) fn passes(config: &PolicyConfig) -> Result<Vec<Pass>> {
     let scheduler = &config.scheduler;
     let options = scheduler_config(scheduler)?;
@@ -51,7 +51,7 @@ fn pass(timestep: usize, clip: i32, free: &Stepper, without_clean: &Stepper) -> 
     let (x_direct, _) = without_clean.step(timestep, [1.0, 0.0, 0.0])?;
     let (output_direct, _) = without_clean.step(timestep, [0.0, 1.0, 0.0])?;
     let (noise, _) = without_clean.step(timestep, [0.0, 0.0, 1.0])?;
-    // What comes by way of the clean sample, from the input that reaches it more strongly.
+    // Response by way of the clean sample, measured with the input that has more influence on it.
     let clean = if x_clean.abs() > output_clean.abs() {
         (x_next - x_direct) / x_clean
     } else {
@@ -70,14 +70,14 @@ fn pass(timestep: usize, clip: i32, free: &Stepper, without_clean: &Stepper) -> 
     })
 }
 
-/// Integers with a common number of binary places.
+/// Converts to integers with a common number of binary places.
 fn mantissas<const N: usize>(values: [f64; N]) -> ([i32; N], u32) {
     let largest = values.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
     let places = binary_places(largest, MANTISSA_BITS, 60);
     (values.map(|v| to_fixed(v, places)), places)
 }
 
-/// Any scheduler, one value at a time.
+/// Any of the schedulers, applied to single values.
 enum Stepper {
     Ddpm(DDPMScheduler<'static, MAX_TRAIN_TIMESTEPS>),
     Ddim(DDIMScheduler<'static, MAX_TRAIN_TIMESTEPS>),
@@ -124,7 +124,7 @@ impl Stepper {
         }
     }
 
-    /// (next x, clean sample) for [x, output, noise].
+    /// Computes (next x, clean sample) from [x, output, noise].
     fn step(&self, timestep: usize, [x, output, noise]: [f32; 3]) -> Result<(f64, f64)> {
         let (mut next, mut clean) = ([0.0], [0.0]);
         let to = StepOutput {

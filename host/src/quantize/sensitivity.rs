@@ -1,5 +1,4 @@
-//! Sensitivity of the float policy's actions to small changes of its observations, in the plans
-//! where both engines differ most.
+//! Sensitivity of the float policy's actions to its observations where both engines differ most.
 
 use super::calibrate::Window;
 use super::compare::{Metric, plan};
@@ -10,27 +9,26 @@ use rand_pcg::Pcg64;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// How far each value of a plan's observations is moved, up or down, in half ranges of its normaliser: of PushT's 512 px
-/// some 0.001, 0.1 and 1 px.
+/// Changes of each observation value, in half ranges of its normaliser: 0.001, 0.1, 1 px for PushT.
 pub const STEPS: [f64; 3] = [4e-6, 4e-4, 4e-3];
-/// Draws of the signs for each of [`STEPS`].
+/// Random draws of the signs per entry of [`STEPS`].
 const DRAWS: usize = 16;
 
-/// How far small changes of a plan's observations move the float policy's actions.
+/// Sensitivity of the float policy's actions to small changes of a plan's observations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sensitivity {
-    /// The plan, and so the seed of its noise.
+    /// Index of the plan, which is also the seed of its noise.
     pub plan: usize,
-    /// The farthest that an action of the integer engine is from the float engine's.
+    /// Largest distance between an action of the integer engine and that of the float engine.
     pub distance: f64,
-    /// The farthest that an action of the float engine itself moved for each of [`STEPS`].
+    /// Largest change of an action of the float engine, per entry of [`STEPS`].
     pub moved: [f64; STEPS.len()],
 }
 
-/// The sensitivity of the plans `ranks` of a ranking by distance, the farthest first.
+/// Sensitivity of the plans at `ranks` of a ranking by distance, largest first.
 ///
 /// # Errors
-/// If a window does not suit the policy.
+/// If a window has the wrong length or a value that is NaN or infinite.
 pub fn of_ranks(
     policy: &FloatPolicy,
     windows: &[&Window],
@@ -54,7 +52,7 @@ pub fn of_ranks(
         .collect()
 }
 
-/// Every plan and the largest of its distances, the largest of all first.
+/// Plans with their largest distance, in descending order.
 fn ranking(distances: &[Vec<f64>]) -> Vec<(usize, f64)> {
     let farthest = |distances: &Vec<f64>| distances.iter().copied().fold(0.0, f64::max);
     let mut ranking: Vec<_> = distances.iter().map(farthest).enumerate().collect();
@@ -62,7 +60,7 @@ fn ranking(distances: &[Vec<f64>]) -> Vec<(usize, f64)> {
     ranking
 }
 
-/// The median of each of [`STEPS`] over some plans (one at least).
+/// Median per entry of [`STEPS`] over at least one plan.
 pub fn median_moves(plans: &[Sensitivity]) -> [f64; STEPS.len()] {
     std::array::from_fn(|step| {
         let mut moved: Vec<f64> = plans.iter().map(|plan| plan.moved[step]).collect();

@@ -1,4 +1,4 @@
-//! The fixed-point formats of observations and actions.
+//! Fixed-point formats of observations and actions.
 
 use super::calibrate::Window;
 use super::file::{Affine, ValueFormat};
@@ -6,21 +6,21 @@ use super::fixed_point::{affine, factor, is_fine, value_places};
 use crate::policy_file::{Task, Tensors};
 use anyhow::{Context, Result, ensure};
 
-/// The formats of all values.
+/// Formats of all values.
 pub(super) struct Formats {
     pub(super) observation: Vec<ValueFormat>,
     pub(super) action: Vec<ValueFormat>,
 }
 
-/// Binary places between an integer and a whole number, of normalised observations.
+/// Binary places of normalised observations.
 const NORMALIZED_PLACES: u32 = 16;
-/// The same of normalised actions.
+/// Binary places of normalised actions.
 const SAMPLE_PLACES: u32 = 24;
 
-/// The formats of a task's values, by the policy's normalisers and what it saw in calibration.
+/// Chooses the formats of a task's values from the policy's normalisers and calibration windows.
 ///
 /// # Errors
-/// If 32 bits hold no format of a value that is fine and wide enough.
+/// If no 32-bit format has the resolution and range that a value needs.
 pub(super) fn formats(task: &Task, tensors: &Tensors, windows: &[Window]) -> Result<Formats> {
     let (observed, commanded) = (normalizer(tensors, "obs")?, normalizer(tensors, "action")?);
     ensure!(
@@ -31,7 +31,7 @@ pub(super) fn formats(task: &Task, tensors: &Tensors, windows: &[Window]) -> Res
     for (index, &[scale, offset]) in observed.iter().enumerate() {
         places.push(match value_places(scale, offset) {
             Some(places) => Some(places),
-            // What never changed in training has a scale without meaning.
+            // The scale of a value that is constant in training has no meaning.
             None if constant(windows, index, observed.len()).is_some() => None,
             None => no_format(&task.observation[index].name, scale, offset)?,
         });
@@ -41,7 +41,7 @@ pub(super) fn formats(task: &Task, tensors: &Tensors, windows: &[Window]) -> Res
         let own = value_places(scale, offset);
         let own = own.map_or_else(|| no_format(&value.name, scale, offset), Ok)?;
         own_places.push(own);
-        // A value and what it is counted from are added: one format for all that meet there.
+        // A relative action and its reference are added: they share one format.
         if let Some(from) = value.relative_to {
             places[from] = Some(places[from].map_or(own, |observed| observed.min(own)));
         }
@@ -89,7 +89,7 @@ pub(super) fn formats(task: &Task, tensors: &Tensors, windows: &[Window]) -> Res
     })
 }
 
-/// The refusal of a value.
+/// Error for a value without a format.
 fn no_format<T>(name: &str, scale: f64, offset: f64) -> Result<T> {
     anyhow::bail!(
         "{name}: 32 bits are not fine and wide enough for values around {:.3e} that change by {:.3e}",
@@ -98,7 +98,7 @@ fn no_format<T>(name: &str, scale: f64, offset: f64) -> Result<T> {
     )
 }
 
-/// The value of observation `index`, if it is the same in every window.
+/// Value `index` of an observation, if it is equal in all windows.
 fn constant(windows: &[Window], index: usize, obs_dim: usize) -> Option<f64> {
     let mut values = windows
         .iter()
@@ -107,7 +107,7 @@ fn constant(windows: &[Window], index: usize, obs_dim: usize) -> Option<f64> {
     values.all(|value| *value == first).then_some(first)
 }
 
-/// Scale and offset of each value.
+/// Scale and offset of each value of `field`.
 fn normalizer(tensors: &Tensors, field: &str) -> Result<Vec<[f64; 2]>> {
     let find = |kind: &str| {
         let name = format!("normalizer.params_dict.{field}.{kind}");

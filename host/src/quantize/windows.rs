@@ -1,4 +1,4 @@
-//! Recorded windows of observations: what a policy of another task is calibrated on.
+//! Recorded windows of observations, for the calibration of policies of other tasks.
 
 use super::calibrate::Window;
 use anyhow::{Context, Result, bail, ensure};
@@ -9,10 +9,10 @@ use std::path::Path;
 /// Name of the tensor in a safetensors file.
 const TENSOR: &str = "obs";
 
-/// Reads windows (N, To, Do) of `f32` or `f64`: a `.npy` file, or the tensor `obs` of a `.safetensors` file.
+/// Reads windows (N, To, Do) of `f32` or `f64`: a `.npy` file, or `obs` in a `.safetensors` file.
 ///
 /// # Errors
-/// One line naming the file and what is wrong in it.
+/// If the file can't be read or has another format or shape; the error names the file.
 pub fn read(path: &Path, shape: PlanShape) -> Result<Vec<Window>> {
     let file = || path.display().to_string();
     let bytes = std::fs::read(path)

@@ -1,64 +1,64 @@
-//! Why a model file is refused.
+//! Errors of a model file.
 
 use super::limits::FORMAT_VERSION;
 
-/// What is wrong with a model file, and at which byte.
+/// Defect of a model file, with its byte offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ModelError {
-    /// The first bytes are not the magic of a model file.
+    /// The file does not begin with [`MAGIC`](super::limits::MAGIC).
     NotAModel,
-    /// A version of the format that this program does not know.
+    /// Unknown version of the format.
     UnknownVersion {
-        /// The version in the file.
+        /// Version in the file.
         got: u32,
     },
-    /// The file is shorter or longer than its header says.
+    /// File shorter or longer than its header states.
     WrongLength {
-        /// Bytes according to the header.
+        /// Length in the header, bytes.
         expected: usize,
-        /// Bytes given.
+        /// Length of the file, bytes.
         got: usize,
     },
-    /// The file's contents are not those that were written.
+    /// Checksum of other contents.
     WrongChecksum {
-        /// CRC-32 at the file's end.
+        /// CRC-32 at the end of the file.
         stored: u32,
-        /// CRC-32 of what precedes it.
+        /// CRC-32 of all bytes before it.
         computed: u32,
     },
-    /// A part ends before its contents do.
+    /// A part longer than the rest of its section.
     Truncated {
         /// Name of the part.
         what: &'static str,
-        /// Offset of its first byte.
+        /// Byte offset of the part.
         at: usize,
     },
-    /// A section's tag or size is not the one that belongs here.
+    /// Wrong tag or size of a section.
     WrongSection {
-        /// Name of the section that belongs here.
+        /// Expected section.
         expected: &'static str,
-        /// Offset of its first byte.
+        /// Byte offset of the section.
         at: usize,
     },
-    /// A value outside the range that the format allows.
+    /// Value outside the range of the format.
     OutOfRange {
         /// Name of the value.
         what: &'static str,
-        /// Offset of its first byte, or of the array that holds it.
+        /// Byte offset of the value or of its array.
         at: usize,
     },
-    /// A row of weights whose sum could leave 32 bits.
+    /// Row of weights whose sum could overflow 32 bits.
     AccumulatorOverflow {
-        /// Offset of the row's first byte.
+        /// Byte offset of the row.
         at: usize,
     },
-    /// The working memory is shorter than [`Model::scratch_len`](super::model::Model::scratch_len).
+    /// Working memory shorter than [`Model::scratch_len`](super::model::Model::scratch_len).
     ScratchTooSmall {
-        /// Words of 8 bytes needed.
+        /// Required words of 8 bytes.
         needed: usize,
-        /// Words given.
+        /// Given words of 8 bytes.
         available: usize,
     },
 }

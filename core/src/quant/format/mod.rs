@@ -1,4 +1,4 @@
-//! The model file: its bytes, checked, as views of the network.
+//! Model file format: validation, and views of the network in the file's bytes.
 
 pub(crate) mod error;
 pub(crate) mod layers;

@@ -1,4 +1,4 @@
-//! A parsed model file: views into its bytes.
+//! Parsed model file: views into its bytes.
 
 use super::error::ModelError;
 use super::layers::Unet;
@@ -7,9 +7,9 @@ use super::values::{ActionValue, Names, ObservationValue};
 use crate::control::{PlanShape, Value};
 use crate::quant::kernels::{read, slices};
 
-/// A quantised diffusion policy of any low-dimensional task, read in place.
+/// A quantised diffusion policy of any low-dimensional task, used in place.
 ///
-/// `Do`, `Da`: values of an observation and of an action. `To`, `Tp`, `Ta`: observation steps,
+/// `Do`, `Da`: lengths of an observation and of an action. `To`, `Tp`, `Ta`: observation steps,
 /// horizon, executed actions. `C`, `L`: channels, positions.
 ///
 /// ```
@@ -36,7 +36,7 @@ pub struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    /// Sizes of a window of observations and of a chunk of actions.
+    /// Dimensions of a window of observations and of a chunk of actions.
     pub fn shape(&self) -> PlanShape {
         PlanShape {
             n_obs_steps: self.settings.n_obs_steps,
@@ -46,20 +46,20 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// `Tp`.
+    /// `Tp`: predicted actions per plan.
     pub fn horizon(&self) -> usize {
         self.settings.horizon
     }
 
-    /// `Ta`: actions to execute before the next plan, from prediction `To - 1` on.
+    /// `Ta`: actions executed per plan, from prediction `To - 1` on.
     pub fn n_action_steps(&self) -> usize {
         self.settings.n_action_steps
     }
 
-    /// Executes another number of actions before the next plan.
+    /// Sets the number of actions executed per plan.
     ///
     /// # Errors
-    /// [`ModelError::OutOfRange`] if they are none or reach past the horizon.
+    /// [`ModelError::OutOfRange`] if it is 0 or the actions exceed the horizon.
     pub fn set_n_action_steps(&mut self, n_action_steps: usize) -> Result<(), ModelError> {
         let most = self.settings.horizon + 1 - self.settings.n_obs_steps;
         if !(1..=most).contains(&n_action_steps) {
@@ -72,39 +72,39 @@ impl<'a> Model<'a> {
         Ok(())
     }
 
-    /// Passes of the network in a plan.
+    /// Passes of the network per plan.
     pub fn n_passes(&self) -> usize {
         self.passes.len() / Pass::SIZE
     }
 
-    /// Name of the task, and of what derives its observations; empty if the file doesn't say.
+    /// Name of the task, which also selects its observations; empty if the file has none.
     pub fn task(&self) -> &'a str {
         self.names.task()
     }
 
-    /// Name and unit of value `index`: the `Do` values of an observation, then the `Da` values of
-    /// an action.
+    /// Name and unit of value `index`: first the `Do` values of an observation, then the `Da` of an
+    /// action.
     pub fn value(&self, index: usize) -> Value<'a> {
         self.names.value(index)
     }
 
-    /// How value `index` of an observation enters the network.
+    /// Fixed-point format and normaliser of value `index` of an observation.
     pub fn observation_value(&self, index: usize) -> ObservationValue {
         ObservationValue::read(self.observation_values, index)
     }
 
-    /// How value `index` of an action leaves the network.
+    /// Fixed-point format and normaliser of value `index` of an action.
     pub fn action_value(&self, index: usize) -> ActionValue {
         ActionValue::read(self.action_values, index)
     }
 
-    /// How the model was made.
+    /// Description of the model's origin.
     pub fn provenance(&self) -> &'a str {
         self.provenance
     }
 
-    /// Working memory of a plan, in words of 8 bytes: the length of the slice that
-    /// [`IntPolicy::new`](crate::quant::IntPolicy::new) takes. The same on every machine.
+    /// Working memory of a plan, in words of 8 bytes, for
+    /// [`IntPolicy::new`](crate::quant::IntPolicy::new). Equal on every machine.
     pub fn scratch_len(&self) -> usize {
         self.sizes.scratch_len()
     }
@@ -114,7 +114,7 @@ impl<'a> Model<'a> {
     }
 }
 
-/// The sizes and exponents at the head of the file.
+/// Sizes and exponents in the file's settings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) obs_dim: usize,
@@ -125,14 +125,14 @@ pub(crate) struct Settings {
     pub(crate) n_levels: usize,
     pub(crate) kernel_size: usize,
     pub(crate) n_groups: usize,
-    /// Groups of the final block: upstream builds it with its default, 8, whatever the others have.
+    /// Groups of the final block: always upstream's default, 8.
     pub(crate) final_n_groups: usize,
     pub(crate) film_has_scale: bool,
     pub(crate) n_passes: usize,
     /// Binary places of the network's input and of the condition.
     pub(crate) sample_exponent: u32,
     pub(crate) condition_exponent: u32,
-    /// Channels of each level; the first `n_levels` count.
+    /// Channels per level; only the first `n_levels` are used.
     pub(crate) down_dims: [u16; MAX_LEVELS],
 }
 
@@ -151,7 +151,7 @@ impl Settings {
         (self.kernel_size / 2).max(1)
     }
 
-    /// Outputs of a block's FiLM projection, for a block of `n_channels`.
+    /// Outputs of the FiLM projection of a block with `n_channels` channels.
     pub(crate) fn film_len(&self, n_channels: usize) -> usize {
         if self.film_has_scale {
             2 * n_channels
@@ -160,33 +160,33 @@ impl Settings {
         }
     }
 
-    /// Values of a window of observations.
+    /// Length of a window of observations.
     pub(crate) fn window_len(&self) -> usize {
         self.n_obs_steps * self.obs_dim
     }
 }
 
-/// How many values each part of the working memory has.
+/// Lengths of the parts of the working memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sizes {
-    /// Of `i16`.
+    /// Numbers of `i16` values.
     pub(crate) condition: usize,
     pub(crate) input: usize,
     pub(crate) hidden: usize,
     pub(crate) skips: usize,
     pub(crate) film: usize,
-    /// Of `i32`: a window of observations, a trajectory of actions.
+    /// Numbers of `i32` values: a window of observations, a trajectory of actions.
     pub(crate) window: usize,
     pub(crate) trajectory: usize,
-    /// The largest window of a product, which the kernels' panel has to hold.
+    /// Length of the longest row of a matrix product, for the kernels' panel.
     pub(crate) largest_window: usize,
 }
 
-/// One step of the sampler:
-/// `x_0 = clip(k_x x + k_o out)`, then `x' = n_0 x_0 + n_x x + n_o out + n_z z`, with `z` standard normal.
+/// One step of the sampler, with `z` standard normal:
+/// `x_0 = clip(k_x x + k_o out)`, `x' = n_0 x_0 + n_x x + n_o out + n_z z`.
 ///
-/// With the right coefficients this is DDPM (Ho et al. 2020, arXiv 2006.11239) and DDIM (Song et al. 2020,
-/// arXiv 2010.02502), whether the network predicts the noise, the sample or the velocity.
+/// The coefficients select DDPM (Ho et al. 2020, arXiv 2006.11239) or DDIM (Song et al. 2020, arXiv
+/// 2010.02502), with noise, sample or velocity prediction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pass {
     /// Whether `z` is drawn.
@@ -202,12 +202,12 @@ pub(crate) struct Pass {
 }
 
 impl Pass {
-    /// Bytes of a pass in the model file.
+    /// Size of a pass in the model file, bytes.
     pub(crate) const SIZE: usize = 44;
-    /// Largest mantissa: four products with an `i32` then stay below 2^62.
+    /// Largest mantissa: the sum of four products with an `i32` stays below 2^62.
     pub(crate) const MAX_MANTISSA: u32 = 1 << 29;
 
-    /// Reads a record; its first word, the diffusion step, is there for people.
+    /// Reads a record; its first word, the diffusion step, is informative only.
     pub(crate) fn read(bytes: &[u8]) -> Self {
         let word = |i: usize| read::i32_at(bytes, 4 * i);
         Self {

@@ -1,5 +1,4 @@
-//! The door: a model file is checked here, whole, and nowhere else. `docs/model-format.md` is its
-//! specification.
+//! Validation of a whole model file, on which all other code relies; see `docs/model-format.md`.
 
 use super::error::ModelError;
 use super::layers::{ConvBlock, Downsample, Film, FinalBlock, ResidualBlock, Unet, Upsample};
@@ -24,16 +23,16 @@ const CHECKSUM_SIZE: usize = 4;
 static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
 impl<'a> Model<'a> {
-    /// Checks everything in `bytes`, a whole model file; afterwards nothing can fail.
+    /// Validates and parses a whole model file; later use of the model cannot fail.
     ///
     /// # Errors
-    /// What is wrong, and at which byte.
+    /// A [`ModelError`] with the byte offset of the first defect.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ModelError> {
         model(bytes)
     }
 }
 
-/// A whole model file. Not inlined: the caller's place for the result is then the only one.
+/// Parses a whole model file. Not inlined, so that the result is not copied on the stack.
 #[inline(never)]
 fn model(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
     let contents = checked_contents(bytes)?;
@@ -45,8 +44,7 @@ fn model(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
     let action_values = action_values(&mut section, &settings, observation_values)?;
     section.end("NORM")?;
     let names = names(&reader.section("NAME")?, &settings)?;
-    // Filled in place: it is large, and a copy of it on the stack would be most of what a device
-    // needs there.
+    // Filled in place: a copy would take most of the stack that a device needs.
     let mut parsed = Ok(Model {
         settings,
         passes,
@@ -65,7 +63,7 @@ fn model(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
     parsed
 }
 
-/// The sections behind those that settings and tables come from.
+/// Parses the sections of the network, after settings and tables.
 #[inline(never)]
 fn network<'a>(reader: &mut Reader<'a>, model: &mut Model<'a>) -> Result<(), ModelError> {
     let mut section = reader.section("UNET")?;
@@ -77,7 +75,7 @@ fn network<'a>(reader: &mut Reader<'a>, model: &mut Model<'a>) -> Result<(), Mod
     reader.end("end of file")
 }
 
-/// The file without its checksum, if magic, version, length and checksum are right.
+/// Checks magic, version, length and checksum; returns the file without its checksum.
 fn checked_contents(bytes: &[u8]) -> Result<&[u8], ModelError> {
     if bytes.len() < HEADER_SIZE + CHECKSUM_SIZE {
         return Err(
@@ -206,7 +204,7 @@ fn action_values<'a>(
     for index in 0..n {
         let hold = read::i32_at(table, index * ActionValue::SIZE + 8) as u32;
         let value = ActionValue::read(table, index);
-        // A value and what it is counted from are added: they need the same format.
+        // An action and the observation it is relative to are added: they need the same format.
         let is_frame_valid = match value.relative_to {
             None => value.hold != Hold::Observed,
             Some(from) => {
@@ -235,15 +233,15 @@ fn names<'a>(section: &Reader<'a>, settings: &Settings) -> Result<Names<'a>, Mod
     Names::checked(text, n_values).ok_or(section.out_of_range("names"))
 }
 
-/// Walks the network in the order of its computation, proves what the kernels rely on, and notes
-/// the memory that it needs.
+/// Parses the network in order of computation, checks the kernels' invariants, and sizes the
+/// memory.
 struct Walk<'r, 'a> {
     reader: &'r mut Reader<'a>,
     settings: &'r Settings,
     sizes: Sizes,
     length: usize,
     n_channels: usize,
-    /// Binary places of the tensor at this point.
+    /// Binary places of the current tensor.
     exponent: u8,
 }
 
@@ -356,7 +354,7 @@ impl<'r, 'a> Walk<'r, 'a> {
         })
     }
 
-    /// A convolution of `kernel_size` taps and its normalisation.
+    /// A convolution with `kernel_size` taps and its normalisation.
     fn conv_block(
         &mut self,
         n_in: usize,
@@ -388,7 +386,7 @@ impl<'r, 'a> Walk<'r, 'a> {
         })
     }
 
-    /// A convolution of three taps; the length is already that of the output.
+    /// A convolution with three taps; the current length is already that of its output.
     fn downsample(&mut self) -> Result<Downsample<'a>, ModelError> {
         let exponent = self.exponent("resampling exponent")?;
         let conv = self.linear("resampling", self.n_channels, 3, self.n_channels)?;
@@ -397,7 +395,7 @@ impl<'r, 'a> Walk<'r, 'a> {
         Ok(Downsample { conv, exponent })
     }
 
-    /// Two phases of two taps; the length is already that of the output.
+    /// Two phases with two taps each; the current length is already that of the output.
     fn upsample(&mut self) -> Result<Upsample<'a>, ModelError> {
         let exponent = self.exponent("resampling exponent")?;
         let even = self.linear("resampling", self.n_channels, 2, self.n_channels)?;
@@ -410,7 +408,7 @@ impl<'r, 'a> Walk<'r, 'a> {
         })
     }
 
-    /// Rows whose windows are `[tap][channel]`, the channels filled up to [`LANES`].
+    /// Rows of weights `[tap][channel]`, with channels padded to [`LANES`].
     fn linear(
         &mut self,
         what: &'static str,
@@ -433,7 +431,7 @@ impl<'r, 'a> Walk<'r, 'a> {
         Ok(exponent as u8)
     }
 
-    /// Room for a tensor read and one written, with their zero rows, at this length.
+    /// Reserves memory for an input and an output tensor of the current length, with padding.
     fn need_tensors(&mut self, n_in: usize, n_out: usize) {
         let n_in = n_in.next_multiple_of(LANES);
         let n_rows = self.length + 2 * self.settings.padding();
@@ -442,7 +440,7 @@ impl<'r, 'a> Walk<'r, 'a> {
     }
 }
 
-/// Room is there by the limits on the number of levels.
+/// Appends an item; the limit on levels guarantees the capacity.
 fn push<T, const N: usize>(list: &mut Vec<T, N>, item: T) {
     let full = list.push(item).is_err();
     debug_assert!(!full);

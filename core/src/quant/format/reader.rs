@@ -1,19 +1,19 @@
-//! Takes the parts of a model file one after the other.
+//! Sequential reader of a model file.
 
 use super::error::ModelError;
 use crate::quant::kernels::read;
 
-/// A place in a model file. Offsets in errors count from the file's first byte.
+/// A position in a model file. Offsets in errors count from the start of the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
-    /// What is left of the current section.
+    /// Remainder of the current section.
     rest: &'a [u8],
-    /// Offset of its first byte.
+    /// Byte offset of `rest` in the file.
     at: usize,
 }
 
 impl<'a> Reader<'a> {
-    /// The parts of `bytes`, which begin at offset `at` of the file.
+    /// Creates a reader of `bytes`, which begin at offset `at` of the file.
     pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
         Self { rest: bytes, at }
     }
@@ -23,17 +23,17 @@ impl<'a> Reader<'a> {
         self.at
     }
 
-    /// All that is left.
+    /// Remaining bytes.
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// The refusal of the part that comes next.
+    /// Error for the next value.
     pub(crate) fn out_of_range(&self, what: &'static str) -> ModelError {
         ModelError::OutOfRange { what, at: self.at }
     }
 
-    /// The next `len` bytes.
+    /// Reads the next `len` bytes.
     pub(crate) fn take(&mut self, what: &'static str, len: usize) -> Result<&'a [u8], ModelError> {
         let Some((taken, rest)) = self.rest.split_at_checked(len) else {
             return Err(ModelError::Truncated { what, at: self.at });
@@ -43,14 +43,14 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    /// A word from `0` to `max`.
+    /// Reads a word in `0..=max`.
     pub(crate) fn word(&mut self, what: &'static str, max: u32) -> Result<u32, ModelError> {
         let error = self.out_of_range(what);
         let word = read::i32_at(self.take(what, 4)?, 0) as u32;
         if word > max { Err(error) } else { Ok(word) }
     }
 
-    /// A size from `min` to `max`.
+    /// Reads a size in `min..=max`.
     pub(crate) fn size(
         &mut self,
         what: &'static str,
@@ -62,8 +62,7 @@ impl<'a> Reader<'a> {
         if size < min { Err(error) } else { Ok(size) }
     }
 
-    /// The contents of the next section, which must be called `tag`: tag, length, contents, in
-    /// whole words.
+    /// Reads the next section: tag, length, contents in whole words. Its tag must equal `tag`.
     pub(crate) fn section(&mut self, tag: &'static str) -> Result<Self, ModelError> {
         let wrong = ModelError::WrongSection {
             expected: tag,
@@ -79,7 +78,7 @@ impl<'a> Reader<'a> {
         Ok(Self::new(contents, at))
     }
 
-    /// Nothing may be left.
+    /// Checks that no bytes remain.
     pub(crate) fn end(&self, expected: &'static str) -> Result<(), ModelError> {
         if self.rest.is_empty() {
             Ok(())

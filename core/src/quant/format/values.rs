@@ -1,4 +1,4 @@
-//! The values of an observation and of an action: fixed-point format, normaliser, name, unit.
+//! Values of an observation and of an action: fixed-point format, normaliser, name, unit.
 
 use super::limits::{MAX_NAME_LEN, MAX_UNIT_LEN};
 use crate::control::Value;
@@ -6,7 +6,7 @@ use crate::quant::kernels::read;
 use crate::quant::kernels::rounding::Factor;
 use fixed::types::{I8F24, I16F16};
 
-/// An affine map: a factor, then an offset.
+/// Affine map: a factor and an offset.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Affine {
     factor: Factor,
@@ -14,7 +14,7 @@ pub(crate) struct Affine {
 }
 
 impl Affine {
-    /// Bytes of a map in the model file.
+    /// Size of a map in the model file, bytes.
     const SIZE: usize = Factor::SIZE + 4;
 
     fn read(table: &[u8], at: usize) -> Self {
@@ -33,16 +33,16 @@ impl Affine {
     }
 }
 
-/// One value of an observation.
+/// Fixed-point format and normaliser of one value of an observation.
 #[derive(Clone, Copy, Debug)]
 pub struct ObservationValue {
-    /// Binary places: the integer path takes `round(value * 2^exponent)`.
+    /// Binary places: the fixed-point value is `round(value * 2^exponent)`.
     pub exponent: u32,
     pub(crate) normalizer: Affine,
 }
 
 impl ObservationValue {
-    /// Bytes of a value in the model file.
+    /// Size of a value in the model file, bytes.
     pub(crate) const SIZE: usize = 4 + Affine::SIZE;
 
     pub(crate) fn read(table: &[u8], index: usize) -> Self {
@@ -53,11 +53,10 @@ impl ObservationValue {
         }
     }
 
-    /// Fixed point as [`normalize`](Self::normalize) takes it, to nearest; what is out of range
-    /// saturates.
+    /// Converts to the fixed-point format of [`normalize`](Self::normalize): nearest, saturating.
     pub fn to_fixed(&self, value: f64) -> i32 {
         let value = value * exp2(self.exponent as i32 - 16);
-        // `saturating_from_num` panics at NaN: no observation is one, but the optimiser cannot know.
+        // `saturating_from_num` panics at NaN; the optimiser cannot know that none occurs.
         let end = if value < 0.0 {
             I16F16::MIN
         } else {
@@ -66,42 +65,42 @@ impl ObservationValue {
         I16F16::checked_from_num(value).unwrap_or(end).to_bits()
     }
 
-    /// The normalised value.
+    /// Normalises a fixed-point value.
     #[inline(always)]
     pub fn normalize(&self, fixed: i32) -> I16F16 {
         I16F16::from_bits(self.normalizer.apply(fixed))
     }
 }
 
-/// What an action value falls back to where there is no plan.
+/// Value of an action while there is no plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Hold {
-    /// The last action's value: right for positions.
+    /// Value of the last action: for positions.
     Last,
-    /// The observed value that a relative action is counted from.
+    /// Observed value that a relative action is relative to.
     Observed,
-    /// Zero: right for velocities and displacements.
+    /// Zero: for velocities and displacements.
     Zero,
 }
 
-/// One value of an action.
+/// Fixed-point format and normaliser of one value of an action.
 #[derive(Clone, Copy, Debug)]
 pub struct ActionValue {
-    /// Binary places of what the integer path answers.
+    /// Binary places of the policy's fixed-point output.
     pub exponent: u32,
-    /// Which value of the newest observation it is counted from; nothing for an absolute value.
+    /// Index of the value in the newest observation that is added; `None` for an absolute value.
     pub relative_to: Option<usize>,
-    /// What it falls back to where there is no plan.
+    /// Value while there is no plan.
     pub hold: Hold,
     pub(crate) unnormalizer: Affine,
 }
 
 impl ActionValue {
-    /// Bytes of a value in the model file.
+    /// Size of a value in the model file, bytes.
     pub(crate) const SIZE: usize = 12 + Affine::SIZE;
-    /// In place of an observation's value: absolute.
+    /// Index of an observed value that stands for "absolute".
     pub(crate) const ABSOLUTE: u32 = u32::MAX;
 
     pub(crate) fn read(table: &[u8], index: usize) -> Self {
@@ -119,13 +118,13 @@ impl ActionValue {
         }
     }
 
-    /// The action's value in fixed point, from its normalised one and what it is counted from.
+    /// Converts a normalised action to fixed point, relative to the observed value `origin`.
     #[inline(always)]
     pub fn unnormalize(&self, normalized: I8F24, origin: i32) -> i32 {
         origin.saturating_add(self.unnormalizer.apply(normalized.to_bits()))
     }
 
-    /// The number that a fixed-point value stands for.
+    /// Converts a fixed-point value to a float.
     pub fn to_f64(&self, fixed: i32) -> f64 {
         f64::from(fixed) * exp2(-(self.exponent as i32))
     }
@@ -136,12 +135,12 @@ fn exp2(exponent: i32) -> f64 {
     f64::from_bits(((1023 + i64::from(exponent)) as u64) << 52)
 }
 
-/// The names in a model file: lines of text, the task's first.
+/// Names in a model file: lines of text, the task's first.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Names<'a>(&'a str);
 
 impl<'a> Names<'a> {
-    /// The names of a task and `n_values` values; nothing if one is missing or too long.
+    /// Checks the names of a task and `n_values` values; `None` if one is missing or too long.
     pub(crate) fn checked(text: &'a str, n_values: usize) -> Option<Self> {
         let names = Self(text);
         let mut lines = names.lines();

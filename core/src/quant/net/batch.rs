@@ -1,4 +1,4 @@
-//! Plans for many environments at once: each weight is read once for [`BATCH`] of them.
+//! Batched plans for several environments: each weight is read once per [`BATCH`] plans.
 
 use super::policy::{check_job, check_scratch, plan_together, read_chunk, write_window};
 use super::scratch::Parts;
@@ -10,14 +10,13 @@ use crate::quant::format::error::ModelError;
 use crate::quant::format::model::Model;
 use heapless::Vec;
 
-/// Environments that are planned for together.
+/// Largest number of plans computed together.
 pub const BATCH: usize = 8;
 
-/// The same where there are fewer.
+/// Batch size for fewer plans.
 const FEW: usize = 4;
 
-/// As [`IntPolicy`](super::policy::IntPolicy), for many environments: a plan is independent of the
-/// others in its batch.
+/// Batched [`IntPolicy`](super::policy::IntPolicy): plans of a batch are independent.
 #[derive(Debug)]
 pub struct IntPolicyBatch<'m> {
     model: &'m Model<'m>,
@@ -25,7 +24,7 @@ pub struct IntPolicyBatch<'m> {
 }
 
 impl<'m> IntPolicyBatch<'m> {
-    /// `scratch` has [`BATCH`] times [`Model::scratch_len`] words at least.
+    /// Creates the policy; `scratch` has at least [`BATCH`] times [`Model::scratch_len`] words.
     ///
     /// # Errors
     /// [`ModelError::ScratchTooSmall`] if it has fewer.
@@ -34,12 +33,12 @@ impl<'m> IntPolicyBatch<'m> {
         Ok(Self { model, scratch })
     }
 
-    /// As [`Planner::plan`](crate::control::Planner::plan), for every job: [`BATCH`] together, then
-    /// four, and what is left over one by one.
+    /// As [`Planner::plan`](crate::control::Planner::plan), for every job: in batches of [`BATCH`],
+    /// then of four, then one by one.
     ///
     /// # Errors
-    /// [`Error::NonFiniteObservation`], [`Error::WrongLength`] of the first job that is refused;
-    /// those from its batch on are not planned.
+    /// [`Error::NonFiniteObservation`] or [`Error::WrongLength`] for the first invalid job; the
+    /// jobs from its batch on are not planned.
     pub fn plan(&mut self, jobs: &mut [PlanJob<'_>]) -> Result<(), Error> {
         let (batches, rest) = jobs.as_chunks_mut::<BATCH>();
         for batch in batches {
@@ -66,7 +65,7 @@ impl<'m> IntPolicyBatch<'m> {
             .map(|memory| Parts::of(memory, &model.sizes))
             .collect();
         let Ok(mut parts) = parts.into_array::<B>() else {
-            // `new` has looked.
+            // Unreachable: `new` checks the length.
             return Ok(());
         };
         for (part, job) in parts.iter_mut().zip(jobs.iter()) {

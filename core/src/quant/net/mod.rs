@@ -1,4 +1,4 @@
-//! The network over the kernels: passes, the sampler's loop, plans.
+//! The network on top of the kernels: passes, sampling loop, plans.
 
 pub(crate) mod batch;
 pub(crate) mod policy;

@@ -15,7 +15,7 @@ use crate::quant::kernels::rounding::{rounding_shift_right, saturate_i16};
 use crate::quant::kernels::slices;
 use core::array;
 
-/// A [`Model`] and the memory to run it in.
+/// A [`Model`] with its working memory.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -42,7 +42,7 @@ pub struct IntPolicy<'m> {
 }
 
 impl<'m> IntPolicy<'m> {
-    /// `scratch` has [`Model::scratch_len`] words at least.
+    /// Creates the policy; `scratch` has at least [`Model::scratch_len`] words.
     ///
     /// # Errors
     /// [`ModelError::ScratchTooSmall`] if it has fewer.
@@ -51,12 +51,11 @@ impl<'m> IntPolicy<'m> {
         Ok(Self { model, scratch })
     }
 
-    /// Plans from `window` (`[To][Do]`, oldest first) into `chunk` (`[Ta][Da]`), each value in its
-    /// fixed-point format: [`Model::observation_value`] and [`Model::action_value`] have the binary
-    /// places. Integers throughout.
+    /// Plans in integers from `window` (`[To][Do]`, oldest first) into `chunk` (`[Ta][Da]`), both
+    /// in the fixed-point formats of [`Model::observation_value`] and [`Model::action_value`].
     ///
     /// # Errors
-    /// [`Error::WrongLength`] if a slice is not as long as [`Model::shape`] says.
+    /// [`Error::WrongLength`] if a slice does not have the length of [`Model::shape`].
     pub fn plan_fixed(
         &mut self,
         window: &[i32],
@@ -66,10 +65,10 @@ impl<'m> IntPolicy<'m> {
         self.plan_observed(window, noise, chunk, &mut Unobserved)
     }
 
-    /// As [`plan_fixed`](Self::plan_fixed); `observer` sees every tensor of every pass.
+    /// As [`plan_fixed`](Self::plan_fixed); `observer` receives every tensor of every pass.
     ///
     /// # Errors
-    /// As [`plan_fixed`](Self::plan_fixed).
+    /// [`Error::WrongLength`] if a slice does not have the length of [`Model::shape`].
     pub fn plan_observed(
         &mut self,
         window: &[i32],
@@ -95,7 +94,7 @@ impl<'m> IntPolicy<'m> {
     }
 }
 
-/// `Ok` if the memory is enough.
+/// Checks the length of the working memory.
 pub(super) fn check_scratch(needed: usize, available: usize) -> Result<(), ModelError> {
     if available < needed {
         return Err(ModelError::ScratchTooSmall { needed, available });
@@ -108,7 +107,7 @@ impl Planner for IntPolicy<'_> {
         self.model.shape()
     }
 
-    // Not inlined, so that nothing of it is on the stack while the simulator runs.
+    // Not inlined, so that it takes no stack while the simulator runs.
     #[inline(never)]
     fn plan(
         &mut self,
@@ -151,7 +150,7 @@ impl Planner for IntPolicy<'_> {
     }
 }
 
-/// `Ok` if a plan can be made from `window` into `chunk`.
+/// Checks the lengths of `window` and `chunk` and that the observations are finite.
 pub(super) fn check_job(model: &Model<'_>, window: &[f64], chunk: &[f64]) -> Result<(), Error> {
     let shape = model.shape();
     check_len("window", shape.window_len(), window.len())?;
@@ -159,7 +158,7 @@ pub(super) fn check_job(model: &Model<'_>, window: &[f64], chunk: &[f64]) -> Res
     check_finite(window)
 }
 
-/// The window in fixed point.
+/// Converts the window to fixed point.
 pub(super) fn write_window(model: &Model<'_>, window: &[f64], parts: &mut Parts<'_>) {
     let dim = model.settings.obs_dim;
     let rows = slices::rows(window, dim).zip(slices::rows_mut(parts.window, dim));
@@ -170,7 +169,7 @@ pub(super) fn write_window(model: &Model<'_>, window: &[f64], parts: &mut Parts<
     }
 }
 
-/// The actions as numbers.
+/// Converts the actions to floats.
 pub(super) fn read_chunk(model: &Model<'_>, parts: &Parts<'_>, chunk: &mut [f64]) {
     let dim = model.settings.action_dim;
     let mut first = 0;
@@ -182,7 +181,7 @@ pub(super) fn read_chunk(model: &Model<'_>, parts: &Parts<'_>, chunk: &mut [f64]
     }
 }
 
-/// `B` plans from the windows in `parts`, together: each as if it were alone.
+/// Computes `B` independent plans from the windows in `parts`.
 #[inline(always)]
 pub(super) fn plan_together<const B: usize>(
     model: &Model<'_>,
@@ -196,7 +195,7 @@ pub(super) fn plan_together<const B: usize>(
     sampler::sample(model, noise, parts, observer);
 }
 
-/// Normalises the observations and takes their `mish`, which is all that the network wants of them.
+/// Computes the condition: `mish` of the normalised observations.
 fn write_condition(model: &Model<'_>, window: &[i32], condition: &mut [i16]) {
     let dim = model.settings.obs_dim;
     let shift = 16 - model.settings.condition_exponent;

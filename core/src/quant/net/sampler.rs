@@ -1,4 +1,4 @@
-//! The reverse diffusion process: noise in, a trajectory of normalised actions out.
+//! Reverse diffusion process: from noise to a trajectory of normalised actions.
 
 use super::scratch::Parts;
 use super::unet::{self, Observer};
@@ -7,8 +7,7 @@ use crate::quant::format::model::{Model, Pass};
 use crate::quant::kernels::rounding::{rounding_shift_right, saturate_i32};
 use fixed::types::I8F24;
 
-/// Fills every `sample` with its plan's noise and lets every pass of the network take some of it
-/// away.
+/// Fills every `sample` (`[Tp][Da]`) with noise and denoises it with one pass per step.
 pub(super) fn sample<const B: usize>(
     model: &Model<'_>,
     noise: &mut [&mut dyn Noise; B],
@@ -29,7 +28,7 @@ pub(super) fn sample<const B: usize>(
     }
 }
 
-/// `x_t` and the network's output for it become `x_(t-1)`; both `[Tp][Da]`.
+/// Computes `x_(t-1)` from `x_t` and the network's output for it; both `[Tp][Da]`.
 fn step(pass: &Pass, noise: &mut dyn Noise, sample: &mut [I8F24], output: &[I8F24]) {
     for (x, out) in sample.iter_mut().zip(output) {
         let z = if pass.draws_noise {
@@ -42,7 +41,7 @@ fn step(pass: &Pass, noise: &mut dyn Noise, sample: &mut [I8F24], output: &[I8F2
 }
 
 impl Pass {
-    /// The step for one value; all in I8F24.
+    /// Computes the step for one value, in I8F24.
     fn apply(&self, x: i32, out: i32, z: i32) -> i32 {
         let product = |mantissa: i32, value: i32| i64::from(mantissa) * i64::from(value);
         let clean = product(self.clean[0], x) + product(self.clean[1], out);

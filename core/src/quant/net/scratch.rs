@@ -1,4 +1,4 @@
-//! Working memory of a plan: a slice of the caller's, cut up by the model's sizes.
+//! Working memory of a plan: the caller's slice, divided by the model's sizes.
 
 use crate::quant::format::model::Sizes;
 use crate::quant::kernels::dispatch::panel_len;
@@ -7,53 +7,52 @@ use crate::quant::kernels::slices;
 use bytemuck::Pod;
 use fixed::types::I8F24;
 
-/// Values of `T` in a word of 8 bytes.
+/// Values of type `T` per word of 8 bytes.
 const fn per_word<T>() -> usize {
     size_of::<u64>() / size_of::<T>()
 }
 
 impl Sizes {
-    /// Words of 8 bytes that a plan works in.
+    /// Length of a plan's working memory, in words of 8 bytes.
     pub(crate) const fn scratch_len(&self) -> usize {
         panel_len(self.largest_window)
             + self.n_activations().div_ceil(per_word::<i16>())
             + self.n_numbers().div_ceil(per_word::<i32>())
     }
 
-    /// Values of 16 bits; whole multiples of eight.
+    /// Number of 16-bit values; a multiple of eight.
     const fn n_activations(&self) -> usize {
         self.input + 2 * self.hidden + self.skips + self.film + self.condition
     }
 
-    /// Values of 32 bits.
+    /// Number of 32-bit values.
     const fn n_numbers(&self) -> usize {
         self.window + 2 * self.trajectory
     }
 }
 
-/// The memory of a plan, cut up. Every tensor starts at a multiple of eight values, as kernels that
-/// load several at once want it.
+/// Working memory of a plan, with tensors aligned to eight values for kernels with vector loads.
 pub(crate) struct Parts<'s> {
     pub(crate) activations: Activations<'s>,
-    /// The observation's share of every FiLM projection, in the order of the blocks.
+    /// Projections of the observations by FiLM, in the order of the blocks.
     pub(crate) film: &'s mut [i16],
     /// `mish` of the normalised window of observations.
     pub(crate) condition: &'s mut [i16],
-    /// The window of observations, `[To][Do]`, in the fixed-point format of each value.
+    /// Window of observations, `[To][Do]`, in the fixed-point format of each value.
     pub(crate) window: &'s mut [i32],
     /// `x_t`, `[Tp][Da]`.
     pub(crate) sample: &'s mut [I8F24],
-    /// The network's answer to it, `[Tp][Da]`.
+    /// Output of the network for `x_t`, `[Tp][Da]`.
     pub(crate) output: &'s mut [I8F24],
 }
 
-/// The network's three buffers and its skips.
+/// Three buffers and the skips of the network.
 pub(crate) struct Activations<'s> {
-    /// What a block reads, and in the end writes; wide enough for two tensors side by side.
+    /// Input and final output of a block; room for two concatenated tensors.
     pub(crate) input: &'s mut [i16],
-    /// Between a block's two convolutions; then its residual.
+    /// Tensor between a block's two convolutions; then its residual.
     pub(crate) hidden: &'s mut [i16],
-    /// What a convolution has computed, before it is normalised.
+    /// Output of a convolution before normalisation.
     pub(crate) output: &'s mut [i16],
     /// One tensor per level, from the second level on.
     pub(crate) skips: &'s mut [i16],
@@ -62,7 +61,7 @@ pub(crate) struct Activations<'s> {
 }
 
 impl<'s> Parts<'s> {
-    /// `memory` has [`Sizes::scratch_len`] words.
+    /// Divides `memory`, which has [`Sizes::scratch_len`] words.
     pub(crate) fn of(memory: &'s mut [u64], sizes: &Sizes) -> Self {
         let (panel, rest) = slices::split_mut(memory, panel_len(sizes.largest_window));
         let n_words = sizes.n_activations().div_ceil(per_word::<i16>());
@@ -91,7 +90,7 @@ impl<'s> Parts<'s> {
     }
 }
 
-/// The same memory as values of another type, whose alignment a word has.
+/// Reinterprets words as values of a type with at most their alignment.
 fn view<T: Pod>(words: &mut [impl Pod]) -> &mut [T] {
     bytemuck::try_cast_slice_mut(words).unwrap_or_default()
 }

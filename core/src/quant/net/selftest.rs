@@ -1,4 +1,4 @@
-//! One number for everything that a model computes.
+//! Digest of everything that a model computes.
 
 use super::policy::{action, check_scratch, plan_together};
 use super::scratch::Parts;
@@ -9,11 +9,10 @@ use crate::quant::format::error::ModelError;
 use crate::quant::format::model::Model;
 use core::array;
 
-/// [`Digest`] of the actions (`i32`, little-endian, in the fixed-point format of each value) of
-/// `n_plans` plans: equal on every machine. `scratch` has [`Model::scratch_len`] words at least.
+/// [`Digest`] of the actions of `n_plans` plans (`i32`, little-endian, in fixed point): equal on
+/// every machine. `scratch` has at least [`Model::scratch_len`] words.
 ///
-/// Plan `i` takes its noise from seed `i` and sees fixed observations that sweep 0 to 2^25 in fixed
-/// point: with 16 binary places 0 to 512.
+/// Plan `i` has the noise of seed `i` and fixed observations that sweep 0 to 2^25 in fixed point.
 ///
 /// # Errors
 /// [`ModelError::ScratchTooSmall`] if `scratch` has fewer words.

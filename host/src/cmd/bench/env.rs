@@ -14,21 +14,23 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
-/// Generated sequences of a kind.
+/// Number of generated sequences per kind.
 const GENERATED: usize = 64;
-/// Sequences of a round: timed one after the other, side by side, and in gym-pusht.
+/// Sequences per round: timed one by one, batched, and in gym-pusht.
 const SLICE: usize = 32;
-/// How often it is asked what the simulator is at.
+/// Sampling interval of the simulator's current phase.
 const SAMPLE: Duration = Duration::from_micros(50);
-/// The same sequences in gym-pusht.
+/// Script that times the same sequences in gym-pusht.
 const GYM_PUSHT: &str = include_str!("gym_pusht.py");
 
-/// Control steps a second on one core, of one environment and of several side by side, and what they are spent on.
+/// Measures control steps per second on one core, single and batched, and the share of each phase.
 ///
-/// A control step is ten physics steps with contacts, then coverage and reward. Three kinds of sequences: the recorded
-/// demonstrations (without their archive, generated ones that chase the block), pushes into walls and corners, and
-/// squeezes against a wall. Side by side are as many sequences as a round has (the shares are those of one). With --gym-pusht, gym-pusht makes the same steps in turn with this simulator, and
-/// the ratio is printed. Times are processor time, the best of the rounds.
+/// A control step is ten physics steps with contacts, then coverage and reward. There are three
+/// kinds of sequences: the recorded demonstrations (without the dataset, generated ones that chase
+/// the block), pushes into walls and corners, and squeezes against a wall. A batch is the sequences
+/// of a round; the shares are those of single environments. With --gym-pusht, the same steps are
+/// timed alternately in gym-pusht, and the ratio is printed. Times are processor time, the best of
+/// all rounds.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: pusht bench env --data pusht.zip --gym-pusht python3 --json env.json"
@@ -37,21 +39,21 @@ pub struct Args {
     /// JSON file to write
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// The recorded demonstrations [default: what PUSHT_DATASET names]
+    /// The recorded demonstrations [default: the path in PUSHT_DATASET]
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// A Python with gym-pusht, to be measured in the same run
+    /// Python with gym-pusht, to compare in the same run
     #[arg(long, value_name = "PYTHON")]
     gym_pusht: Option<PathBuf>,
-    /// Measurements of each, in turn
+    /// Alternating measurements of each
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
-    /// Time of a measurement here, s
+    /// Duration of a measurement of this simulator, s
     #[arg(long, value_name = "S", default_value_t = 0.4)]
     seconds: f64,
 }
 
-/// What was measured on one kind of sequences.
+/// Measurement of one kind of sequences.
 #[derive(Serialize)]
 struct Figure {
     sequences: &'static str,
@@ -61,13 +63,13 @@ struct Figure {
     gym_pusht_steps_per_s: Option<f64>,
     ratio: Option<f64>,
     side_by_side_ratio: Option<f64>,
-    /// The farthest that the block ends from where it does in gym-pusht, px.
+    /// Largest distance of the block's final position from that in gym-pusht, px.
     farthest_px: Option<f64>,
-    /// Of the time.
+    /// Shares of the phases in the time.
     shares: Shares,
 }
 
-/// Of the time of a control step.
+/// Shares of the phases in the time of a control step.
 #[derive(Clone, Copy, Serialize)]
 struct Shares {
     physics: f64,
@@ -78,7 +80,7 @@ struct Shares {
 /// Runs the command.
 ///
 /// # Errors
-/// If the demonstrations can't be read, or the Python given can't be asked.
+/// If the demonstrations can't be read, or the given Python fails.
 pub fn run(args: &Args) -> Result<()> {
     ensure!(args.seconds > 0.0, "--seconds: more than 0 needed");
     ensure!(args.rounds > 0, "--rounds: 1 needed at least");
@@ -137,7 +139,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
 }
 
-/// The rounds of one kind of sequences: in each, this simulator and gym-pusht take the same ones.
+/// Times the rounds of one kind of sequences, alternating between this simulator and gym-pusht.
 fn measure(
     name: &'static str,
     sequences: &[Sequence],
@@ -180,7 +182,7 @@ fn measure(
     })
 }
 
-/// Control steps a second of processor time, and where the block of each sequence ends.
+/// Control steps per second of processor time, and the block's final position in each sequence.
 fn time(
     sequences: &[Sequence],
     seconds: f64,
@@ -230,7 +232,7 @@ fn all_side_by_side(sequences: &[Sequence], envs: &mut [PushTEnv]) -> Result<()>
     Ok(())
 }
 
-/// What the time goes into: the simulator says what it is at, and another thread looks now and then.
+/// Shares of the phases, sampled by a second thread.
 fn shares(sequences: &[Sequence], seconds: f64) -> Result<Shares> {
     let starts = begin(sequences)?;
     let (phase, done) = (AtomicU8::new(0), AtomicBool::new(false));
@@ -281,13 +283,13 @@ fn begin(sequences: &[Sequence]) -> Result<Vec<PushTEnv>> {
         .context("a start state can't be simulated")
 }
 
-/// Of this thread.
+/// Processor time of this thread.
 fn processor_time() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
-/// gym-pusht in a process of its own.
+/// gym-pusht in a separate process.
 struct GymPushT {
     name: String,
     process: Child,
@@ -340,7 +342,7 @@ impl GymPushT {
         let mut line = serde_json::to_string(&request)?;
         line.push('\n');
         let mut requests = self.requests.as_ref().context("no pipe to Python")?;
-        // If Python is gone, reading says so.
+        // If Python has ended, the read reports it.
         let _ = requests.write_all(line.as_bytes());
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
@@ -365,7 +367,7 @@ impl<'a> RequestedSequence<'a> {
 
 impl Drop for GymPushT {
     fn drop(&mut self) {
-        // At the end of its input it ends by itself.
+        // Python ends at the end of its input.
         self.requests = None;
         let _ = self.process.wait();
     }

@@ -1,4 +1,4 @@
-//! `pusht bench`: what things cost, counted or timed.
+//! `pusht bench`: counts and timings.
 
 pub mod env;
 pub mod plan;
@@ -8,7 +8,7 @@ pub mod vector;
 use anyhow::Result;
 use clap::Subcommand;
 
-/// Measures what things cost.
+/// Measures the cost of simulation and planning.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -25,7 +25,7 @@ enum What {
 /// Runs the command.
 ///
 /// # Errors
-/// Those of the subcommand.
+/// If the subcommand fails.
 pub fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Env(args) => env::run(args),

@@ -1,19 +1,20 @@
-//! `pusht bench plan`: instructions of convolutions and whole plans on every core that QEMU has.
+//! `pusht bench plan`: instructions per convolution and per plan on every core that QEMU emulates.
 
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Counts the instructions of convolutions and of whole plans on every core that QEMU has, beside CMSIS-NN's figures.
+/// Counts instructions of convolutions and plans on QEMU's cores, compared with CMSIS-NN.
 ///
-/// Needs this repository, from which it builds the firmware for each board, and `qemu-system-arm`; without QEMU it says so and measures nothing.
+/// Needs this repository, from which it builds the firmware for each board, and `qemu-system-arm`;
+/// without QEMU it says so and measures nothing.
 #[derive(clap::Args)]
 #[command(after_help = "Example: pusht bench plan --board mps2-an386 --json plan.json")]
 pub struct Args {
     /// Only these boards [default: all].
     #[arg(long = "board", value_name = "NAME")]
     boards: Vec<String>,
-    /// Writes the table as JSON, too.
+    /// JSON file for the table.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -21,7 +22,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// If the repository is not there any more, or a board's firmware cannot be built or fails.
+/// If the repository is not found, or a board's firmware can't be built or fails.
 pub fn run(args: &Args) -> Result<()> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     ensure!(
@@ -29,7 +30,7 @@ pub fn run(args: &Args) -> Result<()> {
         "the repository that this program was built in is not at {} any more",
         repository.display()
     );
-    // The firmware's tools have dependencies that the main build does without: they are a program of their own.
+    // The firmware's tools are a separate program, to keep their dependencies apart.
     let mut tool = Command::new("cargo");
     tool.args(["run", "--quiet", "--package", "pusht-tests"])
         .args(["--bin", "bench-plan", "--"]);

@@ -1,4 +1,4 @@
-//! What the simulator is timed on: start states with the actions that follow, made once.
+//! Benchmark sequences: start states with their actions.
 
 use crate::data::Demonstrations;
 use anyhow::Result;
@@ -7,34 +7,34 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use std::f64::consts::PI;
 
-/// Control steps of a generated sequence.
+/// Control steps per generated sequence.
 const STEPS: usize = 200;
-/// Each wall's direction from the window's middle.
+/// Direction of each wall from the window's centre.
 const WALLS: [[f64; 2]; 4] = [[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]];
 
-/// A start and the actions from there.
+/// A start state and its actions.
 #[derive(Clone, Debug)]
 pub struct Sequence {
     /// Agent x, y, block x, y, px; block angle, rad.
     pub start: [f64; 5],
-    /// How it is set.
+    /// Order in which position and angle are set.
     pub order: StartOrder,
-    /// Goal positions of the agent, px.
+    /// Target positions of the agent, px.
     pub actions: Vec<[f64; 2]>,
 }
 
 impl Sequence {
-    /// The environment at the start.
+    /// Creates the environment at the start.
     ///
     /// # Errors
-    /// If the start can't be simulated.
+    /// If the start state can't be simulated.
     pub fn begin(&self) -> Result<PushTEnv, pusht_core::Error> {
         let start = StartState::from_state(&self.start);
         PushTEnv::new(PushTParams::default(), start, self.order)
     }
 }
 
-/// The recorded demonstrations, from their first recorded states.
+/// Recorded demonstrations, from their first recorded states.
 pub fn human(demonstrations: &Demonstrations) -> Vec<Sequence> {
     let of_episode = |episode: &crate::data::Episode| Sequence {
         start: episode.states[0],
@@ -44,10 +44,10 @@ pub fn human(demonstrations: &Demonstrations) -> Vec<Sequence> {
     demonstrations.episodes.iter().map(of_episode).collect()
 }
 
-/// Targets on and around the block, wherever it goes; on the way there, the block lies still.
+/// Targets on and around the block, wherever it moves; on the way there, the block rests.
 ///
 /// # Errors
-/// None that a start in the window gives.
+/// If a start state can't be simulated.
 pub fn chase(count: usize) -> Result<Vec<Sequence>> {
     generate(count, 1, |random| {
         let start = free_start(random);
@@ -64,10 +64,10 @@ pub fn chase(count: usize) -> Result<Vec<Sequence>> {
     })
 }
 
-/// Round behind the block, then through it towards a wall or a corner, again and again.
+/// Repeated pushes: around the block, then through it towards a wall or a corner.
 ///
 /// # Errors
-/// None that a start in the window gives.
+/// If a start state can't be simulated.
 pub fn walls(count: usize) -> Result<Vec<Sequence>> {
     generate(count, 2, |random| {
         let start = free_start(random);
@@ -93,10 +93,10 @@ pub fn walls(count: usize) -> Result<Vec<Sequence>> {
     })
 }
 
-/// The block at a wall; the agent presses it there, far past its centre and through the wall.
+/// The block at a wall, pressed by targets far beyond its centre and the wall.
 ///
 /// # Errors
-/// None that a start in the window gives.
+/// If a start state can't be simulated.
 pub fn squeeze(count: usize) -> Result<Vec<Sequence>> {
     generate(count, 3, |random| {
         let way = Vec2::from(WALLS[random.random_range(0..4)]);
@@ -122,10 +122,10 @@ pub fn squeeze(count: usize) -> Result<Vec<Sequence>> {
     })
 }
 
-/// From the middle of the block to the next target.
+/// Maps the block's centre to the next target.
 type Policy = Box<dyn FnMut(&mut Pcg64, Vec2) -> Vec2>;
 
-/// Plays `count` episodes and keeps their actions.
+/// Plays `count` episodes and records their actions.
 fn generate(
     count: usize,
     family: u64,

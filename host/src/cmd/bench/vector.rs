@@ -14,41 +14,39 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Largest numbers of worker processes and threads that are measured.
+/// Largest number of worker processes and threads.
 const MOST_PROCESSES: usize = 64;
 const MOST_THREADS: usize = 512;
-/// Largest number of gym-pusht's environments, whose workers take seconds to start.
+/// Largest number of gym-pusht environments, whose workers take seconds to start.
 const MOST_PYTHON: usize = 8;
-/// Measurements per figure, of which the best counts; they take turns with the others'.
+/// Alternating measurements per figure; the best counts.
 const ROUNDS: usize = 3;
-/// Different batches of actions, which take turns.
+/// Number of different action batches.
 const ACTIONS: usize = 64;
-/// The script that measures gymnasium's vector environments.
+/// Script that measures gymnasium's vector environments.
 const GYMNASIUM: &str = include_str!("gymnasium_vector.py");
 
 const BATCH: &str = "PushTBatch, all cores";
 const BATCH_ONE: &str = "PushTBatch, 1 thread";
 const GYM_ASYNC: &str = "gymnasium AsyncVectorEnv";
 
-/// Steps per second of PushT environments: in turn, in threads, in processes, in a batch, and in
-/// gymnasium.
+/// Measures PushT steps per second: sequential, threads, processes, batched, and gymnasium.
 ///
-/// Each takes actions of the same distribution, uniform in the window, resets when an episode ends,
-/// and returns state and reward. Figures are environment steps per second, the best of
-/// three measurements.
+/// All take actions of the same distribution, uniform in the window, reset when an episode ends,
+/// and return state and reward. Figures are the best of three measurements.
 #[derive(clap::Args)]
 #[command(after_help = "Example: pusht bench vector --gym-pusht python3 --json vector.json")]
 pub struct Args {
     /// JSON file to write
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// A Python with gymnasium and gym-pusht, to be measured in the same run
+    /// Python with gymnasium and gym-pusht, to compare in the same run
     #[arg(long, value_name = "PYTHON")]
     gym_pusht: Option<PathBuf>,
-    /// Numbers of environments, rising
+    /// Numbers of environments, in ascending order
     #[arg(long, value_name = "N,N..", value_delimiter = ',', default_values_t = [1, 2, 8, 64, 512, 4096])]
     sizes: Vec<usize>,
-    /// Time of a measurement, s
+    /// Duration of a measurement, s
     #[arg(long, value_name = "S", default_value_t = 0.3)]
     seconds: f64,
 }
@@ -73,7 +71,7 @@ struct Report {
 /// Runs the command.
 ///
 /// # Errors
-/// If an environment can't be made, the given Python can't be run, or the file can't be written.
+/// If an environment can't be created, the given Python fails, or the file can't be written.
 pub fn run(args: &Args) -> Result<()> {
     ensure!(args.seconds > 0.0, "--seconds: more than 0 needed");
     let slice = Duration::try_from_secs_f64(args.seconds).context("--seconds")?;
@@ -189,7 +187,7 @@ fn batch(
     })
 }
 
-/// Measures the candidates in turns, so that a disturbance affects all of them; the best of each.
+/// Measures the candidates alternately, so that disturbances affect all; keeps the best of each.
 fn measure(
     mut candidates: Vec<Candidate>,
     num_envs: usize,
@@ -242,7 +240,7 @@ fn gymnasium(python: &Path, sizes: &[usize], seconds: f64) -> Result<Vec<Figure>
         .collect()
 }
 
-/// The best of the figures `of`, relative to the best of `against`.
+/// Ratio of the best figure of `of` to the best of `against`.
 fn gain(
     figures: &[Figure],
     of: impl Fn(&str, usize) -> bool,

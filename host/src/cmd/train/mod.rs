@@ -21,8 +21,8 @@ use std::process::Command;
 /// Runs the command.
 ///
 /// # Errors
-/// Options that contradict each other, demonstrations that can't be read, a folder that already holds a run
-/// (without `--resume`) or another one (with it), or a file that can't be written.
+/// If options contradict each other, demonstrations can't be read, the folder already holds a run
+/// (without `--resume`) or another one (with it), or a file can't be written.
 pub fn run(args: &Args) -> Result<()> {
     let init = args.init.as_deref().map(policy_file::load).transpose()?;
     let settings = args.settings(init.as_ref())?;
@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> Result<()> {
     })
 }
 
-/// Refuses to go on with other settings or other data than a run began with.
+/// Refuses to resume a run with other settings or data.
 fn check_same_run(found: &Header, asked: &Header) -> Result<()> {
     ensure!(
         found.data_crc32 == asked.data_crc32,
@@ -89,7 +89,7 @@ fn check_same_run(found: &Header, asked: &Header) -> Result<()> {
     Ok(())
 }
 
-/// What the policy file says about how it was made; no path of the machine goes into it.
+/// Provenance for the policy file, without paths of this machine.
 fn provenance_of(args: &Args, sets: &[Demonstrations]) -> BTreeMap<String, String> {
     let data = args.data.iter().zip(sets).map(|(path, set)| {
         format!(
@@ -112,7 +112,7 @@ fn provenance_of(args: &Args, sets: &[Demonstrations]) -> BTreeMap<String, Strin
     ])
 }
 
-/// The commit that is checked out where the command runs, marked if files differ from it.
+/// Checked-out commit of the working directory, marked if files differ from it.
 fn commit() -> Option<String> {
     let output = Command::new("git")
         .args([
@@ -128,7 +128,7 @@ fn commit() -> Option<String> {
     (output.status.success()).then(|| text.trim().to_owned())
 }
 
-/// A run and where it writes.
+/// A run with its output files.
 struct Run<'a> {
     args: &'a Args,
     header: Header,
@@ -174,7 +174,7 @@ impl Run<'_> {
         self.save_policy()
     }
 
-    /// Plays the moving average where the options ask for it.
+    /// Evaluates the moving average if an evaluation is due.
     fn evaluate_if_due(&self) -> Result<Option<Evaluation>> {
         let (step, every) = (self.trainer.step(), self.args.eval_every);
         if every == 0 || !(step.is_multiple_of(every) || step == self.args.steps) {

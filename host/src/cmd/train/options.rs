@@ -1,4 +1,4 @@
-//! The options of `pusht train`, checked and completed.
+//! Options of `pusht train`: definition, checks and defaults.
 
 use crate::policy_file::{
     ActionFrame, Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Tensors, UnetConfig,
@@ -19,45 +19,46 @@ const N_OBS_STEPS: usize = 2;
 ///
 /// Example: pusht train --data pusht.zip --out runs/human
 ///
-/// Writes into the folder: log.csv (a row every --log-every steps) and log.svg, its picture; checkpoints (the last two);
-/// policy.safetensors. A killed run goes on with the same command and --resume.
+/// The folder receives log.csv (a row every --log-every steps), its plot log.svg, the last two
+/// checkpoints, and policy.safetensors. The same command with --resume continues an interrupted
+/// run.
 #[derive(clap::Args)]
 pub struct Args {
     /// Demonstrations: pusht.zip or a .zarr folder. May be given several times.
     #[arg(long, value_name = "PATH", required = true)]
     pub data: Vec<PathBuf>,
-    /// Share of each --data in every batch, in their order [default: all windows alike].
+    /// Share of each --data in every batch, in the same order [default: all windows alike].
     #[arg(long, value_delimiter = ',', value_name = "S,S,..")]
     pub shares: Vec<f64>,
     /// Folder of the run.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Begin with the weights and the normalisers of this policy; its options are those of the run.
+    /// Policy with the weights and normalisers to begin with; its options must be those of the run.
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
-    /// Optimiser steps; the learning rate falls to 0 along a cosine over them.
+    /// Optimiser steps; the learning rate decays to 0 along a cosine over them.
     #[arg(long, default_value_t = 16_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub steps: u64,
-    /// Windows in a step.
+    /// Windows per step.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub batch: u32,
-    /// Names every random number of the run.
+    /// Seed of all random numbers of the run.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// What the policy sees.
+    /// Observation of the policy.
     #[arg(long, value_enum, default_value = "vertices")]
     pub observation: Observation,
-    /// Actions that a plan predicts (`Tp`).
+    /// Actions predicted per plan (`Tp`).
     #[arg(long, default_value_t = 16, value_parser = RangedU64ValueParser::<usize>::new().range(2..=64))]
     pub horizon: usize,
-    /// Actions that are executed before the next plan (`Ta`), if --eval-action-steps says nothing else; how far windows reach
-    /// behind an episode.
+    /// Actions executed per plan (`Ta`), unless --eval-action-steps is given. Windows reach as far
+    /// beyond the end of an episode.
     #[arg(long, default_value_t = 8)]
     pub n_action_steps: usize,
-    /// From where actions are counted.
+    /// Origin of the actions' coordinates.
     #[arg(long, value_enum, default_value = "window")]
     pub action_frame: ActionFrame,
-    /// Channels of the U-Net's levels.
+    /// Channels per level of the U-Net.
     #[arg(
         long,
         value_delimiter = ',',
@@ -68,28 +69,28 @@ pub struct Args {
     /// Taps of the U-Net's convolutions (odd).
     #[arg(long, default_value_t = 3)]
     pub kernel_size: usize,
-    /// Passes of the network in a plan, as the policy file will name them.
+    /// Passes of the network per plan, stored in the policy file.
     #[arg(long, default_value_t = 10, value_parser = RangedU64ValueParser::<usize>::new().range(1..=100))]
     pub passes: usize,
-    /// The sampler, and with it the forward process.
+    /// Sampler, which also determines the forward process.
     #[arg(long, value_enum, default_value = "ddim")]
     pub scheduler: SchedulerKind,
-    /// What the network answers; flow matching has its own.
+    /// Prediction target of the network; flow matching has its own.
     #[arg(long, default_value = "epsilon", value_parser = ["epsilon", "sample", "v_prediction"])]
     pub prediction_type: String,
-    /// Which steps the passes visit; trailing begins at pure noise, as few passes need it.
+    /// Spacing of the diffusion steps; with few passes, trailing, which begins at pure noise.
     #[arg(long, default_value = "leading", value_parser = ["leading", "trailing", "linspace"])]
     pub timestep_spacing: String,
-    /// Steps of the forward process that are trained: all, or only those that the passes visit.
+    /// Trained steps of the forward process: all, or only those that the passes visit.
     #[arg(long, value_enum, default_value = "all")]
     pub train_timesteps: TrainTimesteps,
-    /// Highest learning rate.
+    /// Peak learning rate.
     #[arg(long, default_value_t = 1e-3)]
     pub learning_rate: f64,
-    /// Steps over which the learning rate rises.
+    /// Steps of learning rate warmup.
     #[arg(long, default_value_t = 500)]
     pub warmup_steps: u64,
-    /// Learn from the recorded episodes alone, not from their mirror images too.
+    /// Train on the recorded episodes only, without their mirror images.
     #[arg(long)]
     pub no_mirror: bool,
     /// Episodes held out for the validation loss.
@@ -98,16 +99,16 @@ pub struct Args {
     /// Steps between evaluations of the policy; 0: none.
     #[arg(long, default_value_t = 0)]
     pub eval_every: u64,
-    /// Legacy seeds A..B of the episodes of an evaluation. What a policy is chosen by, its score may not be reported on.
+    /// Legacy seeds A..B of evaluation episodes. Do not report scores on seeds used for selection.
     #[arg(long, value_name = "A..B", default_value = "200000..200100", value_parser = crate::console::parse_seeds)]
     pub eval_seeds: Range<u64>,
-    /// Actions that the evaluations, and by its file the policy, execute before the next plan [default: --n-action-steps].
+    /// Actions executed per plan in evaluations and in the policy file [default: --n-action-steps].
     #[arg(long, value_name = "N")]
     pub eval_action_steps: Option<usize>,
-    /// What computes; weights of a GPU differ from a CPU's in their last digits, which the run then carries on.
+    /// Device for the computation; weights of a GPU differ from a CPU's in their last digits.
     #[arg(long, value_enum, default_value = "cpu")]
     pub device: DeviceArg,
-    /// Threads of the tensor operations and evaluations; the weights do not depend on it.
+    /// Threads of tensor operations and evaluations; the weights do not depend on it.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: u16,
     /// Steps between rows of the log.
@@ -116,16 +117,16 @@ pub struct Args {
     /// Steps between checkpoints.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     pub checkpoint_every: u64,
-    /// Go on from the newest checkpoint in the folder.
+    /// Continue from the newest checkpoint in the folder.
     #[arg(long)]
     pub resume: bool,
 }
 
 impl Args {
-    /// Checks the options and completes them; `init` is the policy that the run begins with.
+    /// Checks the options and adds the defaults; `init` is the policy that the run begins with.
     ///
     /// # Errors
-    /// Options that contradict each other or `init`.
+    /// If options contradict each other or `init`.
     pub fn settings(&self, init: Option<&(PolicyConfig, Tensors)>) -> Result<Settings> {
         self.check()?;
         let mut unet = UnetConfig {
@@ -189,7 +190,7 @@ impl Args {
             self.warmup_steps,
             self.steps
         );
-        // So that no row's mean spans a checkpoint, and a resumed run writes the same log.
+        // No row's mean may span a checkpoint: a resumed run writes the same log.
         for (name, every) in [
             ("checkpoint", self.checkpoint_every),
             ("eval", self.eval_every),
@@ -219,7 +220,7 @@ impl Args {
             self.shares.len(),
             self.data.len()
         );
-        // A pool's part of a batch is rounded by up to two windows.
+        // Rounding changes a pool's part of a batch by up to two windows.
         let least = 2.0 / f64::from(self.batch);
         let shares = self.shares();
         for (share, given) in shares.iter().zip(&self.shares) {
@@ -242,7 +243,7 @@ impl Args {
                 "--down-dims {channels} is not a multiple of {N_GROUPS} up to 4096"
             );
         }
-        // Each level but the last halves the steps.
+        // Each level but the last halves the length.
         let halvings = self.down_dims.len() - 1;
         ensure!(
             halvings < 6
@@ -266,13 +267,13 @@ impl Args {
         Ok(())
     }
 
-    /// The shares, made to add up to 1.
+    /// Shares, normalised to a sum of 1.
     fn shares(&self) -> Vec<f64> {
         let sum: f64 = self.shares.iter().sum();
         self.shares.iter().map(|share| share / sum).collect()
     }
 
-    /// The command as a policy file tells it: what the weights depend on, without folders of the machine.
+    /// Command line for the policy file: options that affect the weights, without local paths.
     pub fn command(&self) -> String {
         let name = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default();
@@ -322,13 +323,13 @@ impl Args {
     }
 }
 
-/// A value as the command line takes it.
+/// Command line form of a value.
 fn word(value: impl clap::ValueEnum) -> String {
     let value = value.to_possible_value();
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-/// CRC-32 (ISO-HDLC) of the values of all tensors in the order of their names.
+/// CRC-32 (ISO-HDLC) of the values of all tensors, ordered by name.
 fn crc32(tensors: &Tensors) -> u32 {
     let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
     let mut digest = crc.digest();

@@ -9,7 +9,7 @@ struct Cli {
     args: Args,
 }
 
-/// Three episodes of twelve steps as an uncompressed Zarr v2 folder.
+/// Writes three episodes of twelve steps as an uncompressed Zarr v2 folder.
 fn dataset(folder: &Path) -> PathBuf {
     let path = folder.join("circles.zarr");
     let wave = |n: usize| (0..n).map(|i| 256.0 + 100.0 * (i as f32).sin());
@@ -36,7 +36,7 @@ fn dataset(folder: &Path) -> PathBuf {
     path
 }
 
-/// The command on the dataset with a small network, and more options.
+/// Runs the command on the dataset with a small network and further options.
 fn train(folder: &Path, out: &Path, options: &[&str]) -> Result<()> {
     let data = dataset(folder);
     let small = [
@@ -89,7 +89,7 @@ fn a_killed_run_ends_with_the_files_of_a_run_in_one_go() {
     let (log_before, policy_before) =
         (fs::read(&log).unwrap(), policy_file::load(&policy).unwrap());
 
-    // As if killed after the last row of the log, before anything else was written.
+    // Simulates a kill after the last row of the log, before any other write.
     fs::remove_file(&last).unwrap();
     fs::remove_file(&policy).unwrap();
     train(folder.path(), &out, &["--resume"]).unwrap();

@@ -1,4 +1,4 @@
-//! Demonstrations out of an archive or a folder.
+//! Reader of demonstrations from an archive or a folder.
 
 mod zarr;
 
@@ -9,13 +9,13 @@ use std::path::Path;
 
 impl Demonstrations {
     /// Reads the Zarr v2 arrays `data/state` (N, 5), `data/action` (N, 2), both `f32`, and
-    /// `meta/episode_ends` (`i64`, first row after each episode) from a `.zarr` folder or from a zip
-    /// archive that holds one (the authors' `pusht.zip`). `meta/continues`, `meta/cut_off` (`bool`) and `meta/seed` (`i64`, -1
-    /// for none), a value an episode, are ours and may be missing.
+    /// `meta/episode_ends` (`i64`, first row after each episode) from a `.zarr` folder or a zip
+    /// archive with one (the authors' `pusht.zip`). `meta/continues`, `meta/cut_off` (`bool`) and
+    /// `meta/seed` (`i64`, -1 for none), with one value per episode, are optional extensions.
     ///
     /// # Errors
-    /// One line naming the file, the array and what is wrong: missing, truncated, of another shape or
-    /// type, not finite, episodes that do not follow each other.
+    /// If an array is missing, truncated, of another shape or type, or not finite, or if the
+    /// episode ends do not increase. The error names the file and the array.
     pub fn open(path: &Path) -> Result<Self> {
         let read = || -> Result<Self> {
             let store = zarr::open_store(path)?;
@@ -39,7 +39,7 @@ impl Demonstrations {
     }
 }
 
-/// Tells the episodes the values of the array `name`, if it is there.
+/// Sets a field of every episode from the array `name`, if it exists.
 fn mark<T: zarrs::array::ElementOwned>(
     store: &zarr::Store,
     name: &str,
@@ -62,7 +62,7 @@ fn mark<T: zarrs::array::ElementOwned>(
     Ok(())
 }
 
-/// An (N, `D`) array whose values are all finite.
+/// Reads an (N, `D`) array and checks that its values are finite.
 fn finite_rows<const D: usize>(store: &zarr::Store, name: &str) -> Result<Vec<[f32; D]>> {
     let rows = zarr::read_rows::<f32, D>(store, name)?;
     for (row, values) in rows.iter().enumerate() {
@@ -74,7 +74,7 @@ fn finite_rows<const D: usize>(store: &zarr::Store, name: &str) -> Result<Vec<[f
     Ok(rows)
 }
 
-/// Cuts the rows at `ends`, each the first row after an episode.
+/// Splits the rows at `ends`, each the first row after an episode.
 fn split_episodes(
     states: &[[f32; STATE_DIM]],
     actions: &[[f32; ACTION_DIM]],

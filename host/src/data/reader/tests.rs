@@ -8,7 +8,7 @@ const TINY_ZIP: &str = concat!(
     "/../tests/golden/demonstrations/tiny.zip"
 );
 
-/// A folder that holds `arrays` (name, type, shape, little-endian bytes), each one uncompressed chunk.
+/// Writes a folder with `arrays` (name, type, shape, little-endian bytes), one plain chunk each.
 fn zarr_folder(arrays: &[(&str, &str, &[usize], Vec<u8>)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, dtype, shape, bytes) in arrays {
@@ -33,7 +33,7 @@ fn i64s(values: &[i64]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 
-/// Two steps with these states, actions and episode ends.
+/// Writes a folder with two steps.
 fn two_steps(states: &[f32; 10], actions: &[f32; 4], ends: &[i64]) -> tempfile::TempDir {
     zarr_folder(&[
         ("data/state", "<f4", &[2, 5], f32s(states)),
@@ -97,7 +97,7 @@ fn a_flipped_bit_in_an_archive_is_never_read_as_other_data() {
         let mut flipped = bytes.clone();
         flipped[at] ^= 1;
         fs::write(&path, &flipped).unwrap();
-        // Bits of metadata that the reader ignores, such as dates, may flip without harm.
+        // Flipped bits in ignored metadata, such as dates, are harmless.
         match Demonstrations::open(&path) {
             Ok(read) => assert_eq!(read, intact, "byte {at}"),
             Err(_) => refused += 1,
@@ -173,8 +173,7 @@ fn another_shape_or_type_is_refused() {
     }
 }
 
-/// The authors' dataset, if it is on this machine: the path in `PUSHT_DATASET`, or `shared/data` beside
-/// the repository.
+/// The authors' dataset, if available: in `PUSHT_DATASET`, or `shared/data` beside the repository.
 fn authors_dataset() -> Option<PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/pusht.zip");
     let path = std::env::var_os("PUSHT_DATASET").unwrap_or(beside.into());

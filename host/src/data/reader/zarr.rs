@@ -1,4 +1,4 @@
-//! Whole arrays out of a Zarr v2 hierarchy, from a folder or from a zip archive.
+//! Reads whole arrays of a Zarr v2 hierarchy from a folder or a zip archive.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
@@ -10,16 +10,16 @@ use zarrs::filesystem::FilesystemStore;
 use zarrs::storage::store::MemoryStore;
 use zarrs::storage::{ReadableStorage, ReadableStorageTraits, StoreKey, WritableStorageTraits};
 
-/// The keys of a Zarr hierarchy and their bytes.
+/// Keys of a Zarr hierarchy with their bytes.
 pub type Store = ReadableStorage;
 
-/// What marks the root of the hierarchy inside an archive.
+/// Key that identifies the root of the hierarchy in an archive.
 const ROOT_MARK: &str = "data/state/.zarray";
 
-/// Opens the hierarchy at `path`: a folder, or an archive that is read whole.
+/// Opens the hierarchy at `path`, a folder or an archive; archives are read into memory.
 ///
 /// # Errors
-/// If it is not there, is damaged, or holds no replay buffer.
+/// If it does not exist, is damaged, or is not a replay buffer.
 pub fn open_store(path: &Path) -> Result<Store> {
     if path.is_dir() {
         return Ok(Arc::new(FilesystemStore::new(path)?));
@@ -51,7 +51,7 @@ pub fn open_store(path: &Path) -> Result<Store> {
     Ok(Arc::new(store))
 }
 
-/// Whether a key belongs to an array that is read (the authors' archive also has images).
+/// Whether a key belongs to a used array (the authors' archive also has images).
 fn is_wanted(key: &str) -> bool {
     let arrays = [
         "data/state/",
@@ -64,7 +64,7 @@ fn is_wanted(key: &str) -> bool {
     arrays.iter().any(|array| key.starts_with(array))
 }
 
-/// Whether there is an array `name`.
+/// Whether the array `name` exists.
 ///
 /// # Errors
 /// If the store can't be read.
@@ -73,7 +73,7 @@ pub fn contains(store: &Store, name: &str) -> Result<bool> {
     Ok(store.size_key(&key)?.is_some())
 }
 
-/// An (N, `D`) array, a row an element.
+/// Reads an (N, `D`) array by rows.
 ///
 /// # Errors
 /// If it is missing, damaged, or of another shape or type.
@@ -89,7 +89,7 @@ pub fn read_rows<T: ElementOwned + Copy, const D: usize>(
     Ok(values.as_chunks::<D>().0.to_vec())
 }
 
-/// An (N,) array.
+/// Reads an (N,) array.
 ///
 /// # Errors
 /// If it is missing, damaged, or of another shape or type.
@@ -99,7 +99,7 @@ pub fn read_1d<T: ElementOwned>(store: &Store, name: &str) -> Result<Vec<T>> {
     Ok(values)
 }
 
-/// Shape and row-major values of the array `name`.
+/// Reads shape and row-major values of the array `name`.
 fn read<T: ElementOwned>(store: &Store, name: &str) -> Result<(Vec<u64>, Vec<T>)> {
     let context = || format!("array {name}");
     let array = Array::open(store.clone(), &format!("/{name}")).with_context(context)?;
@@ -110,7 +110,7 @@ fn read<T: ElementOwned>(store: &Store, name: &str) -> Result<(Vec<u64>, Vec<T>)
     Ok((array.shape().to_vec(), values))
 }
 
-/// Zarr reads a chunk that is not there as fill values; in a record that is damage.
+/// Checks that no chunk is missing: Zarr would read it as fill values.
 fn check_chunks(array: &Array<dyn ReadableStorageTraits>) -> Result<()> {
     let grid = array.chunk_grid_shape();
     for index in 0..grid.iter().product() {

@@ -1,4 +1,4 @@
-//! One pass of the network, in integers: the phases of [`policy::unet`](crate::policy::unet), by the same names.
+//! One integer pass of the network, with the phases of [`policy::unet`](crate::policy::unet).
 
 mod observer;
 mod shape;
@@ -15,7 +15,7 @@ use crate::quant::net::scratch::{Activations, Parts};
 use fixed::types::I8F24;
 use shape::Shape;
 
-/// The observation's share of all FiLM projections, from the condition into `film`: once per plan.
+/// Computes all FiLM projections of the observations from the condition into `film`, once per plan.
 pub(crate) fn project_condition<const B: usize>(
     model: &Model<'_>,
     parts: &mut [Parts<'_>; B],
@@ -41,7 +41,7 @@ pub(crate) fn project_condition<const B: usize>(
     }
 }
 
-/// The network's output for every `sample` (`[Tp][Da]`) at pass `pass`.
+/// Computes the network's output for every `sample` (`[Tp][Da]`) at pass `pass`.
 pub(crate) fn forward<const B: usize>(
     model: &Model<'_>,
     pass: usize,
@@ -69,7 +69,7 @@ pub(crate) fn forward<const B: usize>(
     network.load(model.settings.sample_exponent);
     for (level, blocks) in down.chunks_exact(2).enumerate() {
         network.residual_blocks(blocks);
-        // The first level's skip has no reader: the way up ends one level below it.
+        // The first level's skip is not used: the way up ends at the second level.
         if level > 0 {
             network.save_skip(level);
         }
@@ -87,22 +87,22 @@ pub(crate) fn forward<const B: usize>(
     network.write_output(&unet.final_block.conv);
 }
 
-/// Where a pass stands: every environment's `activations.input` holds a tensor of `shape`.
+/// State of a pass: every environment's `activations.input` holds a tensor of `shape`.
 struct ForwardPass<'n, 's, O, const B: usize> {
     settings: &'n Settings,
     pass: usize,
-    /// Where the projections of the blocks that are still to come begin.
+    /// Index of the next block's projection in `film`.
     film_at: usize,
     /// The memory of each environment.
     parts: &'n mut [Parts<'s>; B],
     shape: Shape,
-    /// The shape for which the padding in `activations.hidden` is zero.
+    /// Shape for which the padding in `activations.hidden` is zero.
     hidden_shape: Option<Shape>,
     observer: &'n mut O,
 }
 
 impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
-    /// The sample as the network's input, with channels of zeros up to a multiple of [`LANES`].
+    /// Loads the sample as the network's input, with channels zero-padded to whole [`LANES`].
     fn load(&mut self, exponent: u32) {
         let n_channels = self.shape.n_channels;
         for part in self.parts.iter_mut() {
@@ -127,14 +127,14 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
 
     /// `y = mish(norm(conv(h))) + residual(x)` with `h = film(mish(norm(conv(x))))`.
     ///
-    /// What the buffers hold after each step; `-` is no longer needed.
+    /// Contents of the buffers after each step; `-` is unused:
     ///
     /// | step | `input` | `hidden` | `output` | `panel` |
     /// | --- | --- | --- | --- | --- |
     /// | first convolution | `x` | - | `conv(x)` | windows of `x` |
     /// | GroupNorm, Mish, FiLM | `x` | `h` | - | factors of the channels |
     /// | second convolution | `x` | - | `conv(h)` | windows of `h` |
-    /// | 1x1 convolution, if there is one | `residual(x)` | `residual(x)` | `conv(h)` | windows of `x` |
+    /// | 1x1 convolution, if any | `residual(x)` | `residual(x)` | `conv(h)` | windows of `x` |
     /// | GroupNorm, Mish, sum | `y` | - | - | factors of the channels |
     fn residual_block(&mut self, block: &ResidualBlock<'_>) {
         let (shape, out_shape) = (
@@ -230,7 +230,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
                 panel,
                 ..
             } = &mut part.activations;
-            // The padding is zero already.
+            // The padding is already zero.
             let rows = out_shape.rows_mut(input);
             let convolved = out_shape.rows(output);
             (block.second.norm).activate(convolved, rows, &epilogue, panel);
@@ -271,7 +271,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
         }
     }
 
-    /// Start and length of a level's skip: the levels before it have halved the length as often.
+    /// Start and length of a level's skip; every earlier level halves the length.
     fn skip_place(&self, level: usize) -> (usize, usize) {
         let len = |level| (self.settings.horizon >> level) * self.settings.channels(level);
         ((1..level).map(len).sum(), len(level))
@@ -285,7 +285,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
         }
     }
 
-    /// Puts a level's skip beside the tensor: `[L][C]` becomes `[L][2 C]`.
+    /// Concatenates a level's skip with the tensor: `[L][C]` becomes `[L][2 C]`.
     fn join_skip(&mut self, level: usize) {
         let n_channels = self.shape.n_channels;
         let (start, len) = self.skip_place(level);
@@ -312,7 +312,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
         self.shape = joined_shape;
     }
 
-    /// A convolution of three taps, stride 2, padding 1: `[L][C]` becomes `[L / 2][C]`.
+    /// Convolution with three taps, stride 2, padding 1: `[L][C]` becomes `[L / 2][C]`.
     fn downsample(&mut self, layer: &Downsample<'_>) {
         let shape = self.shape;
         let half = shape.with_length(shape.length / 2);
@@ -324,9 +324,10 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
         self.take_hidden(half, layer.exponent.into());
     }
 
-    /// A transposed convolution of four taps, stride 2, padding 1: `[L][C]` becomes `[2 L][C]`.
+    /// Transposed convolution with four taps, stride 2, padding 1: `[L][C]` becomes `[2 L][C]`.
     ///
-    /// Output `2 m` sees inputs `m - 1` and `m`, output `2 m + 1` sees `m` and `m + 1`: two convolutions of two taps.
+    /// Computed with two taps per output: `2 m` from `m - 1` and `m`, `2 m + 1` from `m` and `m +
+    /// 1`.
     fn upsample(&mut self, layer: &Upsample<'_>) {
         let (shape, n_channels) = (self.shape, self.shape.n_channels);
         let double = shape.with_length(2 * shape.length);
@@ -365,7 +366,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
         self.shape = shape;
     }
 
-    /// The last 1x1 convolution, in I8F24.
+    /// Computes the last 1x1 convolution, in I8F24.
     fn write_output(&mut self, linear: &Linear<'_>) {
         for part in self.parts.iter_mut() {
             let windows = Windows {
@@ -386,7 +387,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
     }
 }
 
-/// FiLM of `block` at pass `pass`, with the observation's share of its projection.
+/// FiLM parameters of `block` at pass `pass`, from both of its projections.
 fn modulation<'m>(
     settings: &Settings,
     block: &ResidualBlock<'m>,
@@ -404,7 +405,7 @@ fn modulation<'m>(
     }
 }
 
-/// `linear` at every window of every environment.
+/// Computes `linear` at every window of every environment.
 fn multiply<const B: usize>(
     kind: LayerKind,
     linear: &Linear<'_>,

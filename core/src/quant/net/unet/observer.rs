@@ -1,22 +1,22 @@
-//! Looking inside a pass: every tensor, and the beginning and the end of every matrix product.
+//! Observation of a pass: every tensor, and the start and end of every matrix product.
 
 use crate::quant::kernels::linear::Linear;
 
-/// Sees every tensor that the network computes, in the order of the computation.
+/// Receives every tensor that the network computes, in the order of computation.
 pub trait Observer {
-    /// Takes one tensor, `[L][C]`: its values, `C`, and the binary places of a value.
+    /// Called with each tensor, `[L][C]`: its values, `C`, and the binary places of a value.
     fn observe(&mut self, values: &[i16], n_channels: usize, exponent: u32);
 
-    /// A matrix product (a convolution, a projection) begins.
+    /// Called before a matrix product (a convolution or a projection).
     fn product_begins(&mut self) {}
 
-    /// It has ended.
+    /// Called after a matrix product.
     fn product_ends(&mut self, layer: Layer) {
         let _ = layer;
     }
 }
 
-/// Looks at nothing and costs nothing.
+/// Observer that does nothing, at no cost.
 pub struct Unobserved;
 
 impl Observer for Unobserved {
@@ -27,11 +27,11 @@ impl Observer for Unobserved {
 /// A matrix product of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layer {
-    /// Which kind of layer it belongs to.
+    /// Kind of the layer that it belongs to.
     pub kind: LayerKind,
     /// Outputs per position.
     pub n_outputs: usize,
-    /// Inputs per output, those in zero rows included.
+    /// Inputs per output, zero rows included.
     pub n_inputs: usize,
     /// Positions of all plans of the batch.
     pub n_positions: usize,
@@ -41,7 +41,7 @@ pub struct Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum LayerKind {
-    /// The observation's share of a block's FiLM projection.
+    /// Projection of the observations by a block's FiLM.
     Film,
     /// A convolution of stride 1.
     Convolution,
@@ -65,7 +65,7 @@ impl Layer {
         }
     }
 
-    /// Multiplications of a weight with an activation.
+    /// Number of multiplications of a weight with an activation.
     pub fn n_multiplications(&self) -> usize {
         self.n_outputs * self.n_inputs * self.n_positions
     }

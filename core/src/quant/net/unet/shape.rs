@@ -1,10 +1,10 @@
-//! How a tensor lies in memory.
+//! Memory layout of a tensor.
 
 use crate::quant::kernels::linear::{Outputs, Product, Windows};
 use crate::quant::kernels::panel::Panel;
 use crate::quant::kernels::slices;
 
-/// A tensor between its rows of zeros: `[padding + L + padding][C]`.
+/// Shape of a tensor between its zero rows: `[padding + L + padding][C]`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
     pub(super) length: usize,
@@ -13,7 +13,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// The `L` rows.
+    /// The `L` rows without the padding.
     pub(super) fn rows(self, buffer: &[i16]) -> &[i16] {
         slices::part(
             buffer,
@@ -22,7 +22,7 @@ impl Shape {
         )
     }
 
-    /// The `L` rows; makes the padding around them zero.
+    /// The `L` rows; sets the padding to zero.
     pub(super) fn padded_rows_mut(self, buffer: &mut [i16]) -> &mut [i16] {
         let padding = self.padding * self.n_channels;
         let (before, rest) = slices::split_mut(buffer, padding);
@@ -32,7 +32,7 @@ impl Shape {
         rows
     }
 
-    /// The `L` rows; leaves the padding as it is.
+    /// The `L` rows; does not change the padding.
     pub(super) fn rows_mut(self, buffer: &mut [i16]) -> &mut [i16] {
         slices::part_mut(
             buffer,
@@ -41,7 +41,7 @@ impl Shape {
         )
     }
 
-    /// The windows of a convolution of `kernel_size` taps and padding `kernel_size / 2`.
+    /// Windows of a convolution with `kernel_size` taps and padding `kernel_size / 2`.
     pub(super) fn windows(self, buffer: &[i16], kernel_size: usize, stride: usize) -> Windows<'_> {
         Windows {
             values: slices::from(buffer, (self.padding - kernel_size / 2) * self.n_channels),
@@ -50,7 +50,7 @@ impl Shape {
         }
     }
 
-    /// The product that fills a tensor of this shape in `buffer`.
+    /// Matrix product that writes a tensor of this shape into `buffer`.
     pub(super) fn product<'a>(
         self,
         windows: Windows<'a>,

@@ -9,7 +9,9 @@ use wasmi::{Engine, Instance, Linker, Module, Store};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const MODEL: &[u8] = include_bytes!("../models/pusht-small.ptm");
-/// Plans of the digest in `wasm/digests.rs`.
+/// A policy of another task.
+const FETCH: &[u8] = include_bytes!("../models/fetch.ptm");
+/// Plans of a digest in `wasm/digests.rs`.
 const N_PLANS: u32 = 1;
 const N_STEPS: usize = 4;
 const PROFILES: [&str; 2] = ["debug", "release"];
@@ -23,10 +25,14 @@ fn webassembly_computes_what_the_host_computes() {
     let plans = quant::selftest(&model, &mut scratch, N_PLANS).unwrap();
     let closed_loop =
         closed_loop_digest::<MAX_WINDOW_LEN, MAX_CHUNK_LEN>(&model, &mut scratch, N_STEPS).unwrap();
+    let fetch = Model::parse(FETCH).unwrap();
+    let mut fetch_scratch = vec![0; fetch.scratch_len()];
+    let fetch = quant::selftest(&fetch, &mut fetch_scratch, N_PLANS).unwrap();
     for profile in PROFILES {
         let mut digests = Digests::load(&build(profile));
         assert_eq!(digests.call("physics_digest"), PHYSICS_DIGEST, "{profile}");
         assert_eq!(digests.call("plans_digest"), plans, "{profile}");
+        assert_eq!(digests.call("fetch_digest"), fetch, "{profile}");
         assert_eq!(digests.call("closed_loop_digest"), closed_loop, "{profile}");
     }
 }

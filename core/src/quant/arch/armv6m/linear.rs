@@ -22,7 +22,8 @@ unsafe impl Microkernel for Muls {
 
     #[inline(always)]
     unsafe fn fill<const P: usize>(panel: &mut [i32], windows: Windows<'_>, window: usize) {
-        fill_words::<P>(panel, windows, window);
+        // SAFETY: the caller's.
+        unsafe { fill_words::<P>(panel, windows, window) };
     }
 }
 

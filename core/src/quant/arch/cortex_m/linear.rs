@@ -156,21 +156,30 @@ fn tile<M: Microkernel, const P: usize>(
 
 /// [`Microkernel::fill`] of a panel of words: for each weight, in the file's order, the inputs of
 /// the `P` windows.
+///
+/// # Safety
+/// That of [`Microkernel::fill`].
 #[cfg(any(kernels = "armv6m", kernels = "armv7m"))]
 #[inline(always)]
-pub(crate) fn fill_words<const P: usize>(panel: &mut [i32], windows: Windows<'_>, window: usize) {
+pub(crate) unsafe fn fill_words<const P: usize>(
+    panel: &mut [i32],
+    windows: Windows<'_>,
+    window: usize,
+) {
     let quads: [_; P] = core::array::from_fn(|position| {
         let values = from(windows.values, position * windows.step);
         values.as_chunks::<4>().0
     });
     let mut quads = quads.map(|quads| quads.iter());
-    for places in panel.chunks_exact_mut(4 * P).take(window / 4) {
+    let places = panel.as_chunks_mut::<P>().0.as_chunks_mut::<4>().0;
+    for places in places.iter_mut().take(window / 4) {
         for (position, quads) in quads.iter_mut().enumerate() {
-            if let Some(quad) = quads.next() {
-                for (input, place) in quad.iter().zip(PACKING) {
-                    if let Some(place) = places.get_mut(place * P + position) {
-                        *place = i32::from(*input);
-                    }
+            // SAFETY: the caller's: each of the `P` windows has `window` inputs.
+            let quad = unsafe { quads.next().unwrap_unchecked() };
+            for (input, place) in quad.iter().zip(PACKING) {
+                let place = places.get_mut(place);
+                if let Some(place) = place.and_then(|place| place.get_mut(position)) {
+                    *place = i32::from(*input);
                 }
             }
         }

@@ -36,7 +36,7 @@ const LATE_TICKS: u32 = 2;
 const MICROBIT_STACKS: [(&str, u32); 4] = [
     ("simulator", 11_776),
     ("kernels", 8_704),
-    ("plans", 8_704),
+    ("plans", 8_192),
     ("no_panic", 8_704),
 ];
 

@@ -14,7 +14,7 @@
 //!   the closed loop in [`pusht::rollout`].
 //! - [`control`]: when a policy plans, and which action is due: [`control::Planner`],
 //!   [`control::RecedingHorizon`], [`control::pipeline`] for real time.
-//! - [`link`] (feature `link`): the same over a wire, with the policy on a device.
+//! - `link` (feature `link`): the same over a wire, with the policy on a device.
 //! - [`policy`]: the float policy, by the names of diffusers and diffusion_policy. The reference of
 //! - [`quant`]: the same policy in integers, from a model file: [`quant::Model`],
 //!   [`quant::IntPolicy`].

@@ -1,7 +1,7 @@
 """Lets a policy play FetchPickAndPlace-v4 and reports how often it succeeds.
 
     pip install -r tests/own_task/requirements.txt
-    python3 tests/own_task/evaluate.py --lerobot /tmp/own/run/checkpoints/last/pretrained_model
+    python3 tests/own_task/evaluate.py --lerobot run/checkpoints/last/pretrained_model
     python3 tests/own_task/evaluate.py --predict -- COMMAND...
     python3 tests/own_task/evaluate.py --link localhost:4321
 

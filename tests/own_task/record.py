@@ -1,7 +1,7 @@
 """Records a scripted expert on FetchPickAndPlace-v4 as a LeRobot dataset.
 
     pip install -r tests/own_task/requirements.txt
-    python3 tests/own_task/record.py --out /tmp/own/data
+    python3 tests/own_task/record.py --out data
 
 Writes `OUT/dataset`, a LeRobotDataset with `observation.state`, `observation.environment_state`
 and `action`, and `OUT/windows.npy`, float32 [N, 2, 28]: observation windows of other episodes,

@@ -1,7 +1,7 @@
 """Trains a small diffusion policy with LeRobot's own training loop, on a CPU.
 
     pip install -r tests/own_task/requirements.txt
-    python3 tests/own_task/train.py --data /tmp/own/data/dataset --out /tmp/own/run
+    python3 tests/own_task/train.py --data data/dataset --out run
 
 The result, LeRobot's folder of a pretrained policy, is `OUT/checkpoints/last/pretrained_model`.
 

@@ -385,3 +385,18 @@ fn unnormalizing_undoes_normalizing() {
     assert!(LinearNormalizer::new(vec![1.0], vec![f32::NAN]).is_err());
     assert!(LinearNormalizer::new(vec![1.0], vec![]).is_err());
 }
+
+/// A range of a millionth around 0.7: scale and offset alone would be off by whole units.
+#[test]
+fn a_center_keeps_a_small_range_exact() {
+    let normalizer = LinearNormalizer::new(vec![2e8, 1.0], vec![-1.0, 0.0]).unwrap();
+    let normalizer = normalizer.with_center(vec![0.7, 3.0]).unwrap();
+    let mut rows = [0.7, 5.0];
+    normalizer.normalize(&mut rows);
+    assert_eq!(rows, [-1.0, 2.0]);
+    normalizer.unnormalize(&mut rows);
+    assert_eq!(rows, [0.7, 5.0]);
+    let other = || LinearNormalizer::new(vec![1.0], vec![0.0]).unwrap();
+    assert!(other().with_center(vec![]).is_err());
+    assert!(other().with_center(vec![f32::INFINITY]).is_err());
+}

@@ -254,14 +254,17 @@ impl TensorSource for Named<'_> {
 }
 
 fn normalizer(tensors: &Tensors, field: &str) -> Result<LinearNormalizer<Vec<f32>>> {
-    let find = |kind: &str| {
-        let name = format!("normalizer.params_dict.{field}.{kind}");
-        let tensor = tensors
-            .get(&name)
-            .with_context(|| format!("no tensor {name}"));
-        tensor.map(|tensor| tensor.data.clone())
-    };
-    Ok(LinearNormalizer::new(find("scale")?, find("offset")?)?)
+    let name = |kind: &str| format!("normalizer.params_dict.{field}.{kind}");
+    let find = |kind: &str| tensors.get(&name(kind)).map(|tensor| tensor.data.clone());
+    let needed = |kind: &str| find(kind).with_context(|| format!("no tensor {}", name(kind)));
+    let normalizer = LinearNormalizer::new(needed("scale")?, needed("offset")?);
+    let normalizer = normalizer.with_context(|| name("scale"))?;
+    match find("center") {
+        Some(center) => normalizer
+            .with_center(center)
+            .with_context(|| name("center")),
+        None => Ok(normalizer),
+    }
 }
 
 /// Converts the network's options to `core`'s.

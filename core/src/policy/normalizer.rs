@@ -1,12 +1,14 @@
-//! `LinearNormalizer`: normalised = raw * scale + offset, with a scale and an offset per feature.
+//! `LinearNormalizer`: normalised = (raw - center) * scale + offset, one of each per feature.
 
 use super::{PolicyError, expect_len};
 
-/// The scale and offset of every feature of a field (`obs` or `action`). `V` holds them.
+/// The scale and offset of every feature of a field (`obs` or `action`), and where a program
+/// subtracts first, as LeRobot does, the center. `V` holds them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearNormalizer<V> {
     scale: V,
     offset: V,
+    center: Option<V>,
 }
 
 impl<V: AsRef<[f32]>> LinearNormalizer<V> {
@@ -26,7 +28,30 @@ impl<V: AsRef<[f32]>> LinearNormalizer<V> {
                 "a normalizer's scale is zero, or a value of it is not finite",
             ));
         }
-        Ok(Self { scale, offset })
+        Ok(Self {
+            scale,
+            offset,
+            center: None,
+        })
+    }
+
+    /// The normaliser with a value to subtract from each feature before the multiplication. Folded
+    /// into the offset, it would lose digits where a feature's range is small beside its values.
+    ///
+    /// # Errors
+    /// [`PolicyError::WrongLength`] if there is not one value per feature; [`PolicyError::Options`]
+    /// if a value is not finite.
+    pub fn with_center(self, center: V) -> Result<Self, PolicyError> {
+        expect_len("normalizer center", center.as_ref().len(), self.dim())?;
+        if center.as_ref().iter().any(|v| !v.is_finite()) {
+            return Err(PolicyError::Options(
+                "a value of a normalizer's center is not finite",
+            ));
+        }
+        Ok(Self {
+            center: Some(center),
+            ..self
+        })
     }
 
     /// The factor of each feature.
@@ -39,6 +64,11 @@ impl<V: AsRef<[f32]>> LinearNormalizer<V> {
         self.offset.as_ref()
     }
 
+    /// The value subtracted from each feature first, if any.
+    pub fn center(&self) -> Option<&[f32]> {
+        self.center.as_ref().map(AsRef::as_ref)
+    }
+
     /// The number of features.
     pub fn dim(&self) -> usize {
         self.scale.as_ref().len()
@@ -46,12 +76,25 @@ impl<V: AsRef<[f32]>> LinearNormalizer<V> {
 
     /// Normalises `rows` (any number of rows of [`Self::dim`] values) in place.
     pub fn normalize(&self, rows: &mut [f32]) {
+        self.each_center(rows, |x, center| x - center);
         self.each(rows, |x, scale, offset| x * scale + offset);
     }
 
     /// The inverse of [`Self::normalize`].
     pub fn unnormalize(&self, rows: &mut [f32]) {
         self.each(rows, |x, scale, offset| (x - offset) / scale);
+        self.each_center(rows, |x, center| x + center);
+    }
+
+    fn each_center(&self, rows: &mut [f32], map: impl Fn(f32, f32) -> f32) {
+        let Some(center) = self.center() else {
+            return;
+        };
+        for row in rows.chunks_mut(center.len()) {
+            for (x, center) in row.iter_mut().zip(center) {
+                *x = map(*x, *center);
+            }
+        }
     }
 
     fn each(&self, rows: &mut [f32], map: impl Fn(f32, f32, f32) -> f32) {

@@ -86,9 +86,13 @@ fn float_rows(policy: &FloatPolicy) -> Result<Vec<Row>> {
     let config = policy.config();
     let task = policy.task();
     let [obs, action] = policy.policy().normalizers().map(|normalizer| {
-        let pairs = normalizer.scale().iter().zip(normalizer.offset());
+        // Raw values for the normalised values -1 and 1.
+        let [mut low, mut high] = [-1.0, 1.0].map(|y| vec![y; normalizer.dim()]);
+        normalizer.unnormalize(&mut low);
+        normalizer.unnormalize(&mut high);
+        let pairs = low.into_iter().zip(high);
         pairs
-            .map(|(scale, offset)| [-1.0, 1.0].map(|y| f64::from((y - offset) / scale)))
+            .map(|(low, high)| [f64::from(low), f64::from(high)])
             .collect::<Vec<_>>()
     });
     let observed = task

@@ -107,14 +107,20 @@ fn constant(windows: &[Window], index: usize, obs_dim: usize) -> Option<f64> {
     values.all(|value| *value == first).then_some(first)
 }
 
-/// Scale and offset of each value of `field`.
+/// Scale and offset of each value of `field`, with its center folded into the offset.
 fn normalizer(tensors: &Tensors, field: &str) -> Result<Vec<[f64; 2]>> {
-    let find = |kind: &str| {
-        let name = format!("normalizer.params_dict.{field}.{kind}");
-        let tensor = tensors.get(&name);
-        tensor.with_context(|| format!("no tensor {name}"))
+    let find = |kind: &str| tensors.get(&format!("normalizer.params_dict.{field}.{kind}"));
+    let needed = |kind: &str| {
+        find(kind).with_context(|| format!("no tensor normalizer.params_dict.{field}.{kind}"))
     };
-    let (scale, offset) = (find("scale")?, find("offset")?);
-    let pairs = scale.data.iter().zip(&offset.data);
-    Ok(pairs.map(|(s, o)| [f64::from(*s), f64::from(*o)]).collect())
+    let (scale, offset) = (needed("scale")?, needed("offset")?);
+    let center = find("center").map_or(&[][..], |center| &center.data);
+    let pairs = scale.data.iter().zip(&offset.data).enumerate();
+    Ok(pairs
+        .map(|(index, (scale, offset))| {
+            let center = center.get(index).copied().unwrap_or_default();
+            let (scale, offset) = (f64::from(*scale), f64::from(*offset));
+            [scale, offset - f64::from(center) * scale]
+        })
+        .collect())
 }

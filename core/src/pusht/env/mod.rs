@@ -29,11 +29,11 @@ pub const CONTROL_DT_S: f64 = 0.1;
 const _: () = assert!(PHYSICS_STEPS as f64 * PHYSICS_DT_S == CONTROL_DT_S);
 /// Side of the square window, px (gym-pusht: 512).
 pub const WINDOW_PX: f64 = 512.0;
-/// Goal position of the block's origin, px (gym-pusht `_setup`).
+/// Default goal position of the block's origin, px (gym-pusht `_setup`).
 pub const GOAL_PX: Vec2 = Vec2::new(256.0, 256.0);
-/// Goal angle of the block, rad (gym-pusht `_setup`).
+/// Default goal angle of the block, rad (gym-pusht `_setup`).
 pub const GOAL_ANGLE_RAD: f64 = FRAC_PI_4;
-/// Coverage above which an episode is a success (gym-pusht `success_threshold`).
+/// Default coverage above which an episode is a success (gym-pusht `success_threshold`).
 pub const SUCCESS_THRESHOLD: f64 = 0.95;
 
 /// Proportional gain of the PD controller, 1/s^2 (gym-pusht `k_p`).
@@ -78,11 +78,11 @@ pub struct PushTEnv {
 /// Outcome of a control step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
-    /// Coverage divided by [`SUCCESS_THRESHOLD`], at most 1.
+    /// Coverage divided by [`PushTParams::success_threshold`], at most 1.
     pub reward: f64,
     /// Share of the goal that the block covers, 0 to 1.
     pub coverage: f64,
-    /// Whether the coverage is above [`SUCCESS_THRESHOLD`].
+    /// Whether the coverage is above [`PushTParams::success_threshold`].
     pub terminated: bool,
     /// Whether [`PushTParams::max_episode_steps`] is reached.
     pub truncated: bool,
@@ -108,7 +108,7 @@ pub struct Info {
     pub n_contacts: usize,
     /// Contact points of the last control step, summed over its physics steps.
     pub n_contact_points: usize,
-    /// Whether the coverage is above [`SUCCESS_THRESHOLD`].
+    /// Whether the coverage is above [`PushTParams::success_threshold`].
     pub is_success: bool,
 }
 
@@ -131,7 +131,7 @@ impl PushTEnv {
             world: World::new(block, damping_factor),
             n_steps: 0,
             n_contact_points: 0,
-            goal: Pose::new(GOAL_PX, GOAL_ANGLE_RAD),
+            goal: Pose::new(params.goal_px, params.goal_angle_rad),
             coverage: 0.0,
             coverage_pose: block.pose,
         };
@@ -250,9 +250,9 @@ impl PushTEnv {
 
     fn outcome(&self) -> Step {
         Step {
-            reward: (self.coverage / SUCCESS_THRESHOLD).clamp(0.0, 1.0),
+            reward: (self.coverage / self.params.success_threshold).clamp(0.0, 1.0),
             coverage: self.coverage,
-            terminated: self.coverage > SUCCESS_THRESHOLD,
+            terminated: self.coverage > self.params.success_threshold,
             truncated: self
                 .params
                 .max_episode_steps
@@ -291,11 +291,11 @@ impl PushTEnv {
             agent_vel: agent.vel,
             block_pos_px: block.pose.origin,
             block_angle_rad: block.angle_rad,
-            goal_pos_px: GOAL_PX,
-            goal_angle_rad: GOAL_ANGLE_RAD,
+            goal_pos_px: self.params.goal_px,
+            goal_angle_rad: self.params.goal_angle_rad,
             n_contacts: self.n_contact_points.div_ceil(PHYSICS_STEPS),
             n_contact_points: self.n_contact_points,
-            is_success: self.coverage > SUCCESS_THRESHOLD,
+            is_success: self.coverage > self.params.success_threshold,
         }
     }
 
@@ -305,7 +305,7 @@ impl PushTEnv {
     }
 }
 
-/// Share of the goal, 0 to 1, that a block with its origin at `pos`, px, and angle `angle_rad`
+/// Share of the default goal, 0 to 1, that a block with its origin at `pos`, px, and angle `angle_rad`
 /// covers.
 pub fn coverage_at(pos: Vec2, angle_rad: f64) -> f64 {
     let goal = Pose::new(GOAL_PX, GOAL_ANGLE_RAD);

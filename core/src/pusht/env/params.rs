@@ -1,6 +1,6 @@
 //! Parameters of the environment.
 
-use super::FAR_OUT;
+use super::{FAR_OUT, GOAL_ANGLE_RAD, GOAL_PX, SUCCESS_THRESHOLD};
 use crate::Error;
 use crate::pusht::geometry::Vec2;
 
@@ -15,6 +15,14 @@ pub struct PushTParams {
     /// Share of its velocity that the block keeps per second without contact (gym-pusht's
     /// `damping`); from 0 to 1.
     pub damping: f64,
+    /// Goal position of the block's origin, px (gym-pusht's `goal_pose`); coordinates from -1e6 to
+    /// 1e6.
+    pub goal_px: Vec2,
+    /// Goal angle of the block, rad (gym-pusht's `goal_pose`); from -1e6 to 1e6.
+    pub goal_angle_rad: f64,
+    /// Coverage above which an episode is a success (gym-pusht's `success_threshold`); above 0, at
+    /// most 1.
+    pub success_threshold: f64,
     /// Control steps after which [`Step::truncated`](super::Step::truncated) is set; `None` for
     /// never. The environment can be stepped further.
     pub max_episode_steps: Option<u32>,
@@ -34,6 +42,9 @@ impl Default for PushTParams {
             block_cog_px: MEAN_OF_CENTROIDS_PX,
             block_moment: TWICE_THE_MOMENT_OF_THE_BAR,
             damping: 0.0,
+            goal_px: GOAL_PX,
+            goal_angle_rad: GOAL_ANGLE_RAD,
+            success_threshold: SUCCESS_THRESHOLD,
             max_episode_steps: Some(MAX_EPISODE_STEPS),
         }
     }
@@ -43,8 +54,11 @@ impl Default for PushTParams {
 const MOMENTS: core::ops::RangeInclusive<f64> = 1e-3..=1e12;
 
 impl PushTParams {
-    /// Checks that no parameter can lead to a NaN.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    /// Checks that every parameter is in its documented range, so that none can lead to a NaN.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] with the name of the first that is outside of its range.
+    pub fn check(&self) -> Result<(), Error> {
         let refuse = |what| Err(Error::InvalidParameter { what });
         if !self.block_cog_px.iter().all(|value| value.abs() <= FAR_OUT) {
             return refuse("block_cog_px");
@@ -54,6 +68,15 @@ impl PushTParams {
         }
         if !(0.0..=1.0).contains(&self.damping) {
             return refuse("damping");
+        }
+        if !self.goal_px.iter().all(|value| value.abs() <= FAR_OUT) {
+            return refuse("goal_px");
+        }
+        if !(-FAR_OUT..=FAR_OUT).contains(&self.goal_angle_rad) {
+            return refuse("goal_angle_rad");
+        }
+        if !(self.success_threshold > 0.0 && self.success_threshold <= 1.0) {
+            return refuse("success_threshold");
         }
         Ok(())
     }

@@ -1,0 +1,88 @@
+//! The arguments of an environment.
+
+use crate::errors::refused;
+use pusht_core::pusht::env::{PushTParams, Seeding, StartOrder, Vec2};
+use pusht_gym::pusht::ObsType;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+/// `pusht.options.Options`, attribute by attribute.
+#[derive(FromPyObject)]
+struct Given {
+    obs_type: String,
+    seeding: String,
+    start_order: String,
+    damping: Option<f64>,
+    block_cog: Option<[f64; 2]>,
+    goal_pose: Option<[f64; 3]>,
+    success_threshold: f64,
+    keypoint_visible_rate: f64,
+    max_episode_steps: Option<u32>,
+}
+
+/// The arguments of an environment, checked.
+#[derive(Clone, Copy)]
+pub struct Options {
+    pub obs_type: ObsType,
+    pub start_order: StartOrder,
+    pub params: PushTParams,
+    pub keypoint_visible_rate: f64,
+}
+
+impl<'py> FromPyObject<'_, 'py> for Options {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let given: Given = given.extract()?;
+        let defaults = PushTParams::default();
+        let goal = given.goal_pose;
+        let params = PushTParams {
+            block_cog_px: given.block_cog.map_or(defaults.block_cog_px, Vec2::from),
+            damping: given.damping.unwrap_or(defaults.damping),
+            goal_px: goal.map_or(defaults.goal_px, |[x, y, _]| Vec2::new(x, y)),
+            goal_angle_rad: goal.map_or(defaults.goal_angle_rad, |[_, _, angle]| angle),
+            success_threshold: given.success_threshold,
+            max_episode_steps: given.max_episode_steps,
+            ..defaults
+        };
+        params.check().map_err(refused)?;
+        if !(0.0..=1.0).contains(&given.keypoint_visible_rate) {
+            return Err(PyValueError::new_err(
+                "keypoint_visible_rate: a number from 0 to 1 is supported",
+            ));
+        }
+        named("seeding", &given.seeding, &SEEDINGS)?;
+        Ok(Self {
+            obs_type: named("obs_type", &given.obs_type, &OBS_TYPES)?,
+            start_order: named("start_order", &given.start_order, &START_ORDERS)?,
+            params,
+            keypoint_visible_rate: given.keypoint_visible_rate,
+        })
+    }
+}
+
+const OBS_TYPES: [(&str, ObsType); 3] = [
+    ("state", ObsType::State),
+    (
+        "environment_state_agent_pos",
+        ObsType::EnvironmentStateAgentPos,
+    ),
+    ("keypoints", ObsType::Keypoints),
+];
+const SEEDINGS: [(&str, Seeding); 2] = [("pcg64", Seeding::Pcg64), ("legacy", Seeding::Legacy)];
+const START_ORDERS: [(&str, StartOrder); 2] = [
+    ("legacy", StartOrder::Legacy),
+    ("angle_first", StartOrder::AngleFirst),
+];
+
+/// The value with this name.
+fn named<T: Copy>(argument: &str, name: &str, values: &[(&str, T)]) -> PyResult<T> {
+    let found = values.iter().find(|(known, _)| *known == name);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let known: Vec<&str> = values.iter().map(|(known, _)| *known).collect();
+        PyValueError::new_err(format!(
+            "{argument}: `{name}` is not supported, but {} are",
+            known.join(", ")
+        ))
+    })
+}

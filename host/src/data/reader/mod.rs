@@ -1,5 +1,6 @@
 //! Reader of demonstrations from an archive or a folder.
 
+mod bounds;
 mod zarr;
 
 use super::{ACTION_DIM, Demonstrations, Episode};
@@ -8,10 +9,10 @@ use pusht_core::pusht::observation::STATE_DIM;
 use std::path::Path;
 
 impl Demonstrations {
-    /// Reads the Zarr v2 arrays `data/state` (N, 5), `data/action` (N, 2), both `f32`, and
-    /// `meta/episode_ends` (`i64`, first row after each episode) from a `.zarr` folder or a zip
+    /// Reads the Zarr arrays (v2 or v3) `data/state` (N, 5), `data/action` (N, 2), both `f32` or
+    /// `f64`, and `meta/episode_ends` (first row after each episode) from a `.zarr` folder or a zip
     /// archive with one (the authors' `pusht.zip`). `meta/continues`, `meta/cut_off` (`bool`) and
-    /// `meta/seed` (`i64`, -1 for none), with one value per episode, are optional extensions.
+    /// `meta/seed` (-1 for none), with one value per episode, are optional extensions.
     ///
     /// # Errors
     /// If an array is missing, truncated, of another shape or type, or not finite, or if the
@@ -19,20 +20,33 @@ impl Demonstrations {
     pub fn open(path: &Path) -> Result<Self> {
         let read = || -> Result<Self> {
             let store = zarr::open_store(path)?;
-            let states: Vec<[f32; STATE_DIM]> = finite_rows(&store, "data/state")?;
-            let actions: Vec<[f32; ACTION_DIM]> = finite_rows(&store, "data/action")?;
-            let ends = zarr::read_1d::<i64>(&store, "meta/episode_ends")?;
+            let states: Vec<[f64; STATE_DIM]> = finite_rows(&store, "data/state")?;
+            let actions: Vec<[f64; ACTION_DIM]> = finite_rows(&store, "data/action")?;
+            let ends = zarr::read_integers(&store, "meta/episode_ends")?;
             let mut demonstrations = split_episodes(&states, &actions, &ends)?;
             let episodes = &mut demonstrations.episodes;
-            mark(&store, "meta/continues", episodes, |episode, value| {
-                episode.continues = value
+            let flags = zarr::read_flags;
+            mark(
+                &store,
+                "meta/continues",
+                flags,
+                episodes,
+                |episode, value| {
+                    episode.continues = value;
+                },
+            )?;
+            mark(&store, "meta/cut_off", flags, episodes, |episode, value| {
+                episode.cut_off = value;
             })?;
-            mark(&store, "meta/cut_off", episodes, |episode, value| {
-                episode.cut_off = value
-            })?;
-            mark(&store, "meta/seed", episodes, |episode, seed: i64| {
-                episode.seed = u64::try_from(seed).ok();
-            })?;
+            mark(
+                &store,
+                "meta/seed",
+                zarr::read_integers,
+                episodes,
+                |episode, seed| {
+                    episode.seed = u64::try_from(seed).ok();
+                },
+            )?;
             Ok(demonstrations)
         };
         read().with_context(|| format!("{}: not a demonstration dataset", path.display()))
@@ -40,16 +54,17 @@ impl Demonstrations {
 }
 
 /// Sets a field of every episode from the array `name`, if it exists.
-fn mark<T: zarrs::array::ElementOwned>(
+fn mark<T>(
     store: &zarr::Store,
     name: &str,
+    read: fn(&zarr::Store, &str) -> Result<Vec<T>>,
     episodes: &mut [Episode],
     set: fn(&mut Episode, T),
 ) -> Result<()> {
     if !zarr::contains(store, name)? {
         return Ok(());
     }
-    let values: Vec<T> = zarr::read_1d(store, name)?;
+    let values = read(store, name)?;
     ensure!(
         values.len() == episodes.len(),
         "array {name}: {} values for {} episodes",
@@ -63,8 +78,8 @@ fn mark<T: zarrs::array::ElementOwned>(
 }
 
 /// Reads an (N, `D`) array and checks that its values are finite.
-fn finite_rows<const D: usize>(store: &zarr::Store, name: &str) -> Result<Vec<[f32; D]>> {
-    let rows = zarr::read_rows::<f32, D>(store, name)?;
+fn finite_rows<const D: usize>(store: &zarr::Store, name: &str) -> Result<Vec<[f64; D]>> {
+    let rows = zarr::read_rows::<D>(store, name)?;
     for (row, values) in rows.iter().enumerate() {
         ensure!(
             values.iter().all(|v| v.is_finite()),
@@ -76,8 +91,8 @@ fn finite_rows<const D: usize>(store: &zarr::Store, name: &str) -> Result<Vec<[f
 
 /// Splits the rows at `ends`, each the first row after an episode.
 fn split_episodes(
-    states: &[[f32; STATE_DIM]],
-    actions: &[[f32; ACTION_DIM]],
+    states: &[[f64; STATE_DIM]],
+    actions: &[[f64; ACTION_DIM]],
     ends: &[i64],
 ) -> Result<Demonstrations> {
     ensure!(
@@ -98,14 +113,8 @@ fn split_episodes(
             states.len()
         );
         episodes.push(Episode {
-            states: states[start..stop]
-                .iter()
-                .map(|s| s.map(f64::from))
-                .collect(),
-            actions: actions[start..stop]
-                .iter()
-                .map(|a| a.map(f64::from))
-                .collect(),
+            states: states[start..stop].to_vec(),
+            actions: actions[start..stop].to_vec(),
             ..Episode::default()
         });
         start = stop;

@@ -8,6 +8,13 @@ const TINY_ZIP: &str = concat!(
     "/../tests/golden/demonstrations/tiny.zip"
 );
 
+/// Three episodes of gym-pusht as other programs record them; see
+/// `tests/golden/demonstrations/recorded.py`.
+const RECORDED: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../tests/golden/demonstrations/recorded"
+);
+
 /// Writes a folder with `arrays` (name, type, shape, little-endian bytes), one plain chunk each.
 fn zarr_folder(arrays: &[(&str, &str, &[usize], Vec<u8>)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -208,4 +215,188 @@ fn episodes_that_continue_are_marked() {
     assert_ne!(marked.crc32(), unmarked.crc32());
     let message = error_of(arrays(&[1]).path());
     assert!(message.contains("meta/continues"), "{message}");
+}
+
+/// Largest deviation of every episode's replay from its record, px or rad.
+fn replayed(demonstrations: &Demonstrations) -> f64 {
+    let episodes = demonstrations.episodes.iter().enumerate();
+    let deviations = episodes.map(|(number, episode)| {
+        let deviation = crate::cmd::replay::replay(number as u64, episode).unwrap();
+        deviation.px.0.max(deviation.rad.0)
+    });
+    deviations.fold(0.0, f64::max)
+}
+
+#[test]
+fn arrays_of_zarr_python_3_are_read_in_double_precision() {
+    for name in ["zarr3", "zarr2_zstd"] {
+        let read = Demonstrations::open(&Path::new(RECORDED).join(name)).unwrap();
+        let lengths: Vec<usize> = read.episodes.iter().map(|e| e.states.len()).collect();
+        assert_eq!(lengths, [10, 7, 12], "{name}");
+        // Records of single precision are a hundred times as far off.
+        let deviation = replayed(&read);
+        assert!(deviation < 1e-6, "{name}: {deviation}");
+    }
+}
+
+#[test]
+fn a_zipped_folder_of_zarr_v3_reads_as_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("zipped.zip");
+    let mut archive = zip::ZipWriter::new(fs::File::create(&path).unwrap());
+    let root = Path::new(RECORDED).join("zarr3");
+    let mut folders = vec![root.clone()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+        {
+            if entry.is_dir() {
+                folders.push(entry);
+                continue;
+            }
+            let name = entry.strip_prefix(&root).unwrap().display().to_string();
+            archive
+                .start_file(name, zip::write::SimpleFileOptions::default())
+                .unwrap();
+            std::io::Write::write_all(&mut archive, &fs::read(entry).unwrap()).unwrap();
+        }
+    }
+    archive.finish().unwrap();
+    assert_eq!(
+        Demonstrations::open(&path).unwrap(),
+        Demonstrations::open(&root).unwrap()
+    );
+}
+
+/// Rewrites fields of an array's `.zarray`.
+fn set_metadata(folder: &Path, name: &str, fields: &[(&str, serde_json::Value)]) {
+    let path = folder.join(name).join(".zarray");
+    let mut metadata: serde_json::Value =
+        serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    for (field, value) in fields {
+        metadata[field] = value.clone();
+    }
+    fs::write(path, metadata.to_string()).unwrap();
+}
+
+/// A length that overflows when it is multiplied used to end in a panic.
+#[test]
+fn extents_beyond_all_memory_are_refused_with_shape_and_chunks() {
+    use serde_json::json;
+    for (shape, chunks, words) in [
+        (
+            json!([1_u64 << 63, 5]),
+            json!([1, 3]),
+            "[9223372036854775808, 5] in chunks of [1, 3]",
+        ),
+        (
+            json!([1_u64 << 40, 5]),
+            json!([1_u64 << 40, 5]),
+            "[1099511627776, 5] in chunks",
+        ),
+        (
+            json!([2, 5]),
+            json!([1_u64 << 40, 5]),
+            "[2, 5] in chunks of [1099511627776, 5]",
+        ),
+        (json!([2, 5]), json!([0, 5]), "[2, 5] in chunks of [0, 5]"),
+        (json!([2, 5]), json!([2]), "[2, 5] in chunks of [2]"),
+        (json!([-2, 5]), json!([2, 5]), "shape [-2,5]"),
+    ] {
+        let folder = two_steps(&[1.0; 10], &[2.0; 4], &[2]);
+        set_metadata(
+            folder.path(),
+            "data/state",
+            &[("shape", shape), ("chunks", chunks)],
+        );
+        let message = error_of(folder.path());
+        assert!(
+            message.contains("array data/state") && message.contains(words),
+            "{message}"
+        );
+    }
+}
+
+/// A chunk of a gigabyte of zeros takes a megabyte deflated.
+#[test]
+fn a_chunk_that_inflates_beyond_its_size_is_refused() {
+    use serde_json::json;
+    let folder = two_steps(&[1.0; 10], &[2.0; 4], &[2]);
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    for _ in 0..32 {
+        std::io::Write::write_all(&mut zlib, &vec![0; 1 << 20]).unwrap();
+    }
+    let bomb = zlib.finish().unwrap();
+    fs::write(folder.path().join("data/state/0.0"), &bomb).unwrap();
+    let compressor = ("compressor", json!({"id": "zlib", "level": 9}));
+    set_metadata(
+        folder.path(),
+        "data/state",
+        std::slice::from_ref(&compressor),
+    );
+    let message = error_of(folder.path());
+    let words = "0.0 decodes to more than 40 bytes, which shape [2, 5] in chunks of [2, 5] needs";
+    assert!(message.contains(words), "{message}");
+
+    let rows = (32 << 20) / 20;
+    let extents = [
+        ("shape", json!([rows, 5])),
+        ("chunks", json!([rows, 5])),
+        compressor,
+    ];
+    set_metadata(folder.path(), "data/state", &extents);
+    let message = error_of(folder.path());
+    assert!(
+        message.contains("shape [1677721, 5] in chunks of [1677721, 5]"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_archive_that_inflates_beyond_its_size_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bomb.zip");
+    let mut archive = zip::ZipWriter::new(fs::File::create(&path).unwrap());
+    archive
+        .start_file(
+            "data/state/.zarray",
+            zip::write::SimpleFileOptions::default(),
+        )
+        .unwrap();
+    for _ in 0..24 {
+        std::io::Write::write_all(&mut archive, &vec![0; 1 << 20]).unwrap();
+    }
+    archive.finish().unwrap();
+    let message = error_of(&path);
+    assert!(
+        message.contains("data/state/") && message.contains("inflate"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_encoding_that_is_not_supported_is_named_with_those_that_are() {
+    use serde_json::json;
+    for (field, value, words) in [
+        (
+            "compressor",
+            json!({"id": "lz4"}),
+            r#"compressor "lz4"; supported: blosc"#,
+        ),
+        (
+            "filters",
+            json!([{"id": "delta"}]),
+            "an array without filters is supported",
+        ),
+        ("dtype", json!("<f2"), "supported: float32, float64"),
+    ] {
+        let folder = two_steps(&[1.0; 10], &[2.0; 4], &[2]);
+        set_metadata(folder.path(), "data/state", &[(field, value)]);
+        let message = error_of(folder.path());
+        assert!(
+            message.contains("array data/state") && message.contains(words),
+            "{message}"
+        );
+    }
 }

@@ -1,11 +1,12 @@
-//! Reads whole arrays of a Zarr v2 hierarchy from a folder or a zip archive.
+//! Reads whole arrays of a Zarr v2 or v3 hierarchy from a folder or a zip archive.
 
+use super::bounds::{Layout, decoded_limit};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-use zarrs::array::{Array, ElementOwned};
+use zarrs::array::{Array, ElementOwned, data_type};
 use zarrs::filesystem::FilesystemStore;
 use zarrs::storage::store::MemoryStore;
 use zarrs::storage::{ReadableStorage, ReadableStorageTraits, StoreKey, WritableStorageTraits};
@@ -13,29 +14,31 @@ use zarrs::storage::{ReadableStorage, ReadableStorageTraits, StoreKey, WritableS
 /// Keys of a Zarr hierarchy with their bytes.
 pub type Store = ReadableStorage;
 
-/// Key that identifies the root of the hierarchy in an archive.
-const ROOT_MARK: &str = "data/state/.zarray";
+/// Keys that identify the root of the hierarchy in an archive: Zarr v2, v3.
+const ROOT_MARKS: [&str; 2] = ["data/state/.zarray", "data/state/zarr.json"];
 
 /// Opens the hierarchy at `path`, a folder or an archive; archives are read into memory.
 ///
 /// # Errors
-/// If it does not exist, is damaged, or is not a replay buffer.
+/// If it does not exist, is damaged, is not a replay buffer, or inflates beyond all measure.
 pub fn open_store(path: &Path) -> Result<Store> {
     if path.is_dir() {
         return Ok(Arc::new(FilesystemStore::new(path)?));
     }
     let file = File::open(path).context("can't open it")?;
+    let limit = decoded_limit(file.metadata()?.len());
     let mut archive = zip::ZipArchive::new(file).context("not a whole zip archive")?;
-    let Some(root) = archive
-        .file_names()
-        .find_map(|name| name.strip_suffix(ROOT_MARK))
-        .map(str::to_owned)
-    else {
-        bail!("no array data/state in the archive");
+    let root_of = |name: &str| {
+        let mut roots = ROOT_MARKS.iter().filter_map(|mark| name.strip_suffix(mark));
+        roots.next().map(str::to_owned)
+    };
+    let Some(root) = archive.file_names().find_map(root_of) else {
+        bail!("no array data/state in the archive (neither .zarray nor zarr.json)");
     };
     let store = MemoryStore::new();
+    let mut inflated = 0;
     for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).context("damaged zip archive")?;
+        let entry = archive.by_index(index).context("damaged zip archive")?;
         let Some(key) = entry.name().strip_prefix(&root).map(str::to_owned) else {
             continue;
         };
@@ -43,9 +46,14 @@ pub fn open_store(path: &Path) -> Result<Store> {
             continue;
         }
         let mut bytes = Vec::new();
-        entry
-            .read_to_end(&mut bytes)
+        (entry.take(limit - inflated + 1).read_to_end(&mut bytes))
             .with_context(|| format!("archive entry {root}{key}"))?;
+        inflated += bytes.len() as u64;
+        ensure!(
+            inflated <= limit,
+            "archive entry {root}{key}: with it the arrays inflate to more than the {limit} bytes \
+             that are allowed for an archive of this size"
+        );
         store.set(&StoreKey::new(&key)?, bytes.into())?;
     }
     Ok(Arc::new(store))
@@ -69,62 +77,111 @@ fn is_wanted(key: &str) -> bool {
 /// # Errors
 /// If the store can't be read.
 pub fn contains(store: &Store, name: &str) -> Result<bool> {
-    let key = StoreKey::new(format!("{name}/.zarray"))?;
-    Ok(store.size_key(&key)?.is_some())
+    for file in [".zarray", "zarr.json"] {
+        let key = StoreKey::new(format!("{name}/{file}"))?;
+        if store.size_key(&key)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-/// Reads an (N, `D`) array by rows.
+/// Reads an (N, `D`) array of floats by rows.
 ///
 /// # Errors
 /// If it is missing, damaged, or of another shape or type.
-pub fn read_rows<T: ElementOwned + Copy, const D: usize>(
-    store: &Store,
-    name: &str,
-) -> Result<Vec<[T; D]>> {
-    let (shape, values) = read::<T>(store, name)?;
+pub fn read_rows<const D: usize>(store: &Store, name: &str) -> Result<Vec<[f64; D]>> {
+    let (shape, values) = read(store, name, floats)?;
     ensure!(
         shape.len() == 2 && shape[1] == D as u64,
-        "array {name}: shape {shape:?}, not (N, {D})"
+        "array {name}: shape {shape:?}; (N, {D}) is needed"
     );
     Ok(values.as_chunks::<D>().0.to_vec())
 }
 
-/// Reads an (N,) array.
+/// Reads an (N,) array of whole numbers.
 ///
 /// # Errors
 /// If it is missing, damaged, or of another shape or type.
-pub fn read_1d<T: ElementOwned>(store: &Store, name: &str) -> Result<Vec<T>> {
-    let (shape, values) = read(store, name)?;
-    ensure!(shape.len() == 1, "array {name}: shape {shape:?}, not (N,)");
+pub fn read_integers(store: &Store, name: &str) -> Result<Vec<i64>> {
+    one_dimensional(name, read(store, name, integers)?)
+}
+
+/// Reads an (N,) array of flags.
+///
+/// # Errors
+/// If it is missing, damaged, or of another shape or type.
+pub fn read_flags(store: &Store, name: &str) -> Result<Vec<bool>> {
+    one_dimensional(name, read(store, name, flags)?)
+}
+
+fn one_dimensional<T>(name: &str, (shape, values): (Vec<u64>, Vec<T>)) -> Result<Vec<T>> {
+    ensure!(
+        shape.len() == 1,
+        "array {name}: shape {shape:?}; (N,) is needed"
+    );
     Ok(values)
 }
 
-/// Reads shape and row-major values of the array `name`.
-fn read<T: ElementOwned>(store: &Store, name: &str) -> Result<(Vec<u64>, Vec<T>)> {
-    let context = || format!("array {name}");
-    let array = Array::open(store.clone(), &format!("/{name}")).with_context(context)?;
-    check_chunks(&array).with_context(context)?;
-    let values = array
-        .retrieve_array_subset::<Vec<T>>(&array.subset_all())
-        .with_context(context)?;
-    Ok((array.shape().to_vec(), values))
+/// An array that has been opened, with the bounds of its chunks.
+struct Opened {
+    array: Array<dyn ReadableStorageTraits>,
+    layout: Layout,
 }
 
-/// Checks that no chunk is missing: Zarr would read it as fill values.
-fn check_chunks(array: &Array<dyn ReadableStorageTraits>) -> Result<()> {
-    let grid = array.chunk_grid_shape();
-    for index in 0..grid.iter().product() {
-        let mut rest = index;
-        let mut indices = vec![0; grid.len()];
-        for axis in (0..grid.len()).rev() {
-            indices[axis] = rest % grid[axis];
-            rest /= grid[axis];
-        }
-        ensure!(
-            array.retrieve_encoded_chunk(&indices)?.is_some(),
-            "chunk {} is missing",
-            array.chunk_key(&indices).as_str()
-        );
+impl Opened {
+    /// Decodes all values, row-major; `T` is the array's type.
+    fn values<T: ElementOwned>(&self) -> Result<Vec<T>> {
+        self.layout
+            .check_chunks(&self.array, size_of::<T>() as u64)?;
+        Ok(self.array.retrieve_array_subset(&self.array.subset_all())?)
     }
-    Ok(())
+
+    fn other_type<T>(&self, supported: &str) -> Result<T> {
+        bail!("type {}; supported: {supported}", self.array.data_type())
+    }
+}
+
+/// Reads shape and row-major values of the array `name`, which `decode` converts.
+fn read<T>(
+    store: &Store,
+    name: &str,
+    decode: fn(&Opened) -> Result<Vec<T>>,
+) -> Result<(Vec<u64>, Vec<T>)> {
+    let read = || {
+        let layout = Layout::read(store, name)?;
+        let array = Array::open(store.clone(), &format!("/{name}"))?;
+        let opened = Opened { array, layout };
+        anyhow::Ok((opened.array.shape().to_vec(), decode(&opened)?))
+    };
+    read().with_context(|| format!("array {name}"))
+}
+
+fn floats(opened: &Opened) -> Result<Vec<f64>> {
+    let dtype = opened.array.data_type();
+    if *dtype == data_type::float64() {
+        return opened.values();
+    }
+    if *dtype == data_type::float32() {
+        return Ok(opened.values::<f32>()?.into_iter().map(f64::from).collect());
+    }
+    opened.other_type("float32, float64")
+}
+
+fn integers(opened: &Opened) -> Result<Vec<i64>> {
+    let dtype = opened.array.data_type();
+    if *dtype == data_type::int64() {
+        return opened.values();
+    }
+    if *dtype == data_type::int32() {
+        return Ok(opened.values::<i32>()?.into_iter().map(i64::from).collect());
+    }
+    opened.other_type("int32, int64")
+}
+
+fn flags(opened: &Opened) -> Result<Vec<bool>> {
+    if *opened.array.data_type() == data_type::bool() {
+        return opened.values();
+    }
+    opened.other_type("bool")
 }

@@ -177,6 +177,19 @@ impl Engine {
         }
     }
 
+    /// Raw values for the normalised values -1 and 1, of every value of an observation.
+    pub fn observed_ranges(&self) -> Vec<[f64; 2]> {
+        match self {
+            Self::Int(model) => (0..model.shape().obs_dim)
+                .map(|index| observed_range(model, index))
+                .collect(),
+            Self::Float(policy) => {
+                let [observed, _] = policy.ranges();
+                observed
+            }
+        }
+    }
+
     /// Calls `f` with a planner of this policy with its own memory.
     pub fn with_planner<R>(&self, f: impl FnOnce(&mut dyn Planner) -> R) -> R {
         match self {
@@ -240,6 +253,17 @@ impl Engine {
 
 /// Computes a batch of independent plans.
 pub type BatchPlanner<'p> = &'p mut dyn FnMut(&mut [PlanJob<'_>]) -> Result<(), Error>;
+
+/// Raw values of an observation for the normalised values -1 and 1, by its linear map.
+pub fn observed_range(model: &Model<'_>, index: usize) -> [f64; 2] {
+    const FAR: i32 = 1 << 24;
+    let value = model.observation_value(index);
+    let normalized = |fixed| -> f64 { value.normalize(fixed).to_num() };
+    let offset = normalized(0);
+    let scale = (normalized(FAR) - offset) / f64::from(FAR);
+    let unit = (-f64::from(value.exponent)).exp2();
+    [-1.0, 1.0].map(|y| (y - offset) / scale * unit)
+}
 
 /// Engine of a policy file, from its first bytes: the model file's magic, or a safetensors header.
 fn kind_of(bytes: &[u8]) -> Option<EngineKind> {

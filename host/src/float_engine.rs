@@ -107,6 +107,19 @@ impl FloatPolicy {
         &self.policy
     }
 
+    /// Raw values for the normalised values -1 and 1, of every observed value and every action.
+    pub fn ranges(&self) -> [Vec<[f64; 2]>; 2] {
+        self.policy.normalizers().map(|normalizer| {
+            let [mut low, mut high] = [-1.0, 1.0].map(|y| vec![y; normalizer.dim()]);
+            normalizer.unnormalize(&mut low);
+            normalizer.unnormalize(&mut high);
+            let pairs = low.into_iter().zip(high);
+            pairs
+                .map(|(low, high)| [f64::from(low), f64::from(high)])
+                .collect()
+        })
+    }
+
     /// Rows and columns of a plan's initial noise: `[Tp][Da]` with global or local conditioning;
     /// `Da + Do` columns with inpainting; `Ta` rows if only the executed actions are predicted.
     pub fn noise_shape(&self) -> [usize; 2] {

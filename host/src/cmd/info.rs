@@ -1,6 +1,6 @@
 //! `pusht info`.
 
-use crate::engine::{Engine, PolicyArgs};
+use crate::engine::{Engine, PolicyArgs, observed_range};
 use crate::float_engine::{FloatPolicy, unet_config};
 use crate::policy_file::{Conditioning, PolicyConfig, SchedulerConfig, SchedulerKind};
 use anyhow::Result;
@@ -85,16 +85,7 @@ fn value_rows<'v>(what: &'static str, values: impl Iterator<Item = ValueRow<'v>>
 fn float_rows(policy: &FloatPolicy) -> Result<Vec<Row>> {
     let config = policy.config();
     let task = policy.task();
-    let [obs, action] = policy.policy().normalizers().map(|normalizer| {
-        // Raw values for the normalised values -1 and 1.
-        let [mut low, mut high] = [-1.0, 1.0].map(|y| vec![y; normalizer.dim()]);
-        normalizer.unnormalize(&mut low);
-        normalizer.unnormalize(&mut high);
-        let pairs = low.into_iter().zip(high);
-        pairs
-            .map(|(low, high)| [f64::from(low), f64::from(high)])
-            .collect::<Vec<_>>()
-    });
+    let [obs, action] = policy.ranges();
     let observed = task
         .observation
         .iter()
@@ -173,17 +164,6 @@ fn integer_rows(model: &Model<'_>) -> Result<Vec<Row>> {
         }
     }
     Ok(rows)
-}
-
-/// Raw values of an observation for the normalised values -1 and 1, by its linear map.
-fn observed_range(model: &Model<'_>, index: usize) -> [f64; 2] {
-    const FAR: i32 = 1 << 24;
-    let value = model.observation_value(index);
-    let normalized = |fixed| -> f64 { value.normalize(fixed).to_num() };
-    let offset = normalized(0);
-    let scale = (normalized(FAR) - offset) / f64::from(FAR);
-    let unit = (-f64::from(value.exponent)).exp2();
-    [-1.0, 1.0].map(|y| (y - offset) / scale * unit)
 }
 
 fn executed(n_action_steps: usize, horizon: usize) -> String {

@@ -1,0 +1,188 @@
+//! `pusht predict`.
+
+mod noise;
+mod request;
+
+use crate::engine::{Engine, PolicyArgs};
+use anyhow::{Context, Result, bail, ensure};
+use noise::RequestNoise;
+use pusht_core::control::{PlanShape, Planner};
+use pusht_core::pusht::observation::{ObservationKind, STATE_DIM, observe};
+use request::{Line, Request, Rows};
+use serde_json::{Value, json};
+use std::io::{BufRead, Read, Write};
+
+/// Read observations from standard input and write actions, to drive the policy from any program.
+///
+/// Each input line is a JSON object; each answer is a line with `action`, the actions to execute
+/// before the next request. A line that can't be answered gets {"error": ".."} in its place, and
+/// the next line is read; blank lines get none. The program ends, with status 0, where its input
+/// ends.
+///
+/// `obs` has the last `To` observations, oldest first: `Do` values each, in the order and units
+/// that `pusht info` prints. A PushT policy also accepts states: agent x, agent y, block x, block y
+/// in pixels and the block's angle in radians. A value is an error if it is not finite, or beyond
+/// both 10000 and a hundred widths of the policy's range (`pusht info`).
+///
+/// The plan's noise is one of
+///   `seed`: all of it from this seed, as in `pusht eval`
+///   `noise`: the initial sample, a row of `Da` values per step of the horizon (an inpainting
+///     policy takes `Da + Do` values per row); and for a stochastic scheduler
+///   `step_noise`: beside it, a sample of the same size for every pass that draws one, in their
+///     order. Without it these come from seed 0.
+///
+/// A list of windows in `obs` is a batch: `seed`, `noise` and `step_noise` then have an entry per
+/// window, and `action` has a plan per window, each as it would be alone.
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Examples:\n  echo '{\"obs\": [[222,97,222,300,0.5],[222,97,222,300,0.5]], \"seed\": 0}' | pusht predict\n  \
+                  echo '{\"obs\": [[[222,97,222,300,0.5],[222,97,222,300,0.5]]], \"seed\": [0]}' | pusht predict"
+)]
+pub struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+}
+
+/// Bytes of the longest line that is read.
+const MAX_LINE: u64 = 64 << 20;
+
+/// Runs the command.
+///
+/// # Errors
+/// If the policy can't be loaded, or standard input or output fails.
+pub fn run(args: &Args) -> Result<()> {
+    let engine = Engine::load(&args.policy)?;
+    let checks = Checks {
+        shape: engine.shape(),
+        noise_shape: engine.noise_shape(),
+        kind: engine.observation().ok(),
+        ranges: engine.observed_ranges(),
+    };
+    let mut input = std::io::stdin().lock();
+    let mut output = std::io::stdout().lock();
+    engine.with_planner(|planner| {
+        while let Some(line) = next_line(&mut input).context("standard input")? {
+            let answer = line.and_then(|line| answer(planner, &checks, &line));
+            let answer = match answer {
+                Ok(None) => continue,
+                Ok(Some(actions)) => json!({ "action": actions }),
+                Err(error) => json!({ "error": format!("{error:#}") }),
+            };
+            writeln!(output, "{answer}").context("standard output")?;
+            output.flush().context("standard output")?;
+        }
+        Ok(())
+    })
+}
+
+/// Reads a line; the inner result is an error if it is no text or longer than [`MAX_LINE`].
+fn next_line(input: &mut impl BufRead) -> std::io::Result<Option<Result<String>>> {
+    let mut line = Vec::new();
+    if input.take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    if line.len() as u64 == MAX_LINE && !line.ends_with(b"\n") {
+        input.skip_until(b'\n')?;
+        let error = anyhow::anyhow!("the line is longer than {} MiB", MAX_LINE >> 20);
+        return Ok(Some(Err(error)));
+    }
+    Ok(Some(
+        String::from_utf8(line).context("the line is not UTF-8 text"),
+    ))
+}
+
+/// What a request is checked against.
+struct Checks {
+    shape: PlanShape,
+    noise_shape: [usize; 2],
+    kind: Option<ObservationKind>,
+    /// Range of each value of an observation.
+    ranges: Vec<[f64; 2]>,
+}
+
+/// Answers a line: the actions of a plan, or a list of them; `None` for a blank line.
+fn answer(planner: &mut dyn Planner, checks: &Checks, line: &str) -> Result<Option<Value>> {
+    if line.trim().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(match Line::parse(line)? {
+        Line::One(request) => json!(plan(planner, checks, &request)?),
+        Line::Batch(requests) => {
+            let plans = requests.iter().enumerate().map(|(index, request)| {
+                plan(planner, checks, request).with_context(|| format!("window {index}"))
+            });
+            json!(plans.collect::<Result<Vec<Rows>>>()?)
+        }
+    }))
+}
+
+fn plan(planner: &mut dyn Planner, checks: &Checks, request: &Request) -> Result<Rows> {
+    let shape = checks.shape;
+    let (given, needed) = (request.obs.len(), shape.n_obs_steps);
+    ensure!(
+        given == needed,
+        "obs has {given} observations, the policy needs {needed}"
+    );
+    let mut window = Vec::with_capacity(shape.window_len());
+    for (index, row) in request.obs.iter().enumerate() {
+        let row = observation(row, checks).with_context(|| format!("obs, row {index}"))?;
+        window.extend(row);
+    }
+    let mut noise = RequestNoise::new(request, checks.noise_shape)?;
+    let mut chunk = vec![0.0; shape.chunk_len()];
+    planner.plan(&window, &mut noise, &mut chunk)?;
+    noise.check_drawn()?;
+    ensure!(
+        chunk.iter().all(|value| value.is_finite()),
+        "the policy's actions are not finite"
+    );
+    Ok(chunk
+        .chunks(shape.action_dim)
+        .map(<[f64]>::to_vec)
+        .collect())
+}
+
+/// Observation of the policy from a row of a request.
+fn observation(row: &[f64], checks: &Checks) -> Result<Vec<f64>> {
+    let obs_dim = checks.shape.obs_dim;
+    match (checks.kind, <&[f64; STATE_DIM]>::try_from(row)) {
+        _ if row.len() == obs_dim => {
+            for (index, (value, range)) in row.iter().zip(&checks.ranges).enumerate() {
+                check_value(index, *value, *range)?;
+            }
+            Ok(row.to_vec())
+        }
+        (Some(kind), Ok(state)) => {
+            ensure!(
+                state.iter().all(|value| value.abs() <= FAR),
+                "the state {state:?} has a value beyond {FAR}"
+            );
+            let mut values = vec![0.0; obs_dim];
+            observe(kind, state, &mut values)?;
+            Ok(values)
+        }
+        (Some(_), Err(_)) => bail!(
+            "it has {} values, the policy needs {obs_dim}, or a state's {STATE_DIM}",
+            row.len()
+        ),
+        (None, _) => bail!("it has {} values, the policy needs {obs_dim}", row.len()),
+    }
+}
+
+/// Least size of a value that is refused.
+const FAR: f64 = 1e4;
+/// Least distance from the range of the policy's data, in units of that range.
+const FAR_RANGES: f64 = 100.0;
+
+/// Refuses a value that no sensor means: not finite, or far beyond the policy's data.
+fn check_value(index: usize, value: f64, [low, high]: [f64; 2]) -> Result<()> {
+    ensure!(value.is_finite(), "value {index} is not finite");
+    let width = (high - low).abs();
+    let beyond = (low.min(high) - value).max(value - low.max(high));
+    ensure!(
+        value.abs() <= FAR || beyond <= FAR_RANGES * width,
+        "value {index} is {value:e}, far beyond the policy's range of {low:.4} to {high:.4}"
+    );
+    Ok(())
+}

@@ -257,13 +257,14 @@ fn golden(name: &str) -> PathBuf {
 
 /// Imports a policy with `pusht import`, compares the actions of `pusht predict` with those of the
 /// original program, and returns what `pusht info` says.
-fn import_and_predict(policy: &Path, expected: &str) -> String {
+fn import_and_predict(policy: &Path, options: &[&str], expected: &str) -> String {
     let json = std::fs::read_to_string(golden(expected)).unwrap();
     let expected: Expected = serde_json::from_str(&json).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("policy.safetensors");
     let (from, to) = (policy.to_str().unwrap(), path.to_str().unwrap());
-    let imported = pusht(&["import", from, "--out", to], b"");
+    let import = [&["import", from, "--out", to], options].concat();
+    let imported = pusht(&import, b"");
     assert!(imported.status.success(), "{from}: {imported:?}");
     let mut line = json!({"obs": expected.states, "noise": expected.noise});
     if let Some(step_noise) = expected.step_noise {
@@ -282,16 +283,25 @@ fn import_and_predict(policy: &Path, expected: &str) -> String {
 
 #[test]
 fn an_imported_checkpoint_predicts_what_the_original_program_does() {
-    for kind in [
-        "",
-        "_keypoints",
-        "_vertices",
-        "_local",
-        "_inpainting",
-        "_actions_only",
+    for (kind, observation) in [
+        ("", "state"),
+        ("_keypoints", "keypoints"),
+        ("_vertices", "vertices"),
+        ("_local", "state"),
+        ("_inpainting", "state"),
+        ("_actions_only", "state"),
     ] {
         let name = format!("import/diffusion_policy{kind}");
-        let info = import_and_predict(&golden(&format!("{name}.ckpt")), &format!("{name}.json"));
+        let (path, expected) = (golden(&format!("{name}.ckpt")), format!("{name}.json"));
+        // The checkpoint does not name its task.
+        let refused = pusht(
+            &["import", path.to_str().unwrap(), "--out", "unwritten"],
+            b"",
+        );
+        let refused = String::from_utf8(refused.stderr).unwrap();
+        assert!(refused.contains("--observation"), "{name}: {refused}");
+        let options = ["--observation", observation];
+        let info = import_and_predict(&path, &options, &expected);
         assert!(info.contains("diffusion_policy"), "{info}");
     }
 }
@@ -307,6 +317,6 @@ fn a_stochastic_sampler_plans_as_the_original_program_with_the_same_noise() {
     let config = folder.path().join("config.json");
     let ddim = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, ddim.replace("\"DDIM\"", "\"DDPM\"")).unwrap();
-    let info = import_and_predict(folder.path(), "predict/ddpm.json");
+    let info = import_and_predict(folder.path(), &[], "predict/ddpm.json");
     assert!(info.contains("DDPM"), "{info}");
 }

@@ -1,7 +1,7 @@
 //! A policy file with the engine that runs it.
 
 use crate::float_engine::FloatPolicy;
-use crate::{console, policy_file, quantize, shipped};
+use crate::{console, policy_file, quantize, regular_file, shipped};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use pusht_core::Error;
 use pusht_core::control::{PlanJob, PlanShape, Planner};
@@ -63,11 +63,8 @@ impl Engine {
             };
             return Self::parse(bytes, args.engine).context("the shipped policy");
         };
-        let context = || path.display().to_string();
-        let bytes = std::fs::read(path)
-            .context("can't read")
-            .with_context(context)?;
-        Self::parse(bytes.leak(), args.engine).with_context(context)
+        let bytes = regular_file::read(path)?;
+        Self::parse(bytes.leak(), args.engine).with_context(|| path.display().to_string())
     }
 
     fn parse(bytes: &'static [u8], wanted: Option<EngineKind>) -> Result<Self> {
@@ -99,7 +96,7 @@ impl Engine {
             Self::Int(model) => model.horizon() + 1 - model.shape().n_obs_steps,
             Self::Float(policy) => {
                 let options = policy.policy().options();
-                options.trajectory_len() - options.action_steps().start
+                options.trajectory_len() - policy.action_steps().start
             }
         };
         ensure!(
@@ -227,7 +224,13 @@ impl Engine {
     /// # Errors
     /// If it is a policy of another task.
     pub fn rollout(&self, env: PushTEnv, seed: u64, max_steps: usize) -> Result<Rollout<Horizon>> {
-        let horizon = Horizon::new(self.shape(), seed)?;
+        let mut shape = self.shape();
+        // A policy with latency plans from the older observations of a longer window.
+        shape.n_obs_steps += match self {
+            Self::Int(_) => 0,
+            Self::Float(policy) => policy.config().n_latency_steps,
+        };
+        let horizon = Horizon::new(shape, seed)?;
         Ok(Rollout::new(env, self.observation()?, horizon, max_steps)?)
     }
 

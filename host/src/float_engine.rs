@@ -17,6 +17,9 @@ use pusht_core::policy::{
     Scheduler,
 };
 use pusht_core::pusht::observation::ObservationKind;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 
 /// Largest number of training steps of a scheduler.
@@ -61,14 +64,13 @@ impl FloatPolicy {
                 value.relative_to.unwrap_or_default()
             );
         }
-        let unet_config = unet_config(&config.unet)?;
-        let memory = vec![0.0; unet_config.weights_len()?];
-        let unet = ConditionalUnet1D::new(unet_config, &Named(tensors), memory)?;
+        config.check(obs_dim, action_dim)?;
+        let unet = network(&config.unet, &Named::new(tensors))?;
         let options = PolicyOptions {
             horizon: config.horizon,
             obs_dim,
             action_dim,
-            n_action_steps: config.n_action_steps,
+            n_action_steps: config.n_latency_steps + config.n_action_steps,
             n_obs_steps: config.n_obs_steps,
             num_inference_steps: config.num_inference_steps,
             conditioning: config.conditioning.into(),
@@ -137,20 +139,27 @@ impl FloatPolicy {
         Ok(())
     }
 
+    /// Indices of the predicted actions that are executed.
+    pub fn action_steps(&self) -> Range<usize> {
+        let steps = self.policy.options().action_steps();
+        steps.start + self.config.n_latency_steps..steps.end
+    }
+
     /// Sets the number of actions executed per plan.
     ///
     /// # Errors
     /// If they exceed the horizon.
     pub fn set_n_action_steps(&mut self, n_action_steps: usize) -> Result<()> {
-        self.policy.set_n_action_steps(n_action_steps)?;
+        let n_predicted = self.config.n_latency_steps.saturating_add(n_action_steps);
+        self.policy.set_n_action_steps(n_predicted)?;
         self.config.n_action_steps = n_action_steps;
         Ok(())
     }
 
     /// Plans the whole horizon for a batch of B plans. `windows` holds `[To][Do]` per plan; `noise`
     /// provides the initial samples (B x [`Self::noise_shape`]) and the scheduler's draws. Returns
-    /// one action (`[Da]`) per row of the noise and plan; `policy().options().action_steps()` are
-    /// those to execute. `observer` receives every sub-module's output in every pass.
+    /// one action (`[Da]`) per row of the noise and plan; [`Self::action_steps`] are those to
+    /// execute. `observer` receives every sub-module's output in every pass.
     ///
     /// # Errors
     /// [`Error::NonFiniteObservation`] if a value is NaN or infinite, [`Error::WrongLength`] if a
@@ -236,11 +245,13 @@ impl Planner for FloatPolicy {
         PlanShape {
             n_obs_steps: options.n_obs_steps,
             obs_dim: options.obs_dim,
-            n_action_steps: options.n_action_steps,
+            n_action_steps: self.config.n_action_steps,
             action_dim: options.action_dim,
         }
     }
 
+    /// Also takes a window of as many observations more as the policy has latency steps, and plans
+    /// from the older ones: a loop without latency of its own imitates it so.
     fn plan(
         &mut self,
         window: &[f64],
@@ -248,22 +259,80 @@ impl Planner for FloatPolicy {
         chunk: &mut [f64],
     ) -> Result<(), Error> {
         let dim = self.task.action.len();
-        let steps = self.policy.options().action_steps();
+        let steps = self.action_steps();
         check_len("chunk", dim * steps.len(), chunk.len())?;
+        let late = self.config.n_latency_steps * self.task.observation.len();
+        let window = match window.len().checked_sub(late) {
+            Some(len) if len == self.shape().window_len() => &window[..len],
+            _ => window,
+        };
         let actions = self.predict(&[window], noise, &mut Unobserved)?;
         chunk.copy_from_slice(&actions[dim * steps.start..dim * steps.end]);
         Ok(())
     }
 }
 
-/// Tensors of the U-Net in a policy file.
-struct Named<'t>(&'t Tensors);
+/// Tensors of the U-Net in a policy file; notes which ones the network has.
+struct Named<'t> {
+    tensors: &'t Tensors,
+    asked: RefCell<BTreeSet<String>>,
+}
+
+impl<'t> Named<'t> {
+    fn new(tensors: &'t Tensors) -> Self {
+        Self {
+            tensors,
+            asked: RefCell::default(),
+        }
+    }
+}
 
 impl TensorSource for Named<'_> {
     fn tensor(&self, name: &str) -> Option<(&[usize], &[f32])> {
-        let tensor = self.0.get(&format!("model.{name}"))?;
+        let name = format!("model.{name}");
+        let tensor = self.tensors.get(&name)?;
+        self.asked.borrow_mut().insert(name);
         Some((&tensor.shape, &tensor.data))
     }
+}
+
+/// Network with the weights of `source`.
+///
+/// # Errors
+/// If a tensor is missing or has another shape than the settings imply. Memory is taken only where
+/// there are as many values as the network has weights.
+fn network(
+    config: &policy_file::UnetConfig,
+    source: &Named<'_>,
+) -> Result<ConditionalUnet1D<Vec<f32>>> {
+    let unet = unet_config(config)?;
+    let n_values: usize = source
+        .tensors
+        .values()
+        .map(|tensor| tensor.data.len())
+        .sum();
+    let n_needed = unet.n_parameters()?;
+    ensure!(
+        n_needed <= n_values,
+        "a network with down_dims {:?} and kernel_size {} has {n_needed} weights, the file has {n_values} values",
+        config.down_dims,
+        config.kernel_size
+    );
+    let memory = vec![0.0; unet.weights_len()?];
+    Ok(ConditionalUnet1D::new(unet, source, memory)?)
+}
+
+/// Names of the tensors that the network of `config` has, as in a policy file.
+///
+/// # Errors
+/// As [`FloatPolicy::from_parts`], for the network.
+pub fn network_tensors(
+    config: &policy_file::UnetConfig,
+    tensors: &Tensors,
+) -> Result<BTreeSet<String>> {
+    let source = Named::new(tensors);
+    network(config, &source)?;
+    Ok(source.asked.into_inner())
 }
 
 fn normalizer(tensors: &Tensors, field: &str) -> Result<LinearNormalizer<Vec<f32>>> {

@@ -18,6 +18,7 @@ pub mod import;
 pub mod link;
 pub mod policy_file;
 pub mod quantize;
+pub mod regular_file;
 pub mod render;
 pub mod shipped;
 #[cfg(feature = "train")]

@@ -17,6 +17,7 @@ pub fn small_config() -> PolicyConfig {
         conditioning: Conditioning::Global,
         pred_action_steps_only: false,
         oa_step_convention: true,
+        n_latency_steps: 0,
         action_frame: ActionFrame::Window,
         unet: UnetConfig {
             input_dim: 2,

@@ -1,14 +1,17 @@
 //! `pusht import`.
 
-use crate::policy_file::Task;
-use crate::{import, policy_file};
+use crate::import::{self, Options, Weights};
+use crate::policy_file::{self, Observation, Task};
+use crate::regular_file;
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 
 /// Convert a policy trained elsewhere to a float policy.
 ///
 /// Reads LeRobot diffusion policies without images and low-dimensional checkpoints of
-/// diffusion_policy. Without --task, a policy of PushT's dimensions is a PushT policy.
+/// diffusion_policy, and ends with a summary of what was read. Names of features and of the task
+/// decide whether it is a policy of PushT; where there are none, --observation or --task is asked
+/// for.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: pusht import outputs/train/checkpoints/last/pretrained_model --out policy.safetensors\n         \
@@ -20,8 +23,18 @@ pub struct Args {
     /// JSON file with the task and its values: {"name": .., "observation": [{"name": .., "unit":
     /// ..}, ..], "action": [{"name": .., "unit": .., "relative_to": index of an observation's
     /// value, "hold": "last", "observed" or "zero"}, ..]}; unit, relative_to and hold are optional
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "observation")]
     task: Option<PathBuf>,
+    /// Take it as a policy of PushT with this observation [default: what the checkpoint says]
+    #[arg(long, value_enum, value_name = "KIND")]
+    observation: Option<Observation>,
+    /// Take the weights of the last training step, not their moving average
+    #[arg(long, conflicts_with = "ema")]
+    live: bool,
+    /// Take the moving average of the weights; refuse a checkpoint without one [default: if there
+    /// is one]
+    #[arg(long)]
+    ema: bool,
     /// Float policy to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -32,17 +45,23 @@ pub struct Args {
 /// # Errors
 /// If the policy is not supported, with the reason; nothing is written then.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let task = args.task.as_deref().map(read_task).transpose()?;
-    let (config, tensors) = import::read(&args.path, task)?;
-    policy_file::save(&args.out, &config, &tensors)?;
-    println!("{}", args.out.display());
+    let options = Options {
+        task: args.task.as_deref().map(read_task).transpose()?,
+        observation: args.observation,
+        weights: match (args.live, args.ema) {
+            (true, _) => Some(Weights::Live),
+            (_, true) => Some(Weights::Ema),
+            _ => None,
+        },
+    };
+    let imported = import::read(&args.path, &options)?;
+    policy_file::save(&args.out, &imported.config, &imported.tensors)?;
+    println!("{}", imported.summary);
+    println!("{:<16}{}", "written", args.out.display());
     Ok(())
 }
 
 fn read_task(path: &Path) -> anyhow::Result<Task> {
-    let file = || path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .context("can't read")
-        .with_context(file)?;
-    serde_json::from_str(&text).with_context(file)
+    let text = regular_file::read_text(path)?;
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
 }

@@ -1,10 +1,13 @@
 //! Parser of Python's pickle format that executes no code.
 //!
 //! A pickle is a program for a small stack machine. This one builds data only: a class is its name,
-//! a call the name with its arguments. Supports `torch.save`'s opcodes, up to protocol 4.
+//! a call the name with its arguments. Supports `torch.save`'s opcodes, up to protocol 5.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashMap;
+
+/// Most objects of a pickle: a checkpoint of diffusion_policy has some ten thousand.
+const MAX_OBJECTS: usize = 1 << 21;
 
 /// Index of an object in a [`Pickle`]: objects may be shared and cyclic.
 pub type Id = usize;
@@ -17,7 +20,7 @@ pub enum Object {
     Int(i64),
     Float(f64),
     Text(String),
-    /// Bytes, whose contents are not needed.
+    /// Bytes, or an integer of more than 64 bits: what is in them is not needed.
     Bytes,
     List(Vec<Id>),
     Tuple(Vec<Id>),
@@ -35,6 +38,23 @@ pub enum Object {
     Persistent(Id),
 }
 
+impl Object {
+    /// What the object is, for messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Bool(_) => "a flag",
+            Self::Int(_) | Self::Float(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::Bytes => "bytes",
+            Self::List(_) | Self::Tuple(_) => "a list",
+            Self::Dict(_) => "a dictionary",
+            Self::Global(_) => "a class",
+            Self::Call { .. } | Self::Persistent(_) => "an object",
+        }
+    }
+}
+
 /// Objects of a pickle.
 #[derive(Debug)]
 pub struct Pickle {
@@ -48,6 +68,14 @@ impl Pickle {
     /// # Errors
     /// If it is truncated, malformed, or uses an opcode that `torch.save` does not write.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
+        Ok(Self::parse_first(bytes)?.0)
+    }
+
+    /// Parses the pickle at the start of `bytes`; returns its length as well.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_first(bytes: &[u8]) -> Result<(Self, usize)> {
         let mut machine = Machine {
             bytes,
             at: 0,
@@ -67,10 +95,16 @@ impl Pickle {
                 .with_context(|| format!("pickle, byte {at}"))?;
         }
         let root = machine.pop()?;
-        Ok(Self {
+        let pickle = Self {
             objects: machine.objects,
             root,
-        })
+        };
+        Ok((pickle, machine.at))
+    }
+
+    /// Every object, in the order of the file.
+    pub fn objects(&self) -> &[Object] {
+        &self.objects
     }
 
     /// Outermost object.
@@ -144,17 +178,19 @@ impl<'b> Machine<'b> {
             b'N' => self.push(Object::None),
             0x88 => self.push(Object::Bool(true)),
             0x89 => self.push(Object::Bool(false)),
-            b'J' | b'K' | b'M' | 0x8a | b'G' => self.run_number(opcode),
-            b'X' | 0x8c | 0x8d | b'B' | b'C' | 0x8e => self.run_text(opcode),
+            b'J' | b'K' | b'M' | 0x8a | 0x8b | b'G' => self.run_number(opcode),
+            b'X' | 0x8c | 0x8d | b'B' | b'C' | 0x8e | 0x96 => self.run_text(opcode),
             b'}' => self.push(Object::Dict(Vec::new())),
             b']' | 0x8f => self.push(Object::List(Vec::new())),
             b')' => self.push(Object::Tuple(Vec::new())),
-            b't' | 0x85 | 0x86 | 0x87 => self.run_tuple(opcode),
+            b't' | 0x85 | 0x86 | 0x87 | 0x91 => self.run_tuple(opcode),
             b'a' | b'e' | 0x90 => self.run_append(opcode),
             b's' | b'u' => self.run_set_items(opcode),
             b'c' | 0x93 | b'Q' => self.run_name(opcode),
             b'R' | 0x81 | 0x92 | b'b' => self.run_call(opcode),
-            other => bail!("opcode {other:#04x} is not served"),
+            other => bail!(
+                "opcode {other:#04x} is not supported, only those that torch.save writes (protocol 2 to 5)"
+            ),
         }
     }
 
@@ -181,9 +217,14 @@ impl<'b> Machine<'b> {
             b'M' => Object::Int(i64::from(u16::from_le_bytes(self.array()?))),
             b'G' => Object::Float(f64::from_be_bytes(self.array()?)),
             _ => {
-                let len = usize::from(self.array::<1>()?[0]);
+                let len = match opcode {
+                    0x8a => usize::from(self.array::<1>()?[0]),
+                    _ => u32::from_le_bytes(self.array()?) as usize,
+                };
                 let digits = self.take(len)?;
-                ensure!(len <= 8, "an integer of {len} bytes");
+                if len > 8 {
+                    return self.push(Object::Bytes);
+                }
                 let negative = digits.last().is_some_and(|byte| byte & 0x80 != 0);
                 let mut padded = [if negative { 0xff } else { 0 }; 8];
                 padded[..len].copy_from_slice(digits);
@@ -201,14 +242,14 @@ impl<'b> Machine<'b> {
         };
         let bytes = self.take(usize::try_from(len)?)?;
         match opcode {
-            b'B' | b'C' | 0x8e => self.push(Object::Bytes),
+            b'B' | b'C' | 0x8e | 0x96 => self.push(Object::Bytes),
             _ => self.push(Object::Text(std::str::from_utf8(bytes)?.to_owned())),
         }
     }
 
     fn run_tuple(&mut self, opcode: u8) -> Result<()> {
         let elements = match opcode {
-            b't' => self.pop_to_mark()?,
+            b't' | 0x91 => self.pop_to_mark()?,
             _ => {
                 let len = usize::from(opcode - 0x84);
                 let start = self.stack.len().checked_sub(len);
@@ -289,6 +330,10 @@ impl<'b> Machine<'b> {
     }
 
     fn push(&mut self, object: Object) -> Result<()> {
+        ensure!(
+            self.objects.len() < MAX_OBJECTS,
+            "more than {MAX_OBJECTS} objects, the most that are supported"
+        );
         self.stack.push(self.objects.len());
         self.objects.push(object);
         Ok(())

@@ -6,6 +6,7 @@
 //!   `.center` beside them where a program subtracts first ((raw - center) * scale + offset).
 //! - The header's `__metadata__` has a [`PolicyConfig`] as JSON under `pusht_policy`.
 
+mod check;
 mod settings;
 mod task;
 
@@ -14,6 +15,7 @@ pub use settings::{
 };
 pub use task::{ActionFrame, CommandedValue, Hold, Observation, ObservedValue, Task};
 
+use crate::regular_file;
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeMap, HashMap};
@@ -31,6 +33,22 @@ pub struct Tensor {
     pub data: Vec<f32>,
 }
 
+impl Tensor {
+    /// Checks that every value is finite.
+    ///
+    /// # Errors
+    /// If one is not; the error has `name`, the value and its index.
+    pub fn check_finite(&self, name: &str) -> Result<()> {
+        match self.data.iter().position(|value| !value.is_finite()) {
+            None => Ok(()),
+            Some(index) => bail!(
+                "tensor {name}: value {index} is {}, only finite ones are supported",
+                self.data[index]
+            ),
+        }
+    }
+}
+
 /// Tensors by name, in the order of their names.
 pub type Tensors = BTreeMap<String, Tensor>;
 
@@ -42,8 +60,11 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 /// Writes a policy; an existing file is replaced atomically.
 ///
 /// # Errors
-/// If the file can't be written; no partial file remains.
+/// If a value is not finite, or the file can't be written; no partial file remains.
 pub fn save(path: &Path, config: &PolicyConfig, tensors: &Tensors) -> Result<()> {
+    for (name, tensor) in tensors {
+        tensor.check_finite(name)?;
+    }
     let bytes: BTreeMap<&str, Vec<u8>> = tensors
         .iter()
         .map(|(name, tensor)| {
@@ -91,7 +112,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// If the file can't be read or is invalid; the error names the file.
 pub fn load(path: &Path) -> Result<(PolicyConfig, Tensors)> {
-    let bytes = std::fs::read(path).with_context(|| format!("{}: can't read", path.display()))?;
+    let bytes = regular_file::read(path)?;
     parse(&bytes).with_context(|| format!("{}: not a float policy", path.display()))
 }
 
@@ -120,12 +141,10 @@ pub fn parse(bytes: &[u8]) -> Result<(PolicyConfig, Tensors)> {
             .iter()
             .map(|b| f32::from_le_bytes(*b))
             .collect();
-        ensure!(
-            data.iter().all(|v| v.is_finite()),
-            "tensor {name} has values that are not finite"
-        );
         let shape = view.shape().to_vec();
-        tensors.insert(name, Tensor { shape, data });
+        let tensor = Tensor { shape, data };
+        tensor.check_finite(&name)?;
+        tensors.insert(name, tensor);
     }
     Ok((config, tensors))
 }
@@ -144,6 +163,7 @@ mod tests {
             conditioning: Conditioning::Global,
             pred_action_steps_only: false,
             oa_step_convention: true,
+            n_latency_steps: 0,
             unet: UnetConfig {
                 input_dim: 2,
                 local_cond_dim: 0,

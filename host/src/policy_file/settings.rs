@@ -31,6 +31,10 @@ pub struct PolicyConfig {
     /// Whether the first executed action belongs to the newest observation, or to the one after.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub oa_step_convention: bool,
+    /// Predicted actions skipped before the executed ones: as many control ticks as a plan takes
+    /// from its newest observation to its first action.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub n_latency_steps: usize,
     /// The network.
     pub unet: UnetConfig,
     /// The diffusion process.

@@ -268,7 +268,7 @@ impl Planner for Recorder {
             }
         };
         let plan = self.policy.predict(&[window], noise, &mut note)?;
-        let executed = self.policy.policy().options().action_steps();
+        let executed = self.policy.action_steps();
         let dim = self.shape().action_dim;
         chunk.copy_from_slice(&plan[dim * executed.start..dim * executed.end]);
         Ok(())

@@ -87,6 +87,11 @@ pub(super) fn check(config: &PolicyConfig) -> Result<()> {
         "the integer path predicts the whole horizon and executes from prediction To - 1 on"
     );
     ensure!(
+        config.n_latency_steps == 0,
+        "n_latency_steps is {}, the integer path executes a plan from its first action on",
+        config.n_latency_steps
+    );
+    ensure!(
         scheduler.thresholding.is_none(),
         "scheduler: thresholding depends on the whole sample, the integer path clips value by value"
     );

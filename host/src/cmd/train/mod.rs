@@ -220,6 +220,7 @@ impl Run<'_> {
             conditioning: Conditioning::Global,
             pred_action_steps_only: false,
             oa_step_convention: true,
+            n_latency_steps: 0,
             action_frame,
             unet,
             scheduler,

@@ -163,6 +163,7 @@ fn settings_of(args: &Args, policy: Option<&Engine>) -> Result<Settings> {
         near_goal_share: args.near_goal_share,
         max_steps: MAX_EPISODE_STEPS,
         corrections,
+        images: false,
     })
 }
 

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 /// PushT policies are calibrated on episodes that they play, others on recordings (--data).
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples: pusht quantize --policy models/pusht.safetensors --out models/pusht.ptm\n          pusht quantize --policy arm.safetensors --data windows.npy --out arm.ptm"
+    after_help = "Examples: pusht quantize --policy models/pusht.safetensors --out models/pusht.ptm\n          pusht quantize --policy arm.safetensors --data windows.npy --out arm.ptm\n          pusht quantize --policy arm.safetensors --data arm_dataset --out arm.ptm"
 )]
 pub struct Args {
     /// The float policy.
@@ -44,8 +44,10 @@ pub struct Args {
     #[arg(long, value_name = "A..B", default_value = CALIBRATION_SEEDS, value_parser = parse_seeds, conflicts_with = "data")]
     seeds: Range<u64>,
     /// Windows of observations to calibrate on instead: (N, To, Do) numbers in a `.npy` file or the
-    /// tensor `obs` of a `.safetensors` file. Every tenth window is kept for the comparison.
-    #[arg(long, value_name = "FILE")]
+    /// tensor `obs` of a `.safetensors` file; a LeRobot dataset (v3.0); for a policy of PushT also
+    /// what `pusht replay` takes. Datasets need the feature `demonstrations`. Every tenth window is
+    /// kept for the comparison.
+    #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// Least number of plans in the comparison.
     #[arg(long, value_name = "N", default_value_t = 1000)]
@@ -119,7 +121,7 @@ fn data(args: &Args, policy: &FloatPolicy) -> Result<(CalibrationData, Calibrati
     };
     const KEPT_BACK: usize = 10;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let windows = windows::read(path, policy.shape())?;
+    let windows = windows::read(path, policy.shape(), policy.observation())?;
     let (kept_back, used) = (windows.into_iter().enumerate())
         .partition::<Vec<_>, _>(|(index, _)| index.is_multiple_of(KEPT_BACK));
     let [kept_back, used] = [kept_back, used].map(|windows| {

@@ -21,7 +21,8 @@ use std::path::PathBuf;
                         It needs a build that reads them: cargo build --release --features demonstrations\n\n\
                         The archive: https://diffusion-policy.cs.columbia.edu/data/training/pusht.zip")]
 pub struct Args {
-    /// Zarr folder (v2 or v3), or a zip archive that holds one
+    /// Zarr folder (v2 or v3) or a zip archive that holds one, or the folder of a LeRobot dataset
+    /// (v3.0) with the block's pose in its features
     dataset: PathBuf,
     /// Largest deviation from the record, px
     #[arg(long, value_name = "PX", default_value_t = 0.01)]

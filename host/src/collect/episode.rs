@@ -34,6 +34,9 @@ pub struct Settings {
     pub max_steps: usize,
     /// Corrections of a policy; `None` for episodes of the expert.
     pub corrections: Option<Corrections>,
+    /// Whether pictures are recorded (`data/img`).
+    #[serde(default)]
+    pub images: bool,
 }
 
 /// Corrections of a policy's episodes by the expert (DAgger, arXiv 1011.0686).
@@ -70,9 +73,39 @@ pub struct Attempt {
     /// Largest coverage of any step.
     pub max_coverage: f64,
     /// Recorded episodes; empty if an episode of the expert was not solved.
-    pub recorded: Vec<Episode>,
+    pub recorded: Vec<Recording>,
     /// Processor time of the attempt.
     pub cpu: Duration,
+}
+
+/// A recorded episode.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recording {
+    /// States and actions.
+    pub episode: Episode,
+    /// What else is recorded of each control step.
+    pub steps: Vec<Step>,
+}
+
+/// What is recorded of a control step beside state and action.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Contact points per physics step of the control step before, which led to the state.
+    pub n_contacts: usize,
+    /// Coverage after the executed action.
+    pub next_coverage: f64,
+}
+
+impl Recording {
+    /// Records a step: the environment before it, the action, and the coverage after it.
+    fn push(&mut self, before: &PushTEnv, action: Action, next_coverage: f64) {
+        self.episode.states.push(before.state());
+        self.episode.actions.push(action);
+        self.steps.push(Step {
+            n_contacts: before.info().n_contacts,
+            next_coverage,
+        });
+    }
 }
 
 /// Plays attempt `number`.
@@ -159,10 +192,8 @@ fn start_near_goal(random: &mut Pcg64) -> Result<PushTEnv> {
 fn play(settings: &Settings, env: PushTEnv, attempt: &mut Attempt) -> Result<()> {
     let mut expert = Expert::new(settings.expert, attempt.seed);
     let mut noise = NoiseSource::new(!attempt.seed);
-    let mut recorded = Episode {
-        seed: (!attempt.near_goal).then_some(attempt.seed),
-        ..Episode::default()
-    };
+    let mut recorded = Recording::default();
+    recorded.episode.seed = (!attempt.near_goal).then_some(attempt.seed);
     let spread_px = if attempt.noisy {
         settings.noise_px
     } else {
@@ -170,15 +201,15 @@ fn play(settings: &Settings, env: PushTEnv, attempt: &mut Attempt) -> Result<()>
     };
     let mut played = episode::Episode::new(env, settings.max_steps);
     while !expert.has_finished(played.env()) && played.steps() < settings.max_steps {
-        let intended = expert.act(played.env());
-        recorded.states.push(played.env().state());
-        recorded.actions.push(intended);
+        let before = *played.env();
+        let intended = expert.act(&before);
         let executed = intended.map(|v| v + spread_px * noise.next_gaussian().to_num::<f64>());
         played.step(executed)?;
+        recorded.push(&before, intended, played.env().coverage());
     }
     attempt.take_result(&played);
     attempt.solved = expert.has_finished(played.env());
-    if attempt.solved && !recorded.states.is_empty() {
+    if attempt.solved && !recorded.steps.is_empty() {
         attempt.recorded.push(recorded);
     }
     Ok(())
@@ -252,25 +283,22 @@ fn correction(
     before: &Visited,
     from: &Visited,
     seed: u64,
-) -> Result<Option<Episode>> {
+) -> Result<Option<Recording>> {
     let mut env = from.env;
     let mut expert = Expert::taking_over(settings.expert, seed, before.action);
-    let mut episode = Episode {
-        states: vec![before.env.state()],
-        actions: vec![before.action],
-        continues: true,
-        cut_off: true,
-        seed: None,
-    };
+    let mut recorded = Recording::default();
+    recorded.push(&before.env, before.action, env.coverage());
+    recorded.episode.continues = true;
+    recorded.episode.cut_off = true;
     for _ in 0..corrections.steps {
         if expert.has_finished(&env) {
-            episode.cut_off = false;
+            recorded.episode.cut_off = false;
             break;
         }
-        let action = expert.act(&env);
-        episode.states.push(env.state());
-        episode.actions.push(action);
+        let before = env;
+        let action = expert.act(&before);
         env.step(action)?;
+        recorded.push(&before, action, env.coverage());
     }
-    Ok((episode.states.len() > 1).then_some(episode))
+    Ok((recorded.steps.len() > 1).then_some(recorded))
 }

@@ -5,6 +5,7 @@
 //! ```
 //! Every attempt is a function of the settings and its number, so a run can resume at any attempt.
 
+mod column;
 pub mod episode;
 pub mod writer;
 
@@ -90,7 +91,7 @@ impl Summary {
         self.solved += u64::from(attempt.solved);
         self.episodes += attempt.recorded.len() as u64;
         self.steps += (attempt.recorded.iter())
-            .map(|e| e.states.len() as u64)
+            .map(|e| e.steps.len() as u64)
             .sum::<u64>();
         self.cpu += attempt.cpu;
     }

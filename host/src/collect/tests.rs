@@ -1,4 +1,4 @@
-use super::episode::{Corrections, NEAR_MISS_COVERAGE, attempt};
+use super::episode::{Corrections, NEAR_MISS_COVERAGE, Recording, attempt};
 use super::*;
 #[cfg(feature = "demonstrations")]
 use crate::data::Demonstrations;
@@ -21,6 +21,7 @@ fn settings() -> Settings {
         near_goal_share: 0.5,
         max_steps: 300,
         corrections: None,
+        images: false,
     }
 }
 
@@ -95,7 +96,7 @@ fn a_long_record_spans_chunks() {
     let settings = settings();
     let mut writer = Writer::create(&path, &settings).unwrap();
     let one = attempt(&settings, None, 0).unwrap();
-    let n_rows = one.recorded[0].states.len();
+    let n_rows = one.recorded[0].episode.states.len();
     let n_attempts = 3 * 1024 / n_rows + 1;
     for number in 0..n_attempts {
         writer.add(&one).unwrap();
@@ -106,10 +107,10 @@ fn a_long_record_spans_chunks() {
     let episodes = Demonstrations::open(&path).unwrap().episodes;
     assert_eq!(episodes.len(), n_attempts);
     for episode in &episodes {
-        for (read, written) in episode.states.iter().zip(&one.recorded[0].states) {
+        for (read, written) in episode.states.iter().zip(&one.recorded[0].episode.states) {
             assert_eq!(*read, written.map(|v| f64::from(v as f32)));
         }
-        assert_eq!(episode.actions, one.recorded[0].actions);
+        assert_eq!(episode.actions, one.recorded[0].episode.actions);
     }
 }
 
@@ -137,7 +138,7 @@ fn what_is_recorded_without_noise_is_what_happened() {
     };
     for number in 0..6 {
         let attempt = attempt(&settings, None, number).unwrap();
-        let episode = &attempt.recorded[0];
+        let episode = &attempt.recorded[0].episode;
         let mut env = match episode.seed {
             Some(seed) => {
                 crate::evaluate::start(seed, pusht_core::pusht::env::Seeding::Legacy).unwrap()
@@ -162,7 +163,7 @@ fn with_noise_the_intended_actions_are_recorded_and_keep_the_speed_limit() {
         ..settings()
     };
     let attempt = attempt(&noisy, None, 0).unwrap();
-    let episode = &attempt.recorded[0];
+    let episode = &attempt.recorded[0].episode;
     assert!(attempt.noisy && attempt.solved);
     for pair in episode.actions.windows(2) {
         let step = (pair[1][0] - pair[0][0]).hypot(pair[1][1] - pair[0][1]);
@@ -199,7 +200,7 @@ fn corrections_begin_with_the_policys_row_and_are_cut_off() {
     let attempt = attempt(&corrections, Some(&policy), 3).unwrap();
     assert_eq!(attempt.recorded.len(), 6);
     let mut n_near = 0;
-    for episode in &attempt.recorded {
+    for Recording { episode, .. } in &attempt.recorded {
         assert!(episode.continues);
         assert_eq!(episode.cut_off, episode.states.len() == 11);
         let start = StartState::from_state(&episode.states[1]);

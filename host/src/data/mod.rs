@@ -1,5 +1,8 @@
-//! Recorded demonstrations: diffusion_policy's replay buffer (`common/replay_buffer.py`).
+//! Recorded demonstrations: diffusion_policy's replay buffer (`common/replay_buffer.py`) and
+//! LeRobot's datasets.
 
+#[cfg(feature = "demonstrations")]
+pub mod lerobot;
 #[cfg(feature = "demonstrations")]
 mod reader;
 
@@ -9,6 +12,11 @@ use std::f64::consts::FRAC_PI_2;
 
 /// Length of an action: x, y of the agent's target position (px).
 pub const ACTION_DIM: usize = 2;
+
+/// Why a program without the feature `demonstrations` reads no dataset.
+#[cfg(not(feature = "demonstrations"))]
+pub const MISSING_FEATURE: &str = "this program is built without the feature `demonstrations`, \
+     which reads it; with it: cargo build --release --features demonstrations";
 
 /// A set of recorded episodes.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,17 +60,13 @@ impl Episode {
 }
 
 impl Demonstrations {
-    /// Placeholder without the feature `demonstrations`, which needs Zarr and Blosc.
+    /// Placeholder without the feature `demonstrations`, which needs Zarr and Parquet.
     ///
     /// # Errors
     /// Always, with the names of the file and the feature.
     #[cfg(not(feature = "demonstrations"))]
     pub fn open(path: &std::path::Path) -> anyhow::Result<Self> {
-        anyhow::bail!(
-            "{}: this program is built without the feature `demonstrations`, which reads it; \
-             with it: cargo build --release --features demonstrations",
-            path.display()
-        )
+        anyhow::bail!("{}: {MISSING_FEATURE}", path.display())
     }
 
     /// Number of control ticks in all episodes.

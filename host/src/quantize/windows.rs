@@ -1,27 +1,40 @@
-//! Recorded windows of observations, for the calibration of policies of other tasks.
+//! Recorded windows of observations, for calibration: an array of them, or a dataset of episodes.
 
 use super::calibrate::Window;
+use crate::data::{self, Demonstrations};
 use anyhow::{Context, Result, bail, ensure};
 use pusht_core::control::PlanShape;
+use pusht_core::pusht::observation::{ObservationKind, observe};
 use safetensors::tensor::{Dtype, SafeTensors};
 use std::path::Path;
 
 /// Name of the tensor in a safetensors file.
 const TENSOR: &str = "obs";
 
-/// Reads windows (N, To, Do) of `f32` or `f64`: a `.npy` file, or `obs` in a `.safetensors` file.
+/// Reads windows (N, To, Do) of `f32` or `f64` from a `.npy` file or from `obs` in a `.safetensors`
+/// file, or those of every step of a recorded dataset: demonstrations for a policy that sees PushT
+/// as `kind`, else a folder of LeRobot.
 ///
 /// # Errors
 /// If the file can't be read or has another format or shape; the error names the file.
-pub fn read(path: &Path, shape: PlanShape) -> Result<Vec<Window>> {
+pub fn read(path: &Path, shape: PlanShape, kind: Option<ObservationKind>) -> Result<Vec<Window>> {
     let file = || path.display().to_string();
+    if path.is_dir() || path.extension().is_some_and(|e| e == "zip") {
+        return match kind {
+            Some(kind) => of_demonstrations(&Demonstrations::open(path)?, kind, shape.n_obs_steps),
+            None => of_lerobot(path, shape).with_context(file),
+        };
+    }
     let bytes = std::fs::read(path)
         .context("can't read")
         .with_context(file)?;
     let (dims, values) = match path.extension().and_then(|e| e.to_str()) {
         Some("npy") => of_npy(&bytes).with_context(file)?,
         Some("safetensors") => of_safetensors(&bytes).with_context(file)?,
-        _ => bail!("{}: .npy or .safetensors needed", file()),
+        _ => bail!(
+            "{}: neither .npy, .safetensors, a zip archive nor a folder",
+            file()
+        ),
     };
     let expected = [shape.n_obs_steps as u64, shape.obs_dim as u64];
     ensure!(
@@ -49,6 +62,53 @@ pub fn read(path: &Path, shape: PlanShape) -> Result<Vec<Window>> {
         .collect())
 }
 
+/// Windows of every step of every episode, as a policy sees them.
+fn of_demonstrations(
+    demonstrations: &Demonstrations,
+    kind: ObservationKind,
+    n_obs_steps: usize,
+) -> Result<Vec<Window>> {
+    let mut windows = Vec::new();
+    for episode in &demonstrations.episodes {
+        let observed = episode.states.iter().map(|state| {
+            let mut row = vec![0.0; kind.dim()];
+            observe(kind, state, &mut row)?;
+            Ok(row)
+        });
+        let rows = observed.collect::<Result<Vec<_>, pusht_core::Error>>()?;
+        windows.extend(of_episode(&rows, n_obs_steps));
+    }
+    Ok(windows)
+}
+
+#[cfg(feature = "demonstrations")]
+fn of_lerobot(path: &Path, shape: PlanShape) -> Result<Vec<Window>> {
+    ensure!(
+        path.join(data::lerobot::INFO).exists(),
+        "no {}: a policy of another task than PushT is calibrated on a LeRobot dataset (a folder), \
+         .npy or .safetensors",
+        data::lerobot::INFO
+    );
+    let episodes = data::lerobot::LeRobotDataset::open(path)?.observations(shape.obs_dim)?;
+    let windows = episodes
+        .iter()
+        .map(|rows| of_episode(rows, shape.n_obs_steps));
+    Ok(windows.flatten().collect())
+}
+
+#[cfg(not(feature = "demonstrations"))]
+fn of_lerobot(_: &Path, _: PlanShape) -> Result<Vec<Window>> {
+    bail!(data::MISSING_FEATURE)
+}
+
+/// Windows that end at each row; before the first row, it is repeated.
+fn of_episode(rows: &[Vec<f64>], n_obs_steps: usize) -> impl Iterator<Item = Window> + '_ {
+    (0..rows.len()).map(move |last| {
+        let steps = (0..n_obs_steps).map(|step| (last + step + 1).saturating_sub(n_obs_steps));
+        steps.flat_map(|row| rows[row].iter().copied()).collect()
+    })
+}
+
 /// NumPy's format (`numpy.lib.format`), as far as `numpy.save` writes arrays of floats: a magic, a
 /// version, the length of the header, the header (a Python dict), the values.
 fn of_npy(bytes: &[u8]) -> Result<(Vec<u64>, Vec<f64>)> {
@@ -58,7 +118,7 @@ fn of_npy(bytes: &[u8]) -> Result<(Vec<u64>, Vec<f64>)> {
     let (header_len, rest) = match rest {
         [1, _, low, high, rest @ ..] => (u32::from(u16::from_le_bytes([*low, *high])), rest),
         [2 | 3, _, a, b, c, d, rest @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]), rest),
-        _ => bail!("a version of .npy that is not known"),
+        _ => bail!("a version of .npy that is not known; 1, 2 and 3 are supported"),
     };
     let (header, data) = rest
         .split_at_checked(header_len as usize)
@@ -71,7 +131,7 @@ fn of_npy(bytes: &[u8]) -> Result<(Vec<u64>, Vec<f64>)> {
     };
     ensure!(
         after("fortran_order")?.starts_with("False"),
-        "Fortran order is not served"
+        "fortran_order True is not supported: save numpy.ascontiguousarray(..)"
     );
     let shape = after("shape")?
         .strip_prefix('(')
@@ -85,7 +145,10 @@ fn of_npy(bytes: &[u8]) -> Result<(Vec<u64>, Vec<f64>)> {
     let values = match after("descr")?.get(..5) {
         Some("'<f4'") => f32_values(data),
         Some("'<f8'") => f64_values(data),
-        other => bail!("its values are {other:?}, neither '<f4' nor '<f8'"),
+        other => bail!(
+            "its values (descr) are {}, neither '<f4' nor '<f8'",
+            other.unwrap_or_default()
+        ),
     };
     Ok((dims.context("its shape")?, values))
 }
@@ -101,8 +164,9 @@ fn f64_values(data: &[u8]) -> Vec<f64> {
 }
 
 fn of_safetensors(bytes: &[u8]) -> Result<(Vec<u64>, Vec<f64>)> {
-    let file = SafeTensors::deserialize(bytes)?;
-    let tensor = file.tensor(TENSOR)?;
+    let file = SafeTensors::deserialize(bytes).context("not a whole safetensors file")?;
+    let names = || format!("no tensor {TENSOR}; it has {}", file.names().join(", "));
+    let tensor = file.tensor(TENSOR).with_context(names)?;
     let values = match tensor.dtype() {
         Dtype::F32 => f32_values(tensor.data()),
         Dtype::F64 => f64_values(tensor.data()),
@@ -133,11 +197,53 @@ mod tests {
         bytes
     }
 
+    #[test]
+    fn every_row_ends_a_window_and_the_first_is_repeated() {
+        let rows = vec![vec![1.0], vec![2.0], vec![3.0]];
+        let windows: Vec<Window> = of_episode(&rows, 2).collect();
+        assert_eq!(windows, [[1.0, 1.0], [1.0, 2.0], [2.0, 3.0]]);
+        let windows: Vec<Window> = of_episode(&rows, 1).collect();
+        assert_eq!(windows, rows);
+    }
+
+    #[test]
+    #[cfg(feature = "demonstrations")]
+    fn a_lerobot_dataset_gives_the_windows_of_either_kind_of_policy() {
+        let root =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/demonstrations/recorded");
+        let shape = PlanShape {
+            obs_dim: 18,
+            ..SHAPE
+        };
+        let pusht = read(
+            &root.join("lerobot"),
+            shape,
+            Some(ObservationKind::Vertices),
+        )
+        .unwrap();
+        let other = read(&root.join("lerobot"), shape, None).unwrap();
+        assert_eq!((pusht.len(), other.len()), (29, 29));
+        for (pusht, other) in pusht.iter().zip(&other) {
+            for (corners_first, agent_first) in pusht.chunks(18).zip(other.chunks(18)) {
+                let mut agent_first = agent_first.to_vec();
+                agent_first.rotate_left(2);
+                for (a, b) in corners_first.iter().zip(agent_first) {
+                    assert!((a - b).abs() < 1e-3, "{corners_first:?}");
+                }
+            }
+        }
+        let message = read(&root.join("zarr3"), shape, None).unwrap_err();
+        assert!(
+            format!("{message:#}").contains("LeRobot dataset"),
+            "{message:#}"
+        );
+    }
+
     fn read_bytes(bytes: &[u8]) -> Result<Vec<Window>> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("windows.npy");
         std::fs::write(&path, bytes)?;
-        read(&path, SHAPE)
+        read(&path, SHAPE, None)
     }
 
     #[test]
@@ -162,7 +268,7 @@ mod tests {
         let nan = [f32::NAN.to_le_bytes(); 12];
         for (bytes, reason) in [
             (b"no array".to_vec(), "not a .npy file"),
-            (npy("<f4", "True", "(2, 2, 3)", &zeros), "Fortran order"),
+            (npy("<f4", "True", "(2, 2, 3)", &zeros), "fortran_order"),
             (
                 npy("<i4", "False", "(2, 2, 3)", &zeros),
                 "neither '<f4' nor '<f8'",

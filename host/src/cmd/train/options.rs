@@ -24,7 +24,8 @@ const N_OBS_STEPS: usize = 2;
 /// run.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Demonstrations: pusht.zip or a .zarr folder. May be given several times.
+    /// Demonstrations: pusht.zip, a .zarr folder (Zarr v2 or v3), or the folder of a LeRobot dataset
+    /// (v3.0). May be given several times.
     #[arg(long, value_name = "PATH", required = true)]
     pub data: Vec<PathBuf>,
     /// Share of each --data in every batch, in the same order [default: all windows alike].

@@ -1,8 +1,9 @@
-//! Reader of demonstrations from an archive or a folder.
+//! Reader of demonstrations from an archive or a folder: Zarr, or a dataset of LeRobot.
 
-mod bounds;
+pub mod bounds;
 mod zarr;
 
+use super::lerobot::{INFO, LeRobotDataset};
 use super::{ACTION_DIM, Demonstrations, Episode};
 use anyhow::{Context, Result, bail, ensure};
 use pusht_core::pusht::observation::STATE_DIM;
@@ -14,11 +15,16 @@ impl Demonstrations {
     /// archive with one (the authors' `pusht.zip`). `meta/continues`, `meta/cut_off` (`bool`) and
     /// `meta/seed` (-1 for none), with one value per episode, are optional extensions.
     ///
+    /// A folder with `meta/info.json` is read as a [`LeRobotDataset`].
+    ///
     /// # Errors
     /// If an array is missing, truncated, of another shape or type, or not finite, or if the
     /// episode ends do not increase. The error names the file and the array.
     pub fn open(path: &Path) -> Result<Self> {
         let read = || -> Result<Self> {
+            if path.join(INFO).exists() {
+                return LeRobotDataset::open(path)?.demonstrations();
+            }
             let store = zarr::open_store(path)?;
             let states: Vec<[f64; STATE_DIM]> = finite_rows(&store, "data/state")?;
             let actions: Vec<[f64; ACTION_DIM]> = finite_rows(&store, "data/action")?;

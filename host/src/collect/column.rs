@@ -1,0 +1,197 @@
+//! An array of a Zarr v2 folder that grows by rows.
+
+use crate::policy_file::write_whole;
+use anyhow::{Context, Result, ensure};
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
+use serde_json::json;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Rows per chunk of numbers.
+const CHUNK_ROWS: usize = 1024;
+/// Rows per chunk of pictures, which are compressed.
+const PICTURE_ROWS: usize = 64;
+
+/// What has a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Per {
+    /// Every control step.
+    Step,
+    /// Every episode.
+    Episode,
+}
+
+/// An array, of which the last, incomplete chunk is in memory.
+pub struct Column {
+    /// Path of the array in the folder.
+    pub name: &'static str,
+    /// What has a row.
+    pub per: Per,
+    /// Number of rows.
+    pub n_rows: usize,
+    dtype: &'static str,
+    /// Extents after the first.
+    shape: &'static [usize],
+    /// Bytes per row.
+    row_bytes: usize,
+    chunk_rows: usize,
+    is_compressed: bool,
+    /// Bytes of the last chunk.
+    tail: Vec<u8>,
+}
+
+impl Column {
+    /// An empty array of numbers, whose type is NumPy's `dtype` (`<f4`: 4 bytes).
+    pub fn new(name: &'static str, per: Per, dtype: &'static str, shape: &'static [usize]) -> Self {
+        let value_bytes = usize::from(dtype.as_bytes()[2] - b'0');
+        Self {
+            name,
+            per,
+            n_rows: 0,
+            dtype,
+            shape,
+            row_bytes: value_bytes * shape.iter().product::<usize>(),
+            chunk_rows: CHUNK_ROWS,
+            is_compressed: false,
+            tail: Vec::new(),
+        }
+    }
+
+    /// An empty array of pictures, in small chunks that are compressed by zlib.
+    pub fn pictures(name: &'static str, dtype: &'static str, shape: &'static [usize]) -> Self {
+        Self {
+            chunk_rows: PICTURE_ROWS,
+            is_compressed: true,
+            ..Self::new(name, Per::Step, dtype, shape)
+        }
+    }
+
+    /// Appends a row.
+    pub fn push(&mut self, row: &[u8]) {
+        assert_eq!(row.len(), self.row_bytes, "{}", self.name);
+        self.tail.extend_from_slice(row);
+        self.n_rows += 1;
+    }
+
+    /// Appends a row of single precision.
+    pub fn push_f32s(&mut self, row: &[f64]) {
+        let bytes: Vec<u8> = row.iter().flat_map(|v| (*v as f32).to_le_bytes()).collect();
+        self.push(&bytes);
+    }
+
+    /// The last row of an array of `i64`; `None` if there is none.
+    pub fn last_i64(&self) -> Option<i64> {
+        Some(i64::from_le_bytes(*self.tail.last_chunk()?))
+    }
+
+    /// Writes the changed chunks, then the new length.
+    ///
+    /// # Errors
+    /// If a file can't be written.
+    pub fn flush(&mut self, folder: &Path) -> Result<()> {
+        let chunk_bytes = self.chunk_rows * self.row_bytes;
+        let mut first = (self.n_rows - self.tail.len() / self.row_bytes) / self.chunk_rows;
+        while !self.tail.is_empty() {
+            let full = self.tail.len() >= chunk_bytes;
+            let mut chunk = self.tail[..self.tail.len().min(chunk_bytes)].to_vec();
+            // The last chunk has its full size; bytes after the end are ignored.
+            chunk.resize(chunk_bytes, 0);
+            write_whole(&self.chunk_path(folder, first), &self.encoded(chunk)?)?;
+            if !full {
+                break;
+            }
+            self.tail.drain(..chunk_bytes);
+            first += 1;
+        }
+        self.write_shape(folder)
+    }
+
+    fn encoded(&self, chunk: Vec<u8>) -> Result<Vec<u8>> {
+        if !self.is_compressed {
+            return Ok(chunk);
+        }
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&chunk)?;
+        Ok(encoder.finish()?)
+    }
+
+    fn chunk_path(&self, folder: &Path, index: usize) -> PathBuf {
+        let zeros = ".0".repeat(self.shape.len());
+        folder.join(self.name).join(format!("{index}{zeros}"))
+    }
+
+    /// Writes the metadata, which has the number of rows.
+    ///
+    /// # Errors
+    /// If the file can't be written.
+    pub fn write_shape(&self, folder: &Path) -> Result<()> {
+        let with = |rows: usize| [&[rows], self.shape].concat();
+        let compressor = match self.is_compressed {
+            true => json!({ "id": "zlib", "level": 1 }),
+            false => json!(null),
+        };
+        let metadata = json!({
+            "zarr_format": 2, "shape": with(self.n_rows), "chunks": with(self.chunk_rows),
+            "dtype": self.dtype, "compressor": compressor, "fill_value": 0, "order": "C",
+            "filters": null,
+        });
+        write_json(&folder.join(self.name).join(".zarray"), &metadata)
+    }
+
+    /// Loads the array, or its first `n_rows` rows.
+    ///
+    /// # Errors
+    /// If a file is missing or damaged, or there are fewer rows; the error names the file.
+    pub fn load(&mut self, folder: &Path, n_rows: Option<usize>) -> Result<()> {
+        let path = folder.join(self.name).join(".zarray");
+        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        let metadata: serde_json::Value =
+            serde_json::from_slice(&bytes).with_context(|| path.display().to_string())?;
+        let stored = metadata["shape"][0].as_u64().unwrap_or(0) as usize;
+        self.n_rows = n_rows.unwrap_or(stored);
+        ensure!(
+            self.n_rows <= stored,
+            "{}: shape has {stored} rows, meta/episode_ends needs {}",
+            path.display(),
+            self.n_rows
+        );
+        // Keeps at least one row in memory, so that the last one can be read.
+        let first = self.n_rows.saturating_sub(1) / self.chunk_rows;
+        let left = (self.n_rows - first * self.chunk_rows) * self.row_bytes;
+        if left > 0 {
+            let path = self.chunk_path(folder, first);
+            let encoded = std::fs::read(&path).with_context(|| path.display().to_string())?;
+            self.tail = match self.is_compressed {
+                true => decoded(&encoded, left).with_context(|| path.display().to_string())?,
+                false => encoded,
+            };
+            ensure!(
+                self.tail.len() >= left,
+                "{}: {} bytes, {left} are needed",
+                path.display(),
+                self.tail.len()
+            );
+            self.tail.truncate(left);
+        }
+        Ok(())
+    }
+}
+
+/// The first `len` bytes of a compressed chunk.
+fn decoded(encoded: &[u8], len: usize) -> Result<Vec<u8>> {
+    let mut chunk = Vec::new();
+    ZlibDecoder::new(encoded)
+        .take(len as u64)
+        .read_to_end(&mut chunk)?;
+    Ok(chunk)
+}
+
+/// Writes a JSON file, replaced whole.
+///
+/// # Errors
+/// If it can't be written.
+pub fn write_json(path: &Path, value: &serde_json::Value) -> Result<()> {
+    write_whole(path, &serde_json::to_vec_pretty(value)?)
+}

@@ -56,6 +56,7 @@ pub(crate) fn turns_clockwise(a: Vec2, b: Vec2, c: Vec2) -> bool {
 
 /// Transform from body to world coordinates: a rotation, then a translation.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Pose {
     cos: f64,
     sin: f64,
@@ -108,6 +109,7 @@ impl Pose {
 
 /// Axis-aligned bounding box, px.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Aabb {
     pub(crate) min: Vec2,
     pub(crate) max: Vec2,

@@ -11,6 +11,7 @@ pub const MAX_OBSERVATION_DIM: usize = 20;
 
 /// Representation of the scene in a policy's observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ObservationKind {
     /// The five state values, unchanged.
@@ -104,6 +105,7 @@ pub const MASKED_KEYPOINTS_DIM: usize = 40;
 /// Keypoints with random visibility, as in diffusion_policy's `PushTKeypointsEnv`: the mask after
 /// the values is 0 for x and y of a hidden keypoint. The agent is always visible.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct MaskedKeypoints {
     visible_rate: f64,
     random: Generator,

@@ -5,7 +5,7 @@
 //! environment, [`pusht`] the one of this repository, [`wrappers`] change an environment's
 //! behaviour; [`batch_space`] makes one value of many, [`vector`] runs several environments as one.
 //! [`batch`] steps many PushT environments as one array, without [`value::Value`]s in between: the
-//! fastest way.
+//! fastest way. [`snapshot`] turns an environment's exact state into bytes and back.
 //!
 //! The feature `render` adds pictures: PushT's `render` and `RecordVideo`.
 //!
@@ -19,6 +19,7 @@ pub mod env;
 pub mod pusht;
 #[cfg(feature = "render")]
 pub mod scene;
+pub mod snapshot;
 pub mod space;
 pub mod value;
 pub mod vector;

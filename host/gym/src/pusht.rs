@@ -10,6 +10,7 @@ use pusht_core::pusht::observation::{
     MASKED_KEYPOINTS_DIM, MaskedKeypoints, ObservationKind, STATE_DIM, observe,
 };
 use rand::TryRng;
+use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 
 /// Name of gym-pusht's environment.
@@ -28,7 +29,7 @@ const RENDER_MODE: Option<&str> = if cfg!(feature = "render") {
 };
 
 /// Kind of observation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ObsType {
     /// The five state values.
     State,
@@ -45,6 +46,8 @@ pub struct PushTOptions {
     pub obs_type: ObsType,
     /// How a seed becomes start states.
     pub seeding: Seeding,
+    /// Order in which a start state is set.
+    pub start_order: StartOrder,
     /// Parameters of the simulator, with the time limit.
     pub params: PushTParams,
     /// Probability that a keypoint is visible.
@@ -58,6 +61,7 @@ impl Default for PushTOptions {
         Self {
             obs_type: ObsType::State,
             seeding: Seeding::Pcg64,
+            start_order: StartOrder::Legacy,
             params: PushTParams::default(),
             keypoint_visible_rate: 1.0,
             visualization_size: VISUALIZATION_SIZE,
@@ -215,7 +219,7 @@ impl Env for PushT {
         self.env = Some(PushTEnv::new(
             self.options.params,
             start,
-            StartOrder::Legacy,
+            self.options.start_order,
         )?);
         self.last_action = None;
         Ok((self.observation()?, self.info(false)?))
@@ -242,10 +246,10 @@ impl Env for PushT {
     #[cfg(feature = "render")]
     fn render(&mut self) -> Result<Value, EnvError> {
         use crate::scene::{Scene, draw};
-        use pusht_core::pusht::env::{GOAL_ANGLE_RAD, GOAL_PX};
+        let info = self.running()?.info();
         let scene = Scene {
             state: self.running()?.state(),
-            goal: [GOAL_PX.x, GOAL_PX.y, GOAL_ANGLE_RAD],
+            goal: [info.goal_pos_px.x, info.goal_pos_px.y, info.goal_angle_rad],
             target: self.last_action,
             plan: &[],
         };
@@ -292,7 +296,7 @@ impl Env for PushT {
 ///
 /// Keyword arguments: `obs_type` (`state`, `environment_state_agent_pos`, `keypoints`), `legacy`
 /// (boolean: diffusion_policy's seeding), `keypoint_visible_rate`, `damping`, `block_cog`,
-/// `max_episode_steps` (0: no limit), `visualization_size`.
+/// `goal_pose`, `success_threshold`, `max_episode_steps` (0: no limit), `visualization_size`.
 pub fn registry() -> Registry {
     Registry::default()
         .register(PUSHT_ID, |kwargs| {
@@ -344,6 +348,16 @@ fn options(defaults: PushTOptions, kwargs: &Dict) -> Result<PushTOptions, EnvErr
                     .ok_or_else(|| wrong("an array of 2 f64"))?;
                 options.params.block_cog_px = cog.into();
             }
+            "goal_pose" => {
+                let goal: [f64; 3] = value
+                    .as_slice()
+                    .and_then(|goal| goal.try_into().ok())
+                    .ok_or_else(|| wrong("an array of 3 f64"))?;
+                let [x, y, angle_rad] = goal;
+                options.params.goal_px = [x, y].into();
+                options.params.goal_angle_rad = angle_rad;
+            }
+            "success_threshold" => options.params.success_threshold = number()?,
             "max_episode_steps" => {
                 options.params.max_episode_steps = Some(whole()?).filter(|most| *most > 0);
             }

@@ -1,12 +1,13 @@
 """PushT for Gymnasium: environments that move exactly as gym-pusht's.
 
-`import pusht` registers `pusht/PushT-v0`.
+`import pusht` registers `pusht/PushT-v0`; `import pusht.gym_pusht` registers the same as
+`gym_pusht/PushT-v0`.
 """
 
-from gymnasium.envs.registration import register
+from .env import PushTEnv, Snapshot
+from .registration import register_as
+from .vector import PushTVectorEnv
 
-from .env import PushTEnv
+__all__ = ["PushTEnv", "PushTVectorEnv", "Snapshot"]
 
-__all__ = ["PushTEnv"]
-
-register(id="pusht/PushT-v0", entry_point="pusht.env:PushTEnv", max_episode_steps=300)
+register_as("pusht/PushT-v0")

@@ -78,8 +78,12 @@ class Options:
     `make_vec` pass 300."""
 
     @classmethod
-    def of(cls, kwargs: PushTKwargs) -> Options:
+    def of(cls, kwargs: PushTKwargs, also: Sequence[str] = ()) -> Options:
         """Options of keyword arguments.
+
+        Args:
+            kwargs: The keyword arguments.
+            also: Names that the caller takes besides these.
 
         Raises:
             TypeError: If an argument is unknown.
@@ -87,6 +91,6 @@ class Options:
         known = [field.name for field in dataclasses.fields(cls)]
         for name in kwargs:
             if name not in known:
-                supported = ", ".join(known)
+                supported = ", ".join([*also, *known])
                 raise TypeError(f"PushT takes no argument `{name}`; it takes {supported}")
         return cls(**kwargs)

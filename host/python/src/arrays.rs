@@ -1,23 +1,13 @@
-//! NumPy arrays as arguments.
+//! NumPy arrays as arguments, and NumPy's numbers as results.
 
-use numpy::{PyArray1, PyArrayMethods};
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-/// `numpy.float64`, the type of gym-pusht's rewards.
+/// A number as `numpy.float64`, the type of gym-pusht's rewards.
 pub fn float64(py: Python<'_>, value: f64) -> PyResult<Bound<'_, PyAny>> {
-    static FLOAT64: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    FLOAT64.import(py, "numpy", "float64")?.call1((value,))
-}
-
-/// `value` as a C-contiguous array of f64: the same object if it is one.
-pub fn as_f64<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    static ASCONTIGUOUSARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let py = value.py();
-    ASCONTIGUOUSARRAY
-        .import(py, "numpy", "ascontiguousarray")?
-        .call1((value, float64_type(py)?))
+    float64_type(py)?.call1((value,))
 }
 
 fn float64_type(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
@@ -25,28 +15,57 @@ fn float64_type(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     FLOAT64.import(py, "numpy", "float64")
 }
 
+/// `value` as a C-contiguous array of f64.
+fn contiguous<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    static ASCONTIGUOUSARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = value.py();
+    ASCONTIGUOUSARRAY
+        .import(py, "numpy", "ascontiguousarray")?
+        .call1((value, float64_type(py)?))
+}
+
+fn wrong_shape(name: &str, needed: &str, array: &Bound<'_, PyAny>) -> PyErr {
+    let shape = array.getattr("shape").map(|shape| shape.to_string());
+    PyValueError::new_err(format!(
+        "{name}: an array of shape {needed} is needed, one of shape {} is given",
+        shape.unwrap_or_default()
+    ))
+}
+
 /// The `N` numbers of `value`, an array or sequence of any numeric type.
 pub fn numbers<const N: usize>(name: &str, value: &Bound<'_, PyAny>) -> PyResult<[f64; N]> {
-    if let Ok(array) = value.cast::<PyArray1<f64>>() {
-        if let Ok(numbers) = array.readonly().as_slice()?.try_into() {
-            return Ok(numbers);
-        }
-    } else if let Ok(array) = value.cast::<PyArray1<f32>>() {
-        let array = array.readonly();
-        let numbers: Result<[f32; N], _> = array.as_slice()?.try_into();
-        if let Ok(numbers) = numbers {
-            return Ok(numbers.map(f64::from));
-        }
-    } else {
-        let array = as_f64(value)?;
-        if let Ok(array) = array.cast::<PyArray1<f64>>()
-            && let Ok(numbers) = array.readonly().as_slice()?.try_into()
-        {
-            return Ok(numbers);
-        }
+    if let Ok(array) = value.cast::<PyArray1<f32>>()
+        && let Ok(values) = array.try_readonly()?.as_slice()
+        && let Ok(values) = <[f32; N]>::try_from(values)
+    {
+        return Ok(values.map(f64::from));
     }
-    let shape = as_f64(value)?.getattr("shape")?;
-    Err(PyValueError::new_err(format!(
-        "{name}: {N} numbers are needed, but its shape is {shape}"
-    )))
+    let array = contiguous(value)?;
+    if let Ok(values) = array.cast::<PyArray1<f64>>()
+        && let Ok(values) = values.try_readonly()?.as_slice()?.try_into()
+    {
+        return Ok(values);
+    }
+    Err(wrong_shape(name, &format!("({N},)"), &array))
+}
+
+/// The `n` pairs of `value`, an array or sequence of any numeric type.
+pub fn pairs(name: &str, value: &Bound<'_, PyAny>, n: usize) -> PyResult<Vec<[f64; 2]>> {
+    if let Ok(array) = value.cast::<PyArray2<f32>>()
+        && array.is_c_contiguous()
+        && let Ok(values) = array.try_readonly()?.as_slice()
+        && let (values, []) = values.as_chunks::<2>()
+        && array.dims()[1] == 2
+        && values.len() == n
+    {
+        return Ok(values.iter().map(|pair| pair.map(f64::from)).collect());
+    }
+    let array = contiguous(value)?;
+    if let Ok(pairs) = array.cast::<PyArray2<f64>>()
+        && pairs.dims()[1] == 2
+        && pairs.dims()[0] == n
+    {
+        return Ok(pairs.try_readonly()?.as_slice()?.as_chunks().0.to_vec());
+    }
+    Err(wrong_shape(name, &format!("({n}, 2)"), &array))
 }

@@ -1,19 +1,17 @@
 //! One environment.
 
 use crate::arrays::{float64, numbers};
-use crate::errors::{not_started, refused};
+use crate::errors::{not_started, refused, refused_snapshot};
+use crate::infos::info;
+use crate::observations::observation;
 use crate::options::Options;
-use numpy::PyArray1;
 use pusht_core::pusht::env::{PushTEnv, Seeding, StartState};
-use pusht_core::pusht::observation::{MaskedKeypoints, ObservationKind, STATE_DIM, observe};
-use pusht_gym::pusht::ObsType;
-use pyo3::intern;
+use pusht_core::pusht::observation::{MaskedKeypoints, STATE_DIM};
+use pusht_gym::batch::EnvState;
+use pusht_gym::snapshot;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-
-/// Quirk: gym-pusht divides the contact points of a control step by 1000 where it has 10 physics
-/// steps (`_get_info`).
-pub const CONTACTS_DIVISOR: usize = 1000;
 
 /// The simulator of one environment, with its observations and infos.
 #[pyclass(module = "pusht._pusht")]
@@ -24,6 +22,8 @@ pub struct Env {
     last_action: Option<[f64; 2]>,
 }
 
+/// What a snapshot holds.
+type Saved = (Option<PushTEnv>, MaskedKeypoints, Option<[f64; 2]>);
 /// An observation and an info.
 type Seen<'py> = (Bound<'py, PyAny>, Bound<'py, PyDict>);
 /// Observation, reward, terminated, truncated, info.
@@ -47,8 +47,18 @@ impl Env {
         }
     }
 
+    /// Takes over the parameters of the simulator. Goal and success threshold hold immediately, the
+    /// others from the next reset on.
+    fn configure(&mut self, options: Options) -> PyResult<()> {
+        if let Some(env) = &mut self.env {
+            env.set_params(options.params).map_err(refused)?;
+        }
+        self.options.params = options.params;
+        Ok(())
+    }
+
     /// Starts an episode at `state`: agent x, y, block x, y, px; block angle, rad. A `seed` restarts
-    /// the visibility of keypoints.
+    /// the visibility of keypoints. The last action stays, as in gym-pusht.
     fn reset<'py>(
         &mut self,
         py: Python<'py>,
@@ -58,33 +68,83 @@ impl Env {
         let state = numbers::<STATE_DIM>("reset_to_state", state)?;
         let start = StartState::from_state(&state);
         let env = PushTEnv::new(self.options.params, start, self.options.start_order);
-        self.env = Some(env.map_err(refused)?);
-        self.last_action = None;
+        let env = self.env.insert(env.map_err(refused)?);
         if let Some(seed) = seed {
             self.keypoints = MaskedKeypoints::new(self.options.keypoint_visible_rate, seed);
         }
-        let info = self.info(py)?;
-        info.set_item(intern!(py, "is_success"), false)?;
+        let info = info(py, &env.info(), None)?;
         Ok((self.observation(py)?, info))
     }
 
     /// Takes an action: the agent's target position, px.
     fn step<'py>(&mut self, py: Python<'py>, action: &Bound<'py, PyAny>) -> PyResult<Stepped<'py>> {
         let action = numbers("action", action)?;
-        let step = self.env.as_mut().ok_or_else(not_started)?.step(action);
-        let step = step.map_err(refused)?;
+        let env = self.env.as_mut().ok_or_else(not_started)?;
+        let step = env.step(action).map_err(refused)?;
         self.last_action = Some(action);
-        let info = self.info(py)?;
-        info.set_item(intern!(py, "is_success"), step.terminated)?;
-        info.set_item(intern!(py, "coverage"), step.coverage)?;
+        let info = info(py, &env.info(), Some((step.terminated, step.coverage)))?;
         let reward = float64(py, step.reward)?;
-        Ok((
-            self.observation(py)?,
-            reward,
-            step.terminated,
-            step.truncated,
-            info,
-        ))
+        let observation = self.observation(py)?;
+        Ok((observation, reward, step.terminated, step.truncated, info))
+    }
+
+    /// The current observation.
+    fn observation<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let env = self.env.as_ref().ok_or_else(not_started)?;
+        observation(py, &self.options, &env.state(), &mut self.keypoints)
+    }
+
+    /// Agent x, y, block x, y, px; block angle, rad, in [0, 2 pi).
+    fn state(&self) -> PyResult<[f64; STATE_DIM]> {
+        Ok(self.running()?.state())
+    }
+
+    /// Share of the goal that the block covers.
+    fn coverage(&self) -> PyResult<f64> {
+        Ok(self.running()?.coverage())
+    }
+
+    /// Everything that the next steps depend on.
+    fn snapshot(&self) -> PyResult<Vec<u8>> {
+        let saved: Saved = (self.env, self.keypoints.clone(), self.last_action);
+        snapshot::encode(&saved).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    /// Continues from a snapshot, with its parameters of the simulator.
+    fn restore(&mut self, bytes: &[u8]) -> PyResult<()> {
+        let saved: Saved = snapshot::decode(bytes).map_err(refused_snapshot)?;
+        (self.env, self.keypoints, self.last_action) = saved;
+        if let Some(env) = &self.env {
+            self.options.params = *env.params();
+        }
+        Ok(())
+    }
+
+    #[getter]
+    fn goal_pose(&self) -> [f64; 3] {
+        let params = &self.options.params;
+        [params.goal_px.x, params.goal_px.y, params.goal_angle_rad]
+    }
+
+    #[getter]
+    fn success_threshold(&self) -> f64 {
+        self.options.params.success_threshold
+    }
+
+    #[getter]
+    fn damping(&self) -> f64 {
+        self.options.params.damping
+    }
+
+    #[getter]
+    fn block_cog(&self) -> [f64; 2] {
+        self.options.params.block_cog_px.into()
+    }
+
+    /// The last action, px.
+    #[getter]
+    fn last_action(&self) -> Option<[f64; 2]> {
+        self.last_action
     }
 }
 
@@ -93,48 +153,23 @@ impl Env {
         self.env.as_ref().ok_or_else(not_started)
     }
 
-    fn observation<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let state = self.running()?.state();
-        Ok(match self.options.obs_type {
-            ObsType::State => PyArray1::from_slice(py, &state).into_any(),
-            ObsType::EnvironmentStateAgentPos => {
-                let mut values = [0.0; ObservationKind::Vertices.dim()];
-                observe(ObservationKind::Vertices, &state, &mut values).map_err(refused)?;
-                let (vertices, agent) = values.split_at(ObservationKind::Vertices.agent_at());
-                let parts = PyDict::new(py);
-                let vertices = PyArray1::from_slice(py, vertices);
-                parts.set_item(intern!(py, "environment_state"), vertices)?;
-                parts.set_item(intern!(py, "agent_pos"), PyArray1::from_slice(py, agent))?;
-                parts.into_any()
-            }
-            ObsType::Keypoints => {
-                let values = self.keypoints.observe(&state).map_err(refused)?;
-                PyArray1::from_slice(py, &values).into_any()
-            }
-        })
+    /// Takes over an environment of a batch.
+    pub fn set_state(&mut self, state: EnvState, last_action: Option<[f64; 2]>) {
+        self.options.params = *state.env.params();
+        self.env = Some(state.env);
+        if let Some(keypoints) = state.keypoints {
+            self.keypoints = keypoints;
+        }
+        self.last_action = last_action;
     }
 
-    /// gym-pusht's `_get_info`.
-    fn info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let info = self.running()?.info();
-        let block = [
-            info.block_pos_px.x,
-            info.block_pos_px.y,
-            info.block_angle_rad,
-        ];
-        let goal = [info.goal_pos_px.x, info.goal_pos_px.y, info.goal_angle_rad];
-        let array = |values: &[f64]| PyArray1::from_slice(py, values);
-        let dict = PyDict::new(py);
-        dict.set_item(
-            intern!(py, "pos_agent"),
-            array(info.agent_pos_px.as_slice()),
-        )?;
-        dict.set_item(intern!(py, "vel_agent"), array(info.agent_vel.as_slice()))?;
-        dict.set_item(intern!(py, "block_pose"), array(&block))?;
-        dict.set_item(intern!(py, "goal_pose"), array(&goal))?;
-        let n_contacts = info.n_contact_points.div_ceil(CONTACTS_DIVISOR);
-        dict.set_item(intern!(py, "n_contacts"), n_contacts)?;
-        Ok(dict)
+    /// Hands itself over to an environment of a batch.
+    pub fn update(&self, state: &mut EnvState) -> PyResult<()> {
+        state.env = *self.running()?;
+        if let Some(keypoints) = &mut state.keypoints {
+            *keypoints = self.keypoints.clone();
+        }
+        Ok(())
     }
 }
 

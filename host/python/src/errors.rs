@@ -1,15 +1,12 @@
-//! Errors of the simulator as Python's exceptions.
+//! Errors of the simulator as the exceptions of Python and Gymnasium.
 
 use pusht_core::Error;
+use pusht_gym::snapshot::SnapshotError;
+use pusht_gym::vector::VectorError;
 use pyo3::exceptions::PyValueError;
-use pyo3::{PyErr, create_exception};
+use pyo3::{PyErr, import_exception};
 
-create_exception!(
-    _pusht,
-    NotStarted,
-    pyo3::exceptions::PyException,
-    "Raised when an environment is used before its first reset."
-);
+import_exception!(gymnasium.error, ResetNeeded);
 
 /// The exception for an error of the simulator.
 pub fn refused(error: Error) -> PyErr {
@@ -28,12 +25,29 @@ fn invalid(what: &str) -> &'static str {
         "damping" => "damping: a number from 0 to 1 is supported",
         "goal_px" => "goal_pose: coordinates from -1e6 to 1e6 are supported",
         "goal_angle_rad" => "goal_pose: an angle from -1e6 to 1e6 is supported",
-        "success_threshold" => "success_threshold: a number above 0 and not above 1 is supported",
+        "success_threshold" => "success_threshold: a number above 0, at most 1, is supported",
         _ => "a parameter is out of range",
     }
 }
 
+/// The exception for an error of a batch.
+pub fn refused_batch(error: VectorError) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// The exception for bytes that are not a snapshot.
+pub fn refused_snapshot(error: SnapshotError) -> PyErr {
+    PyValueError::new_err(format!("snapshot: {error}"))
+}
+
 /// The exception for a call that needs an episode.
 pub fn not_started() -> PyErr {
-    NotStarted::new_err("call `reset` first")
+    ResetNeeded::new_err("call `reset` first")
+}
+
+/// The exception for a step of an environment whose episode is over.
+pub fn episode_over(index: usize) -> PyErr {
+    ResetNeeded::new_err(format!(
+        "the episode of environment {index} is over: reset it by options[\"reset_mask\"]"
+    ))
 }

@@ -2,7 +2,10 @@
 
 use crate::errors::refused;
 use pusht_core::pusht::env::{PushTParams, Seeding, StartOrder, Vec2};
+use pusht_core::pusht::observation::ObservationKind;
+use pusht_gym::batch::BatchOptions;
 use pusht_gym::pusht::ObsType;
+use pusht_gym::vector::AutoresetMode;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -24,6 +27,7 @@ struct Given {
 #[derive(Clone, Copy)]
 pub struct Options {
     pub obs_type: ObsType,
+    pub seeding: Seeding,
     pub start_order: StartOrder,
     pub params: PushTParams,
     pub keypoint_visible_rate: f64,
@@ -51,13 +55,34 @@ impl<'py> FromPyObject<'_, 'py> for Options {
                 "keypoint_visible_rate: a number from 0 to 1 is supported",
             ));
         }
-        named("seeding", &given.seeding, &SEEDINGS)?;
         Ok(Self {
+            seeding: named("seeding", &given.seeding, &SEEDINGS)?,
             obs_type: named("obs_type", &given.obs_type, &OBS_TYPES)?,
             start_order: named("start_order", &given.start_order, &START_ORDERS)?,
             params,
             keypoint_visible_rate: given.keypoint_visible_rate,
         })
+    }
+}
+
+impl Options {
+    /// These options for a batch.
+    pub fn of_batch(&self, autoreset_mode: AutoresetMode) -> BatchOptions {
+        let rate = self.keypoint_visible_rate;
+        let (observation, keypoint_visible_rate) = match self.obs_type {
+            ObsType::State => (ObservationKind::State, None),
+            ObsType::EnvironmentStateAgentPos => (ObservationKind::Vertices, None),
+            ObsType::Keypoints => (ObservationKind::Keypoints, Some(rate)),
+        };
+        BatchOptions {
+            observation,
+            keypoint_visible_rate,
+            seeding: self.seeding,
+            start_order: self.start_order,
+            params: self.params,
+            autoreset_mode,
+            threads: None,
+        }
     }
 }
 

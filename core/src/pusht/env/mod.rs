@@ -64,6 +64,7 @@ const FAR_OUT: f64 = 1e6;
 /// # Ok::<(), pusht_core::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PushTEnv {
     params: PushTParams,
     world: World,
@@ -141,7 +142,7 @@ impl PushTEnv {
         if !env.is_in_range() {
             return Err(Error::OutOfRange);
         }
-        env.update_coverage();
+        env.compute_coverage();
         Ok(env)
     }
 
@@ -151,6 +152,20 @@ impl PushTEnv {
     /// Those of [`Self::new`]. The environment is then unchanged.
     pub fn reset(&mut self, start: StartState, order: StartOrder) -> Result<(), Error> {
         *self = Self::new(self.params, start, order)?;
+        Ok(())
+    }
+
+    /// Replaces the parameters. Goal, success threshold and time limit hold immediately; damping,
+    /// centre of gravity and moment of inertia from the next [`Self::reset`] on.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] if a parameter is outside of its documented range. The
+    /// environment is then unchanged.
+    pub fn set_params(&mut self, params: PushTParams) -> Result<(), Error> {
+        params.check()?;
+        self.params = params;
+        self.goal = Pose::new(params.goal_px, params.goal_angle_rad);
+        self.compute_coverage();
         Ok(())
     }
 
@@ -243,9 +258,13 @@ impl PushTEnv {
     /// Updates the coverage if the block moved.
     fn update_coverage(&mut self) {
         if self.coverage_pose != self.world.block.pose {
-            self.coverage_pose = self.world.block.pose;
-            self.coverage = coverage::coverage(&self.coverage_pose, &self.goal);
+            self.compute_coverage();
         }
+    }
+
+    fn compute_coverage(&mut self) {
+        self.coverage_pose = self.world.block.pose;
+        self.coverage = coverage::coverage(&self.coverage_pose, &self.goal);
     }
 
     fn outcome(&self) -> Step {

@@ -6,6 +6,7 @@ use crate::pusht::geometry::Vec2;
 
 /// Parameters of the environment. The defaults are gym-pusht's, quirks included.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PushTParams {
     /// Centre of gravity of the block in body coordinates, px (gym-pusht's `block_cog`);
     /// coordinates from -1e6 to 1e6.

@@ -29,6 +29,7 @@ pub struct StartState {
 
 /// Generator that turns a seed into a start state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Seeding {
     /// NumPy's `RandomState(seed)`, with 32-bit seeds: diffusion_policy, gym-pusht up to 0.1.5, and
     /// all published scores.
@@ -49,9 +50,11 @@ pub enum Seeding {
 /// # Ok::<(), pusht_core::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StartSequence(Source);
 
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 enum Source {
     /// diffusion_policy seeds its generator in every reset, so all episodes of a seed start alike.
     Legacy(u32),
@@ -93,6 +96,7 @@ impl StartSequence {
 /// Order in which the block's position and angle are set. Setting the angle turns the block about
 /// its centre of gravity and so moves its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum StartOrder {
     /// Position, then angle: gym-pusht, and diffusion_policy with `legacy=True` as in its
     /// evaluation. The block's origin is then not at the position in the start state.

@@ -9,6 +9,7 @@ const _: () = assert!(BLOCK_MASS == 1.0);
 
 /// Kinematic body: contacts do not change its velocity, which the controller sets.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Agent {
     /// Centre, px.
     pub(crate) pos: Vec2,
@@ -24,6 +25,7 @@ impl Agent {
 
 /// Linear velocity of the centre of gravity, px/s, and angular velocity, rad/s.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Twist {
     pub(crate) linear: Vec2,
     pub(crate) angular: f64,
@@ -38,6 +40,7 @@ impl Twist {
 
 /// Dynamic body: the T.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Block {
     /// Centre of gravity in body coordinates, px.
     pub(crate) cog_local: Vec2,

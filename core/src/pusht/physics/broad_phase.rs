@@ -16,6 +16,7 @@ use crate::pusht::math::{max, min};
 
 /// A moving shape, in the order in which Chipmunk's hash table of leaves updates them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) enum Leaf {
     Bar,
     Stem,
@@ -63,6 +64,7 @@ const FATTENING: f64 = 0.1f32 as f64;
 
 /// A cached pair, as its leaf stores it.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Partner {
     /// For a box's leaf an [`Obstacle`], for the agent's leaf the box.
     shape: u8,
@@ -72,6 +74,7 @@ struct Partner {
 
 /// The cached pairs that a leaf reports, oldest first.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Partners {
     items: [Partner; N_OBSTACLES],
     len: u8,
@@ -113,6 +116,7 @@ impl Partners {
 
 /// The bounding-box tree of the moving shapes.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct BroadPhase {
     fat_boxes: [Aabb; N_LEAVES],
     /// The leaves, depth first.

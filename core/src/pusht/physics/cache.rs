@@ -12,6 +12,7 @@ const PERSISTENCE_STEPS: u8 = 3;
 
 /// The impulses of a pair's contact points, by their ids.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct CachedImpulses {
     ids: [u8; MAX_POINTS],
     values: [f64; MAX_POINTS],
@@ -31,6 +32,7 @@ impl CachedImpulses {
 
 /// The impulses of all pairs that touched in the last [`PERSISTENCE_STEPS`] steps.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct ContactCache {
     pairs: [CachedImpulses; N_PAIRS],
     /// The pairs that are cached, one bit each.

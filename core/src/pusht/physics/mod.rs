@@ -59,6 +59,7 @@ pub enum Phase {
 
 /// Bodies, shapes and all that the next step depends on. A copy continues with the same bits.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct World {
     pub(crate) agent: Agent,
     pub(crate) block: Block,

@@ -56,6 +56,7 @@ impl RandomState {
 
 /// `numpy.random.default_rng(seed)`.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Generator {
     words: Pcg64,
     /// The upper half of the last 64-bit word, which the next `next_u32` returns.

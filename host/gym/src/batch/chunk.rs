@@ -1,31 +1,31 @@
 //! A chunk of the environments of a batch, with its own rows of every array.
 
-use super::{ACTION_DIM, BatchOptions};
+use super::{ACTION_DIM, BatchOptions, BatchStep, EnvState, Rows};
 use crate::env::EnvError;
 use crate::vector::{AutoresetMode, Cause};
 use pusht_core::Error;
-use pusht_core::pusht::env::{
-    PushTEnv, Seeding, StartOrder, StartSequence, Step, step_side_by_side,
-};
-use pusht_core::pusht::observation::{ObservationKind, observe};
+use pusht_core::pusht::env::{Info, PushTEnv, StartSequence, StartState, Step, step_side_by_side};
+use pusht_core::pusht::observation::{MaskedKeypoints, observe};
 
 pub(super) struct Chunk {
-    observation: ObservationKind,
-    seeding: Seeding,
-    autoreset_mode: AutoresetMode,
+    options: BatchOptions,
     envs: Vec<PushTEnv>,
     starts: Vec<StartSequence>,
+    /// Of each environment, if its keypoints have a mask.
+    keypoints: Vec<MaskedKeypoints>,
     /// Whether the episode has ended, or none was started.
     is_over: Vec<bool>,
     actions: Vec<Option<[f64; ACTION_DIM]>>,
     outcomes: Vec<Result<Step, Error>>,
-    pub(super) observations: Vec<f64>,
-    pub(super) rewards: Vec<f64>,
-    pub(super) coverage: Vec<f64>,
-    pub(super) terminations: Vec<bool>,
-    pub(super) truncations: Vec<bool>,
-    pub(super) final_obs: Vec<f64>,
-    pub(super) is_final: Vec<bool>,
+    observations: Vec<f64>,
+    rewards: Vec<f64>,
+    coverage: Vec<f64>,
+    terminations: Vec<bool>,
+    truncations: Vec<bool>,
+    final_obs: Vec<f64>,
+    is_final: Vec<bool>,
+    infos: Vec<Info>,
+    final_infos: Vec<Info>,
     fault: Vec<Option<Refusal>>,
 }
 
@@ -41,20 +41,23 @@ impl Chunk {
         seeds: impl Iterator<Item = u64>,
         options: &BatchOptions,
     ) -> Result<Self, Error> {
-        let mut starts = seeds
-            .map(|seed| StartSequence::new(seed, options.seeding))
-            .collect::<Result<Vec<_>, _>>()?;
+        let (mut starts, mut keypoints) = (Vec::new(), Vec::new());
+        for seed in seeds {
+            starts.push(StartSequence::new(seed, options.seeding)?);
+            let rate = options.keypoint_visible_rate;
+            keypoints.extend(rate.map(|rate| MaskedKeypoints::new(rate, seed)));
+        }
         let envs = starts
             .iter_mut()
-            .map(|starts| PushTEnv::new(options.params, starts.draw(), StartOrder::Legacy))
+            .map(|starts| PushTEnv::new(options.params, starts.draw(), options.start_order))
             .collect::<Result<Vec<_>, _>>()?;
-        let (n, dim) = (envs.len(), options.observation.dim());
+        let (n, dim) = (envs.len(), options.observation_dim());
+        let infos: Vec<Info> = envs.iter().map(PushTEnv::info).collect();
         Ok(Self {
-            observation: options.observation,
-            seeding: options.seeding,
-            autoreset_mode: options.autoreset_mode,
+            options: *options,
             envs,
             starts,
+            keypoints,
             is_over: vec![true; n],
             actions: vec![None; n],
             outcomes: vec![Err(Error::NonFiniteAction); n],
@@ -65,37 +68,100 @@ impl Chunk {
             truncations: vec![false; n],
             final_obs: vec![0.0; n * dim],
             is_final: vec![false; n],
+            final_infos: infos.clone(),
+            infos,
             fault: vec![None; n],
         })
     }
 
-    /// Checks that a seed is in the seeding's range.
-    pub(super) fn check(&self, seed: u64) -> Result<(), Error> {
-        StartSequence::new(seed, self.seeding).map(|_| ())
+    /// Checks that a reset would succeed.
+    pub(super) fn check(
+        &self,
+        at: usize,
+        seed: Option<u64>,
+        start: Option<StartState>,
+    ) -> Result<(), Error> {
+        if let Some(seed) = seed {
+            StartSequence::new(seed, self.options.seeding)?;
+        }
+        if let Some(start) = start {
+            PushTEnv::new(*self.envs[at].params(), start, self.options.start_order)?;
+        }
+        Ok(())
     }
 
-    pub(super) fn reset(&mut self, at: usize, seed: Option<u64>) -> Result<(), Error> {
+    /// Starts an episode at `start`, or at the next start state of the seed.
+    pub(super) fn reset(
+        &mut self,
+        at: usize,
+        seed: Option<u64>,
+        start: Option<StartState>,
+    ) -> Result<(), Error> {
         if let Some(seed) = seed {
-            self.starts[at] = StartSequence::new(seed, self.seeding)?;
+            self.starts[at] = StartSequence::new(seed, self.options.seeding)?;
+            if let (Some(keypoints), Some(rate)) = (
+                self.keypoints.get_mut(at),
+                self.options.keypoint_visible_rate,
+            ) {
+                *keypoints = MaskedKeypoints::new(rate, seed);
+            }
         }
-        self.envs[at].reset(self.starts[at].draw(), StartOrder::Legacy)?;
+        let start = start.unwrap_or_else(|| self.starts[at].draw());
+        self.envs[at].reset(start, self.options.start_order)?;
         self.is_over[at] = false;
+        self.coverage[at] = self.envs[at].coverage();
         self.see(at)
     }
 
-    pub(super) fn covered(&self, at: usize) -> f64 {
-        self.envs[at].coverage()
+    /// The results of the latest step and of resets since then. `first`: index of the chunk's first
+    /// environment.
+    pub(super) fn rows(&self, first: usize) -> Rows<'_> {
+        let step = BatchStep {
+            observations: &self.observations,
+            rewards: &self.rewards,
+            coverage: &self.coverage,
+            terminations: &self.terminations,
+            truncations: &self.truncations,
+            final_obs: &self.final_obs,
+            is_final: &self.is_final,
+        };
+        Rows {
+            first,
+            step,
+            infos: &self.infos,
+            final_infos: &self.final_infos,
+        }
     }
 
-    pub(super) fn observation(&self, at: usize) -> &[f64] {
-        let dim = self.observation.dim();
-        &self.observations[at * dim..(at + 1) * dim]
+    pub(super) fn state(&self, at: usize) -> EnvState {
+        EnvState {
+            env: self.envs[at],
+            starts: self.starts[at].clone(),
+            keypoints: self.keypoints.get(at).cloned(),
+            is_over: self.is_over[at],
+        }
+    }
+
+    /// Replaces an environment. The rows of the latest step stay as they are.
+    pub(super) fn set_state(&mut self, at: usize, state: EnvState) {
+        self.envs[at] = state.env;
+        self.starts[at] = state.starts;
+        if let (Some(own), Some(new)) = (self.keypoints.get_mut(at), state.keypoints) {
+            *own = new;
+        }
+        self.is_over[at] = state.is_over;
     }
 
     fn see(&mut self, at: usize) -> Result<(), Error> {
-        let dim = self.observation.dim();
+        let dim = self.options.observation_dim();
         let row = &mut self.observations[at * dim..(at + 1) * dim];
-        observe(self.observation, &self.envs[at].state(), row)
+        let state = self.envs[at].state();
+        self.infos[at] = self.envs[at].info();
+        match self.keypoints.get_mut(at) {
+            Some(keypoints) => row.copy_from_slice(&keypoints.observe(&state)?),
+            None => observe(self.options.observation, &state, row)?,
+        }
+        Ok(())
     }
 
     /// Stores the actions of the next step: one per environment, finite.
@@ -135,7 +201,7 @@ impl Chunk {
     fn unchanged(&self, at: usize) -> Step {
         Step {
             reward: 0.0,
-            coverage: self.covered(at),
+            coverage: self.envs[at].coverage(),
             terminated: false,
             truncated: false,
         }
@@ -143,10 +209,10 @@ impl Chunk {
 
     /// Starts an episode instead of a step after the last.
     fn begin(&mut self, at: usize) -> Result<Step, Refusal> {
-        if self.autoreset_mode == AutoresetMode::Disabled {
+        if self.options.autoreset_mode == AutoresetMode::Disabled {
             return Err(Refusal::EpisodeOver);
         }
-        self.reset(at, None).map_err(Refusal::Simulator)?;
+        self.reset(at, None, None).map_err(Refusal::Simulator)?;
         Ok(self.unchanged(at))
     }
 
@@ -156,12 +222,13 @@ impl Chunk {
         self.see(at)?;
         if step.terminated || step.truncated {
             self.is_over[at] = true;
-            if self.autoreset_mode == AutoresetMode::SameStep {
+            if self.options.autoreset_mode == AutoresetMode::SameStep {
                 self.is_final[at] = true;
-                let dim = self.observation.dim();
+                self.final_infos[at] = self.infos[at];
+                let dim = self.options.observation_dim();
                 let row = at * dim..(at + 1) * dim;
                 self.final_obs[row.clone()].copy_from_slice(&self.observations[row]);
-                self.reset(at, None)?;
+                self.reset(at, None, None)?;
             }
         }
         Ok(step)

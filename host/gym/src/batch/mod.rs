@@ -13,10 +13,14 @@ use crate::env::EnvError;
 use crate::vector::{AutoresetMode, Fault, Seed, VectorError};
 use chunk::Chunk;
 use pool::Pool;
-use pusht_core::pusht::env::{PushTParams, Seeding};
-use pusht_core::pusht::observation::ObservationKind;
+use pusht_core::pusht::env::{
+    Info, PushTEnv, PushTParams, Seeding, StartOrder, StartSequence, StartState,
+};
+use pusht_core::pusht::observation::{MASKED_KEYPOINTS_DIM, MaskedKeypoints, ObservationKind};
 use rand::TryRng;
+use serde::{Deserialize, Serialize};
 use std::num::NonZero;
+use std::ops::Range;
 
 /// Environments per chunk: some tens of microseconds of work.
 const CHUNK: usize = 32;
@@ -28,8 +32,13 @@ pub const ACTION_DIM: usize = 2;
 pub struct BatchOptions {
     /// Kind of observation.
     pub observation: ObservationKind,
+    /// With [`ObservationKind::Keypoints`]: probability that a keypoint is visible. Observations
+    /// are then those of [`MaskedKeypoints`].
+    pub keypoint_visible_rate: Option<f64>,
     /// How a seed becomes start states.
     pub seeding: Seeding,
+    /// Order in which a start state is set.
+    pub start_order: StartOrder,
     /// Parameters of the simulator, with the time limit.
     pub params: PushTParams,
     /// When the next episode starts.
@@ -42,12 +51,37 @@ impl Default for BatchOptions {
     fn default() -> Self {
         Self {
             observation: ObservationKind::State,
+            keypoint_visible_rate: None,
             seeding: Seeding::Pcg64,
+            start_order: StartOrder::Legacy,
             params: PushTParams::default(),
             autoreset_mode: AutoresetMode::default(),
             threads: None,
         }
     }
+}
+
+impl BatchOptions {
+    /// Values per observation.
+    pub fn observation_dim(&self) -> usize {
+        match self.keypoint_visible_rate {
+            Some(_) => MASKED_KEYPOINTS_DIM,
+            None => self.observation.dim(),
+        }
+    }
+}
+
+/// An environment of a batch: all that its next steps depend on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EnvState {
+    /// Simulator.
+    pub env: PushTEnv,
+    /// Start states of the next episodes.
+    pub starts: StartSequence,
+    /// Keypoints with their mask, if the batch observes them.
+    pub keypoints: Option<MaskedKeypoints>,
+    /// Whether the episode has ended, or none was started.
+    pub is_over: bool,
 }
 
 /// A batch of PushT environments.
@@ -96,6 +130,27 @@ pub struct BatchStep<'a> {
     pub is_final: &'a [bool],
 }
 
+/// The results of some environments, for a caller who stores them.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// Index of the first of these environments.
+    pub first: usize,
+    /// Their results.
+    pub step: BatchStep<'a>,
+    /// Their states in detail.
+    pub infos: &'a [Info],
+    /// With [`AutoresetMode::SameStep`]: `infos` of the last states of the episodes that ended in
+    /// this step. Only those where `is_final` is true are meaningful.
+    pub final_infos: &'a [Info],
+}
+
+impl Rows<'_> {
+    /// Indices of the environments.
+    pub fn envs(&self) -> Range<usize> {
+        self.first..self.first + self.infos.len()
+    }
+}
+
 impl PushTBatch {
     /// A batch of `num_envs` environments. Until a reset gets a seed, their episodes differ from
     /// run to run.
@@ -123,7 +178,7 @@ impl PushTBatch {
             .collect::<Result<Vec<_>, _>>()?;
         let cores = || std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let threads = options.threads.unwrap_or_else(cores).get();
-        let dim = options.observation.dim();
+        let dim = options.observation_dim();
         Ok(Self {
             num_envs,
             dim,
@@ -155,7 +210,7 @@ impl PushTBatch {
     /// [`VectorError::Environments`] if a seed is out of the seeding's range. In both cases no
     /// environment is reset.
     pub fn reset(&mut self, seed: &Seed) -> Result<&[f64], VectorError> {
-        self.reset_where(|_| true, seed)
+        self.reset_masked(&vec![true; self.num_envs], seed)
     }
 
     /// Starts an episode where `mask` is true and returns all observations, (n, dim).
@@ -164,23 +219,24 @@ impl PushTBatch {
     /// [`VectorError::ResetMaskShape`] if the mask does not have one value per environment,
     /// [`VectorError::ResetMaskEmpty`] if it is false everywhere, and those of [`Self::reset`].
     pub fn reset_masked(&mut self, mask: &[bool], seed: &Seed) -> Result<&[f64], VectorError> {
-        if mask.len() != self.num_envs {
-            return Err(VectorError::ResetMaskShape {
-                expected: self.num_envs,
-                got: vec![mask.len()],
-            });
-        }
-        if !mask.contains(&true) {
-            return Err(VectorError::ResetMaskEmpty);
-        }
-        self.reset_where(|index| mask[index], seed)
+        self.reset_at(mask, seed, &[])?;
+        self.gather();
+        Ok(&self.observations)
     }
 
-    fn reset_where(
+    /// Starts an episode where `mask` is true: at that environment's state in `starts`, or at the
+    /// next start state of the seed where `starts` is too short. [`Self::rows`] has the results.
+    ///
+    /// # Errors
+    /// Those of [`Self::reset_masked`], and [`VectorError::Environments`] if the simulator does not
+    /// accept a start state. No environment is reset then.
+    pub fn reset_at(
         &mut self,
-        is_asked: impl Fn(usize) -> bool,
+        mask: &[bool],
         seed: &Seed,
-    ) -> Result<&[f64], VectorError> {
+        starts: &[StartState],
+    ) -> Result<(), VectorError> {
+        self.check_mask(mask)?;
         if let Seed::List(seeds) = seed
             && seeds.len() != self.num_envs
         {
@@ -194,25 +250,39 @@ impl PushTBatch {
             Seed::Int(first) => Some(first.wrapping_add(index as u64)),
             Seed::List(seeds) => seeds[index],
         };
-        // All seeds are checked first, so that a wrong one changes nothing.
-        for index in (0..self.num_envs).filter(|index| is_asked(*index)) {
-            if let Some(seed) = seed_of(index) {
-                let chunk = self.pool.chunk(index / CHUNK);
-                chunk
-                    .check(seed)
-                    .map_err(|error| VectorError::of(index, EnvError::from(error)))?;
-            }
-        }
-        for index in (0..self.num_envs).filter(|index| is_asked(*index)) {
-            let mut chunk = self.pool.chunk(index / CHUNK);
+        let asked = || (0..self.num_envs).filter(|index| mask[*index]);
+        let of = |index: usize| {
+            move |error: pusht_core::Error| VectorError::of(index, EnvError::from(error))
+        };
+        // Everything is checked first, so that a wrong argument changes nothing.
+        for index in asked() {
+            let chunk = self.pool.chunk(index / CHUNK);
+            let start = starts.get(index).copied();
             chunk
-                .reset(index % CHUNK, seed_of(index))
-                .map_err(|error| VectorError::of(index, EnvError::from(error)))?;
-            let row = index * self.dim..(index + 1) * self.dim;
-            self.observations[row].copy_from_slice(chunk.observation(index % CHUNK));
-            self.coverage[index] = chunk.covered(index % CHUNK);
+                .check(index % CHUNK, seed_of(index), start)
+                .map_err(of(index))?;
         }
-        Ok(&self.observations)
+        for index in asked() {
+            let mut chunk = self.pool.chunk(index / CHUNK);
+            let start = starts.get(index).copied();
+            chunk
+                .reset(index % CHUNK, seed_of(index), start)
+                .map_err(of(index))?;
+        }
+        Ok(())
+    }
+
+    fn check_mask(&self, mask: &[bool]) -> Result<(), VectorError> {
+        if mask.len() != self.num_envs {
+            return Err(VectorError::ResetMaskShape {
+                expected: self.num_envs,
+                got: vec![mask.len()],
+            });
+        }
+        if !mask.contains(&true) {
+            return Err(VectorError::ResetMaskEmpty);
+        }
+        Ok(())
     }
 
     /// Takes an action in each environment. `actions`: target positions of the agents, px, (n,
@@ -224,6 +294,16 @@ impl PushTBatch {
     /// [`VectorError::Environments`] if some environments cannot be stepped: the others are, and
     /// [`Self::latest`] has their results.
     pub fn step(&mut self, actions: &[f64]) -> Result<BatchStep<'_>, VectorError> {
+        let advanced = self.advance(actions);
+        self.gather();
+        advanced.map(|()| self.latest())
+    }
+
+    /// [`Self::step`] for a caller who takes the results from [`Self::rows`].
+    ///
+    /// # Errors
+    /// Those of [`Self::step`].
+    pub fn advance(&mut self, actions: &[f64]) -> Result<(), VectorError> {
         if actions.len() != self.num_envs * ACTION_DIM {
             return Err(VectorError::ActionCount {
                 expected: self.num_envs,
@@ -239,26 +319,60 @@ impl PushTBatch {
         }
         self.pool.run();
         let mut faults = Vec::new();
-        for index in 0..self.num_envs.div_ceil(CHUNK) {
-            let envs = index * CHUNK..self.num_envs.min((index + 1) * CHUNK);
-            let rows = envs.start * self.dim..envs.end * self.dim;
+        for index in 0..self.pool.n_chunks() {
             let chunk = self.pool.chunk(index);
-            self.observations[rows.clone()].copy_from_slice(&chunk.observations);
-            self.rewards[envs.clone()].copy_from_slice(&chunk.rewards);
-            self.coverage[envs.clone()].copy_from_slice(&chunk.coverage);
-            self.terminations[envs.clone()].copy_from_slice(&chunk.terminations);
-            self.truncations[envs.clone()].copy_from_slice(&chunk.truncations);
-            self.final_obs[rows].copy_from_slice(&chunk.final_obs);
-            self.is_final[envs.clone()].copy_from_slice(&chunk.is_final);
             faults.extend(chunk.faults().map(|(at, cause)| Fault {
-                index: envs.start + at,
+                index: index * CHUNK + at,
                 cause,
             }));
         }
         if !faults.is_empty() {
             return Err(VectorError::Environments { faults, rest: None });
         }
-        Ok(self.latest())
+        Ok(())
+    }
+
+    /// Hands the results of the latest step, and of resets since then, to `take`, some environments
+    /// at a time and in order.
+    pub fn rows(&self, mut take: impl FnMut(Rows<'_>)) {
+        for index in 0..self.pool.n_chunks() {
+            take(self.pool.chunk(index).rows(index * CHUNK));
+        }
+    }
+
+    /// Copies the rows of the chunks.
+    fn gather(&mut self) {
+        for index in 0..self.pool.n_chunks() {
+            let chunk = self.pool.chunk(index);
+            let rows = chunk.rows(index * CHUNK);
+            let (envs, step) = (rows.envs(), rows.step);
+            let values = envs.start * self.dim..envs.end * self.dim;
+            self.observations[values.clone()].copy_from_slice(step.observations);
+            self.rewards[envs.clone()].copy_from_slice(step.rewards);
+            self.coverage[envs.clone()].copy_from_slice(step.coverage);
+            self.terminations[envs.clone()].copy_from_slice(step.terminations);
+            self.truncations[envs.clone()].copy_from_slice(step.truncations);
+            self.final_obs[values].copy_from_slice(step.final_obs);
+            self.is_final[envs].copy_from_slice(step.is_final);
+        }
+    }
+
+    /// A copy of an environment.
+    ///
+    /// # Panics
+    /// If there is no environment `index`.
+    pub fn state(&self, index: usize) -> EnvState {
+        self.pool.chunk(index / CHUNK).state(index % CHUNK)
+    }
+
+    /// Replaces an environment. [`Self::rows`] stays as it is.
+    ///
+    /// # Panics
+    /// If there is no environment `index`.
+    pub fn set_state(&mut self, index: usize, state: EnvState) {
+        self.pool
+            .chunk(index / CHUNK)
+            .set_state(index % CHUNK, state);
     }
 
     /// The result of the latest step.

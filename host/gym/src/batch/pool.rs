@@ -51,6 +51,10 @@ impl Pool {
         chunk.unwrap_or_else(|_| panic!("the simulator panicked in another thread"))
     }
 
+    pub(super) fn n_chunks(&self) -> usize {
+        self.shared.chunks.len()
+    }
+
     /// Steps every chunk.
     pub(super) fn run(&self) {
         self.shared.next.store(0, Ordering::Relaxed);

@@ -146,9 +146,7 @@ impl Column {
     /// If a file is missing or damaged, or there are fewer rows; the error names the file.
     pub fn load(&mut self, folder: &Path, n_rows: Option<usize>) -> Result<()> {
         let path = folder.join(self.name).join(".zarray");
-        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
-        let metadata: serde_json::Value =
-            serde_json::from_slice(&bytes).with_context(|| path.display().to_string())?;
+        let metadata = read_json(&path)?;
         let stored = metadata["shape"][0].as_u64().unwrap_or(0) as usize;
         self.n_rows = n_rows.unwrap_or(stored);
         ensure!(
@@ -159,21 +157,50 @@ impl Column {
         );
         // Keeps at least one row in memory, so that the last one can be read.
         let first = self.n_rows.saturating_sub(1) / self.chunk_rows;
-        let left = (self.n_rows - first * self.chunk_rows) * self.row_bytes;
-        if left > 0 {
-            let path = self.chunk_path(folder, first);
-            let encoded = std::fs::read(&path).with_context(|| path.display().to_string())?;
-            self.tail = match self.is_compressed {
-                true => decoded(&encoded, left).with_context(|| path.display().to_string())?,
-                false => encoded,
-            };
-            ensure!(
-                self.tail.len() >= left,
-                "{}: {} bytes, {left} are needed",
-                path.display(),
-                self.tail.len()
-            );
-            self.tail.truncate(left);
+        self.tail = self.chunk(folder, first, self.n_rows - first * self.chunk_rows)?;
+        Ok(())
+    }
+
+    /// The first `n_rows` rows of a chunk.
+    fn chunk(&self, folder: &Path, index: usize, n_rows: usize) -> Result<Vec<u8>> {
+        let left = n_rows * self.row_bytes;
+        if left == 0 {
+            return Ok(Vec::new());
+        }
+        let path = self.chunk_path(folder, index);
+        let encoded = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        let mut chunk = match self.is_compressed {
+            true => decoded(&encoded, left).with_context(|| path.display().to_string())?,
+            false => encoded,
+        };
+        ensure!(
+            chunk.len() >= left,
+            "{}: {} bytes, {left} are needed",
+            path.display(),
+            chunk.len()
+        );
+        chunk.truncate(left);
+        Ok(chunk)
+    }
+
+    /// Appends all rows of `other`, the same array in the folder `from`, and writes them; `shift` is
+    /// added to each, unless it is 0: the rows must be of `i64` then.
+    ///
+    /// # Errors
+    /// If a file can't be read or written.
+    pub fn append(&mut self, other: &Self, from: &Path, shift: i64, folder: &Path) -> Result<()> {
+        for first in (0..other.n_rows).step_by(self.chunk_rows) {
+            let n_rows = self.chunk_rows.min(other.n_rows - first);
+            let chunk = other.chunk(from, first / self.chunk_rows, n_rows)?;
+            for row in chunk.chunks_exact(self.row_bytes) {
+                match <[u8; 8]>::try_from(row) {
+                    Ok(bytes) if shift != 0 => {
+                        self.push(&(i64::from_le_bytes(bytes) + shift).to_le_bytes());
+                    }
+                    _ => self.push(row),
+                }
+            }
+            self.flush(folder)?;
         }
         Ok(())
     }
@@ -186,6 +213,15 @@ fn decoded(encoded: &[u8], len: usize) -> Result<Vec<u8>> {
         .take(len as u64)
         .read_to_end(&mut chunk)?;
     Ok(chunk)
+}
+
+/// Reads a JSON file.
+///
+/// # Errors
+/// If it can't be read; the error names it.
+pub fn read_json(path: &Path) -> Result<serde_json::Value> {
+    let read = || -> Result<_> { Ok(serde_json::from_slice(&std::fs::read(path)?)?) };
+    read().with_context(|| path.display().to_string())
 }
 
 /// Writes a JSON file, replaced whole.

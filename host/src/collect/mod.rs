@@ -7,6 +7,7 @@
 
 mod column;
 pub mod episode;
+pub mod join;
 pub mod writer;
 
 use crate::engine::Engine;

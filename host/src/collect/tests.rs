@@ -30,7 +30,7 @@ fn run(writer: &mut Writer, settings: &Settings, n_attempts: u64) -> Summary {
 }
 
 /// All files in `folder` with their bytes.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {

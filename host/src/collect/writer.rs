@@ -3,7 +3,7 @@
 //! Files are replaced as a whole, data first and `meta/` last, so that a kill keeps earlier
 //! episodes. A resumed run overwrites the rows beyond `meta/episode_ends`.
 
-use super::column::{Column, Per, write_json};
+use super::column::{Column, Per, read_json, write_json};
 use super::episode::{Attempt, Recording, Settings};
 use crate::data::ACTION_DIM;
 use crate::policy_file::write_whole;
@@ -98,8 +98,7 @@ impl Writer {
     /// If it does not exist, is damaged, or has other settings.
     pub fn resume(path: &Path, settings: &Settings) -> Result<Self> {
         let read = || -> Result<Self> {
-            let attributes: serde_json::Value =
-                serde_json::from_slice(&std::fs::read(path.join(".zattrs"))?)?;
+            let attributes = read_json(&path.join(".zattrs"))?;
             let (found, asked) = (&attributes[SETTINGS], serde_json::to_value(settings)?);
             for (name, value) in found.as_object().into_iter().flatten() {
                 ensure!(
@@ -183,6 +182,28 @@ impl Writer {
         write_whole(&self.folder.join(LOG), self.log.as_bytes())
     }
 
+    /// Stores all attempts of `part`, numbered after those that are stored already.
+    ///
+    /// # Errors
+    /// If a file can't be read or written.
+    pub(super) fn append(&mut self, part: &Part) -> Result<()> {
+        let shifts = [
+            (EPISODE_ENDS, self.columns[STATE].n_rows as i64),
+            (ATTEMPT, self.next_attempt as i64),
+        ];
+        for (index, other) in part.stored.columns.iter().enumerate() {
+            let shift = shifts.iter().find(|(column, _)| *column == index);
+            let shift = shift.map_or(0, |(_, shift)| *shift);
+            self.columns[index].append(other, &part.stored.folder, shift, &self.folder)?;
+        }
+        for row in &part.log {
+            let (_, rest) = row.split_once(',').unwrap_or_default();
+            self.log += &format!("{},{rest}\n", self.next_attempt);
+            self.next_attempt += 1;
+        }
+        Ok(())
+    }
+
     fn flush(&mut self, per: Per) -> Result<()> {
         let columns = self.columns.iter_mut().filter(|column| column.per == per);
         columns.map(|column| column.flush(&self.folder)).collect()
@@ -207,5 +228,52 @@ impl Writer {
         self.columns[SEED].push(&seed.to_le_bytes());
         self.columns[ATTEMPT].push(&(self.next_attempt as i64).to_le_bytes());
         Ok(())
+    }
+}
+
+/// The folder of a run that has ended.
+pub(super) struct Part {
+    pub(super) settings: Settings,
+    stored: Writer,
+    /// One row for each attempt.
+    log: Vec<String>,
+}
+
+impl Part {
+    /// Opens the folder at `path`.
+    ///
+    /// # Errors
+    /// If it is missing, damaged or of an interrupted run; the error names it.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let open = || -> Result<Self> {
+            let attributes = read_json(&path.join(".zattrs"))?;
+            let settings = serde_json::from_value(attributes[SETTINGS].clone())
+                .context("pusht collect did not write it")?;
+            let stored = Writer::resume(path, &settings)?;
+            let log = std::fs::read_to_string(path.join(LOG))?;
+            let log: Vec<String> = log.lines().skip(1).map(str::to_owned).collect();
+            let episodes = |row: &String| row.split(',').nth(7)?.parse::<usize>().ok();
+            ensure!(
+                log.iter().map(episodes).sum::<Option<usize>>()
+                    == Some(stored.columns[ATTEMPT].n_rows),
+                "{LOG} does not have the recorded episodes: finish the run first"
+            );
+            Ok(Self {
+                settings,
+                stored,
+                log,
+            })
+        };
+        open().with_context(|| path.display().to_string())
+    }
+
+    /// Number of attempts, recorded or not.
+    pub(super) fn n_attempts(&self) -> u64 {
+        self.log.len() as u64
+    }
+
+    /// The folder.
+    pub(super) fn path(&self) -> &Path {
+        &self.stored.folder
     }
 }

@@ -8,6 +8,7 @@ use pusht_core::control::{PlanShape, Planner};
 use pusht_core::noise::{I8F24, Noise};
 use pusht_core::policy::unet::Unobserved;
 use pusht_core::pusht::observation::observe;
+use pusht_core::quant::{IntPolicy, Model};
 use pusht_host::float_engine::FloatPolicy;
 use pusht_host::import::{self, Imported, Options};
 use pusht_host::policy_file::Observation;
@@ -130,22 +131,50 @@ fn a_checkpoint_with_other_options_predicts_the_same() {
     }
 }
 
+fn imported(name: &str) -> (FloatPolicy, policy_file::Tensors) {
+    let Imported {
+        config, tensors, ..
+    } = read(&golden(&format!("{name}.ckpt"))).unwrap();
+    let policy = FloatPolicy::from_parts(config, &tensors).unwrap();
+    (policy, tensors)
+}
+
+fn model_file(policy: &FloatPolicy, tensors: &policy_file::Tensors) -> anyhow::Result<Vec<u8>> {
+    let data = quantize::CalibrationData::Episodes(0..4);
+    quantize::model_file(policy, tensors, &data, &indicatif::ProgressBar::hidden())
+}
+
+#[test]
+fn a_checkpoint_in_integers_predicts_what_the_original_program_does() {
+    for name in [
+        "diffusion_policy",
+        "diffusion_policy_inpainting",
+        "diffusion_policy_actions_only",
+    ] {
+        let text = std::fs::read_to_string(golden(&format!("{name}.json"))).unwrap();
+        let expected: Expected = serde_json::from_str(&text).unwrap();
+        let (policy, tensors) = imported(name);
+        let bytes = model_file(&policy, &tensors).unwrap();
+        let model = Model::parse(&bytes).unwrap();
+        let mut scratch = vec![0; model.scratch_len()];
+        let mut planner = IntPolicy::new(&model, &mut scratch).unwrap();
+        let mut chunk = vec![0.0; model.shape().chunk_len()];
+        let mut noise = Given(expected.noise.concat().into_iter());
+        let window = window(&policy, &expected.states);
+        planner.plan(&window, &mut noise, &mut chunk).unwrap();
+        let pairs = chunk.iter().zip(expected.actions.as_flattened());
+        let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        println!("{name}: within {worst:.2} px");
+        assert!(worst <= tolerances::INTEGER_P99_PX, "{name}: {worst} px");
+    }
+}
+
 #[test]
 fn what_has_no_integer_path_is_refused_by_name() {
-    let options = [
-        ("local", "Local conditioning"),
-        ("inpainting", "Inpainting conditioning"),
-        ("actions_only", "whole horizon"),
-    ];
-    for (name, word) in options {
-        let imported = read(&golden(&format!("diffusion_policy_{name}.ckpt"))).unwrap();
-        let (config, tensors) = (imported.config, imported.tensors);
-        let policy = FloatPolicy::from_parts(config, &tensors).unwrap();
-        let bar = indicatif::ProgressBar::hidden();
-        let data = quantize::CalibrationData::Episodes(0..1);
-        let error = quantize::model_file(&policy, &tensors, &data, &bar).unwrap_err();
-        assert!(format!("{error:#}").contains(word), "{name}: {error:#}");
-    }
+    let (policy, tensors) = imported("diffusion_policy_local");
+    let error = model_file(&policy, &tensors).unwrap_err();
+    let message = format!("{error:#}");
+    assert!(message.contains("conditioning: local"), "{message}");
 }
 
 /// LeRobot before version 0.2 named and placed the sizes and normalisations in another way.

@@ -16,9 +16,11 @@ use pusht_core::quant::{
     MAX_WINDOW_LEN, Model, ModelError, selftest,
 };
 use pusht_host::float_engine::FloatPolicy;
-use pusht_host::policy_file::{ActionFrame, Hold, Observation, PolicyConfig, SchedulerKind, Task};
-use pusht_host::quantize::{CalibrationData, compare, model_file, quantize};
-use random_model::{random_model, tiny_settings, tiny_task};
+use pusht_host::policy_file::{
+    ActionFrame, Conditioning, Hold, Observation, PolicyConfig, SchedulerKind, Task, Thresholding,
+};
+use pusht_host::quantize::{CalibrationData, check, compare, model_file, quantize};
+use random_model::{inpainting_settings, random_model, tiny_settings, tiny_task};
 use random_policy::{config_of, random_tensors, random_windows, small_config};
 use std::path::PathBuf;
 
@@ -125,6 +127,68 @@ fn actions_relative_to_the_agent_agree_with_the_float_engine() {
     }
 }
 
+/// `eta` draws noise in every pass, the last included.
+#[test]
+fn a_stochastic_ddim_agrees_with_the_float_engine() {
+    for (eta, use_clipped_model_output, prediction_type) in [
+        (0.5, false, "epsilon"),
+        (1.0, true, "epsilon"),
+        (0.0, true, "v_prediction"),
+        (0.3, true, "sample"),
+    ] {
+        let mut config = small_config();
+        config.scheduler.prediction_type = prediction_type.into();
+        config.scheduler.eta = eta;
+        config.scheduler.use_clipped_model_output = use_clipped_model_output;
+        let what = format!("eta {eta}, clipped {use_clipped_model_output}, {prediction_type}");
+        check_parity(&what, config);
+    }
+}
+
+#[test]
+fn actions_from_the_step_after_the_newest_observation_agree_with_the_float_engine() {
+    let mut config = small_config();
+    config.oa_step_convention = false;
+    config.n_action_steps = 14;
+    check_parity("oa_step_convention off", config);
+}
+
+#[test]
+fn a_policy_that_predicts_only_the_executed_actions_agrees_with_the_float_engine() {
+    for oa_step_convention in [true, false] {
+        let mut config = small_config();
+        config.pred_action_steps_only = true;
+        config.oa_step_convention = oa_step_convention;
+        check_parity("pred_action_steps_only", config);
+    }
+}
+
+/// Makes a policy one that sees the observations in its trajectory.
+fn inpainting(mut config: PolicyConfig) -> PolicyConfig {
+    let task = config.task().unwrap();
+    config.conditioning = Conditioning::Inpainting;
+    config.unet.global_cond_dim = 0;
+    config.unet.input_dim = task.action.len() + task.observation.len();
+    config
+}
+
+#[test]
+fn inpainting_agrees_with_the_float_engine() {
+    for kind in [SchedulerKind::Ddim, SchedulerKind::Ddpm] {
+        let mut config = inpainting(small_config());
+        config.scheduler.kind = kind;
+        check_parity(&format!("inpainting, {kind:?}"), config);
+    }
+    let mut config = inpainting(small_config());
+    config.oa_step_convention = false;
+    config.action_frame = ActionFrame::Agent;
+    config.unet.cond_predict_scale = false;
+    check_parity("inpainting, FiLM without scale", config);
+    let mut config = inpainting(config_of(arm(4), 3, 16, &[16, 32, 48]));
+    (config.unet.kernel_size, config.unet.n_groups) = (5, 4);
+    check_parity_of("inpainting, an arm", config);
+}
+
 #[test]
 fn all_hundred_steps_of_ddpm_agree_with_the_float_engine() {
     let mut config = small_config();
@@ -199,8 +263,11 @@ fn seven_taps_and_one_action_agree_with_the_float_engine() {
     check_parity_of("seven taps", config);
 }
 
-/// What `quantize::model_file` or the float engine says against a policy.
+/// What `quantize::check`, the float engine or `quantize::model_file` says against a policy.
 fn refusal(config: PolicyConfig) -> String {
+    if let Err(error) = check(&config) {
+        return format!("{error:#}");
+    }
     let tensors = random_tensors(&config, 0);
     let data = CalibrationData::Windows(random_windows(&config, 2, 0), "random".into());
     let model = FloatPolicy::from_parts(config, &tensors)
@@ -223,9 +290,9 @@ fn what_the_integer_path_does_not_serve_is_refused_with_its_limit() {
         (of(4, 65, 16, &[8]), ["values of an action: 65", "up to 64"]),
         (
             of(5000, 2, 16, &[8]),
-            ["values of all observations: 5000", "up to 4096"],
+            ["values of an observation: 5000", "up to 4096"],
         ),
-        (of(4, 2, 64, &[8; 7]), ["down_dims", "more than 6 levels"]),
+        (of(4, 2, 64, &[8; 7]), ["down_dims: levels: 7", "up to 6"]),
         (
             with(|c| (c.unet.n_groups, c.unet.down_dims) = (4, vec![16, 20])),
             ["down_dims: 20 channels", "multiples of 8"],
@@ -239,7 +306,42 @@ fn what_the_integer_path_does_not_serve_is_refused_with_its_limit() {
                 (c.unet.n_groups, c.unet.down_dims) = (1, vec![520]);
                 c.horizon = 256;
             }),
-            ["a group of a normalisation: 133120", "131072"],
+            ["133120 values in a group", "131072"],
+        ),
+        (
+            with(|c| {
+                (c.unet.n_groups, c.unet.kernel_size, c.horizon) = (8, 9, 2);
+                (c.unet.down_dims, c.n_action_steps) = (vec![8, 4096], 1);
+            }),
+            ["73728 inputs", "65535"],
+        ),
+        (
+            with(|c| {
+                c.conditioning = Conditioning::Local;
+                (c.unet.local_cond_dim, c.unet.global_cond_dim) = (4, 0);
+            }),
+            ["conditioning: local", "inpainting are served"],
+        ),
+        (
+            with(|c| {
+                c.scheduler.thresholding = Some(Thresholding {
+                    dynamic_thresholding_ratio: 0.9,
+                    sample_max_value: 1.0,
+                });
+            }),
+            ["thresholding", "clip_sample is served"],
+        ),
+        // Pure noise at the first step: the clean sample is no function of it.
+        (
+            with(|c| {
+                c.scheduler.rescale_betas_zero_snr = true;
+                c.scheduler.timestep_spacing = "trailing".into();
+            }),
+            ["step from timestep 99", "finite"],
+        ),
+        (
+            with(|c| c.scheduler.eta = 1.5),
+            ["coefficients", "another eta"],
         ),
         (
             with(|c| c.task.as_mut().unwrap().name = "n".repeat(33)),
@@ -333,8 +435,9 @@ fn the_longest_horizon_window_and_action_plan() {
     assert_eq!(selftest(&model, &mut used, 2), Ok(digest(&model, 2)));
 }
 
-fn fixture() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/integer/tiny.ptm")
+fn fixture(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/integer");
+    folder.join(name)
 }
 
 fn shipped(name: &str) -> PathBuf {
@@ -342,21 +445,25 @@ fn shipped(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// The fixture is generated; PUSHT_WRITE_FIXTURES=1 writes it again.
+/// The fixtures are generated; PUSHT_WRITE_FIXTURES=1 writes them again.
 #[test]
-fn the_committed_model_is_what_its_generator_makes() {
-    let bytes = random_model(tiny_settings(), tiny_task(), 2, 0).to_bytes();
-    if std::env::var_os("PUSHT_WRITE_FIXTURES").is_some() {
-        std::fs::write(fixture(), &bytes).unwrap();
+fn the_committed_models_are_what_their_generator_makes() {
+    for (name, settings) in [
+        ("tiny.ptm", tiny_settings()),
+        ("inpainting.ptm", inpainting_settings()),
+    ] {
+        let bytes = random_model(settings, tiny_task(), 2, 0).to_bytes();
+        if std::env::var_os("PUSHT_WRITE_FIXTURES").is_some() {
+            std::fs::write(fixture(name), &bytes).unwrap();
+        }
+        let committed = std::fs::read(fixture(name)).unwrap();
+        assert!(committed == bytes, "golden/integer/{name} is another model");
     }
-    assert!(
-        std::fs::read(fixture()).unwrap() == bytes,
-        "golden/integer/tiny.ptm is another model"
-    );
 }
 
 /// Digests of eight plans: equal on every machine and in every build.
 const TINY_DIGEST: u64 = 0x8241_ec22_4879_a19c;
+const INPAINTING_DIGEST: u64 = 0xdc76_ff25_9cc7_e6b6;
 const SHIPPED_DIGEST: u64 = 0xd41f_21ad_07a1_308b;
 const SMALL_DIGEST: u64 = 0xddbc_fcbe_54fa_cde8;
 
@@ -367,7 +474,8 @@ fn digest(model: &Model<'_>, n_plans: u32) -> u64 {
 #[test]
 fn plans_are_the_same_bits_everywhere() {
     for (path, expected) in [
-        (fixture(), TINY_DIGEST),
+        (fixture("tiny.ptm"), TINY_DIGEST),
+        (fixture("inpainting.ptm"), INPAINTING_DIGEST),
         (shipped("pusht.ptm"), SHIPPED_DIGEST),
         (shipped("pusht-small.ptm"), SMALL_DIGEST),
     ] {
@@ -380,6 +488,7 @@ fn plans_are_the_same_bits_everywhere() {
 #[test]
 fn a_plan_does_not_depend_on_what_the_memory_held_before() {
     let bytes = random_model(tiny_settings(), tiny_task(), 2, 3).to_bytes();
+    let inpainting = random_model(inpainting_settings(), tiny_task(), 2, 3).to_bytes();
     let other_bytes = random_model(
         random_model::Settings {
             down_dims: vec![24, 8],
@@ -394,10 +503,15 @@ fn a_plan_does_not_depend_on_what_the_memory_held_before() {
         Model::parse(&bytes).unwrap(),
         Model::parse(&other_bytes).unwrap(),
     );
-    let needed = model.scratch_len().max(other.scratch_len());
-    let mut used = vec![u64::MAX; needed];
+    let inpainting = Model::parse(&inpainting).unwrap();
+    let lens = [&model, &other, &inpainting].map(|model| model.scratch_len());
+    let mut used = vec![u64::MAX; lens.into_iter().max().unwrap()];
     selftest(&other, &mut used, 1).unwrap();
     assert_eq!(selftest(&model, &mut used, 2), Ok(digest(&model, 2)));
+    assert_eq!(
+        selftest(&inpainting, &mut used, 2),
+        Ok(digest(&inpainting, 2))
+    );
 }
 
 /// Numbers of jobs below, at and above the batch size; with more than one pass, the sampler also
@@ -408,8 +522,10 @@ fn a_plan_is_independent_of_its_batch() {
         let bytes = random_model(tiny_settings(), tiny_task(), passes, n_jobs as u64).to_bytes();
         check_batch(&Model::parse(&bytes).unwrap(), n_jobs);
     }
-    let bytes = random_model(tiny_settings(), arm(5), 2, 0).to_bytes();
-    check_batch(&Model::parse(&bytes).unwrap(), BATCH + 5);
+    for settings in [tiny_settings(), inpainting_settings()] {
+        let bytes = random_model(settings, arm(5), 2, 0).to_bytes();
+        check_batch(&Model::parse(&bytes).unwrap(), BATCH + 5);
+    }
 }
 
 fn check_batch(model: &Model<'_>, n_jobs: usize) {

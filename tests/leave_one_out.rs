@@ -140,7 +140,7 @@ fn repository() -> PathBuf {
 
 impl Copy {
     fn new() -> Self {
-        let folder = repository().join("target/leave_one_out");
+        let folder = pusht_device::target_dir().join("leave_one_out");
         let copy = Self { folder };
         let root = fs::read_to_string(repository().join("Cargo.toml")).unwrap();
         let members = "members = [\"core\", \"host\", \"tests\"]";

@@ -11,7 +11,7 @@ use pusht_core::quant::{
 };
 use pusht_host::policy_file::{ActionFrame, Hold, Observation, Task};
 use pusht_host::quantize::file::ModelFile;
-use random_model::{random_model, tiny_settings, tiny_task};
+use random_model::{inpainting_settings, random_model, tiny_settings, tiny_task};
 
 const HEADER_SIZE: usize = 16;
 
@@ -116,7 +116,13 @@ fn every_flipped_byte_is_refused() {
 
 #[test]
 fn a_hostile_file_with_a_right_checksum_never_panics() {
-    let bytes = tiny();
+    let inpainting = random_model(inpainting_settings(), tiny_task(), 2, 0);
+    for bytes in [tiny(), inpainting.to_bytes()] {
+        check_hostile(&bytes);
+    }
+}
+
+fn check_hostile(bytes: &[u8]) {
     let (mut refused, mut harmless) = (0, 0);
     for at in HEADER_SIZE..bytes.len() - 4 {
         for value in [0x00, 0x7f, 0x80, 0xff] {
@@ -125,7 +131,7 @@ fn a_hostile_file_with_a_right_checksum_never_panics() {
             if at > 400 && !(at + usize::from(value)).is_multiple_of(7) {
                 continue;
             }
-            let mut hostile = bytes.clone();
+            let mut hostile = bytes.to_vec();
             hostile[at] = value;
             let hostile = sealed(hostile);
             match Model::parse(&hostile) {
@@ -190,10 +196,33 @@ fn each_error_says_what_and_where() {
         message(&with(16, 0)),
         "section CONF is missing or of the wrong size at byte 16"
     );
-    assert_eq!(message(&with(44, 0)), "levels at byte 44 is out of range");
+    assert_eq!(
+        message(&with(44, 0)),
+        "levels at byte 44: 0, a model file has 1 to 6"
+    );
     let mut flipped = bytes.clone();
     flipped[200] ^= 1;
     assert!(message(&flipped).starts_with("model file damaged: checksum "));
+}
+
+/// The two words that follow the levels of a policy that does not execute from `To - 1` on.
+#[test]
+fn actions_past_the_horizon_and_observations_past_it_are_refused() {
+    let parse =
+        |settings| Model::parse(&random_model(settings, tiny_task(), 1, 0).to_bytes()).err();
+    let settings = |first_action, n_obs_steps| random_model::Settings {
+        first_action,
+        n_obs_steps,
+        ..inpainting_settings()
+    };
+    assert_eq!(parse(settings(4, 8)), None);
+    for (first_action, n_obs_steps) in [(5, 8), (4, 9)] {
+        let error = parse(settings(first_action, n_obs_steps));
+        assert!(
+            matches!(error, Some(ModelError::Invalid { .. })),
+            "{error:?}"
+        );
+    }
 }
 
 #[test]
@@ -222,10 +251,14 @@ fn each_size_has_a_limit_and_is_refused_by_name_beyond_it() {
             bytes[at..at + 4].copy_from_slice(&(size as u32).to_le_bytes());
             Model::parse(&sealed(bytes)).err()
         };
-        let expected = Some(ModelError::OutOfRange { what, at });
-        assert_eq!(refusal(most + 1), expected);
+        let is_refused = |size: usize| {
+            let expected = (what, at, size as u32, most as u32);
+            matches!(refusal(size), Some(ModelError::OutOfRange { what, at, got, most, .. })
+                if (what, at, got, most) == expected)
+        };
+        assert!(is_refused(most + 1), "{what}");
         // At the limit another part may be refused: the network in the file is small.
-        assert_ne!(refusal(most), expected);
+        assert!(!is_refused(most), "{what}");
     }
 }
 
@@ -279,7 +312,7 @@ fn a_value_that_an_action_cannot_be_counted_from_is_refused() {
         change(&mut changed);
         let bytes = changed.to_bytes();
         let what = "an action's value";
-        matches!(Model::parse(&bytes), Err(ModelError::OutOfRange { what: name, .. }) if name == what)
+        matches!(Model::parse(&bytes), Err(ModelError::Invalid { what: name, .. }) if name == what)
     };
     // Past the observation.
     assert!(refused(|model| model.task.action[0].relative_to = Some(6)));
@@ -298,7 +331,7 @@ fn names_that_are_missing_or_too_long_are_refused() {
         let bytes = random_model(tiny_settings(), task, 1, 0).to_bytes();
         matches!(
             Model::parse(&bytes),
-            Err(ModelError::OutOfRange { what: "names", .. })
+            Err(ModelError::Invalid { what: "names", .. })
         )
     };
     assert!(!refused(|task| task.name = "n".repeat(MAX_NAME_LEN)));

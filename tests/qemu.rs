@@ -9,6 +9,7 @@ mod link_qemu;
 mod microbit;
 mod no_float;
 mod no_panic;
+mod own_model;
 mod silicon;
 
 use budgets::{

@@ -63,9 +63,7 @@ fn build(profile: &str) -> PathBuf {
         _ => cargo.args(["--config", "profile.dev.package.pusht-core.opt-level=0"]),
     };
     assert!(cargo.status().unwrap().success());
-    let target = std::env::var_os("CARGO_TARGET_DIR");
-    target
-        .map_or_else(|| repository.join("target"), PathBuf::from)
+    pusht_device::target_dir()
         .join(TARGET)
         .join(profile)
         .join("examples/digests.wasm")

@@ -1,35 +1,21 @@
 //! The embedded models and the values that the host computes for them: `build.rs` writes the
 //! digests when the firmware is built.
 
+use crate::exit;
 use pusht_core::control::pipeline::PipelineCounts;
 use pusht_core::pusht::episode::EpisodeResult;
 use pusht_core::pusht::observation::ObservationKind;
 
-/// Aligns the file to words, since the kernel of the Cortex-M0 loads words.
-#[repr(align(4))]
-struct Aligned<T>(T);
-
 /// Embeds a model file in a section of its own, which the memory map of a board may place apart
 /// from the code.
 macro_rules! model {
-    ($path:expr) => {{
-        const FILE: &[u8] = include_bytes!($path);
-        // SAFETY: only the section's name is set; it holds constant data.
-        #[allow(unsafe_code)]
-        #[unsafe(link_section = ".rodata.model")]
-        static ALIGNED: Aligned<[u8; FILE.len()]> = Aligned(*include_bytes!($path));
-        &ALIGNED.0
-    }};
+    ($path:expr) => {
+        pusht_core::include_model!($path, section = ".rodata.model")
+    };
 }
 
 /// The integer policy that the firmware runs.
 pub static MODEL: &[u8] = model!(concat!(env!("OUT_DIR"), "/model.ptm"));
-
-/// Both shipped policies, with their names in the log.
-pub static MODELS: [(&str, &[u8]); 2] = [
-    ("best", model!("../../models/pusht.ptm")),
-    ("small", model!("../../models/pusht-small.ptm")),
-];
 
 /// What the host makes of the simulator and a policy of PushT.
 #[derive(Clone, Copy, Debug)]
@@ -38,22 +24,36 @@ pub struct PushT {
     pub kind: ObservationKind,
     /// [`pusht_core::pusht::selftest::closed_loop_digest`] of the self-test's steps.
     pub closed_loop_digest: u64,
+    /// An episode that the policy wins, or why there is none.
+    pub won: Result<Won, &'static str>,
+    /// The same in real time, or why that is not possible.
+    pub real_time: Result<RealTime, &'static str>,
+}
+
+/// An episode that the policy wins.
+#[derive(Clone, Copy, Debug)]
+pub struct Won {
     /// Start of the episode, by legacy seeding, and the policy's noise.
-    pub episode_seed: u64,
+    pub seed: u64,
     /// The episode.
     pub episode: EpisodeResult,
-    /// The episode in real time.
+}
+
+/// The same episode in real time.
+#[derive(Clone, Copy, Debug)]
+pub struct RealTime {
+    /// With every plan on time.
     pub on_time: (EpisodeResult, PipelineCounts),
-    /// The episode with late plans.
+    /// With late plans.
     pub late: (EpisodeResult, PipelineCounts),
 }
 
-/// [`PUSHT`], or the end with a line in the log.
-pub fn pusht() -> PushT {
-    match PUSHT {
-        Some(pusht) => pusht,
-        None => defmt::panic!("the model is for another task than PushT"),
-    }
+/// What the host expects, or the end with the reason in the log.
+pub fn or_exit<T>(expected: Result<T, &'static str>) -> T {
+    expected.unwrap_or_else(|reason| {
+        defmt::error!("{=str}", reason);
+        exit::failure()
+    })
 }
 
 include!(concat!(env!("OUT_DIR"), "/expected.rs"));

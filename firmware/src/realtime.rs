@@ -4,7 +4,7 @@
 
 use crate::counter::{Counter, Task, Timer};
 use crate::expected::{
-    DELAY, LATE_EVERY, LATE_TICKS, MODEL, PushT, REALTIME_CHUNK_LEN, SCRATCH_LEN, WINDOW_LEN,
+    DELAY, LATE_EVERY, LATE_TICKS, MODEL, REALTIME_CHUNK_LEN, RealTime, SCRATCH_LEN, WINDOW_LEN,
 };
 use crate::{board, exit, expected, stack};
 
@@ -16,6 +16,7 @@ use pusht_core::control::pipeline::{self, PipelineCounts, Planning};
 use pusht_core::control::{PlanShape, Planner};
 use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::pusht::observation::ObservationKind;
 use pusht_core::pusht::rollout::Rollout;
 use pusht_core::quant::{IntPolicy, Model};
 
@@ -111,12 +112,17 @@ impl Control {
 /// some plans are delayed on purpose.
 pub fn run(late: bool) -> ! {
     board::start();
-    let pusht = expected::pusht();
-    let expected = if late { pusht.late } else { pusht.on_time };
+    let pusht = expected::or_exit(expected::PUSHT);
+    let episode_seed = expected::or_exit(pusht.won).seed;
+    let RealTime {
+        on_time,
+        late: delayed,
+    } = expected::or_exit(pusht.real_time);
+    let expected = if late { delayed } else { on_time };
     defmt::info!(
         "board={=str} episode_seed={=u64} delay_ticks={=usize}",
         board::NAME,
-        pusht.episode_seed,
+        episode_seed,
         DELAY
     );
     let (Some(peripherals), Some(scratch)) = (
@@ -137,7 +143,7 @@ pub fn run(late: bool) -> ! {
         Ok(policy) => policy,
         Err(error) => defmt::panic!("policy: {}", error),
     };
-    let Some(sides) = sides(&pusht, policy.shape(), n_action_steps) else {
+    let Some(sides) = sides((pusht.kind, episode_seed), policy.shape(), n_action_steps) else {
         defmt::panic!("the episode cannot begin");
     };
     let Sides {
@@ -146,7 +152,7 @@ pub fn run(late: bool) -> ! {
         mut plans,
         mut outcomes,
     } = sides;
-    let mut planning = Planning::new(policy, pusht.episode_seed);
+    let mut planning = Planning::new(policy, episode_seed);
     let clock = Counter::start_with_task(peripherals, RATE_HZ, control);
 
     let (mut n_plans, mut longest_plan_us) = (0, 0);
@@ -194,15 +200,19 @@ struct Sides {
     outcomes: Consumer<'static, Outcome>,
 }
 
-fn sides(pusht: &PushT, shape: PlanShape, n_action_steps: usize) -> Option<Sides> {
+fn sides(
+    (kind, episode_seed): (ObservationKind, u64),
+    shape: PlanShape,
+    n_action_steps: usize,
+) -> Option<Sides> {
     let (for_planner, requests) = singleton!(: Queue<PlanRequest, 2> = Queue::new())?.split();
     let (plans, for_control) = singleton!(: Queue<Plan, 2> = Queue::new())?.split();
     let (for_report, outcomes) = singleton!(: Queue<Outcome, 2> = Queue::new())?.split();
-    let start = StartState::from_seed(pusht.episode_seed, Seeding::Legacy).ok()?;
+    let start = StartState::from_seed(episode_seed, Seeding::Legacy).ok()?;
     let env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy).ok()?;
     let pipeline = Pipeline::new(shape, n_action_steps, DELAY).ok()?;
     let control = Control {
-        rollout: Rollout::new(env, pusht.kind, pipeline, MAX_EPISODE_STEPS).ok()?,
+        rollout: Rollout::new(env, kind, pipeline, MAX_EPISODE_STEPS).ok()?,
         requests: for_planner,
         plans: for_control,
         timing: Timing::default(),

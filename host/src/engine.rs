@@ -77,7 +77,11 @@ impl Engine {
             (EngineKind::Float, Some(EngineKind::Int)) => bail!(
                 "a float policy, which --engine int can't run: `pusht quantize` makes a model file of it"
             ),
-            (EngineKind::Int, _) => Ok(Self::Int(Box::new(Model::parse(bytes)?))),
+            (EngineKind::Int, _) => {
+                let model = Model::parse(bytes);
+                let model = model.context("`pusht quantize` makes a sound model file")?;
+                Ok(Self::Int(Box::new(model)))
+            }
             (EngineKind::Float, _) => {
                 let (config, tensors) = policy_file::parse(bytes)?;
                 Ok(Self::Float(Box::new(FloatPolicy::from_parts(
@@ -93,7 +97,7 @@ impl Engine {
     /// If a plan has fewer actions.
     pub fn with_action_steps(self, n_action_steps: usize) -> Result<Self> {
         let most = match &self {
-            Self::Int(model) => model.horizon() + 1 - model.shape().n_obs_steps,
+            Self::Int(model) => model.most_action_steps(),
             Self::Float(policy) => {
                 let options = policy.policy().options();
                 options.trajectory_len() - policy.action_steps().start
@@ -169,7 +173,7 @@ impl Engine {
     /// Rows and columns of a plan's initial noise.
     pub fn noise_shape(&self) -> [usize; 2] {
         match self {
-            Self::Int(model) => [model.horizon(), model.shape().action_dim],
+            Self::Int(model) => [model.horizon(), model.trajectory_dim()],
             Self::Float(policy) => policy.noise_shape(),
         }
     }

@@ -10,12 +10,18 @@ pub use qemu::{Log, Setup, is_qemu_there, run, run_beside, run_with};
 
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 /// The folder of the firmware in this repository.
 pub fn firmware_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("firmware")
+}
+
+/// The folder of what cargo builds at the root of this repository: `CARGO_TARGET_DIR`, or `target`.
+pub fn target_dir() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("");
+    root.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 /// Boards with the same target share a build folder, so that one binary is built at a time and
@@ -48,8 +54,9 @@ pub fn build_with(
         cargo.env("PUSHT_MODEL", path);
     }
     let _guard = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
-    let status = cargo
+    let output = cargo
         .args(["build", "--quiet", "--release", "--no-default-features"])
+        .arg("--message-format=json-render-diagnostics")
         .args(["--bin", binary])
         .args([
             "--features",
@@ -57,18 +64,46 @@ pub fn build_with(
         ])
         .args(["--target", board.target])
         .current_dir(firmware_dir())
-        .status()
+        .stderr(Stdio::inherit())
+        .output()
         .context("cargo cannot be started")?;
     ensure!(
-        status.success(),
+        output.status.success(),
         "firmware binary {binary} does not build for {}",
         board.name
     );
-    let target = firmware_dir().join("target");
-    let built = target.join(board.target).join("release").join(binary);
+    let built = executable(&output.stdout).context("cargo names no executable")?;
+    // <target>/<triple>/release/<binary>
+    let target = built.ancestors().nth(3).context("cargo's folders")?;
     let folder = target.join(board.name);
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let elf = folder.join(binary);
     std::fs::copy(&built, &elf).with_context(|| built.display().to_string())?;
     Ok(elf)
+}
+
+/// Path of the executable in cargo's messages, one JSON value per line.
+fn executable(messages: &[u8]) -> Option<PathBuf> {
+    let messages = serde_json::Deserializer::from_slice(messages).into_iter::<serde_json::Value>();
+    let paths = messages.filter_map(|message| {
+        let path = message.ok()?.get("executable")?.as_str()?.to_owned();
+        Some(PathBuf::from(path))
+    });
+    paths.last()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_executable_is_where_cargo_says() {
+        let messages = br#"{"reason":"compiler-artifact","executable":null}
+{"reason":"compiler-artifact","executable":"/built/thumbv7em/release/plans"}
+{"reason":"build-finished","success":true}
+"#;
+        let expected = Path::new("/built/thumbv7em/release/plans");
+        assert_eq!(executable(messages).as_deref(), Some(expected));
+        assert_eq!(executable(b"{}"), None);
+    }
 }

@@ -6,12 +6,14 @@ pub use pusht_host::quantize::file::Settings;
 use pusht_host::quantize::file::{Affine, Block, ConvBlock, Layer, ModelFile};
 use pusht_host::quantize::file::{Pass, Row, ValueFormat};
 
-/// Settings of the committed fixture: every part of the format, as small as possible.
+/// Settings of the first committed fixture: every part of the format, as small as possible.
 pub fn tiny_settings() -> Settings {
     Settings {
         n_obs_steps: 2,
         horizon: 8,
         n_action_steps: 4,
+        first_action: 1,
+        is_inpainting: false,
         down_dims: vec![8, 16],
         kernel_size: 3,
         n_groups: 4,
@@ -22,7 +24,16 @@ pub fn tiny_settings() -> Settings {
     }
 }
 
-/// The task of the committed fixture: PushT, seen as its five state values.
+/// Settings of the committed fixture whose observations are part of the trajectory.
+pub fn inpainting_settings() -> Settings {
+    Settings {
+        is_inpainting: true,
+        first_action: 2,
+        ..tiny_settings()
+    }
+}
+
+/// The task of the committed fixtures: PushT, seen as its five state values.
 pub fn tiny_task() -> Task {
     Observation::State.task(ActionFrame::Window)
 }
@@ -31,7 +42,11 @@ pub fn tiny_task() -> Task {
 pub fn random_model(settings: Settings, task: Task, n_passes: usize, seed: u64) -> ModelFile {
     let mut random = Random(seed);
     let (obs_dim, action_dim) = (task.observation.len(), task.action.len());
-    let layers = random.layers(&settings, [obs_dim, action_dim], n_passes);
+    let input_dim = match settings.is_inpainting {
+        true => action_dim + obs_dim,
+        false => action_dim,
+    };
+    let layers = random.layers(&settings, [obs_dim, input_dim], n_passes);
     let n_channels = settings.down_dims[0];
     let groups = settings.final_n_groups;
     ModelFile {
@@ -48,7 +63,7 @@ pub fn random_model(settings: Settings, task: Task, n_passes: usize, seed: u64) 
             settings.horizon,
             groups,
         ),
-        final_conv: random.rows(action_dim, n_channels, 4000.0),
+        final_conv: random.rows(input_dim, n_channels, 4000.0),
         provenance: format!("random weights, seed {seed}"),
         layers,
         settings,
@@ -159,7 +174,10 @@ impl Random {
             exponent: 11,
             film_exponent: 12,
             first: self.conv_block(n_in.next_multiple_of(LANES), n_out, taps, length, groups),
-            film: self.rows(film_len, condition, 0.5),
+            film: match settings.is_inpainting {
+                true => Vec::new(),
+                false => self.rows(film_len, condition, 0.5),
+            },
             film_steps: (0..n_passes * film_len)
                 .map(|_| self.int(4096) as i16)
                 .collect(),
@@ -171,7 +189,7 @@ impl Random {
     fn layers(
         &mut self,
         settings: &Settings,
-        [obs_dim, action_dim]: [usize; 2],
+        [obs_dim, input_dim]: [usize; 2],
         n_passes: usize,
     ) -> Vec<Layer> {
         let dims = &settings.down_dims;
@@ -179,7 +197,7 @@ impl Random {
         let block = |random: &mut Self, dims, length| {
             random.block(settings, window_len, n_passes, dims, length)
         };
-        let (mut layers, mut n_in, mut length) = (Vec::new(), action_dim, settings.horizon);
+        let (mut layers, mut n_in, mut length) = (Vec::new(), input_dim, settings.horizon);
         for (level, dim) in dims.iter().copied().enumerate() {
             layers.push(block(self, [n_in, dim], length));
             layers.push(block(self, [dim, dim], length));

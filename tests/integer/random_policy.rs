@@ -73,9 +73,10 @@ pub fn random_tensors(config: &PolicyConfig, seed: u64) -> Tensors {
     );
     random.insert("final_conv.1.bias".into(), &[unet.input_dim], 0.1, 0.0);
     let mut tensors = random.tensors;
+    let task = config.task().unwrap();
     for (field, n) in [
-        ("obs", unet.global_cond_dim / config.n_obs_steps),
-        ("action", unet.input_dim),
+        ("obs", task.observation.len()),
+        ("action", task.action.len()),
     ] {
         let values = (0..n).map(|index| affine(config, index));
         let (scale, offset) = values.unzip::<f32, f32, Vec<_>, Vec<_>>();
@@ -102,13 +103,13 @@ pub fn random_windows(config: &PolicyConfig, n: usize, seed: u64) -> Vec<Vec<f64
         state: seed,
         tensors: Tensors::new(),
     };
-    let obs_dim = config.unet.global_cond_dim / config.n_obs_steps;
+    let obs_dim = config.task().unwrap().observation.len();
     let mut value = |index: usize| {
         let (scale, offset) = affine(config, index % obs_dim);
         f64::from((random.uniform() - offset) / scale)
     };
     (0..n)
-        .map(|_| (0..config.unet.global_cond_dim).map(&mut value).collect())
+        .map(|_| (0..config.n_obs_steps * obs_dim).map(&mut value).collect())
         .collect()
 }
 

@@ -10,6 +10,7 @@ rounds, and their ratio, at batch 1 and 50.
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -45,9 +46,10 @@ def torch_pass_s(batch: int, threads: int) -> float:
 
 def main() -> None:
     root = Path(__file__).resolve().parents[2]
+    target = root / os.environ.get("CARGO_TARGET_DIR", "target")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", help="diffusion_policy's")
-    parser.add_argument("--program", default=str(root / "target/release/examples/pass_time"))
+    parser.add_argument("--program", default=str(target / "release/examples/pass_time"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1, help="PyTorch's")
     args = parser.parse_args()

@@ -124,7 +124,7 @@ fn words_of(command: &Command) -> String {
 }
 
 fn log_path(step: &str) -> Result<PathBuf> {
-    let folder = super::steps::repository().join("target/verify");
+    let folder = pusht_device::target_dir().join("verify");
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     Ok(folder.join(format!("{step}.log")))
 }

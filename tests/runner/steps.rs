@@ -169,7 +169,7 @@ fn any_task() -> Result<Vec<Command>> {
 }
 
 /// Commands that build the fuzz targets and run each from an empty corpus. Failing inputs are
-/// written to target/verify/.
+/// written to `verify` in the target folder.
 fn fuzz() -> Result<Vec<Command>> {
     if !setup::runs("c++", &["--version"]) {
         let mut skip = Command::new("echo");
@@ -188,7 +188,7 @@ fn fuzz() -> Result<Vec<Command>> {
         command.current_dir(&folder);
         command
     };
-    let artifacts = repository().join("target/verify/");
+    let artifacts = pusht_device::target_dir().join("verify/");
     let run = |target: String| {
         let mut run = in_folder("run --release --bin");
         run.arg(target)

@@ -22,10 +22,12 @@ pub mod measure;
 mod net;
 
 pub use format::error::ModelError;
+#[doc(hidden)]
+pub use format::include::Aligned;
 pub use format::limits::{
     FORMAT_VERSION, MAGIC, MAX_ACTION_DIM, MAX_ACTIVATION_EXPONENT, MAX_CHANNELS,
-    MAX_FILM_EXPONENT, MAX_HORIZON, MAX_KERNEL_SIZE, MAX_LEVELS, MAX_NAME_LEN, MAX_UNIT_LEN,
-    MAX_VALUE_EXPONENT, MAX_WINDOW_LEN,
+    MAX_FILM_EXPONENT, MAX_HORIZON, MAX_KERNEL_SIZE, MAX_LEVELS, MAX_NAME_LEN, MAX_PASSES,
+    MAX_UNIT_LEN, MAX_VALUE_EXPONENT, MAX_WINDOW_LEN,
 };
 pub use format::model::Model;
 pub use format::values::{ActionValue, Hold, ObservationValue};

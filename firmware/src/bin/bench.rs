@@ -1,6 +1,6 @@
 //! Cost of the policy on this board, in cycles (in QEMU: instructions): convolutions, each layer of
-//! a pass, whole plans with both shipped models and the share of matrix products; also flash, RAM
-//! and stack. Exit code 0 if the kernel agrees with the reference bit for bit.
+//! a pass, whole plans (with both shipped models, or the model that is named) and the share of matrix
+//! products; also flash, RAM and stack. Exit code 0 if the kernel agrees with the reference bit for bit.
 #![no_std]
 #![no_main]
 

@@ -9,10 +9,11 @@ use pusht_core::Error;
 use pusht_core::control::{PlanShape, Planner, RecedingHorizon};
 use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::pusht::observation::ObservationKind;
 use pusht_core::pusht::rollout::Rollout;
 use pusht_core::quant::{IntPolicy, Model};
 use pusht_firmware::counter::{Counter, UNIT};
-use pusht_firmware::expected::{self, CHUNK_LEN, MODEL, PushT, SCRATCH_LEN, WINDOW_LEN};
+use pusht_firmware::expected::{self, CHUNK_LEN, MODEL, SCRATCH_LEN, WINDOW_LEN};
 use pusht_firmware::timed::Timed;
 use pusht_firmware::{board, exit, stack, telemetry};
 
@@ -22,11 +23,12 @@ const TICKS_PER_LINE: usize = 10;
 #[entry]
 fn main() -> ! {
     board::start();
-    let expected = expected::pusht();
+    let pusht = expected::or_exit(expected::PUSHT);
+    let expected = expected::or_exit(pusht.won);
     defmt::info!(
         "board={=str} episode_seed={=u64}",
         board::NAME,
-        expected.episode_seed
+        expected.seed
     );
     let (Some(peripherals), Some(scratch)) = (
         cortex_m::Peripherals::take(),
@@ -45,7 +47,7 @@ fn main() -> ! {
         Err(error) => defmt::panic!("policy: {}", error),
     };
     let mut planner = Timed::new(policy, &counter);
-    let result = match play(&mut planner, &expected) {
+    let result = match play(&mut planner, pusht.kind, expected.seed) {
         Ok(result) => result,
         Err(error) => defmt::panic!("episode: {}", error),
     };
@@ -70,8 +72,12 @@ fn main() -> ! {
     exit::failure()
 }
 
-fn play(planner: &mut Timed<'_, IntPolicy<'_>>, pusht: &PushT) -> Result<EpisodeResult, Error> {
-    rollout(pusht, planner.shape())?.run(planner, |tick, _| {
+fn play(
+    planner: &mut Timed<'_, IntPolicy<'_>>,
+    kind: ObservationKind,
+    seed: u64,
+) -> Result<EpisodeResult, Error> {
+    rollout(kind, seed, planner.shape())?.run(planner, |tick, _| {
         if tick.index.is_multiple_of(TICKS_PER_LINE) {
             telemetry::log(tick);
         }
@@ -81,13 +87,14 @@ fn play(planner: &mut Timed<'_, IntPolicy<'_>>, pusht: &PushT) -> Result<Episode
 // Not inlined, so that nothing but the rollout stays on the stack.
 #[inline(never)]
 fn rollout(
-    pusht: &PushT,
+    kind: ObservationKind,
+    seed: u64,
     shape: PlanShape,
 ) -> Result<Rollout<RecedingHorizon<WINDOW_LEN, CHUNK_LEN>>, Error> {
-    let start = StartState::from_seed(pusht.episode_seed, Seeding::Legacy)?;
+    let start = StartState::from_seed(seed, Seeding::Legacy)?;
     let env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)?;
-    let horizon = RecedingHorizon::new(shape, pusht.episode_seed)?;
-    Rollout::new(env, pusht.kind, horizon, MAX_EPISODE_STEPS)
+    let horizon = RecedingHorizon::new(shape, seed)?;
+    Rollout::new(env, kind, horizon, MAX_EPISODE_STEPS)
 }
 
 fn report(result: &EpisodeResult) {

@@ -1,12 +1,12 @@
 //! Compares digests of the simulator, of plans and of both in a closed loop with the host's. Exit
-//! code 0 if all are equal.
+//! code 0 if all are equal, and if a model file at an odd address is refused.
 #![no_std]
 #![no_main]
 
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use pusht_core::pusht::selftest::{PHYSICS_DIGEST, closed_loop_digest, physics_digest};
-use pusht_core::quant::{self, Model};
+use pusht_core::quant::{self, Model, ModelError};
 use pusht_firmware::counter::{Counter, UNIT};
 use pusht_firmware::expected::{self, PushT};
 use pusht_firmware::{board, exit, stack};
@@ -41,6 +41,8 @@ fn main() -> ! {
         Err(error) => defmt::panic!("model file: {}", error),
     };
     defmt::info!("model_check_{=str}={=u64}", UNIT, counter.now() - start);
+    let is_misaligned_refused = is_misaligned_refused();
+    defmt::info!("misaligned_is_refused={=bool}", is_misaligned_refused);
 
     let start = counter.now();
     let plans = quant::selftest(model, scratch, expected::N_PLANS).unwrap_or_default();
@@ -54,15 +56,21 @@ fn main() -> ! {
     );
 
     let closed_loop_is_right = match expected::PUSHT {
-        Some(pusht) => closed_loop(model, scratch, &pusht),
-        None => true,
+        Ok(pusht) => closed_loop(model, scratch, &pusht),
+        Err(_) => true,
     };
 
     defmt::info!("stack_bytes={=usize}", stack::high_water_bytes());
-    if physics_is_right && plans_are_right && closed_loop_is_right {
+    if physics_is_right && is_misaligned_refused && plans_are_right && closed_loop_is_right {
         exit::success()
     }
     exit::failure()
+}
+
+/// Whether a model file that is not at a multiple of 4 is refused.
+fn is_misaligned_refused() -> bool {
+    let elsewhere = expected::MODEL.get(1..).unwrap_or_default();
+    matches!(Model::parse(elsewhere), Err(ModelError::Misaligned))
 }
 
 /// Whether the closed loop of simulator and policy has the host's digest.

@@ -50,6 +50,25 @@ pub struct PolicyConfig {
 }
 
 impl PolicyConfig {
+    /// Positions of the trajectory: `Tp`, or the executed and skipped actions if only they are
+    /// predicted.
+    pub fn trajectory_len(&self) -> usize {
+        match self.pred_action_steps_only {
+            true => self.n_latency_steps + self.n_action_steps,
+            false => self.horizon,
+        }
+    }
+
+    /// Index of the first executed prediction.
+    pub fn first_action(&self) -> usize {
+        let first = match (self.pred_action_steps_only, self.oa_step_convention) {
+            (true, _) => 0,
+            (false, true) => self.n_obs_steps.saturating_sub(1),
+            (false, false) => self.n_obs_steps,
+        };
+        first + self.n_latency_steps
+    }
+
     /// Observations and actions, for PushT too.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use std::ops::Range;
 
 /// Sampling interval of plans whose tensors are kept.
 const PLANS_A_SAMPLE: usize = 5;
-/// Path of the condition, the `mish` of the normalised observations.
+/// Path of the condition, the `mish` of the normalised observations; none when inpainting.
 pub(super) const CONDITION: &str = "condition";
 
 /// Largest magnitude of every tensor, by PyTorch module path.
@@ -261,7 +261,7 @@ impl Planner for Recorder {
             if is_sampled && is_read(path) {
                 samples.note(path, values, n_channels);
             }
-            if path == "global_feature" {
+            if path == "global_feature" && values.len() > embed_dim {
                 let condition: Vec<f32> = values[embed_dim..].iter().copied().map(mish).collect();
                 ranges.note(CONDITION, &condition);
                 samples.note(CONDITION, &condition, condition.len());

@@ -22,7 +22,7 @@ pub struct ModelFile {
     pub final_exponent: u32,
     /// The block after the last upsampling.
     pub final_block: ConvBlock,
-    /// 1x1 convolution from channels to an action, in I8F24.
+    /// 1x1 convolution from channels to a position of the trajectory, in I8F24.
     pub final_conv: Vec<Row>,
     /// Origin of the model.
     pub provenance: String,
@@ -37,6 +37,10 @@ pub struct Settings {
     pub horizon: usize,
     /// `Ta`.
     pub n_action_steps: usize,
+    /// Index of the first executed prediction.
+    pub first_action: usize,
+    /// Whether observations are part of the trajectory instead of a condition.
+    pub is_inpainting: bool,
     /// Channels per level.
     pub down_dims: Vec<usize>,
     /// Taps of the convolutions.
@@ -129,7 +133,7 @@ pub struct Block {
     pub film_exponent: u32,
     /// Convolution block before FiLM.
     pub first: ConvBlock,
-    /// Projection of the observations by FiLM.
+    /// Projection of the observations by FiLM; none when inpainting.
     pub film: Vec<Row>,
     /// Projection of the diffusion step by FiLM, `[passes][outputs]`.
     pub film_steps: Vec<i16>,
@@ -231,6 +235,10 @@ impl Settings {
             self.condition_exponent,
         ]);
         out.words(self.down_dims.iter().map(|dim| *dim as u32));
+        // Most policies have the values that a file without these words stands for.
+        if self.is_inpainting || self.first_action + 1 != self.n_obs_steps {
+            out.words([u32::from(self.is_inpainting), self.first_action as u32]);
+        }
     }
 }
 

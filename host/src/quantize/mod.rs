@@ -5,6 +5,7 @@
 //! `docs/quantisation.md` explains the arithmetic, `docs/model-format.md` the file.
 
 pub mod calibrate;
+mod check;
 pub mod compare;
 pub mod file;
 mod fixed_point;
@@ -15,6 +16,7 @@ pub mod sensitivity;
 mod values;
 pub mod windows;
 
+pub use check::check;
 pub use network::quantize;
 
 use crate::float_engine::FloatPolicy;
@@ -59,7 +61,7 @@ pub fn model_file(
     data: &CalibrationData,
     progress: &ProgressBar,
 ) -> Result<Vec<u8>> {
-    network::check(policy.config())?;
+    check(policy.config())?;
     let calibration = data.calibrate(policy, progress)?;
     let provenance = provenance(policy.config(), data)?;
     Ok(quantize(policy, tensors, &calibration, provenance)?.to_bytes())

@@ -6,14 +6,10 @@ use super::fixed_point::{Places, binary_places, rows, to_fixed};
 use super::rounding::Feedback;
 use super::{sampler, values};
 use crate::float_engine::FloatPolicy;
-use crate::policy_file::{Conditioning, Hold, PolicyConfig, Tensor, Tensors};
+use crate::policy_file::{Conditioning, PolicyConfig, Tensor, Tensors};
 use anyhow::{Context, Result, ensure};
 use pusht_core::policy::unet::{FINAL_CONV_N_GROUPS, UnetInput};
-use pusht_core::quant::{
-    LANES, MAX_ACTION_DIM, MAX_CHANNELS, MAX_EPS, MAX_FILM_EXPONENT, MAX_GAMMA_EXPONENT,
-    MAX_GROUP_LEN, MAX_HORIZON, MAX_KERNEL_SIZE, MAX_LEVELS, MAX_NAME_LEN, MAX_UNIT_LEN,
-    MAX_WINDOW_LEN,
-};
+use pusht_core::quant::{LANES, MAX_EPS, MAX_FILM_EXPONENT, MAX_GAMMA_EXPONENT};
 use std::collections::BTreeMap;
 
 /// PyTorch's `GroupNorm` default.
@@ -47,7 +43,7 @@ pub fn quantize(
         samples: &calibration.samples,
         condition_feedback: Feedback::of_inputs(&conditions, condition_len),
         film_steps: film_steps(policy, &timesteps)?,
-        condition_exponent: ranges.exponent(CONDITION)?,
+        condition_exponent: condition_exponent(config, ranges)?,
     };
     let values = values::formats(policy.task(), tensors, &calibration.windows)?;
     let (layers, mut at) = network.layers()?;
@@ -71,108 +67,28 @@ pub fn quantize(
 /// Binary places of the sample and of the network's output: I8F24.
 const SAMPLE_PLACES: u32 = 24;
 
-/// Checks that the integer engine supports the policy.
-///
-/// # Errors
-/// If it does not; the error names the setting.
-pub(super) fn check(config: &PolicyConfig) -> Result<()> {
-    let (unet, scheduler) = (&config.unet, &config.scheduler);
-    ensure!(
-        config.conditioning == Conditioning::Global,
-        "{:?} conditioning has no integer path, only Global",
-        config.conditioning
-    );
-    ensure!(
-        config.oa_step_convention && !config.pred_action_steps_only,
-        "the integer path predicts the whole horizon and executes from prediction To - 1 on"
-    );
-    ensure!(
-        config.n_latency_steps == 0,
-        "n_latency_steps is {}, the integer path executes a plan from its first action on",
-        config.n_latency_steps
-    );
-    ensure!(
-        scheduler.thresholding.is_none(),
-        "scheduler: thresholding depends on the whole sample, the integer path clips value by value"
-    );
-    ensure!(
-        scheduler.eta == 0.0 && !scheduler.use_clipped_model_output,
-        "scheduler: eta and use_clipped_model_output have no integer path"
-    );
-    let task = config.task()?;
-    let window_len = config.n_obs_steps * task.observation.len();
-    let n_halvings = unet.down_dims.len().saturating_sub(1);
-    let limits = [
-        ("values of all observations", window_len, MAX_WINDOW_LEN),
-        ("values of an action", task.action.len(), MAX_ACTION_DIM),
-        ("horizon", config.horizon, MAX_HORIZON),
-        ("levels (down_dims)", unet.down_dims.len(), MAX_LEVELS),
-        ("kernel_size", unet.kernel_size, MAX_KERNEL_SIZE),
-    ];
-    for (what, value, most) in limits {
-        ensure!(
-            value <= most,
-            "{what}: {value}, the integer path serves up to {most}"
-        );
+/// Binary places of the condition; 0 where there is none.
+fn condition_exponent(config: &PolicyConfig, ranges: &Ranges) -> Result<u32> {
+    match config.conditioning {
+        Conditioning::Inpainting => Ok(0),
+        _ => ranges.exponent(CONDITION),
     }
-    for dim in &unet.down_dims {
-        ensure!(
-            (LANES..=MAX_CHANNELS).contains(dim)
-                && dim.is_multiple_of(LANES)
-                && dim.is_multiple_of(unet.n_groups),
-            "down_dims: {dim} channels, the integer path serves multiples of {LANES} and n_groups ({}) up to {MAX_CHANNELS}",
-            unet.n_groups
-        );
-    }
-    for (level, dim) in unet.down_dims.iter().enumerate() {
-        // Upstream uses the default for the final block.
-        let n_groups = match level {
-            0 => unet.n_groups.min(FINAL_CONV_N_GROUPS),
-            _ => unet.n_groups,
-        };
-        let group_len = (config.horizon >> level) * dim / n_groups;
-        ensure!(
-            group_len <= MAX_GROUP_LEN,
-            "a group of a normalisation: {group_len} values, the integer path serves up to {MAX_GROUP_LEN}"
-        );
-    }
-    for value in &task.action {
-        ensure!(
-            value.hold != Hold::Observed || value.relative_to.is_some(),
-            "action {}: hold is observed, but it is counted from no observed value",
-            value.name
-        );
-    }
-    ensure!(
-        config.horizon.is_multiple_of(1 << n_halvings),
-        "horizon {} can't be halved {n_halvings} times",
-        config.horizon
-    );
-    for (name, unit) in (task.observation.iter().map(|v| (&v.name, &v.unit)))
-        .chain(task.action.iter().map(|v| (&v.name, &v.unit)))
-        .chain([(&task.name, &String::new())])
-    {
-        let is_plain = !name.contains(['\t', '\n']) && !unit.contains(['\t', '\n']);
-        ensure!(
-            name.len() <= MAX_NAME_LEN && unit.len() <= MAX_UNIT_LEN && is_plain,
-            "name {name:?} or unit {unit:?} is longer than {MAX_NAME_LEN} or {MAX_UNIT_LEN} bytes, or has tabs"
-        );
-    }
-    Ok(())
 }
 
 fn settings(config: &PolicyConfig, ranges: &Ranges) -> Result<Settings> {
     Ok(Settings {
         n_obs_steps: config.n_obs_steps,
-        horizon: config.horizon,
+        horizon: config.trajectory_len(),
         n_action_steps: config.n_action_steps,
+        first_action: config.first_action(),
+        is_inpainting: config.conditioning == Conditioning::Inpainting,
         down_dims: config.unet.down_dims.clone(),
         kernel_size: config.unet.kernel_size,
         n_groups: config.unet.n_groups,
         final_n_groups: FINAL_CONV_N_GROUPS,
         film_has_scale: config.unet.cond_predict_scale,
         sample_exponent: ranges.exponent("sample")?,
-        condition_exponent: ranges.exponent(CONDITION)?,
+        condition_exponent: condition_exponent(config, ranges)?,
     })
 }
 
@@ -182,10 +98,11 @@ fn settings(config: &PolicyConfig, ranges: &Ranges) -> Result<Settings> {
 fn film_steps(policy: &FloatPolicy, timesteps: &[u32]) -> Result<BTreeMap<String, Vec<f32>>> {
     let config = policy.config();
     let unet = policy.policy().unet();
-    let sample = vec![0.0; config.horizon * config.unet.input_dim];
+    let length = config.trajectory_len();
+    let sample = vec![0.0; length * config.unet.input_dim];
     let condition = vec![0.0; config.unet.global_cond_dim];
     let mut output = sample.clone();
-    let mut scratch = vec![0.0; unet.config().scratch_len(1, config.horizon)];
+    let mut scratch = vec![0.0; unet.config().scratch_len(1, length)];
     let mut steps = BTreeMap::<String, Vec<f32>>::new();
     let mut note = |path: &str, values: &[f32], _: usize, _: usize| {
         if let Some(block) = path.strip_suffix(".cond_encoder.1") {
@@ -198,7 +115,7 @@ fn film_steps(policy: &FloatPolicy, timesteps: &[u32]) -> Result<BTreeMap<String
             sample: &sample,
             timesteps: &[*timestep as f32],
             local_cond: None,
-            global_cond: Some(&condition),
+            global_cond: (!condition.is_empty()).then_some(&condition),
         };
         unet.forward(&input, &mut output, &mut scratch, &mut note)?;
     }
@@ -234,7 +151,7 @@ impl Network<'_> {
             path: "sample".into(),
             exponent: self.ranges.exponent("sample")?,
             n_channels: unet.input_dim,
-            length: self.config.horizon,
+            length: self.config.trajectory_len(),
         };
         for (level, dim) in dims.iter().enumerate() {
             for (i, out) in [None, skips[level]].into_iter().enumerate() {
@@ -382,12 +299,20 @@ impl Network<'_> {
             .iter()
             .fold(0.0, |m: f64, v| m.max(f64::from(v.abs())));
         // Each part must fit on its own.
-        let largest = self.ranges.largest(&linear_path)? + largest_step;
+        let is_inpainting = self.config.conditioning == Conditioning::Inpainting;
+        let largest_sum = match is_inpainting {
+            true => 0.0,
+            false => self.ranges.largest(&linear_path)?,
+        };
+        let largest = largest_sum + largest_step;
         let output = binary_places(largest, 15, MAX_FILM_EXPONENT);
         let steps = steps
             .iter()
             .map(|v| to_fixed(f64::from(*v), output) as i16)
             .collect();
+        if is_inpainting {
+            return Ok((output, Vec::new(), steps));
+        }
         let weight = self.tensor(&linear_path, "weight")?;
         let embed_dim = self.config.unet.diffusion_step_embed_dim;
         let places = Places {

@@ -7,7 +7,7 @@ use super::file::Pass;
 use super::fixed_point::{binary_places, to_fixed};
 use crate::float_engine::scheduler_config;
 use crate::policy_file::{PolicyConfig, SchedulerKind};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use pusht_core::policy::scheduler::{
     DDIMOptions, DDIMScheduler, DDPMScheduler, FlowMatchEulerScheduler, SchedulerConfig, StepOutput,
 };
@@ -26,13 +26,17 @@ const SAMPLE_PLACES: u32 = 24;
 pub(super) fn passes(config: &PolicyConfig) -> Result<Vec<Pass>> {
     let scheduler = &config.scheduler;
     let options = scheduler_config(scheduler)?;
+    let call = DDIMOptions {
+        eta: scheduler.eta,
+        use_clipped_model_output: scheduler.use_clipped_model_output,
+    };
     let with_clip = |clip_sample, clip_sample_range| {
         let options = SchedulerConfig {
             clip_sample,
             clip_sample_range,
             ..options
         };
-        Stepper::new(scheduler.kind, options, config.num_inference_steps)
+        Stepper::new(scheduler.kind, options, call, config.num_inference_steps)
     };
     let free = with_clip(false, options.clip_sample_range)?;
     let without_clean = with_clip(true, 0.0)?;
@@ -57,8 +61,8 @@ fn pass(timestep: usize, clip: i32, free: &Stepper, without_clean: &Stepper) -> 
     } else {
         (output_next - output_direct) / output_clean
     };
-    let (clean_mantissas, clean_shift) = mantissas([x_clean, output_clean]);
-    let (next, next_shift) = mantissas([clean, x_direct, output_direct, noise]);
+    let (clean_mantissas, clean_shift) = mantissas([x_clean, output_clean], timestep)?;
+    let (next, next_shift) = mantissas([clean, x_direct, output_direct, noise], timestep)?;
     Ok(Pass {
         timestep: timestep as u32,
         draws_noise: free.needs_noise(timestep),
@@ -71,16 +75,27 @@ fn pass(timestep: usize, clip: i32, free: &Stepper, without_clean: &Stepper) -> 
 }
 
 /// Converts to integers with a common number of binary places.
-fn mantissas<const N: usize>(values: [f64; N]) -> ([i32; N], u32) {
+///
+/// # Errors
+/// If a coefficient of the step from `timestep` is not finite, or 2^29 or more.
+fn mantissas<const N: usize>(values: [f64; N], timestep: usize) -> Result<([i32; N], u32)> {
     let largest = values.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    let are_served =
+        values.iter().all(|v| v.is_finite()) && largest < f64::from(1 << MANTISSA_BITS);
+    ensure!(
+        are_served,
+        "scheduler: the step from timestep {timestep} has the coefficients {values:?}, the integer \
+         path serves finite ones below 2^{MANTISSA_BITS}: another eta, schedule or number of \
+         passes avoids them"
+    );
     let places = binary_places(largest, MANTISSA_BITS, 60);
-    (values.map(|v| to_fixed(v, places)), places)
+    Ok((values.map(|v| to_fixed(v, places)), places))
 }
 
 /// Any of the schedulers, applied to single values.
 enum Stepper {
     Ddpm(DDPMScheduler<'static, MAX_TRAIN_TIMESTEPS>),
-    Ddim(DDIMScheduler<'static, MAX_TRAIN_TIMESTEPS>),
+    Ddim(DDIMScheduler<'static, MAX_TRAIN_TIMESTEPS>, DDIMOptions),
     FlowMatchEuler(FlowMatchEulerScheduler<MAX_TRAIN_TIMESTEPS>),
 }
 
@@ -88,6 +103,7 @@ impl Stepper {
     fn new(
         kind: SchedulerKind,
         options: SchedulerConfig<'static>,
+        call: DDIMOptions,
         n_passes: usize,
     ) -> Result<Self> {
         Ok(match kind {
@@ -99,7 +115,7 @@ impl Stepper {
             SchedulerKind::Ddim => {
                 let mut ddim = DDIMScheduler::new(options)?;
                 ddim.set_timesteps(n_passes)?;
-                Self::Ddim(ddim)
+                Self::Ddim(ddim, call)
             }
             SchedulerKind::FlowMatchEuler => {
                 let mut flow = FlowMatchEulerScheduler::new(&options)?;
@@ -112,7 +128,7 @@ impl Stepper {
     fn timesteps(&self) -> &[usize] {
         match self {
             Self::Ddpm(ddpm) => ddpm.schedule().timesteps(),
-            Self::Ddim(ddim) => ddim.schedule().timesteps(),
+            Self::Ddim(ddim, _) => ddim.schedule().timesteps(),
             Self::FlowMatchEuler(flow) => flow.timesteps(),
         }
     }
@@ -120,7 +136,8 @@ impl Stepper {
     fn needs_noise(&self, timestep: usize) -> bool {
         match self {
             Self::Ddpm(ddpm) => ddpm.needs_noise(timestep),
-            Self::Ddim(_) | Self::FlowMatchEuler(_) => false,
+            Self::Ddim(_, call) => call.eta > 0.0,
+            Self::FlowMatchEuler(_) => false,
         }
     }
 
@@ -133,8 +150,8 @@ impl Stepper {
         };
         match self {
             Self::Ddpm(ddpm) => ddpm.step(&[output], timestep, &[x], Some(&[noise]), to)?,
-            Self::Ddim(ddim) => {
-                ddim.step(&[output], timestep, &[x], DDIMOptions::default(), None, to)?;
+            Self::Ddim(ddim, call) => {
+                ddim.step(&[output], timestep, &[x], *call, Some(&[noise]), to)?;
             }
             Self::FlowMatchEuler(flow) => flow.step(&[output], timestep, &[x], to)?,
         }

@@ -42,8 +42,21 @@ pub enum ModelError {
         /// Byte offset of the section.
         at: usize,
     },
-    /// Value outside the range of the format.
+    /// Number outside the limits of the format.
     OutOfRange {
+        /// Name of the number.
+        what: &'static str,
+        /// Byte offset of the number.
+        at: usize,
+        /// Number in the file.
+        got: u32,
+        /// Smallest number that is served.
+        least: u32,
+        /// Largest number that is served.
+        most: u32,
+    },
+    /// Value, or combination of values, that breaks a rule of the format.
+    Invalid {
         /// Name of the value.
         what: &'static str,
         /// Byte offset of the value or of its array.
@@ -53,6 +66,15 @@ pub enum ModelError {
     AccumulatorOverflow {
         /// Byte offset of the row.
         at: usize,
+    },
+    /// Model file at an address that is not a multiple of 4, which the target's kernels need.
+    Misaligned,
+    /// Number of executed actions that a plan does not have.
+    ActionSteps {
+        /// Requested number.
+        got: usize,
+        /// Actions from the first executed one to the end of the horizon.
+        most: usize,
     },
     /// Working memory shorter than [`Model::scratch_len`](super::model::Model::scratch_len).
     ScratchTooSmall {
@@ -88,9 +110,30 @@ impl core::fmt::Display for ModelError {
                     "section {expected} is missing or of the wrong size at byte {at}"
                 )
             }
-            Self::OutOfRange { what, at } => write!(f, "{what} at byte {at} is out of range"),
+            Self::OutOfRange {
+                what,
+                at,
+                got,
+                least,
+                most,
+            } => write!(
+                f,
+                "{what} at byte {at}: {got}, a model file has {least} to {most}"
+            ),
+            Self::Invalid { what, at } => write!(
+                f,
+                "{what} at byte {at}: not as docs/model-format.md demands"
+            ),
             Self::AccumulatorOverflow { at } => {
                 write!(f, "weights of the row at byte {at} could overflow 32 bits")
+            }
+            Self::Misaligned => write!(
+                f,
+                "the model file's address is not a multiple of 4: \
+                 embed it with `pusht_core::include_model!`"
+            ),
+            Self::ActionSteps { got, most } => {
+                write!(f, "{got} executed actions, a plan has 1 to {most}")
             }
             Self::ScratchTooSmall { needed, available } => {
                 write!(

@@ -19,7 +19,7 @@ pub const MAX_CHANNELS: usize = 1 << 12;
 /// Largest number of taps of a convolution.
 pub const MAX_KERNEL_SIZE: usize = 9;
 /// Largest number of passes per plan.
-pub(crate) const MAX_PASSES: usize = 1000;
+pub const MAX_PASSES: usize = 1000;
 /// Largest number of binary places of activations: a value is `i16 / 2^exponent`.
 pub const MAX_ACTIVATION_EXPONENT: u32 = 16;
 /// Largest number of binary places of a FiLM projection.

@@ -1,6 +1,7 @@
 //! Model file format: validation, and views of the network in the file's bytes.
 
 pub(crate) mod error;
+pub(crate) mod include;
 pub(crate) mod layers;
 pub(crate) mod limits;
 pub(crate) mod model;

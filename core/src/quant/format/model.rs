@@ -5,6 +5,7 @@ use super::layers::Unet;
 use super::limits::MAX_LEVELS;
 use super::values::{ActionValue, Names, ObservationValue};
 use crate::control::{PlanShape, Value};
+use crate::quant::kernels::linear::LANES;
 use crate::quant::kernels::{read, slices};
 
 /// A quantised diffusion policy of any low-dimensional task, used in place.
@@ -51,21 +52,36 @@ impl<'a> Model<'a> {
         self.settings.horizon
     }
 
-    /// `Ta`: actions executed per plan, from prediction `To - 1` on.
+    /// Values of a position of the trajectory: `Da`, or `Da + Do` when inpainting.
+    pub fn trajectory_dim(&self) -> usize {
+        self.settings.input_dim()
+    }
+
+    /// `Ta`: actions executed per plan, from prediction [`first_action`](Self::first_action) on.
     pub fn n_action_steps(&self) -> usize {
         self.settings.n_action_steps
+    }
+
+    /// Index of the first executed prediction: `To - 1`, unless the file says otherwise.
+    pub fn first_action(&self) -> usize {
+        self.settings.first_action
+    }
+
+    /// Largest number of actions that a plan has to execute.
+    pub fn most_action_steps(&self) -> usize {
+        self.settings.horizon - self.settings.first_action
     }
 
     /// Sets the number of actions executed per plan.
     ///
     /// # Errors
-    /// [`ModelError::OutOfRange`] if it is 0 or the actions exceed the horizon.
+    /// [`ModelError::ActionSteps`] if it is 0 or the actions exceed the horizon.
     pub fn set_n_action_steps(&mut self, n_action_steps: usize) -> Result<(), ModelError> {
-        let most = self.settings.horizon + 1 - self.settings.n_obs_steps;
+        let most = self.most_action_steps();
         if !(1..=most).contains(&n_action_steps) {
-            return Err(ModelError::OutOfRange {
-                what: "action steps",
-                at: 0,
+            return Err(ModelError::ActionSteps {
+                got: n_action_steps,
+                most,
             });
         }
         self.settings.n_action_steps = n_action_steps;
@@ -122,6 +138,10 @@ pub(crate) struct Settings {
     pub(crate) n_obs_steps: usize,
     pub(crate) horizon: usize,
     pub(crate) n_action_steps: usize,
+    /// Index of the first executed prediction.
+    pub(crate) first_action: usize,
+    /// Whether observations are part of the trajectory instead of a condition.
+    pub(crate) is_inpainting: bool,
     pub(crate) n_levels: usize,
     pub(crate) kernel_size: usize,
     pub(crate) n_groups: usize,
@@ -163,6 +183,22 @@ impl Settings {
     /// Length of a window of observations.
     pub(crate) fn window_len(&self) -> usize {
         self.n_obs_steps * self.obs_dim
+    }
+
+    /// Values of a position of the trajectory: an action, then an observation when inpainting.
+    pub(crate) fn input_dim(&self) -> usize {
+        match self.is_inpainting {
+            true => self.action_dim + self.obs_dim,
+            false => self.action_dim,
+        }
+    }
+
+    /// Length of the condition, in whole [`LANES`]; none when inpainting.
+    pub(crate) fn condition_len(&self) -> usize {
+        match self.is_inpainting {
+            true => 0,
+            false => self.window_len().next_multiple_of(LANES),
+        }
     }
 }
 

@@ -25,6 +25,9 @@ static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 impl<'a> Model<'a> {
     /// Validates and parses a whole model file; later use of the model cannot fail.
     ///
+    /// On a Cortex-M `bytes` begin at a multiple of 4: [`include_model!`](crate::include_model)
+    /// embeds a file there.
+    ///
     /// # Errors
     /// A [`ModelError`] with the byte offset of the first defect.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ModelError> {
@@ -75,8 +78,13 @@ fn network<'a>(reader: &mut Reader<'a>, model: &mut Model<'a>) -> Result<(), Mod
     reader.end("end of file")
 }
 
-/// Checks magic, version, length and checksum; returns the file without its checksum.
+/// Checks address, magic, version, length and checksum; returns the file without its checksum.
 fn checked_contents(bytes: &[u8]) -> Result<&[u8], ModelError> {
+    // These kernels load words of weights; without this they would leave all products to the
+    // reference, at several times the cost.
+    if cfg!(cortex_m_kernels) && !bytes.as_ptr().cast::<u32>().is_aligned() {
+        return Err(ModelError::Misaligned);
+    }
     if bytes.len() < HEADER_SIZE + CHECKSUM_SIZE {
         return Err(
             if MAGIC.starts_with(&bytes[..bytes.len().min(MAGIC.len())]) {
@@ -128,20 +136,31 @@ fn settings(reader: &mut Reader<'_>) -> Result<Settings, ModelError> {
     let condition_exponent = reader.word("condition exponent", MAX_ACTIVATION_EXPONENT)?;
     let mut down_dims = [0; MAX_LEVELS];
     for place in &mut down_dims[..n_levels] {
-        let error = reader.out_of_range("channels of a level");
+        let error = reader.invalid("channels of a level");
         let dim = reader.size("channels of a level", LANES, MAX_CHANNELS)?;
         if !dim.is_multiple_of(LANES) || !dim.is_multiple_of(n_groups) {
             return Err(error);
         }
         *place = dim as u16;
     }
-    let fits = n_obs_steps - 1 + n_action_steps <= horizon
+    // Files of policies with global conditioning that execute from `To - 1` on end here.
+    let (is_inpainting, first_action) = if reader.rest().is_empty() {
+        (false, n_obs_steps - 1)
+    } else {
+        let is_inpainting = reader.word("conditioning", 1)? == 1;
+        (
+            is_inpainting,
+            reader.size("first executed action", 0, MAX_HORIZON)?,
+        )
+    };
+    let fits = first_action + n_action_steps <= horizon
+        && (!is_inpainting || n_obs_steps <= horizon)
         && kernel_size % 2 == 1
         && horizon.is_multiple_of(1 << (n_levels - 1))
         && usize::from(down_dims[0]).is_multiple_of(final_n_groups)
         && n_obs_steps * obs_dim <= MAX_WINDOW_LEN;
     if !fits {
-        return Err(reader.out_of_range("a combination of settings before this"));
+        return Err(reader.invalid("the settings before this, together,"));
     }
     reader.end("CONF")?;
     Ok(Settings {
@@ -150,6 +169,8 @@ fn settings(reader: &mut Reader<'_>) -> Result<Settings, ModelError> {
         n_obs_steps,
         horizon,
         n_action_steps,
+        first_action,
+        is_inpainting,
         n_levels,
         kernel_size,
         n_groups,
@@ -174,7 +195,7 @@ fn passes<'a>(reader: &mut Reader<'a>, n_passes: usize) -> Result<&'a [u8], Mode
             && pass.next_shift <= MAX_SHIFT
             && pass.clip >= 0;
         if !valid {
-            return Err(ModelError::OutOfRange {
+            return Err(ModelError::Invalid {
                 what: "sampler coefficient",
                 at: at + i * Pass::SIZE,
             });
@@ -184,7 +205,7 @@ fn passes<'a>(reader: &mut Reader<'a>, n_passes: usize) -> Result<&'a [u8], Mode
 }
 
 fn observation_values<'a>(reader: &mut Reader<'a>, n: usize) -> Result<&'a [u8], ModelError> {
-    let error = reader.out_of_range("an observation's value");
+    let error = reader.invalid("an observation's value");
     let table = reader.take("an observation's value", n * ObservationValue::SIZE)?;
     let mut values = (0..n).map(|index| ObservationValue::read(table, index));
     let are_valid =
@@ -199,7 +220,7 @@ fn action_values<'a>(
 ) -> Result<&'a [u8], ModelError> {
     const HOLDS: u32 = 3;
     let n = settings.action_dim;
-    let error = reader.out_of_range("an action's value");
+    let error = reader.invalid("an action's value");
     let table = reader.take("an action's value", n * ActionValue::SIZE)?;
     for index in 0..n {
         let hold = read::i32_at(table, index * ActionValue::SIZE + 8) as u32;
@@ -224,13 +245,13 @@ fn action_values<'a>(
 }
 
 fn text<'a>(section: &Reader<'a>, what: &'static str) -> Result<&'a str, ModelError> {
-    core::str::from_utf8(section.rest()).map_err(|_| section.out_of_range(what))
+    core::str::from_utf8(section.rest()).map_err(|_| section.invalid(what))
 }
 
 fn names<'a>(section: &Reader<'a>, settings: &Settings) -> Result<Names<'a>, ModelError> {
     let n_values = settings.obs_dim + settings.action_dim;
     let text = text(section, "names")?;
-    Names::checked(text, n_values).ok_or(section.out_of_range("names"))
+    Names::checked(text, n_values).ok_or(section.invalid("names"))
 }
 
 /// Parses the network in order of computation, checks the kernels' invariants, and sizes the
@@ -251,13 +272,13 @@ impl<'r, 'a> Walk<'r, 'a> {
             reader,
             settings,
             sizes: Sizes {
-                condition: settings.window_len().next_multiple_of(LANES),
+                condition: settings.condition_len(),
                 window: settings.window_len(),
-                trajectory: settings.horizon * settings.action_dim,
+                trajectory: settings.horizon * settings.input_dim(),
                 ..Sizes::default()
             },
             length: settings.horizon,
-            n_channels: settings.action_dim,
+            n_channels: settings.input_dim(),
             exponent: settings.sample_exponent as u8,
         }
     }
@@ -281,7 +302,7 @@ impl<'r, 'a> Walk<'r, 'a> {
         for level in (1..=last).rev() {
             if self.exponent != skip_exponents[level] {
                 let what = "exponent of a tensor before this, beside its skip";
-                return Err(self.reader.out_of_range(what));
+                return Err(self.reader.invalid(what));
             }
             self.n_channels *= 2;
             self.two_blocks(self.settings.channels(level - 1), &mut unet.blocks)?;
@@ -292,15 +313,15 @@ impl<'r, 'a> Walk<'r, 'a> {
         Ok(())
     }
 
-    /// The final convolution block and the 1x1 convolution to actions.
+    /// The final convolution block and the 1x1 convolution to the trajectory's values.
     fn final_block(&mut self) -> Result<FinalBlock<'a>, ModelError> {
         let exponent = self.exponent("final exponent")?;
         let (n, n_groups) = (self.n_channels, self.settings.final_n_groups);
-        let action_dim = self.settings.action_dim;
+        let input_dim = self.settings.input_dim();
         Ok(FinalBlock {
             exponent,
             block: self.conv_block(n, n, n_groups)?,
-            conv: self.linear("final convolution", action_dim, 1, n)?,
+            conv: self.linear("final convolution", input_dim, 1, n)?,
         })
     }
 
@@ -323,8 +344,12 @@ impl<'r, 'a> Walk<'r, 'a> {
         let n_groups = self.settings.n_groups;
         let first = self.conv_block(self.n_channels, n_channels, n_groups)?;
         let film_len = self.settings.film_len(n_channels);
+        let condition = match self.settings.is_inpainting {
+            true => Linear::default(),
+            false => self.linear("FiLM projection", film_len, 1, self.sizes.condition)?,
+        };
         let film = Film {
-            condition: self.linear("FiLM projection", film_len, 1, self.sizes.condition)?,
+            condition,
             steps: self
                 .reader
                 .take("FiLM step table", 2 * film_len * self.settings.n_passes)?,
@@ -338,7 +363,11 @@ impl<'r, 'a> Walk<'r, 'a> {
             let conv = self.linear(what, n_channels, 1, self.n_channels)?;
             (Some(conv), own_exponent)
         };
-        self.sizes.film += film_len;
+        // When inpainting there is nothing but zeros, which all blocks share.
+        self.sizes.film = match self.settings.is_inpainting {
+            true => self.sizes.film.max(film_len),
+            false => self.sizes.film + film_len,
+        };
         self.need_tensors(self.n_channels, n_channels);
         self.n_channels = n_channels;
         self.exponent = exponent;
@@ -363,18 +392,18 @@ impl<'r, 'a> Walk<'r, 'a> {
     ) -> Result<ConvBlock<'a>, ModelError> {
         let conv_exponent = self.exponent("convolution exponent")?;
         let gamma_exponent = self.reader.word("gamma exponent", MAX_GAMMA_EXPONENT)?;
-        let error = self.reader.out_of_range("normalisation epsilon");
+        let error = self.reader.invalid("normalisation epsilon");
         let eps = read::u64_at(self.reader.take("normalisation epsilon", 8)?, 0);
         if eps == 0 || eps > MAX_EPS {
             return Err(error);
         }
-        let error = self.reader.out_of_range("values in a group");
+        let error = self.reader.invalid("values in a group");
         let group_len = self.length * n_out / n_groups;
         if group_len > MAX_GROUP_LEN {
             return Err(error);
         }
         let conv = self.linear("convolution", n_out, self.settings.kernel_size, n_in)?;
-        let error = self.reader.out_of_range("gamma");
+        let error = self.reader.invalid("gamma");
         let parameters = self
             .reader
             .take("normalisation", n_out * Norm::PARAMETERS_SIZE)?;

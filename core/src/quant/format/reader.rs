@@ -29,8 +29,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Error for the next value.
-    pub(crate) fn out_of_range(&self, what: &'static str) -> ModelError {
-        ModelError::OutOfRange { what, at: self.at }
+    pub(crate) fn invalid(&self, what: &'static str) -> ModelError {
+        ModelError::Invalid { what, at: self.at }
     }
 
     /// Reads the next `len` bytes.
@@ -43,23 +43,34 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    /// Reads a word in `0..=max`.
-    pub(crate) fn word(&mut self, what: &'static str, max: u32) -> Result<u32, ModelError> {
-        let error = self.out_of_range(what);
-        let word = read::i32_at(self.take(what, 4)?, 0) as u32;
-        if word > max { Err(error) } else { Ok(word) }
+    /// Reads a word in `0..=most`.
+    pub(crate) fn word(&mut self, what: &'static str, most: u32) -> Result<u32, ModelError> {
+        self.between(what, 0, most)
     }
 
-    /// Reads a size in `min..=max`.
+    /// Reads a size in `least..=most`.
     pub(crate) fn size(
         &mut self,
         what: &'static str,
-        min: usize,
-        max: usize,
+        least: usize,
+        most: usize,
     ) -> Result<usize, ModelError> {
-        let error = self.out_of_range(what);
-        let size = self.word(what, max as u32)? as usize;
-        if size < min { Err(error) } else { Ok(size) }
+        Ok(self.between(what, least as u32, most as u32)? as usize)
+    }
+
+    fn between(&mut self, what: &'static str, least: u32, most: u32) -> Result<u32, ModelError> {
+        let at = self.at;
+        let got = read::i32_at(self.take(what, 4)?, 0) as u32;
+        if (least..=most).contains(&got) {
+            return Ok(got);
+        }
+        Err(ModelError::OutOfRange {
+            what,
+            at,
+            got,
+            least,
+            most,
+        })
     }
 
     /// Reads the next section: tag, length, contents in whole words. Its tag must equal `tag`.

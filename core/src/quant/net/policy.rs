@@ -14,6 +14,7 @@ use crate::quant::kernels::mish::mish_q16;
 use crate::quant::kernels::rounding::{rounding_shift_right, saturate_i16};
 use crate::quant::kernels::slices;
 use core::array;
+use fixed::types::I8F24;
 
 /// A [`Model`] with its working memory.
 ///
@@ -189,8 +190,10 @@ pub(super) fn plan_together<const B: usize>(
     noise: &mut [&mut dyn Noise; B],
     observer: &mut impl Observer,
 ) {
-    for part in parts.iter_mut() {
-        write_condition(model, part.window, part.condition);
+    if !model.settings.is_inpainting {
+        for part in parts.iter_mut() {
+            write_condition(model, part.window, part.condition);
+        }
     }
     sampler::sample(model, noise, parts, observer);
 }
@@ -210,16 +213,32 @@ fn write_condition(model: &Model<'_>, window: &[i32], condition: &mut [i16]) {
     }
 }
 
-/// Value `index` of the chunk `[Ta][Da]`, which begins with prediction `To - 1`, in fixed point.
+/// Inpainting: puts the observations into the trajectory, `[To][Do]` after the actions of its first
+/// `To` positions.
+pub(super) fn inpaint(model: &Model<'_>, window: &[i32], sample: &mut [I8F24]) {
+    let settings = &model.settings;
+    let observations = slices::rows(window, settings.obs_dim);
+    for (row, observation) in slices::rows_mut(sample, settings.input_dim()).zip(observations) {
+        let places = slices::from_mut(row, settings.action_dim).iter_mut();
+        for (index, (place, value)) in places.zip(observation).enumerate() {
+            let normalized = model.observation_value(index).normalize(*value);
+            *place = I8F24::saturating_from_num(normalized);
+        }
+    }
+}
+
+/// Value `index` of the chunk `[Ta][Da]`, in fixed point.
 pub(super) fn action(model: &Model<'_>, parts: &Parts<'_>, index: usize) -> i32 {
     let settings = &model.settings;
-    let first = settings.n_obs_steps.saturating_sub(1) * settings.action_dim;
-    let value = model.action_value(index % settings.action_dim.max(1));
+    let action_dim = settings.action_dim.max(1);
+    let (step, column) = (index / action_dim, index % action_dim);
+    let value = model.action_value(column);
     let newest = parts.window.len().saturating_sub(settings.obs_dim);
     let origin = value
         .relative_to
         .and_then(|from| parts.window.get(newest + from));
-    let normalized = parts.sample.get(first + index).copied();
+    let place = (settings.first_action + step) * settings.input_dim() + column;
+    let normalized = parts.sample.get(place).copied();
     value.unnormalize(
         normalized.unwrap_or_default(),
         origin.copied().unwrap_or_default(),

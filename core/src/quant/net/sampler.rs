@@ -1,5 +1,6 @@
 //! Reverse diffusion process: from noise to a trajectory of normalised actions.
 
+use super::policy::inpaint;
 use super::scratch::Parts;
 use super::unet::{self, Observer};
 use crate::noise::Noise;
@@ -7,7 +8,8 @@ use crate::quant::format::model::{Model, Pass};
 use crate::quant::kernels::rounding::{rounding_shift_right, saturate_i32};
 use fixed::types::I8F24;
 
-/// Fills every `sample` (`[Tp][Da]`) with noise and denoises it with one pass per step.
+/// Fills every `sample` (a trajectory) with noise and denoises it with one pass per step. When
+/// inpainting, the observations replace what is there before each pass.
 pub(super) fn sample<const B: usize>(
     model: &Model<'_>,
     noise: &mut [&mut dyn Noise; B],
@@ -21,6 +23,11 @@ pub(super) fn sample<const B: usize>(
         }
     }
     for index in 0..model.n_passes() {
+        if model.settings.is_inpainting {
+            for part in parts.iter_mut() {
+                inpaint(model, part.window, part.sample);
+            }
+        }
         unet::forward(model, index, parts, observer);
         for (noise, part) in noise.iter_mut().zip(parts.iter_mut()) {
             step(&model.pass(index), *noise, part.sample, part.output);
@@ -28,7 +35,7 @@ pub(super) fn sample<const B: usize>(
     }
 }
 
-/// Computes `x_(t-1)` from `x_t` and the network's output for it; both `[Tp][Da]`.
+/// Computes `x_(t-1)` from `x_t` and the network's output for it; both a trajectory.
 fn step(pass: &Pass, noise: &mut dyn Noise, sample: &mut [I8F24], output: &[I8F24]) {
     for (x, out) in sample.iter_mut().zip(output) {
         let z = if pass.draws_noise {

@@ -34,15 +34,16 @@ impl Sizes {
 /// Working memory of a plan, with tensors aligned to eight values for kernels with vector loads.
 pub(crate) struct Parts<'s> {
     pub(crate) activations: Activations<'s>,
-    /// Projections of the observations by FiLM, in the order of the blocks.
+    /// Projections of the observations by FiLM, in the order of the blocks; when inpainting, zeros
+    /// for any block.
     pub(crate) film: &'s mut [i16],
     /// `mish` of the normalised window of observations.
     pub(crate) condition: &'s mut [i16],
     /// Window of observations, `[To][Do]`, in the fixed-point format of each value.
     pub(crate) window: &'s mut [i32],
-    /// `x_t`, `[Tp][Da]`.
+    /// `x_t`, a trajectory: `[Tp][Da]`, or `[Tp][Da + Do]` when inpainting.
     pub(crate) sample: &'s mut [I8F24],
-    /// Output of the network for `x_t`, `[Tp][Da]`.
+    /// Output of the network for `x_t`, of the same shape.
     pub(crate) output: &'s mut [I8F24],
 }
 

@@ -13,10 +13,8 @@ use pusht_core::noise::NoiseSource;
 use pusht_core::quant::{IntPolicy, Model, selftest};
 use semihosting::{println, process};
 
-/// The model file, in flash. The kernels load words, so it is aligned to them.
-static MODEL: Aligned<[u8; 221_692]> = Aligned(*include_bytes!("../../../../models/fetch.ptm"));
-#[repr(align(4))]
-struct Aligned<T>(T);
+/// The model file, in flash. The kernels load words; the macro aligns the file to them.
+static MODEL: &[u8] = pusht_core::include_model!("../../../../models/fetch.ptm");
 
 /// Working memory of a plan in words of 8 bytes, as `pusht info FILE` prints it.
 const SCRATCH_LEN: usize = 1450;
@@ -37,7 +35,7 @@ const OBSERVATION: [f64; 28] = [
 fn main() -> ! {
     // A static array, handed out once: there is no heap, and it would be much for the stack.
     let scratch = singleton!(: [u64; SCRATCH_LEN] = [0; SCRATCH_LEN]).expect("main runs once");
-    let model = Model::parse(&MODEL.0).expect("a sound model file");
+    let model = Model::parse(MODEL).expect("a sound model file");
     let digest = selftest(&model, scratch, N_PLANS).expect("enough working memory");
     println!("digest {digest:#018x}, expected {DIGEST:#018x}");
 

@@ -15,12 +15,20 @@ use crate::quant::net::scratch::{Activations, Parts};
 use fixed::types::I8F24;
 use shape::Shape;
 
-/// Computes all FiLM projections of the observations from the condition into `film`, once per plan.
+/// Computes all FiLM projections of the observations from the condition into `film`, once per plan;
+/// zero when inpainting.
 pub(crate) fn project_condition<const B: usize>(
     model: &Model<'_>,
     parts: &mut [Parts<'_>; B],
     observer: &mut impl Observer,
 ) {
+    if model.settings.is_inpainting {
+        // The step's share is all of the projection.
+        for part in parts.iter_mut() {
+            part.film.fill(0);
+        }
+        return;
+    }
     let mut film_at = 0;
     for block in &model.unet.blocks {
         let film_len = model.settings.film_len(usize::from(block.n_channels));
@@ -41,7 +49,7 @@ pub(crate) fn project_condition<const B: usize>(
     }
 }
 
-/// Computes the network's output for every `sample` (`[Tp][Da]`) at pass `pass`.
+/// Computes the network's output for every `sample` (a trajectory) at pass `pass`.
 pub(crate) fn forward<const B: usize>(
     model: &Model<'_>,
     pass: usize,
@@ -55,7 +63,7 @@ pub(crate) fn forward<const B: usize>(
         parts,
         shape: Shape {
             length: model.settings.horizon,
-            n_channels: model.settings.action_dim.next_multiple_of(LANES),
+            n_channels: model.settings.input_dim().next_multiple_of(LANES),
             padding: model.settings.padding(),
         },
         hidden_shape: None,
@@ -107,8 +115,8 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
         let n_channels = self.shape.n_channels;
         for part in self.parts.iter_mut() {
             let rows = self.shape.padded_rows_mut(part.activations.input);
-            let actions = slices::rows(part.sample, self.settings.action_dim);
-            for (row, values) in slices::rows_mut(rows, n_channels).zip(actions) {
+            let positions = slices::rows(part.sample, self.settings.input_dim());
+            for (row, values) in slices::rows_mut(rows, n_channels).zip(positions) {
                 row.fill(0);
                 for (place, value) in row.iter_mut().zip(values) {
                     let bits = i64::from(value.to_bits());
@@ -179,7 +187,9 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
                 block.hidden_exponent.into(),
             );
         }
-        self.film_at += film_len;
+        if !self.settings.is_inpainting {
+            self.film_at += film_len;
+        }
         self.hidden_shape = Some(out_shape);
 
         let products = self.parts.each_mut().map(|part| {
@@ -375,9 +385,9 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
                 n_positions: self.shape.length,
             };
             self.observer.product_begins();
-            let action_dim = self.settings.action_dim;
+            let input_dim = self.settings.input_dim();
             linear.for_each_output(windows, |position, index, value| {
-                if let Some(place) = part.output.get_mut(position * action_dim + index) {
+                if let Some(place) = part.output.get_mut(position * input_dim + index) {
                     *place = I8F24::from_bits(value);
                 }
             });

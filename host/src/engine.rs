@@ -67,6 +67,14 @@ impl Engine {
         Self::parse(bytes.leak(), args.engine).with_context(|| path.display().to_string())
     }
 
+    /// Creates the policy of a file's contents, of either kind.
+    ///
+    /// # Errors
+    /// If they are damaged or neither kind of policy.
+    pub fn of_bytes(bytes: Vec<u8>) -> Result<Self> {
+        Self::parse(bytes.leak(), None)
+    }
+
     fn parse(bytes: &'static [u8], wanted: Option<EngineKind>) -> Result<Self> {
         let kind = kind_of(bytes)
             .ok_or_else(|| anyhow!("neither an integer model file nor a safetensors file"))?;
@@ -273,7 +281,7 @@ pub fn observed_range(model: &Model<'_>, index: usize) -> [f64; 2] {
 }
 
 /// Engine of a policy file, from its first bytes: the model file's magic, or a safetensors header.
-fn kind_of(bytes: &[u8]) -> Option<EngineKind> {
+pub fn kind_of(bytes: &[u8]) -> Option<EngineKind> {
     if bytes.starts_with(&MAGIC) {
         Some(EngineKind::Int)
     } else if bytes.get(8) == Some(&b'{') {

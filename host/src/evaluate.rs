@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
 use serde::Serialize;
-use std::ops::Range;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Score of one episode.
@@ -73,25 +73,27 @@ pub fn episode(engine: &Engine, env: PushTEnv, seed: u64) -> Result<EpisodeResul
         .with_context(|| format!("seed {seed}"))
 }
 
-/// Plays one episode per seed on all cores, with batched plans that do not affect the result.
+/// Plays one episode per seed on all cores, with batched plans that do not affect the result. Once
+/// `stop` is true, no episode begins any more.
 ///
 /// # Errors
 /// If an episode can't be started or the policy refuses a state.
 pub fn evaluate(
     engine: &Engine,
-    seeds: Range<u64>,
+    seeds: &[u64],
     seeding: Seeding,
+    stop: &AtomicBool,
     progress: &ProgressBar,
 ) -> Result<TimedEvaluation> {
-    progress.set_length(seeds.end.saturating_sub(seeds.start));
-    let played = side_by_side::play(engine, seeds, seeding, progress)?;
+    progress.set_length(seeds.len() as u64);
+    let played = side_by_side::play(engine, seeds, seeding, stop, progress)?;
     let episodes = played.episodes.into_iter();
     Ok(TimedEvaluation {
         plans: played.plans,
         planning: played.planning,
         evaluation: summarize(
             episodes
-                .map(|(seed, result)| score(seed, &result))
+                .map(|(index, result)| score(seeds[index], &result))
                 .collect(),
         ),
     })

@@ -1,13 +1,24 @@
-"""PushT for Gymnasium: environments that move exactly as gym-pusht's.
+"""PushT for Gymnasium: environments that move exactly as gym-pusht's, and policies that play them.
 
 `import pusht` registers `pusht/PushT-v0`; `import pusht.gym_pusht` registers the same as
 `gym_pusht/PushT-v0`.
 """
 
+from ._pusht import Policy
+from .collection import collect
 from .env import PushTEnv, Snapshot
+from .evaluation import Evaluation, evaluate
 from .registration import register_as
 from .vector import PushTVectorEnv
 
-__all__ = ["PushTEnv", "PushTVectorEnv", "Snapshot"]
+__all__ = [
+    "Evaluation",
+    "Policy",
+    "PushTEnv",
+    "PushTVectorEnv",
+    "Snapshot",
+    "collect",
+    "evaluate",
+]
 
 register_as("pusht/PushT-v0")

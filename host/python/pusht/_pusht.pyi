@@ -1,4 +1,8 @@
-from typing import Any
+import os
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import numpy as np
 
 import numpy as np
 
@@ -43,3 +47,28 @@ class Batch:
     def restore(self, bytes: bytes) -> None: ...
 
 def legacy_start(seed: int) -> list[float]: ...
+
+class Policy:
+    """A diffusion policy, in integers or floats."""
+
+    def __new__(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        engine: Literal["integer", "float"] | None = None,
+        n_action_steps: int | None = None,
+    ) -> Policy: ...
+    def save(self, path: str | os.PathLike[str]) -> None: ...
+
+def evaluate(
+    policy: Policy, seeds_of_episodes: Iterable[int], seeding: str, num_threads: int | None
+) -> tuple[
+    np.ndarray[Any, np.dtype[np.float64]],
+    np.ndarray[Any, np.dtype[np.float64]],
+    np.ndarray[Any, np.dtype[np.bool_]],
+    np.ndarray[Any, np.dtype[np.int64]],
+]: ...
+def wilson_ci95(successes: int, n: int) -> list[float]: ...
+def collect(
+    out: str | os.PathLike[str], seeds_of_attempts: Iterable[int], options: dict[str, Any]
+) -> dict[str, Any]: ...

@@ -1,10 +1,15 @@
 //! Errors of the simulator as the exceptions of Python and Gymnasium.
 
+use crate::run::Defect;
 use pusht_core::Error;
 use pusht_gym::snapshot::SnapshotError;
 use pusht_gym::vector::VectorError;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{
+    PyFileExistsError, PyFileNotFoundError, PyIsADirectoryError, PyOSError, PyPermissionError,
+    PyRuntimeError, PyValueError,
+};
 use pyo3::{PyErr, import_exception};
+use std::io::{self, ErrorKind};
 
 import_exception!(gymnasium.error, ResetNeeded);
 
@@ -38,6 +43,26 @@ pub fn refused_batch(error: VectorError) -> PyErr {
 /// The exception for bytes that are not a snapshot.
 pub fn refused_snapshot(error: SnapshotError) -> PyErr {
     PyValueError::new_err(format!("snapshot: {error}"))
+}
+
+/// The exception for an error of the commands' functions: an `OSError` for what the operating system
+/// refuses, a `RuntimeError` for a defect, else a `ValueError`.
+pub fn failed(error: anyhow::Error) -> PyErr {
+    let text = format!("{error:#}");
+    if error.chain().any(|cause| cause.is::<Defect>()) {
+        return PyRuntimeError::new_err(text);
+    }
+    let of_system = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<io::Error>());
+    match of_system.map(io::Error::kind) {
+        None => PyValueError::new_err(text),
+        Some(ErrorKind::NotFound) => PyFileNotFoundError::new_err(text),
+        Some(ErrorKind::PermissionDenied) => PyPermissionError::new_err(text),
+        Some(ErrorKind::AlreadyExists) => PyFileExistsError::new_err(text),
+        Some(ErrorKind::IsADirectory) => PyIsADirectoryError::new_err(text),
+        Some(_) => PyOSError::new_err(text),
+    }
 }
 
 /// The exception for a call that needs an episode.

@@ -2,17 +2,24 @@
 //! classes.
 //!
 //! [`env`] is one environment, [`batch`] many as one; [`options`] are their arguments. A step's
-//! results become NumPy arrays in [`observations`] and [`infos`]. [`arrays`] takes arrays as
-//! arguments, [`errors`] has the exceptions, [`random`] shows a seed's generator as NumPy's.
+//! results become NumPy arrays in [`observations`] and [`infos`]. [`policy`] is a policy,
+//! [`evaluate`] scores it, [`collect`] records the planner's demonstrations. [`arrays`] and
+//! [`seeds`] take arguments, [`errors`] has the exceptions, [`random`] shows a seed's generator as
+//! NumPy's, [`run`] works without the interpreter's lock.
 
 mod arrays;
 mod batch;
+mod collect;
 mod env;
 mod errors;
+mod evaluate;
 mod infos;
 mod observations;
 mod options;
+mod policy;
 mod random;
+mod run;
+mod seeds;
 
 use pyo3::prelude::*;
 
@@ -22,5 +29,9 @@ fn _pusht(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<env::Env>()?;
     module.add_class::<batch::Batch>()?;
     module.add_function(wrap_pyfunction!(env::legacy_start, module)?)?;
+    module.add_class::<policy::Policy>()?;
+    module.add_function(wrap_pyfunction!(evaluate::evaluate, module)?)?;
+    module.add_function(wrap_pyfunction!(evaluate::wilson_ci95, module)?)?;
+    module.add_function(wrap_pyfunction!(collect::collect, module)?)?;
     Ok(())
 }

@@ -94,14 +94,15 @@ const OBS_TYPES: [(&str, ObsType); 3] = [
     ),
     ("keypoints", ObsType::Keypoints),
 ];
-const SEEDINGS: [(&str, Seeding); 2] = [("pcg64", Seeding::Pcg64), ("legacy", Seeding::Legacy)];
+/// Names of the seedings.
+pub const SEEDINGS: [(&str, Seeding); 2] = [("pcg64", Seeding::Pcg64), ("legacy", Seeding::Legacy)];
 const START_ORDERS: [(&str, StartOrder); 2] = [
     ("legacy", StartOrder::Legacy),
     ("angle_first", StartOrder::AngleFirst),
 ];
 
 /// The value with this name.
-fn named<T: Copy>(argument: &str, name: &str, values: &[(&str, T)]) -> PyResult<T> {
+pub fn named<T: Copy>(argument: &str, name: &str, values: &[(&str, T)]) -> PyResult<T> {
     let found = values.iter().find(|(known, _)| *known == name);
     found.map(|(_, value)| *value).ok_or_else(|| {
         let known: Vec<&str> = values.iter().map(|(known, _)| *known).collect();

@@ -7,9 +7,10 @@ use crate::collect::{Summary, collect};
 use crate::console;
 use crate::engine::{Engine, PolicyArgs};
 use crate::expert::ExpertOptions;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 /// Record demonstrations of the expert, or its corrections of a policy.
 ///
@@ -100,6 +101,7 @@ pub fn run(args: &Args) -> Result<()> {
         policy.as_ref(),
         args.attempts,
         &mut writer,
+        &AtomicBool::new(false),
         &progress,
     )?;
     writer.finish()?;
@@ -115,29 +117,6 @@ fn settings_of(args: &Args, policy: Option<&Engine>) -> Result<Settings> {
         stop_coverage: args.stop_coverage,
         n_samples: args.samples,
     };
-    expert.check()?;
-    for (name, share) in [
-        ("noise", args.noise_share),
-        ("near-goal", args.near_goal_share),
-        ("near-miss", args.near_miss_share),
-    ] {
-        ensure!(
-            (0.0..=1.0).contains(&share),
-            "--{name}-share {share} is not 0 to 1"
-        );
-    }
-    ensure!(
-        (0.0..=100.0).contains(&args.noise_px),
-        "--noise-px {} is not 0 to 100",
-        args.noise_px
-    );
-    let last = args.seed.checked_add(args.attempts);
-    let is_known = last.is_some_and(|last| last <= 1 << 32 || args.seeding == SeedingArg::Pcg64);
-    ensure!(
-        is_known,
-        "--seed {}: legacy seeds end at 4294967295",
-        args.seed
-    );
     let corrections = match (&args.policy, policy) {
         (Some(path), Some(policy)) => {
             let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
@@ -151,7 +130,7 @@ fn settings_of(args: &Args, policy: Option<&Engine>) -> Result<Settings> {
         }
         _ => None,
     };
-    Ok(Settings {
+    let settings = Settings {
         first_seed: args.seed,
         seeding: match args.seeding {
             SeedingArg::Legacy => "legacy".into(),
@@ -164,7 +143,9 @@ fn settings_of(args: &Args, policy: Option<&Engine>) -> Result<Settings> {
         max_steps: MAX_EPISODE_STEPS,
         corrections,
         images: false,
-    })
+    };
+    settings.check(args.attempts)?;
+    Ok(settings)
 }
 
 fn print(summary: &Summary) {

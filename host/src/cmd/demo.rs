@@ -8,6 +8,7 @@ use anyhow::Result;
 use pusht_core::pusht::env::Seeding;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 /// Start seeds of the published scores.
 const SEEDS: Range<u64> = 100_000..100_050;
@@ -25,7 +26,9 @@ pub fn run() -> Result<()> {
         SEEDS.end - SEEDS.start
     );
     let progress = console::progress_bar("episodes");
-    let timed = evaluate(&engine, SEEDS, Seeding::Legacy, &progress)?;
+    let seeds: Vec<u64> = SEEDS.collect();
+    let never = AtomicBool::new(false);
+    let timed = evaluate(&engine, &seeds, Seeding::Legacy, &never, &progress)?;
     progress.finish_and_clear();
     eval::print_scores(&engine, &timed);
     if let Some(seed) = typical(&timed.evaluation.episodes) {

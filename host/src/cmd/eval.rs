@@ -9,6 +9,7 @@ use clap::builder::RangedU64ValueParser;
 use pusht_core::pusht::env::Seeding;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 /// Score a policy over many episodes.
 ///
@@ -69,7 +70,9 @@ pub fn run(args: &Args) -> Result<()> {
         None => engine,
     };
     let progress = console::progress_bar("episodes");
-    let timed = evaluate(&engine, args.seeds.clone(), args.seeding.into(), &progress)?;
+    let seeds: Vec<u64> = args.seeds.clone().collect();
+    let never = AtomicBool::new(false);
+    let timed = evaluate(&engine, &seeds, args.seeding.into(), &never, &progress)?;
     progress.finish_and_clear();
     print_scores(&engine, &timed);
     if let Some(path) = &args.json {

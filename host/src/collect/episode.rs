@@ -3,7 +3,7 @@
 use crate::data::Episode;
 use crate::engine::Engine;
 use crate::expert::{Expert, ExpertOptions};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use pusht_core::noise::{Noise, NoiseSource};
 use pusht_core::pusht::env::{
     GOAL_ANGLE_RAD, GOAL_PX, PushTEnv, PushTParams, Seeding, StartOrder, StartState, Vec2,
@@ -37,6 +37,40 @@ pub struct Settings {
     /// Whether pictures are recorded (`data/img`).
     #[serde(default)]
     pub images: bool,
+}
+
+impl Settings {
+    /// Checks the ranges, for attempts 0 to `n_attempts`.
+    ///
+    /// # Errors
+    /// If a setting is out of range; the error names it.
+    pub fn check(&self, n_attempts: u64) -> Result<()> {
+        self.expert.check()?;
+        let corrections = self.corrections.as_ref();
+        for (name, share) in [
+            ("noise", self.noise_share),
+            ("near-goal", self.near_goal_share),
+            (
+                "near-miss",
+                corrections.map_or(0.0, |of| of.near_miss_share),
+            ),
+        ] {
+            let is_share = (0.0..=1.0).contains(&share);
+            ensure!(is_share, "{name} share {share} is not 0 to 1");
+        }
+        let noise_px = self.noise_px;
+        ensure!(
+            (0.0..=100.0).contains(&noise_px),
+            "noise of {noise_px} px is not 0 to 100 px"
+        );
+        let last = self.first_seed.checked_add(n_attempts);
+        ensure!(
+            last.is_some_and(|last| last <= 1 << 32 || self.seeding == "pcg64"),
+            "first seed {}: legacy seeds end at 4294967295",
+            self.first_seed
+        );
+        Ok(())
+    }
 }
 
 /// Corrections of a policy's episodes by the expert (DAgger, arXiv 1011.0686).

@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use episode::{Attempt, Settings};
 use indicatif::ProgressBar;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 use writer::Writer;
@@ -35,7 +35,8 @@ pub struct Summary {
     pub cpu: Duration,
 }
 
-/// Plays attempts from the writer's next one up to `n_attempts` on all cores; stores them in order.
+/// Plays attempts from the writer's next one up to `n_attempts` on all threads of the current pool;
+/// stores them in order. Once `stop` is true, no attempt begins any more.
 ///
 /// # Errors
 /// If an attempt can't be started or a file can't be written. Stored attempts remain.
@@ -44,19 +45,20 @@ pub fn collect(
     policy: Option<&Engine>,
     n_attempts: u64,
     writer: &mut Writer,
+    stop: &AtomicBool,
     progress: &ProgressBar,
 ) -> Result<Summary> {
     progress.set_length(n_attempts);
     progress.set_position(writer.next_attempt());
     progress.reset_eta();
     let next = AtomicU64::new(writer.next_attempt());
-    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let n_threads = rayon::current_num_threads();
     let (sender, receiver) = mpsc::sync_channel(4 * n_threads);
     std::thread::scope(|scope| {
         for _ in 0..n_threads {
             let (next, sender) = (&next, sender.clone());
             scope.spawn(move || {
-                loop {
+                while !stop.load(Ordering::Relaxed) {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     // A closed channel means that the writer has failed.
                     if number >= n_attempts

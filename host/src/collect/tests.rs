@@ -26,7 +26,8 @@ fn settings() -> Settings {
 }
 
 fn run(writer: &mut Writer, settings: &Settings, n_attempts: u64) -> Summary {
-    collect(settings, None, n_attempts, writer, &ProgressBar::hidden()).unwrap()
+    let (never, hidden) = (AtomicBool::new(false), ProgressBar::hidden());
+    collect(settings, None, n_attempts, writer, &never, &hidden).unwrap()
 }
 
 /// All files in `folder` with their bytes.
@@ -208,4 +209,21 @@ fn corrections_begin_with_the_policys_row_and_are_cut_off() {
         n_near += usize::from(env.coverage() >= NEAR_MISS_COVERAGE - 1e-3);
     }
     assert!(n_near >= 1);
+}
+
+#[test]
+fn settings_out_of_range_are_refused_by_name() {
+    assert!(settings().check(8).is_ok());
+    let refused = |change: fn(&mut Settings), named: &str| {
+        let mut changed = settings();
+        change(&mut changed);
+        let message = changed.check(8).unwrap_err().to_string();
+        assert!(message.contains(named), "{message}");
+    };
+    refused(|s| s.noise_share = 1.5, "noise share 1.5");
+    refused(|s| s.near_goal_share = f64::NAN, "near-goal share");
+    refused(|s| s.noise_px = -1.0, "-1 px");
+    refused(|s| s.expert.n_samples = 0, "0 samples");
+    refused(|s| s.first_seed = (1 << 32) - 7, "legacy seeds end");
+    refused(|s| s.first_seed = u64::MAX, "legacy seeds end");
 }

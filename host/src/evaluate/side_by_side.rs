@@ -16,38 +16,39 @@ use pusht_core::pusht::env::Seeding;
 use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
 use pusht_core::pusht::rollout::{Horizon, Rollout};
 use pusht_core::quant::BATCH;
-use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Finished episodes with the cost of their plans.
 #[derive(Clone, Debug, Default)]
 pub struct Played {
-    /// Seed and result of every episode, in the order of the seeds.
-    pub episodes: Vec<(u64, EpisodeResult)>,
+    /// Index of its seed and result of every episode, in the order of the seeds.
+    pub episodes: Vec<(usize, EpisodeResult)>,
     /// Number of plans.
     pub plans: u32,
     /// Time of all plans, summed over threads.
     pub planning: Duration,
 }
 
-/// Plays one episode per seed on all threads of the current pool.
+/// Plays one episode per seed on all threads of the current pool. Once `stop` is true, no episode
+/// begins any more.
 ///
 /// # Errors
 /// If an episode can't be started or the policy refuses a state.
 pub fn play(
     engine: &Engine,
-    seeds: Range<u64>,
+    seeds: &[u64],
     seeding: Seeding,
+    stop: &AtomicBool,
     progress: &ProgressBar,
 ) -> Result<Played> {
-    let seeds = Seeds {
-        next: AtomicU64::new(seeds.start),
-        end: seeds.end,
-    };
     // Few episodes are spread over all threads rather than batched.
-    let n_threads = rayon::current_num_threads() as u64;
-    let a_thread = seeds.left().div_ceil(n_threads).min(BATCH as u64) as usize;
+    let a_thread = seeds.len().div_ceil(rayon::current_num_threads());
+    let seeds = Seeds {
+        all: seeds,
+        next: AtomicUsize::new(0),
+        stop,
+    };
     let of_threads = rayon::broadcast(|_| {
         let played = Thread {
             engine,
@@ -56,9 +57,9 @@ pub fn play(
             progress,
             played: Played::default(),
         }
-        .play(a_thread);
+        .play(a_thread.min(BATCH));
         if played.is_err() {
-            seeds.stop();
+            seeds.clear();
         }
         played
     });
@@ -69,37 +70,37 @@ pub fn play(
         all.plans += played.plans;
         all.planning += played.planning;
     }
-    all.episodes.sort_by_key(|(seed, _)| *seed);
+    all.episodes.sort_by_key(|(index, _)| *index);
     Ok(all)
 }
 
 /// Queue of the remaining seeds.
-struct Seeds {
-    next: AtomicU64,
-    end: u64,
+struct Seeds<'s> {
+    all: &'s [u64],
+    next: AtomicUsize,
+    stop: &'s AtomicBool,
 }
 
-impl Seeds {
-    fn left(&self) -> u64 {
-        self.end.saturating_sub(self.next.load(Ordering::Relaxed))
+impl Seeds<'_> {
+    /// Index and value of the next seed.
+    fn take(&self) -> Option<(usize, u64)> {
+        if self.stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        self.all.get(index).map(|seed| (index, *seed))
     }
 
-    fn take(&self) -> Option<u64> {
-        let one_more = |next| (next < self.end).then_some(next + 1);
-        (self.next)
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
-            .ok()
-    }
-
-    fn stop(&self) {
-        self.next.store(self.end, Ordering::Relaxed);
+    /// Leaves no seed.
+    fn clear(&self) {
+        self.next.store(self.all.len(), Ordering::Relaxed);
     }
 }
 
 /// Worker of one thread.
 struct Thread<'t> {
     engine: &'t Engine,
-    seeds: &'t Seeds,
+    seeds: &'t Seeds<'t>,
     seeding: Seeding,
     progress: &'t ProgressBar,
     played: Played,
@@ -112,9 +113,9 @@ impl Thread<'_> {
             let mut episodes = Vec::new();
             loop {
                 while episodes.len() < n_episodes
-                    && let Some(seed) = self.seeds.take()
+                    && let Some((index, seed)) = self.seeds.take()
                 {
-                    episodes.push(Episode::start(self.engine, seed, self.seeding)?);
+                    episodes.push(Episode::start(self.engine, (index, seed), self.seeding)?);
                 }
                 if episodes.is_empty() {
                     return anyhow::Ok(());
@@ -138,7 +139,7 @@ impl Thread<'_> {
             let seed = episode.seed;
             match (episode.advance()).with_context(|| format!("seed {seed}"))? {
                 Some(result) => {
-                    self.played.episodes.push((seed, result));
+                    self.played.episodes.push((episode.index, result));
                     self.progress.inc(1);
                     episodes.swap_remove(at);
                 }
@@ -156,15 +157,18 @@ fn seeds_of(episodes: &[Episode]) -> String {
 
 /// An episode that needs a plan.
 struct Episode {
+    /// Index of its seed.
+    index: usize,
     seed: u64,
     rollout: Rollout<Horizon>,
     chunk: Vec<f64>,
 }
 
 impl Episode {
-    fn start(engine: &Engine, seed: u64, seeding: Seeding) -> Result<Self> {
+    fn start(engine: &Engine, (index, seed): (usize, u64), seeding: Seeding) -> Result<Self> {
         let env = start(seed, seeding)?;
         Ok(Self {
+            index,
             seed,
             rollout: engine.rollout(env, seed, MAX_EPISODE_STEPS)?,
             chunk: vec![0.0; engine.shape().chunk_len()],
@@ -194,28 +198,33 @@ mod tests {
     use rayon::ThreadPoolBuilder;
     use std::path::PathBuf;
 
-    /// More seeds than a batch holds, so that new episodes replace finished ones.
-    const SEEDS: Range<u64> = 300_000..300_013;
-
-    #[test]
-    fn an_episode_is_independent_of_its_batch() {
+    fn small() -> Engine {
         let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pusht-small.ptm");
         let engine = Engine::load(&PolicyArgs {
             policy: Some(PathBuf::from(model)),
             ..PolicyArgs::default()
         });
-        let engine = engine.unwrap();
-        let alone: Vec<_> = SEEDS
-            .map(|seed| {
-                let env = start(seed, Seeding::Legacy).unwrap();
-                (seed, episode(&engine, env, seed).unwrap())
-            })
-            .collect();
+        engine.unwrap()
+    }
+
+    fn play_on(n_threads: usize, seeds: &[u64], stop: &AtomicBool) -> Result<Played> {
+        let pool = ThreadPoolBuilder::new().num_threads(n_threads).build()?;
+        let (engine, progress) = (small(), ProgressBar::hidden());
+        pool.install(|| play(&engine, seeds, Seeding::Legacy, stop, &progress))
+    }
+
+    #[test]
+    fn an_episode_is_independent_of_its_batch() {
+        // More seeds than a batch holds, so that new episodes replace finished ones; in no order.
+        let seeds: Vec<u64> = (300_000..300_013).rev().collect();
+        let engine = small();
+        let alone = seeds.iter().map(|seed| {
+            let env = start(*seed, Seeding::Legacy).unwrap();
+            episode(&engine, env, *seed).unwrap()
+        });
+        let alone: Vec<_> = alone.enumerate().collect();
         for n_threads in [1, 3] {
-            let pool = ThreadPoolBuilder::new().num_threads(n_threads).build();
-            let played = pool
-                .unwrap()
-                .install(|| play(&engine, SEEDS, Seeding::Legacy, &ProgressBar::hidden()));
+            let played = play_on(n_threads, &seeds, &AtomicBool::new(false));
             assert_eq!(played.unwrap().episodes, alone, "{n_threads} threads");
         }
     }
@@ -223,14 +232,13 @@ mod tests {
     /// No thread may wait for a failed one.
     #[test]
     fn an_invalid_seed_ends_every_thread() {
-        let engine = Engine::load(&PolicyArgs::default()).unwrap();
-        let none = 1 << 32;
-        let played = play(
-            &engine,
-            none..none + 20,
-            Seeding::Legacy,
-            &ProgressBar::hidden(),
-        );
-        assert!(played.is_err());
+        let none: Vec<u64> = (1 << 32..(1 << 32) + 20).collect();
+        assert!(play_on(3, &none, &AtomicBool::new(false)).is_err());
+    }
+
+    #[test]
+    fn no_episode_begins_after_a_stop() {
+        let played = play_on(3, &[300_000; 20], &AtomicBool::new(true));
+        assert_eq!(played.unwrap().episodes, []);
     }
 }

@@ -62,6 +62,14 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 /// # Errors
 /// If a value is not finite, or the file can't be written; no partial file remains.
 pub fn save(path: &Path, config: &PolicyConfig, tensors: &Tensors) -> Result<()> {
+    write_whole(path, &to_bytes(config, tensors)?)
+}
+
+/// Contents of a policy's file.
+///
+/// # Errors
+/// If a value is not finite, or a tensor has another number of values than its shape.
+pub fn to_bytes(config: &PolicyConfig, tensors: &Tensors) -> Result<Vec<u8>> {
     for (name, tensor) in tensors {
         tensor.check_finite(name)?;
     }
@@ -80,8 +88,7 @@ pub fn save(path: &Path, config: &PolicyConfig, tensors: &Tensors) -> Result<()>
         })
         .collect::<Result<Vec<_>>>()?;
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), serde_json::to_string(config)?)]);
-    let file = safetensors::serialize(views, Some(metadata))?;
-    write_whole(path, &file)
+    Ok(safetensors::serialize(views, Some(metadata))?)
 }
 
 /// Writes `bytes` to a temporary file and renames it to `path`, so that no reader sees a part.

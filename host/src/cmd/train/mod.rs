@@ -17,6 +17,7 @@ use indicatif::ProgressBar;
 use pusht_core::pusht::env::Seeding;
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
 
 /// Runs the command.
 ///
@@ -182,8 +183,9 @@ impl Run<'_> {
         }
         let policy = FloatPolicy::from_parts(self.config(), &self.trainer.policy_tensors())?;
         let engine = Engine::Float(Box::new(policy));
-        let seeds = self.args.eval_seeds.clone();
-        let timed = evaluate(&engine, seeds, Seeding::Legacy, &ProgressBar::hidden())?;
+        let seeds: Vec<u64> = self.args.eval_seeds.clone().collect();
+        let (never, hidden) = (AtomicBool::new(false), ProgressBar::hidden());
+        let timed = evaluate(&engine, &seeds, Seeding::Legacy, &never, &hidden)?;
         Ok(Some(timed.evaluation))
     }
 

@@ -1,0 +1,105 @@
+//! Demonstrations of the planner, as `pusht collect` records them.
+
+use crate::options::{SEEDINGS, named};
+use crate::run::interruptible;
+use crate::seeds::seeds;
+use indicatif::ProgressBar;
+use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
+use pusht_host::collect::episode::Settings;
+use pusht_host::collect::writer::Writer;
+use pusht_host::collect::{Summary, collect as record};
+use pusht_host::expert::ExpertOptions;
+use pyo3::exceptions::{PyFileExistsError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::path::PathBuf;
+
+/// Keyword arguments of `pusht.collect`.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct Options {
+    seeding: String,
+    speed_limit: f64,
+    stop_coverage: f64,
+    samples: usize,
+    noise_share: f64,
+    noise_px: f64,
+    near_goal_share: f64,
+    resume: bool,
+    num_threads: Option<usize>,
+}
+
+impl Options {
+    fn settings(&self, first_seed: u64) -> PyResult<Settings> {
+        named("seeding", &self.seeding, &SEEDINGS)?;
+        Ok(Settings {
+            first_seed,
+            seeding: self.seeding.clone(),
+            expert: ExpertOptions {
+                speed_limit_px: self.speed_limit,
+                stop_coverage: self.stop_coverage,
+                n_samples: self.samples,
+            },
+            noise_share: self.noise_share,
+            noise_px: self.noise_px,
+            near_goal_share: self.near_goal_share,
+            max_steps: MAX_EPISODE_STEPS,
+            corrections: None,
+            images: false,
+        })
+    }
+}
+
+/// Records one attempt per seed in the folder `out`.
+#[pyfunction]
+pub fn collect<'py>(
+    py: Python<'py>,
+    out: PathBuf,
+    seeds_of_attempts: &Bound<'py, PyAny>,
+    options: Options,
+) -> PyResult<Bound<'py, PyDict>> {
+    let (first_seed, n_attempts) = consecutive(&seeds(seeds_of_attempts)?)?;
+    let settings = options.settings(first_seed)?;
+    if !options.resume && out.exists() {
+        return Err(PyFileExistsError::new_err(format!(
+            "{}: already there; name another folder, or go on with resume=True",
+            out.display()
+        )));
+    }
+    let summary = interruptible(py, options.num_threads, |stop| {
+        settings.check(n_attempts)?;
+        let mut writer = match options.resume {
+            true => Writer::resume(&out, &settings)?,
+            false => Writer::create(&out, &settings)?,
+        };
+        let hidden = ProgressBar::hidden();
+        let summary = record(&settings, None, n_attempts, &mut writer, stop, &hidden)?;
+        writer.finish()?;
+        Ok(summary)
+    })?;
+    let Summary {
+        attempts,
+        solved,
+        episodes,
+        steps,
+        cpu,
+    } = summary;
+    let dict = PyDict::new(py);
+    dict.set_item("attempts", attempts)?;
+    dict.set_item("solved", solved)?;
+    dict.set_item("episodes", episodes)?;
+    dict.set_item("steps", steps)?;
+    dict.set_item("cpu_s", cpu.as_secs_f64())?;
+    Ok(dict)
+}
+
+/// First seed and number of seeds that follow one another.
+fn consecutive(seeds: &[u64]) -> PyResult<(u64, u64)> {
+    let follow = |pair: &[u64]| pair[0].checked_add(1) == Some(pair[1]);
+    match seeds.first() {
+        Some(first) if seeds.windows(2).all(follow) => Ok((*first, seeds.len() as u64)),
+        _ => Err(PyValueError::new_err(
+            "seeds: one or more that follow one another are needed, as range(1000000, 1000100)",
+        )),
+    }
+}

@@ -5,7 +5,7 @@
 """
 
 from ._pusht import Policy
-from .collection import collect
+from .collection import collect, join
 from .env import PushTEnv, Snapshot
 from .evaluation import Evaluation, evaluate
 from .registration import register_as
@@ -19,6 +19,7 @@ __all__ = [
     "Snapshot",
     "collect",
     "evaluate",
+    "join",
 ]
 
 register_as("pusht/PushT-v0")

@@ -53,3 +53,18 @@ def collect(
     """
     options = locals()
     return _pusht.collect(options.pop("out"), options.pop("seeds"), options)
+
+
+def join(out: str | os.PathLike[str], parts: Iterable[str | os.PathLike[str]]) -> None:
+    """Joins folders of `collect` to one, with the bytes of one run over all their seeds.
+
+    Args:
+        out: Folder to write.
+        parts: The folders, in any order. Together their seeds follow one another, and their runs
+            had the same other arguments and have ended.
+
+    Raises:
+        FileExistsError: If `out` exists.
+        ValueError: If the parts do not belong together, or one is damaged.
+    """
+    _pusht.join(out, list(parts))

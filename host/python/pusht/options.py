@@ -22,6 +22,10 @@ Numbers = Sequence[float] | np.ndarray[Any, Any]
 """Numbers in a sequence or array."""
 
 
+MAX_EPISODE_STEPS = 300
+"""Control steps of an episode where Gymnasium or an adapter makes the environment."""
+
+
 class PushTKwargs(TypedDict, total=False):
     """The keyword arguments of environments. See `Options` for what they mean."""
 
@@ -92,5 +96,7 @@ class Options:
         for name in kwargs:
             if name not in known:
                 supported = ", ".join([*also, *known])
-                raise TypeError(f"PushT takes no argument `{name}`; it takes {supported}")
+                # Some programs look for these words, TorchRL's `GymEnv` for one.
+                error = f"got an unexpected keyword argument '{name}'"
+                raise TypeError(f"PushT {error}; supported are {supported}")
         return cls(**kwargs)

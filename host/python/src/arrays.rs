@@ -1,7 +1,7 @@
 //! NumPy arrays as arguments, and NumPy's numbers as results.
 
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -66,6 +66,12 @@ pub fn pairs(name: &str, value: &Bound<'_, PyAny>, n: usize) -> PyResult<Vec<[f6
         && pairs.dims()[0] == n
     {
         return Ok(pairs.try_readonly()?.as_slice()?.as_chunks().0.to_vec());
+    }
+    if value.try_iter().is_err() {
+        let what = value.get_type().name()?;
+        return Err(PyTypeError::new_err(format!(
+            "{name}: an array of shape ({n}, 2) is needed, {what} is given"
+        )));
     }
     Err(wrong_shape(name, &format!("({n}, 2)"), &array))
 }

@@ -1,7 +1,7 @@
 //! Demonstrations of the planner, as `pusht collect` records them.
 
 use crate::options::{SEEDINGS, named};
-use crate::run::interruptible;
+use crate::run::{interruptible, unlocked};
 use crate::seeds::seeds;
 use indicatif::ProgressBar;
 use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
@@ -12,7 +12,7 @@ use pusht_host::expert::ExpertOptions;
 use pyo3::exceptions::{PyFileExistsError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Keyword arguments of `pusht.collect`.
 #[derive(FromPyObject)]
@@ -60,11 +60,8 @@ pub fn collect<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let (first_seed, n_attempts) = consecutive(&seeds(seeds_of_attempts)?)?;
     let settings = options.settings(first_seed)?;
-    if !options.resume && out.exists() {
-        return Err(PyFileExistsError::new_err(format!(
-            "{}: already there; name another folder, or go on with resume=True",
-            out.display()
-        )));
+    if !options.resume {
+        refuse_existing(&out, "name another folder, or go on with resume=True")?;
     }
     let summary = interruptible(py, options.num_threads, |stop| {
         settings.check(n_attempts)?;
@@ -91,6 +88,23 @@ pub fn collect<'py>(
     dict.set_item("steps", steps)?;
     dict.set_item("cpu_s", cpu.as_secs_f64())?;
     Ok(dict)
+}
+
+/// Joins folders of `collect` to one, `out`.
+#[pyfunction]
+pub fn join(py: Python<'_>, out: PathBuf, parts: Vec<PathBuf>) -> PyResult<()> {
+    refuse_existing(&out, "name another folder")?;
+    unlocked(py, || pusht_host::collect::join::join(&out, &parts))
+}
+
+fn refuse_existing(out: &Path, advice: &str) -> PyResult<()> {
+    match out.exists() {
+        true => Err(PyFileExistsError::new_err(format!(
+            "{}: already there; {advice}",
+            out.display()
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// First seed and number of seeds that follow one another.

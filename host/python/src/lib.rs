@@ -33,5 +33,6 @@ fn _pusht(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(evaluate::evaluate, module)?)?;
     module.add_function(wrap_pyfunction!(evaluate::wilson_ci95, module)?)?;
     module.add_function(wrap_pyfunction!(collect::collect, module)?)?;
+    module.add_function(wrap_pyfunction!(collect::join, module)?)?;
     Ok(())
 }

@@ -6,8 +6,9 @@ imported. After `install()`, `import gym_pusht` means this package, in the whole
 
 import sys
 
-from gymnasium.envs.registration import register, registry
+from gymnasium.envs.registration import registry
 
+from ..registration import register_as
 from . import envs
 
 __all__ = ["install"]
@@ -15,12 +16,7 @@ __all__ = ["install"]
 ENV_ID = "gym_pusht/PushT-v0"
 
 registry.pop(ENV_ID, None)
-register(
-    id=ENV_ID,
-    entry_point="pusht.gym_pusht.envs:PushTEnv",
-    max_episode_steps=300,
-    kwargs={"obs_type": "state"},
-)
+register_as(ENV_ID, "pusht.gym_pusht.envs:PushTEnv")
 
 
 def install() -> None:

@@ -3,11 +3,11 @@
 use super::eval::SeedingArg;
 use crate::collect::episode::{Corrections, Settings};
 use crate::collect::writer::Writer;
-use crate::collect::{Summary, collect};
+use crate::collect::{RECORDING, Summary, collect};
 use crate::console;
 use crate::engine::{Engine, PolicyArgs};
 use crate::expert::ExpertOptions;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -16,19 +16,29 @@ use std::sync::atomic::AtomicBool;
 ///
 /// The expert plans by search on copies of the simulator. The folder is a Zarr v2 group in the
 /// layout of diffusion_policy's pusht.zip (data/state, data/action, data/keypoint,
-/// meta/episode_ends). For every episode it also records whether it begins (meta/continues) and
-/// ends (meta/cut_off) in the middle of a motion; episodes.csv has the outcome of every attempt.
-/// The same command with --resume continues an interrupted run, with the same bytes as an
+/// data/n_contacts, meta/episode_ends). For every step it also records the coverage after it
+/// (data/next_coverage), and for every episode whether it begins (meta/continues) and ends
+/// (meta/cut_off) in the middle of a motion; episodes.csv has the outcome of every attempt. The
+/// same command with --resume continues an interrupted run, with the same bytes as an
 /// uninterrupted one.
+///
+/// With --format lerobot (feature `demonstrations`) the folder is a LeRobot dataset (v3.0). During
+/// the run it holds that Zarr group only, as recording.zarr; the dataset is written from it when
+/// all attempts are done. So an interrupted run loses nothing, and --resume, also with more
+/// attempts, continues the group and writes the dataset anew.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     pusht collect --out clean.zarr --attempts 4000\n  \
+    pusht collect --out clean --format lerobot --attempts 400\n  \
     pusht collect --out noisy.zarr --attempts 1500 --seed 1100000 --noise-share 1 --noise-px 4\n  \
     pusht collect --out corrections.zarr --attempts 500 --seed 1200000 --policy policy.safetensors")]
 pub struct Args {
     /// Folder to write
-    #[arg(long, value_name = "DIR.zarr")]
+    #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Layout of the folder
+    #[arg(long, value_enum, default_value = "zarr")]
+    format: Format,
     /// Episodes to attempt; unsolved ones are not recorded
     #[arg(long, value_name = "N")]
     attempts: u64,
@@ -76,6 +86,15 @@ pub struct Args {
     resume: bool,
 }
 
+/// Layout of the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// diffusion_policy's replay buffer, Zarr v2
+    Zarr,
+    /// LeRobot dataset, v3.0
+    Lerobot,
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -91,9 +110,10 @@ pub fn run(args: &Args) -> Result<()> {
     });
     let policy = policy.transpose()?;
     let settings = settings_of(args, policy.as_ref())?;
+    let recording = recording(args)?;
     let mut writer = match args.resume {
-        true => Writer::resume(&args.out, &settings)?,
-        false => Writer::create(&args.out, &settings)?,
+        true => Writer::resume(&recording, &settings)?,
+        false => Writer::create(&recording, &settings)?,
     };
     let progress = console::progress_bar("attempts");
     let summary = collect(
@@ -106,9 +126,53 @@ pub fn run(args: &Args) -> Result<()> {
     )?;
     writer.finish()?;
     progress.finish_and_clear();
+    if args.format == Format::Lerobot {
+        write_lerobot(&args.out)?;
+    }
     print(&summary);
     println!("wrote {}", args.out.display());
     Ok(())
+}
+
+/// Folder of the Zarr group, inside of a LeRobot dataset or alone.
+fn recording(args: &Args) -> Result<PathBuf> {
+    let inside = args.out.join(RECORDING);
+    match args.format {
+        Format::Zarr => {
+            ensure!(
+                !inside.exists(),
+                "{}: begun with --format lerobot",
+                args.out.display()
+            );
+            Ok(args.out.clone())
+        }
+        Format::Lerobot => {
+            #[cfg(not(feature = "demonstrations"))]
+            ensure!(false, "--format lerobot: {}", crate::data::MISSING_FEATURE);
+            ensure!(
+                args.resume || !args.out.exists(),
+                "{}: already there; go on with --resume, or name another folder",
+                args.out.display()
+            );
+            ensure!(
+                !args.resume || inside.exists(),
+                "{}: no {RECORDING} to go on with",
+                args.out.display()
+            );
+            Ok(inside)
+        }
+    }
+}
+
+#[cfg(feature = "demonstrations")]
+fn write_lerobot(folder: &std::path::Path) -> Result<()> {
+    crate::collect::lerobot::write(folder)
+        .with_context(|| format!("{}: no dataset was written", folder.display()))
+}
+
+#[cfg(not(feature = "demonstrations"))]
+fn write_lerobot(_: &std::path::Path) -> Result<()> {
+    anyhow::bail!(crate::data::MISSING_FEATURE)
 }
 
 fn settings_of(args: &Args, policy: Option<&Engine>) -> Result<Settings> {

@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! attempt number -> episode: start state, expert (or policy, then expert) -> writer: Zarr v2
+//!   -> lerobot: the whole recording as a LeRobot dataset, if asked
 //! ```
 //! Every attempt is a function of the settings and its number, so a run can resume at any attempt.
 
 mod column;
 pub mod episode;
 pub mod join;
+#[cfg(feature = "demonstrations")]
+pub mod lerobot;
 pub mod writer;
 
 use crate::engine::Engine;
@@ -19,6 +22,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 use writer::Writer;
+
+/// Folder of the recording in a LeRobot dataset; a resumed run continues it.
+pub const RECORDING: &str = "recording.zarr";
 
 /// Summary of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -227,3 +227,64 @@ fn settings_out_of_range_are_refused_by_name() {
     refused(|s| s.first_seed = (1 << 32) - 7, "legacy seeds end");
     refused(|s| s.first_seed = u64::MAX, "legacy seeds end");
 }
+
+/// Collects into a LeRobot dataset, as the command does.
+#[cfg(feature = "demonstrations")]
+fn collect_lerobot(folder: &Path, settings: &Settings, n_attempts: u64) {
+    let recording = folder.join(RECORDING);
+    let mut writer = match recording.exists() {
+        true => Writer::resume(&recording, settings).unwrap(),
+        false => Writer::create(&recording, settings).unwrap(),
+    };
+    run(&mut writer, settings, n_attempts);
+    writer.finish().unwrap();
+    lerobot::write(folder).unwrap();
+}
+
+#[test]
+#[cfg(feature = "demonstrations")]
+fn a_lerobot_dataset_reads_as_its_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    collect_lerobot(folder.path(), &settings(), 6);
+    let dataset = Demonstrations::open(folder.path()).unwrap();
+    let recording = Demonstrations::open(&folder.path().join(RECORDING)).unwrap();
+    assert!(
+        recording
+            .episodes
+            .iter()
+            .any(|episode| episode.seed.is_none())
+    );
+    assert_eq!(dataset, recording);
+}
+
+#[test]
+#[cfg(feature = "demonstrations")]
+fn a_continued_lerobot_dataset_has_the_bytes_of_one_in_one_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    collect_lerobot(&whole, &settings(), 6);
+    collect_lerobot(&parts, &settings(), 3);
+    // Simulates a kill while the dataset was being written.
+    fs::create_dir_all(parts.join("unfinished/data")).unwrap();
+    fs::remove_dir_all(parts.join("meta")).unwrap();
+    collect_lerobot(&parts, &settings(), 6);
+    assert!(files(&whole) == files(&parts));
+}
+
+#[test]
+#[cfg(feature = "demonstrations")]
+fn corrections_keep_their_marks_in_a_lerobot_dataset() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(RECORDING);
+    let settings = settings();
+    let mut writer = Writer::create(&path, &settings).unwrap();
+    let mut marked = attempt(&settings, None, 0).unwrap();
+    marked.recorded[0].episode.continues = true;
+    marked.recorded[0].episode.cut_off = true;
+    writer.add(&marked).unwrap();
+    writer.add(&attempt(&settings, None, 1).unwrap()).unwrap();
+    lerobot::write(folder.path()).unwrap();
+    let episodes = Demonstrations::open(folder.path()).unwrap().episodes;
+    let marks: Vec<_> = episodes.iter().map(|e| (e.continues, e.cut_off)).collect();
+    assert_eq!(marks, [(true, true), (false, false)]);
+}

@@ -205,8 +205,8 @@ impl Writer {
     }
 
     fn flush(&mut self, per: Per) -> Result<()> {
-        let columns = self.columns.iter_mut().filter(|column| column.per == per);
-        columns.map(|column| column.flush(&self.folder)).collect()
+        let mut columns = self.columns.iter_mut().filter(|column| column.per == per);
+        columns.try_for_each(|column| column.flush(&self.folder))
     }
 
     fn add_episode(&mut self, Recording { episode, steps }: &Recording) -> Result<()> {

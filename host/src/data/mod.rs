@@ -4,7 +4,7 @@
 #[cfg(feature = "demonstrations")]
 pub mod lerobot;
 #[cfg(feature = "demonstrations")]
-mod reader;
+pub mod reader;
 
 use pusht_core::pusht::env::WINDOW_PX;
 use pusht_core::pusht::observation::STATE_DIM;

@@ -11,7 +11,8 @@ mod pose;
 mod state;
 mod table;
 
-pub use info::INFO;
+pub use episodes::column as episode_column;
+pub use info::{INFO, VERSION};
 
 use anyhow::{Context, Result, ensure};
 use info::Info;

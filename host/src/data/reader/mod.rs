@@ -1,7 +1,7 @@
 //! Reader of demonstrations from an archive or a folder: Zarr, or a dataset of LeRobot.
 
 pub mod bounds;
-mod zarr;
+pub mod zarr;
 
 use super::lerobot::{INFO, LeRobotDataset};
 use super::{ACTION_DIM, Demonstrations, Episode};

@@ -282,6 +282,72 @@ fn what_cannot_be_served_is_refused_by_name() {
     assert!(refusal(mode.path()).contains("LOG"));
 }
 
+/// Sizes of zero once divided by zero, and large ones took their memory first.
+#[test]
+fn no_number_of_a_configuration_is_taken_without_a_check() {
+    let keys = [
+        "n_obs_steps",
+        "horizon",
+        "n_action_steps",
+        "kernel_size",
+        "n_groups",
+        "diffusion_step_embed_dim",
+        "num_train_timesteps",
+        "num_inference_steps",
+    ];
+    let text = std::fs::read_to_string(golden("lerobot_buffers/config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let copy = changed("{", "{");
+    let refused = |config: &serde_json::Value| {
+        let text = serde_json::to_string(config).unwrap();
+        std::fs::write(copy.path().join("config.json"), text).unwrap();
+        refusal(copy.path())
+    };
+    for number in [0, 1 << 20, 1 << 40, u64::MAX] {
+        for key in keys {
+            let mut config = config.clone();
+            config[key] = number.into();
+            let message = refused(&config);
+            assert!(message.contains(key), "{key} {number}: {message}");
+        }
+        for (side, feature) in [
+            ("input_features", "observation.state"),
+            ("input_features", "observation.environment_state"),
+            ("output_features", "action"),
+        ] {
+            let mut config = config.clone();
+            config[side][feature]["shape"] = serde_json::json!([number]);
+            refused(&config);
+        }
+        let mut config = config.clone();
+        config["down_dims"] = serde_json::json!([number, 8]);
+        assert!(refused(&config).contains("down_dims"));
+    }
+    let mut config = config.clone();
+    config["down_dims"] = serde_json::json!([]);
+    assert!(refused(&config).contains("down_dims"));
+    config["down_dims"] = serde_json::json!([8192, 16384]);
+    assert!(refused(&config).contains("weights, the file has"));
+}
+
+/// A device or a pipe would be read for ever.
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_refused() {
+    assert!(refusal(Path::new("/dev/zero")).contains("regular file"));
+    for file in ["config.json", "model.safetensors"] {
+        let copy = changed("{", "{");
+        let path = copy.path().join(file);
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        let message = refusal(copy.path());
+        assert!(
+            message.contains(file) && message.contains("regular file"),
+            "{message}"
+        );
+    }
+}
+
 #[test]
 fn a_policy_with_a_part_missing_is_refused_by_name() {
     let wider = changed("\"n_groups\": 4", "\"n_groups\": 3");

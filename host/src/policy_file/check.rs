@@ -4,8 +4,8 @@ use super::{Conditioning, PolicyConfig};
 use anyhow::{Result, ensure};
 use pusht_core::policy::unet::{DownDims, FINAL_CONV_N_GROUPS};
 
-/// Largest size of a network that the float engine serves.
-const MAX_DIM: usize = 1 << 14;
+/// Largest size of a network, an observation or an action that the float engine serves.
+pub const MAX_DIM: usize = 1 << 14;
 
 impl PolicyConfig {
     /// Checks sizes, steps and conditions for observations of `obs_dim` and actions of `action_dim`
@@ -14,19 +14,19 @@ impl PolicyConfig {
     /// # Errors
     /// For the first rule that is broken: the setting, its value and what is supported.
     pub fn check(&self, obs_dim: usize, action_dim: usize) -> Result<()> {
-        self.check_network()?;
-        self.check_steps()?;
-        self.check_conditions(obs_dim, action_dim)
-    }
-
-    fn check_network(&self) -> Result<()> {
-        let unet = &self.unet;
-        let levels = unet.down_dims.len();
+        let levels = self.unet.down_dims.len();
         ensure!(
             (1..=DownDims::MAX_LEVELS).contains(&levels),
             "down_dims has {levels} levels, 1 to {} are supported",
             DownDims::MAX_LEVELS
         );
+        self.check_steps()?;
+        self.check_network()?;
+        self.check_conditions(obs_dim, action_dim)
+    }
+
+    fn check_network(&self) -> Result<()> {
+        let unet = &self.unet;
         let sizes = [
             ("input_dim", unet.input_dim),
             ("diffusion_step_embed_dim", unet.diffusion_step_embed_dim),
@@ -98,7 +98,10 @@ impl PolicyConfig {
         };
         ensure!(
             executed <= predicted - first,
-            "{executed} actions from prediction {first} on reach past the horizon of {horizon}"
+            "n_action_steps is {}: with {} latency steps, {executed} actions from prediction {first} on reach past the \
+             horizon of {horizon}",
+            self.n_action_steps,
+            self.n_latency_steps
         );
         let multiple = 1 << (self.unet.down_dims.len() - 1);
         ensure!(

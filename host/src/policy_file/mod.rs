@@ -10,6 +10,7 @@ mod check;
 mod settings;
 mod task;
 
+pub use check::MAX_DIM;
 pub use settings::{
     Conditioning, PolicyConfig, SchedulerConfig, SchedulerKind, Thresholding, UnetConfig,
 };

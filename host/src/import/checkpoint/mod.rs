@@ -127,28 +127,23 @@ fn names(pickle: &Pickle, weights: Id) -> BTreeMap<String, (String, Id)> {
         .collect()
 }
 
-/// What the configuration says about the task.
+/// What the configuration says about the task: its name, else its runner.
 fn clues(cfg: &Node<'_>) -> Result<Clues> {
-    let name = match cfg.find("task")? {
-        Some(task) => {
-            if let Some(runner) = task.find("env_runner")?
-                && let Some(target) = runner.text("_target_")?
-                && target.ends_with(".PushTKeypointsRunner")
-            {
-                let place = "cfg.task.env_runner._target_";
-                return Ok(Clues {
-                    name: Some(("PushTKeypointsRunner".to_owned(), place)),
-                    features: None,
-                });
-            }
-            task.text("name")?.map(|name| (name, "cfg.task.name"))
-        }
-        None => None,
-    };
-    let name = match name {
-        Some(name) => Some(name),
-        None => cfg.text("task_name")?.map(|name| (name, "cfg.task_name")),
-    };
+    let task = cfg.find("task")?;
+    let mut name = None;
+    if let Some(task) = &task {
+        name = task.text("name")?.map(|name| (name, "cfg.task.name"));
+    }
+    if name.is_none() {
+        name = cfg.text("task_name")?.map(|name| (name, "cfg.task_name"));
+    }
+    if let (None, Some(task)) = (&name, &task)
+        && let Some(runner) = task.find("env_runner")?
+        && let Some(target) = runner.text("_target_")?
+    {
+        let class = target.rsplit('.').next().unwrap_or_default().to_owned();
+        name = Some((class, "cfg.task.env_runner._target_"));
+    }
     Ok(Clues {
         name,
         features: None,

@@ -2,7 +2,7 @@
 
 use super::hydra::Node;
 use crate::policy_file::{
-    ActionFrame, Conditioning, PolicyConfig, SchedulerConfig, SchedulerKind, Thresholding,
+    ActionFrame, Conditioning, MAX_DIM, PolicyConfig, SchedulerConfig, SchedulerKind, Thresholding,
     UnetConfig,
 };
 use anyhow::{Result, bail, ensure};
@@ -19,6 +19,12 @@ pub(super) fn policy(cfg: &Node<'_>) -> Result<(PolicyConfig, usize, usize)> {
     let policy = cfg.child("policy")?;
     check_class(&policy, "cfg.policy", POLICY)?;
     let (obs_dim, action_dim) = (policy.int("obs_dim")?, policy.int("action_dim")?);
+    for (name, size) in [("obs_dim", obs_dim), ("action_dim", action_dim)] {
+        ensure!(
+            (1..=MAX_DIM).contains(&size),
+            "cfg.policy.{name} is {size}, not 1 to {MAX_DIM}"
+        );
+    }
     let mut scheduler = scheduler(&policy.child("noise_scheduler")?)?;
     // Other arguments of the policy are passed to the scheduler's step.
     scheduler.eta = policy.float_or("eta", 0.0)?;

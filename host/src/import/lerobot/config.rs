@@ -2,7 +2,7 @@
 
 use super::{ACTION, ENVIRONMENT, STATE};
 use crate::policy_file::{
-    ActionFrame, Conditioning, PolicyConfig, SchedulerConfig, SchedulerKind, UnetConfig,
+    ActionFrame, Conditioning, MAX_DIM, PolicyConfig, SchedulerConfig, SchedulerKind, UnetConfig,
 };
 use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
@@ -156,7 +156,10 @@ impl Config {
             let feature = features.get(name).filter(|feature| feature.kind == kind);
             match feature.map(|feature| &feature.shape[..]) {
                 None => Ok(0),
-                Some([size]) => Ok(*size),
+                Some([size]) if *size <= MAX_DIM => Ok(*size),
+                Some([size]) => {
+                    bail!("config.json: {name:?} has {size} values, up to {MAX_DIM} are supported")
+                }
                 Some(shape) => {
                     bail!("config.json: {name:?} has shape {shape:?}, only vectors are supported")
                 }

@@ -42,9 +42,13 @@ pub(super) fn read(path: &Path, options: &Options) -> Result<Imported> {
     let sizes = config.sizes()?;
     let weights = tensors::of_file(&folder.file("model.safetensors"))?;
     let normalised = normalised(&folder, &config, &sizes, &weights)?;
-    let clues = clues(&folder, &normalised, &sizes)?;
+    let training = folder.optional("train_config.json");
+    let clues = clues(training.as_deref(), &normalised, &sizes)?;
     let (decision, because) = Decision::new(&clues, sizes.obs_dim(), sizes.action, options)?;
     let order = Order::new(&decision, &normalised, &sizes)?;
+
+    let policy = config.policy(&sizes, decision, &normalised, &order)?;
+    policy.check(sizes.obs_dim(), sizes.action)?;
 
     let (mut tensors, names, dtype) = network(&weights)?;
     for (name, tensor) in &mut tensors {
@@ -58,7 +62,6 @@ pub(super) fn read(path: &Path, options: &Options) -> Result<Imported> {
     }
     affine::insert(&mut tensors, "obs", &observed);
     affine::insert(&mut tensors, "action", &normalised.action);
-    let policy = config.policy(&sizes, decision, &normalised, &order)?;
     let original = |name: &str| their_name(name.strip_prefix("model.").unwrap_or(name));
     let unused = super::keep_used(&policy, &mut tensors, original)?;
     let unused = unused.into_iter().map(|name| names[&name].clone());
@@ -66,16 +69,14 @@ pub(super) fn read(path: &Path, options: &Options) -> Result<Imported> {
     let mut ignored = [config.ignored(), normalised.ignored].concat();
     ignored.extend(report::unused_tensors(unused));
     ignored.extend(folder.ignored());
+    let mut files = ["config.json", "model.safetensors"]
+        .map(|file| folder.shown(file))
+        .to_vec();
+    files.extend(training.map(|path| path.display().to_string()));
+    files.extend(normalised.files);
     let summary = Summary {
         program: "LeRobot".to_owned(),
-        files: [
-            vec![
-                folder.shown("config.json"),
-                folder.shown("model.safetensors"),
-            ],
-            normalised.files,
-        ]
-        .concat(),
+        files,
         weights: folder.weights,
         has_other_weights: folder.has_other,
         dtype,
@@ -109,17 +110,17 @@ fn normalised(
 }
 
 /// What `train_config.json` says about the task; without it, what the features' names say.
-fn clues(folder: &Folder, normalised: &Normalised, sizes: &Sizes) -> Result<Clues> {
-    let name = match folder.optional("train_config.json") {
+fn clues(training: Option<&Path>, normalised: &Normalised, sizes: &Sizes) -> Result<Clues> {
+    let name = match training {
         Some(path) => {
-            let text = regular_file::read_text(&path)?;
+            let text = regular_file::read_text(path)?;
             let training = serde_json::from_str(&text).context("train_config.json")?;
             config::task_name(&training)
         }
         None => None,
     };
-    let are_pushts = normalised.sources == [STATE, ENVIRONMENT]
-        && (sizes.state, sizes.environment, sizes.action) == (2, 16, 2);
+    let is_swapped = normalised.sources[0] == ENVIRONMENT || normalised.sources[1] == STATE;
+    let are_pushts = !is_swapped && (sizes.state, sizes.environment, sizes.action) == (2, 16, 2);
     let features = "observation.state (2), observation.environment_state (16) and action (2)";
     Ok(Clues {
         name,
@@ -193,7 +194,7 @@ fn network(weights: &Converted) -> Result<(Tensors, BTreeMap<String, String>, St
     }
     ensure!(
         !tensors.is_empty(),
-        "model.safetensors: none of its {} tensors is one of the network ({NETWORK}...); the first is {:?}",
+        "model.safetensors: none of its {} tensors is one of the network ({NETWORK}*); the first is {:?}",
         all.clone().count(),
         all.min().map_or("", String::as_str)
     );

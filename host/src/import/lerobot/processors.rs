@@ -108,7 +108,7 @@ impl Pipelines {
                         !is_normalised,
                         "{BEFORE}: two steps normalise {key}, only one is supported"
                     );
-                    (input.mode, input.values, is_normalised) = (mode.to_owned(), values, true);
+                    (input.mode, input.values, is_normalised) = (mode, values, true);
                 }
                 Step::Unnormalize(normalizer) => ensure!(
                     normalizer.observed(&input.source, dim)?.is_none(),
@@ -131,7 +131,7 @@ impl Pipelines {
                             found.is_none(),
                             "{AFTER}: two steps un-normalise {ACTION}, only one is supported"
                         );
-                        found = Some((mode.to_owned(), values));
+                        found = Some((mode, values));
                     }
                 }
                 Step::Normalize(normalizer) => ensure!(

@@ -215,7 +215,7 @@ impl Normalizer {
     ///
     /// # Errors
     /// As [`affine::of_feature`].
-    pub(super) fn observed(&self, key: &str, dim: usize) -> Result<Option<(&str, Vec<Affine>)>> {
+    pub(super) fn observed(&self, key: &str, dim: usize) -> Result<Option<(String, Vec<Affine>)>> {
         let keys = self.settings.normalize_observation_keys.as_ref();
         let Some(feature) = self.settings.features.get(key) else {
             return Ok(None);
@@ -230,7 +230,7 @@ impl Normalizer {
     ///
     /// # Errors
     /// As [`affine::of_feature`].
-    pub(super) fn commanded(&self, dim: usize) -> Result<Option<(&str, Vec<Affine>)>> {
+    pub(super) fn commanded(&self, dim: usize) -> Result<Option<(String, Vec<Affine>)>> {
         self.transform((super::ACTION, dim), "ACTION", Side::Commanded)
     }
 
@@ -240,7 +240,7 @@ impl Normalizer {
         (key, dim): (&str, usize),
         kind: &str,
         side: Side,
-    ) -> Result<Option<(&str, Vec<Affine>)>> {
+    ) -> Result<Option<(String, Vec<Affine>)>> {
         let mode = self.settings.norm_map.get(kind);
         let prefix = format!("{key}.");
         let is_of_feature = |name: &String| match name.strip_prefix(&prefix) {
@@ -256,6 +256,10 @@ impl Normalizer {
         let guard = Guard::Instead(self.settings.eps);
         let values = affine::of_feature((mode, key, dim), &self.statistics, side, guard);
         let values = values.with_context(|| self.file.clone())?;
-        Ok(Some((mode, values)))
+        let eps = match self.settings.eps {
+            eps if eps == default_eps() => String::new(),
+            eps => format!(" with eps {eps}"),
+        };
+        Ok(Some((format!("{mode}{eps}"), values)))
     }
 }

@@ -16,6 +16,7 @@ mod array;
 pub mod batch;
 pub mod batch_space;
 pub mod env;
+pub mod pixels;
 pub mod pusht;
 #[cfg(feature = "render")]
 pub mod scene;

@@ -10,7 +10,7 @@ mod side_by_side;
 mod start;
 
 pub use crate::pusht::geometry::Vec2;
-pub use crate::pusht::physics::Phase;
+pub use crate::pusht::physics::{ContactPoint, MAX_CONTACTS, Phase};
 pub use params::PushTParams;
 pub use side_by_side::step_side_by_side;
 pub use start::{Seeding, StartOrder, StartSequence, StartState};
@@ -316,6 +316,12 @@ impl PushTEnv {
             n_contact_points: self.n_contact_points,
             is_success: self.coverage > self.params.success_threshold,
         }
+    }
+
+    /// Calls `visit` with each contact point of the last physics step, in the order of the solver:
+    /// at most [`MAX_CONTACTS`].
+    pub fn visit_contacts(&self, visit: impl FnMut(&ContactPoint)) {
+        self.world.visit_contacts(visit);
     }
 
     /// Parameters of the environment.

@@ -108,6 +108,11 @@ impl Partners {
         *self = kept;
     }
 
+    fn iter(&self) -> core::slice::Iter<'_, Partner> {
+        let known = self.items.get(..usize::from(self.len));
+        known.unwrap_or_default().iter()
+    }
+
     fn iter_mut(&mut self) -> core::slice::IterMut<'_, Partner> {
         let known = self.items.get_mut(..usize::from(self.len));
         known.unwrap_or_default().iter_mut()
@@ -124,6 +129,8 @@ pub(crate) struct BroadPhase {
     /// Whether the siblings are the first two leaves in `order`, rather than the last two.
     siblings_first: bool,
     partners: [Partners; N_LEAVES],
+    /// Which leaves were inserted again in the last step.
+    reinserted: [bool; N_LEAVES],
 }
 
 impl BroadPhase {
@@ -138,6 +145,7 @@ impl BroadPhase {
             order: LEAVES,
             siblings_first: false,
             partners,
+            reinserted: [false; N_LEAVES],
         }
     }
 
@@ -181,6 +189,51 @@ impl BroadPhase {
                 self.query_pairs((place, leaf), &moved, &mut collide);
             } else {
                 self.report_cached_pairs(leaf, &mut collide);
+            }
+        }
+        self.reinserted = moved;
+    }
+
+    /// Notes a step in which every shape stayed in its fat box and no pair was reported.
+    pub(crate) fn skip(&mut self) {
+        self.reinserted = [false; N_LEAVES];
+    }
+
+    /// The pairs of the last step, box and obstacle, in the order in which they were reported.
+    pub(crate) fn last_pairs(&self, mut report: impl FnMut(usize, Obstacle)) {
+        for (place, leaf) in self.order.into_iter().enumerate() {
+            if self.reinserted[leaf.index()] {
+                self.queried_pairs((place, leaf), &mut report);
+            } else {
+                for partner in self.partners[leaf.index()].iter().rev() {
+                    let (index, other) = pair_of(leaf, usize::from(partner.shape));
+                    report(index, other);
+                }
+            }
+        }
+    }
+
+    /// The pairs that [`Self::query_pairs`] reported.
+    fn queried_pairs(
+        &self,
+        (place, leaf): (usize, Leaf),
+        report: &mut impl FnMut(usize, Obstacle),
+    ) {
+        let fat = self.fat_boxes[leaf.index()];
+        if leaf != Agent {
+            for wall in WALLS_IN_TREE_ORDER {
+                if WALLS.get(wall).is_some_and(|w| fat.intersects(&w.bounds)) {
+                    report(leaf.index(), wall);
+                }
+            }
+        }
+        for other_place in self.others_from_sibling_up(place) {
+            let Some(&other) = self.order.get(other_place) else {
+                continue;
+            };
+            let is_pair = (leaf == Agent) != (other == Agent);
+            if is_pair && other_place < place && fat.intersects(&self.fat_boxes[other.index()]) {
+                report(leaf.min(other).index(), AGENT_OBSTACLE);
             }
         }
     }
@@ -279,13 +332,17 @@ impl BroadPhase {
         collide: &mut impl FnMut(usize, Obstacle, FeatureId) -> FeatureId,
     ) {
         for partner in self.partners[leaf.index()].iter_mut().rev() {
-            let shape = usize::from(partner.shape);
-            let (index, other) = match leaf {
-                Agent => (shape, AGENT_OBSTACLE),
-                Bar | Stem => (leaf.index(), shape),
-            };
+            let (index, other) = pair_of(leaf, usize::from(partner.shape));
             partner.feature = collide(index, other, partner.feature);
         }
+    }
+}
+
+/// The box and the obstacle of a pair in `leaf`'s list of partners.
+fn pair_of(leaf: Leaf, shape: usize) -> (usize, Obstacle) {
+    match leaf {
+        Agent => (shape, AGENT_OBSTACLE),
+        Bar | Stem => (leaf.index(), shape),
     }
 }
 

@@ -8,15 +8,15 @@ use crate::pusht::math::{TINY, clamp01};
 /// Most points of a manifold.
 pub(crate) const MAX_POINTS: usize = 2;
 
-/// A point of a manifold: a pair of points, one on each surface.
+/// A contact point of the block: a pair of points, one on each surface.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ContactPoint {
-    /// Unit vector from the obstacle to the block.
-    pub(crate) normal: Vec2,
+pub struct ContactPoint {
+    /// Unit vector from the wall or the agent to the block.
+    pub normal: Vec2,
     /// On the surface of the wall or the agent, px.
-    pub(crate) on_other: Vec2,
+    pub on_other: Vec2,
     /// On the surface of the block, px.
-    pub(crate) on_block: Vec2,
+    pub on_block: Vec2,
     /// Equal in successive steps if the same corners make the point.
     pub(crate) id: u8,
 }

@@ -34,10 +34,12 @@ use shapes::{BoxShape, N_BOXES, WALLS};
 use solver::SleepingBlock;
 
 pub(crate) use body::Block;
+pub use manifold::ContactPoint;
 pub(crate) use shapes::BOXES;
 pub use shapes::{AGENT_RADIUS_PX, N_WALLS, WALL_ENDS_PX, WALL_RADIUS_PX};
 pub(crate) use side_by_side::solve_side_by_side;
 pub(crate) use solver::Contacts;
+pub use solver::MAX_CONTACTS;
 
 /// Length of a physics step, s (gym-pusht `dt`).
 pub const PHYSICS_DT_S: f64 = 0.01;
@@ -190,6 +192,7 @@ impl World {
                 *cached = *feature;
             }
         }
+        self.broad_phase.skip();
         self.cache.age_separated(sleeping.touching);
         Some(usize::from(sleeping.n_contacts))
     }
@@ -225,6 +228,26 @@ impl World {
         self.features_unchanged = features_unchanged;
     }
 
+    /// Calls `visit` with each contact point of the last step, in the order of the solver. They are
+    /// found again, since no body moves after the step's collision detection.
+    pub(crate) fn visit_contacts(&self, mut visit: impl FnMut(&ContactPoint)) {
+        let agent_bounds = Aabb::of_disc(self.agent.pos, AGENT_RADIUS_PX);
+        self.broad_phase.last_pairs(|index, obstacle| {
+            let Some(shape) = self.boxes.get(index) else {
+                return;
+            };
+            match WALLS.get(obstacle) {
+                Some(wall) if shape.bounds.intersects(&wall.bounds) => {
+                    collide_wall_box(wall, (index, shape, &self.block.pose), 0, &mut visit);
+                }
+                None if shape.bounds.intersects(&agent_bounds) => {
+                    collide_disc_box(self.agent.pos, shape, 0, &mut visit);
+                }
+                _ => (),
+            }
+        });
+    }
+
     /// Damps the block's velocity, to 0 by default (quirk: gym-pusht's `damping` is 0).
     fn damp_velocity(&mut self) {
         self.block.velocity.linear *= self.damping_factor;
@@ -236,6 +259,7 @@ impl World {
 mod tests {
     use super::*;
     use crate::pusht::env::PushTParams;
+    use heapless::Vec;
     use rand_pcg::Pcg64;
     use rand_pcg::rand_core::{Rng, SeedableRng};
 
@@ -259,11 +283,17 @@ mod tests {
         world
     }
 
+    /// Normal and points of a contact.
+    fn bits_of(point: &ContactPoint) -> [u64; 6] {
+        let [n, a, b] = [point.normal, point.on_other, point.on_block];
+        [n.x, n.y, a.x, a.y, b.x, b.y].map(f64::to_bits)
+    }
+
     /// The feared bug: a step is skipped that would have changed something.
     #[test]
-    fn skipped_steps_equal_full_steps() {
+    fn skipped_steps_equal_full_steps_and_contacts_are_found_again() {
         let mut random = Pcg64::seed_from_u64(2);
-        let (mut contacts, mut n_asleep_on_walls) = (Contacts::new(), 0);
+        let (mut contacts, mut n_asleep_on_walls, mut n_contacts) = (Contacts::new(), 0, 0);
         for _ in 0..300 {
             let mut skipping = scene(&mut random);
             let mut full = skipping;
@@ -283,6 +313,15 @@ mod tests {
                     world.step(&mut contacts, &mut |_| ())
                 });
                 assert_eq!(counts[0], counts[1]);
+                // The full step was the last: its points are still there.
+                let solved = contacts.list.iter().map(|contact| bits_of(&contact.point));
+                let solved: Vec<_, MAX_CONTACTS> = solved.collect();
+                for world in [&skipping, &full] {
+                    let mut visited = Vec::<_, MAX_CONTACTS>::new();
+                    world.visit_contacts(|point| visited.push(bits_of(point)).unwrap());
+                    assert_eq!(visited, solved);
+                }
+                n_contacts += solved.len();
                 let bits = |world: &World| {
                     let block = &world.block;
                     [
@@ -301,5 +340,6 @@ mod tests {
             }
         }
         assert!(n_asleep_on_walls > 2_000, "{n_asleep_on_walls}");
+        assert!(n_contacts > 100_000, "{n_contacts}");
     }
 }

@@ -52,7 +52,7 @@ struct SolverBody {
 
 /// Most contacts per step: a box reaches at most two walls, with two points each, and the agent
 /// with one.
-pub(super) const MAX_CONTACTS: usize = N_BOXES * (2 * MAX_POINTS + 1);
+pub const MAX_CONTACTS: usize = N_BOXES * (2 * MAX_POINTS + 1);
 
 /// A contact constraint: a point from the narrow phase, and what [`Contacts::prepare`] adds to it.
 pub(super) struct Contact {

@@ -35,6 +35,8 @@ LEFT_OUT = {
 LEFT_OUT_NATIVE = {
     "test_call_": "a batch has no `gravity`",
     "test_set_attr_": "a batch has no `gravity`",
+    "test_vector_env_wrapper_attributes": "a batch has no `gravity`",
+    "test_record_episode_statistics": "wraps the single environments of a vector",
     "test_check_spaces_": "the environments of a batch are alike",
     "test_sync_vector_env_seed": "a batch does not take over the space of an environment",
     "test_random_seeds_set_at_retrieval": "a batch does not take over the seeds of environments",

@@ -118,6 +118,29 @@ fn the_policy_file_says_how_it_was_made_and_names_no_folder() {
 }
 
 #[test]
+fn recordings_of_other_programs_are_trained_on() {
+    let recorded = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/golden/demonstrations/recorded/"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let mut losses = Vec::new();
+    for name in ["lerobot", "zarr3"] {
+        let (data, out) = (format!("{recorded}{name}"), folder.path().join(name));
+        let options = ["--data", &data, "--horizon", "8", "--n-action-steps", "7"];
+        train(folder.path(), &out, &options).unwrap();
+        let (config, _) = policy_file::load(&out.join("policy.safetensors")).unwrap();
+        let provenance = &config.provenance["data"];
+        assert!(provenance.contains("3 episodes, 29 steps"), "{provenance}");
+        let log = fs::read_to_string(out.join("log.csv")).unwrap();
+        let last = log.lines().last().unwrap().split(',').nth(2).unwrap();
+        losses.push(last.parse::<f64>().unwrap());
+    }
+    // The same episodes, in single and in double precision.
+    assert!((losses[0] - losses[1]).abs() < 1e-3, "{losses:?}");
+}
+
+#[test]
 fn an_existing_run_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");

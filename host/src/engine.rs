@@ -219,6 +219,17 @@ impl Engine {
         }
     }
 
+    /// Dimensions in a control loop without latency of its own: a policy with latency plans from the
+    /// older observations of a longer window.
+    pub fn loop_shape(&self) -> PlanShape {
+        let mut shape = self.shape();
+        shape.n_obs_steps += match self {
+            Self::Int(_) => 0,
+            Self::Float(policy) => policy.config().n_latency_steps,
+        };
+        shape
+    }
+
     /// Kind of PushT observation of the policy.
     ///
     /// # Errors
@@ -236,13 +247,7 @@ impl Engine {
     /// # Errors
     /// If it is a policy of another task.
     pub fn rollout(&self, env: PushTEnv, seed: u64, max_steps: usize) -> Result<Rollout<Horizon>> {
-        let mut shape = self.shape();
-        // A policy with latency plans from the older observations of a longer window.
-        shape.n_obs_steps += match self {
-            Self::Int(_) => 0,
-            Self::Float(policy) => policy.config().n_latency_steps,
-        };
-        let horizon = Horizon::new(shape, seed)?;
+        let horizon = Horizon::new(self.loop_shape(), seed)?;
         Ok(Rollout::new(env, self.observation()?, horizon, max_steps)?)
     }
 

@@ -2,9 +2,9 @@
 //!
 //! In data-flow order: [`expert`] plays, [`collect`] records its episodes, [`data`] reads
 //! demonstrations (feature `demonstrations`), the feature `train` trains a float policy,
-//! [`policy_file`] stores it, [`engine`] runs it in floats or integers, [`evaluate`] scores it,
-//! [`render`] draws it. Environments and vector environments, as in Gymnasium, are in
-//! [`pusht_gym`]. [`cmd`] has one module per command.
+//! [`policy_file`] stores it, [`engine`] runs it in floats or integers on what [`plan_input`] has
+//! checked, [`evaluate`] scores it, [`render`] draws it. Environments and vector environments, as in
+//! Gymnasium, are in [`pusht_gym`]. [`cmd`] has one module per command.
 
 pub mod cmd;
 pub mod collect;
@@ -15,7 +15,9 @@ pub mod evaluate;
 pub mod expert;
 pub mod float_engine;
 pub mod import;
+pub mod info;
 pub mod link;
+pub mod plan_input;
 pub mod policy_file;
 pub mod quantize;
 pub mod regular_file;

@@ -6,6 +6,7 @@
 
 from ._pusht import Policy
 from .collection import collect, join
+from .conversion import import_checkpoint, info, quantize
 from .env import PushTEnv, Snapshot
 from .evaluation import Evaluation, evaluate
 from .registration import register_as
@@ -19,7 +20,10 @@ __all__ = [
     "Snapshot",
     "collect",
     "evaluate",
+    "import_checkpoint",
+    "info",
     "join",
+    "quantize",
 ]
 
 register_as("pusht/PushT-v0")

@@ -1,6 +1,6 @@
 //! NumPy arrays as arguments, and NumPy's numbers as results.
 
-use numpy::{PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArray2, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -30,6 +30,13 @@ fn wrong_shape(name: &str, needed: &str, array: &Bound<'_, PyAny>) -> PyErr {
         "{name}: an array of shape {needed} is needed, one of shape {} is given",
         shape.unwrap_or_default()
     ))
+}
+
+/// The numbers of `value`, an array or nested sequence of any numeric type, with its shape.
+pub fn array(value: &Bound<'_, PyAny>) -> PyResult<(Vec<f64>, Vec<usize>)> {
+    let array = contiguous(value)?.cast_into::<PyArrayDyn<f64>>()?;
+    let values = array.try_readonly()?.as_slice()?.to_vec();
+    Ok((values, array.shape().to_vec()))
 }
 
 /// The `N` numbers of `value`, an array or sequence of any numeric type.

@@ -2,14 +2,14 @@
 
 use crate::options::{SEEDINGS, named};
 use crate::run::{interruptible, unlocked};
-use crate::seeds::seeds;
+use crate::seeds::range;
 use indicatif::ProgressBar;
 use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
 use pusht_host::collect::episode::Settings;
 use pusht_host::collect::writer::Writer;
 use pusht_host::collect::{Summary, collect as record};
 use pusht_host::expert::ExpertOptions;
-use pyo3::exceptions::{PyFileExistsError, PyValueError};
+use pyo3::exceptions::PyFileExistsError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::path::{Path, PathBuf};
@@ -58,8 +58,9 @@ pub fn collect<'py>(
     seeds_of_attempts: &Bound<'py, PyAny>,
     options: Options,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let (first_seed, n_attempts) = consecutive(&seeds(seeds_of_attempts)?)?;
-    let settings = options.settings(first_seed)?;
+    let seeds = range(seeds_of_attempts)?;
+    let n_attempts = seeds.end - seeds.start;
+    let settings = options.settings(seeds.start)?;
     if !options.resume {
         refuse_existing(&out, "name another folder, or go on with resume=True")?;
     }
@@ -104,16 +105,5 @@ fn refuse_existing(out: &Path, advice: &str) -> PyResult<()> {
             out.display()
         ))),
         false => Ok(()),
-    }
-}
-
-/// First seed and number of seeds that follow one another.
-fn consecutive(seeds: &[u64]) -> PyResult<(u64, u64)> {
-    let follow = |pair: &[u64]| pair[0].checked_add(1) == Some(pair[1]);
-    match seeds.first() {
-        Some(first) if seeds.windows(2).all(follow) => Ok((*first, seeds.len() as u64)),
-        _ => Err(PyValueError::new_err(
-            "seeds: one or more that follow one another are needed, as range(1000000, 1000100)",
-        )),
     }
 }

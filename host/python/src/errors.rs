@@ -45,10 +45,25 @@ pub fn refused_snapshot(error: SnapshotError) -> PyErr {
     PyValueError::new_err(format!("snapshot: {error}"))
 }
 
+/// Options of the commands in messages, and the arguments that stand for them in Python.
+const OPTIONS: [(&str, &str); 7] = [
+    ("--n-action-steps ", "n_action_steps="),
+    ("--observation ", "observation="),
+    ("--task FILE", "task="),
+    ("--live", "weights=\"live\""),
+    ("--ema", "weights=\"ema\""),
+    ("--resume", "resume=True"),
+    ("on --data", "on `observations`"),
+];
+
 /// The exception for an error of the commands' functions: an `OSError` for what the operating system
 /// refuses, a `RuntimeError` for a defect, else a `ValueError`.
 pub fn failed(error: anyhow::Error) -> PyErr {
-    let text = format!("{error:#}");
+    let text = OPTIONS
+        .iter()
+        .fold(format!("{error:#}"), |text, (option, argument)| {
+            text.replace(option, argument)
+        });
     if error.chain().any(|cause| cause.is::<Defect>()) {
         return PyRuntimeError::new_err(text);
     }

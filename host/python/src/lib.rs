@@ -3,13 +3,14 @@
 //!
 //! [`env`] is one environment, [`batch`] many as one; [`options`] are their arguments. A step's
 //! results become NumPy arrays in [`observations`] and [`infos`]. [`policy`] is a policy,
-//! [`evaluate`] scores it, [`collect`] records the planner's demonstrations. [`arrays`] and
-//! [`seeds`] take arguments, [`errors`] has the exceptions, [`random`] shows a seed's generator as
-//! NumPy's, [`run`] works without the interpreter's lock.
+//! [`convert`] makes one of a checkpoint, [`evaluate`] scores it, [`collect`] records the planner's
+//! demonstrations. [`arrays`] and [`seeds`] take arguments, [`errors`] has the exceptions,
+//! [`random`] shows a seed's generator as NumPy's, [`run`] works without the interpreter's lock.
 
 mod arrays;
 mod batch;
 mod collect;
+mod convert;
 mod env;
 mod errors;
 mod evaluate;
@@ -30,6 +31,9 @@ fn _pusht(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<batch::Batch>()?;
     module.add_function(wrap_pyfunction!(env::legacy_start, module)?)?;
     module.add_class::<policy::Policy>()?;
+    module.add_function(wrap_pyfunction!(convert::import_checkpoint, module)?)?;
+    module.add_function(wrap_pyfunction!(convert::quantize, module)?)?;
+    module.add_function(wrap_pyfunction!(convert::info, module)?)?;
     module.add_function(wrap_pyfunction!(evaluate::evaluate, module)?)?;
     module.add_function(wrap_pyfunction!(evaluate::wilson_ci95, module)?)?;
     module.add_function(wrap_pyfunction!(collect::collect, module)?)?;

@@ -2,6 +2,7 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use std::ops::Range;
 
 /// The seeds of `value`: a range, an array or another iterable of integers.
 pub fn seeds(value: &Bound<'_, PyAny>) -> PyResult<Vec<u64>> {
@@ -19,4 +20,18 @@ pub fn seed(value: &Bound<'_, PyAny>) -> PyResult<u64> {
         }
         PyValueError::new_err(format!("seed: {value} is not 0 to 2^64 - 1"))
     })
+}
+
+/// The seeds of `value`, which follow one another.
+pub fn range(value: &Bound<'_, PyAny>) -> PyResult<Range<u64>> {
+    let seeds = seeds(value)?;
+    let follow = |pair: &[u64]| pair[0].checked_add(1) == Some(pair[1]);
+    match (seeds.first(), seeds.last()) {
+        (Some(first), Some(last)) if *last < u64::MAX && seeds.windows(2).all(follow) => {
+            Ok(*first..last + 1)
+        }
+        _ => Err(PyValueError::new_err(
+            "seeds: one or more that follow one another are needed, as range(1000000, 1000100)",
+        )),
+    }
 }

@@ -1,12 +1,11 @@
 //! `pusht info`.
 
-use crate::engine::{Engine, PolicyArgs, observed_range};
+use crate::engine::{Engine, PolicyArgs};
 use crate::float_engine::{FloatPolicy, unet_config};
+use crate::info::{Info, Quantized, ValueInfo};
 use crate::policy_file::{Conditioning, PolicyConfig, SchedulerConfig, SchedulerKind};
 use anyhow::Result;
-use fixed::types::I8F24;
 use pusht_core::quant::Model;
-use serde::Deserialize;
 use std::path::PathBuf;
 
 /// Print sizes, parameters, work per pass, conditioning, scheduler, normaliser, origin of a policy
@@ -20,16 +19,6 @@ pub struct Args {
 /// Name and description of a property.
 type Row = (String, String);
 
-/// Provenance that `pusht quantize` writes into an integer model.
-#[derive(Deserialize)]
-struct Quantized {
-    quantized_by: String,
-    calibration_seeds: Option<String>,
-    calibration_data: Option<String>,
-    /// Settings of the float policy.
-    policy: PolicyConfig,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -39,9 +28,10 @@ pub fn run(args: &Args) -> Result<()> {
         policy: Some(args.file.clone()),
         ..PolicyArgs::default()
     })?;
+    let info = Info::of(&engine)?;
     let rows = match &engine {
-        Engine::Int(model) => integer_rows(model)?,
-        Engine::Float(policy) => float_rows(policy)?,
+        Engine::Int(model) => integer_rows(model, &info)?,
+        Engine::Float(policy) => float_rows(policy, &info)?,
     };
     for (name, value) in rows {
         println!("{name:<16}{value}");
@@ -53,100 +43,55 @@ fn row(name: &str, value: impl ToString) -> Row {
     (name.to_owned(), value.to_string())
 }
 
-/// Row of a value of an observation or an action.
-struct ValueRow<'v> {
-    name: &'v str,
-    unit: &'v str,
-    /// Raw values for the normalised values -1 and 1.
-    range: [f64; 2],
-    /// Name of the observed value that it is relative to.
-    relative_to: Option<&'v str>,
-}
-
-impl ValueRow<'_> {
-    fn text(&self) -> String {
-        let [low, high] = self.range;
-        let mut text = format!("{} {low:.4} to {high:.4} {}", self.name, self.unit);
-        if let Some(from) = self.relative_to {
-            text += &format!(" from {from}");
-        }
-        text.trim_end().to_owned()
-    }
-}
-
 /// One row per value.
-fn value_rows<'v>(what: &'static str, values: impl Iterator<Item = ValueRow<'v>>) -> Vec<Row> {
+fn value_rows(what: &'static str, values: &[ValueInfo]) -> Vec<Row> {
     let name = |index| if index == 0 { what } else { "" };
-    let rows = values.enumerate();
-    rows.map(|(index, value)| row(name(index), value.text()))
+    let rows = values.iter().enumerate();
+    rows.map(|(index, value)| row(name(index), value_text(value)))
         .collect()
 }
 
-fn float_rows(policy: &FloatPolicy) -> Result<Vec<Row>> {
-    let config = policy.config();
-    let task = policy.task();
-    let [obs, action] = policy.ranges();
-    let observed = task
-        .observation
-        .iter()
-        .zip(obs)
-        .map(|(value, range)| ValueRow {
-            name: &value.name,
-            unit: &value.unit,
-            range,
-            relative_to: None,
-        });
-    let commanded = task.action.iter().zip(action).map(|(value, range)| {
-        let from = |from: usize| task.observation[from].name.as_str();
-        ValueRow {
-            name: &value.name,
-            unit: &value.unit,
-            range,
-            relative_to: value.relative_to.map(from),
-        }
-    });
-    let mut rows = vec![row("arithmetic", "32-bit floats"), row("task", &task.name)];
-    rows.extend(sizes(config)?);
-    rows.extend(value_rows("observation", observed));
-    rows.extend(value_rows("action", commanded));
-    rows.extend(config.provenance.clone());
+fn value_text(value: &ValueInfo) -> String {
+    let ValueInfo {
+        name,
+        unit,
+        low,
+        high,
+        relative_to,
+    } = value;
+    let mut text = format!("{name} {low:.4} to {high:.4} {unit}");
+    if let Some(from) = relative_to {
+        text += &format!(" from {from}");
+    }
+    text.trim_end().to_owned()
+}
+
+fn float_rows(policy: &FloatPolicy, info: &Info) -> Result<Vec<Row>> {
+    let mut rows = vec![row("arithmetic", "32-bit floats"), row("task", &info.task)];
+    rows.extend(sizes(policy.config())?);
+    rows.extend(value_rows("observation", &info.observation));
+    rows.extend(value_rows("action", &info.action));
+    rows.extend(info.provenance.clone());
     Ok(rows)
 }
 
-fn integer_rows(model: &Model<'_>) -> Result<Vec<Row>> {
-    let shape = model.shape();
+fn integer_rows(model: &Model<'_>, info: &Info) -> Result<Vec<Row>> {
     let mut rows = vec![
         row("arithmetic", "integers: int8 weights, int16 activations"),
-        row("task", model.task()),
+        row("task", &info.task),
     ];
-    let made = serde_json::from_str::<Quantized>(model.provenance());
+    let made = Quantized::of(model);
     match &made {
-        Ok(made) => rows.extend(sizes(&made.policy)?),
+        Some(made) => rows.extend(sizes(&made.policy)?),
         // Provenance of another quantiser, unchanged.
-        Err(_) => rows.extend([
-            row("window", format!("{} observations", shape.n_obs_steps)),
-            row("actions", executed(shape.n_action_steps, model.horizon())),
-            row("passes", model.n_passes()),
+        None => rows.extend([
+            row("window", format!("{} observations", info.n_obs_steps)),
+            row("actions", executed(info.n_action_steps, info.horizon)),
+            row("passes", info.num_inference_steps),
         ]),
     }
-    let observed = (0..shape.obs_dim).map(|index| ValueRow {
-        name: model.value(index).name,
-        unit: model.value(index).unit,
-        range: observed_range(model, index),
-        relative_to: None,
-    });
-    let commanded = (0..shape.action_dim).map(|index| {
-        let value = model.action_value(index);
-        let end = |y| value.to_f64(value.unnormalize(I8F24::from_num(y), 0));
-        ValueRow {
-            name: model.value(shape.obs_dim + index).name,
-            unit: model.value(shape.obs_dim + index).unit,
-            range: [-1, 1].map(end),
-            relative_to: value.relative_to.map(|from| model.value(from).name),
-        }
-    });
-    rows.extend(value_rows("observation", observed));
-    rows.extend(value_rows("action", commanded));
+    rows.extend(value_rows("observation", &info.observation));
+    rows.extend(value_rows("action", &info.action));
     rows.push(row(
         "scratch",
         format!(
@@ -155,10 +100,10 @@ fn integer_rows(model: &Model<'_>) -> Result<Vec<Row>> {
         ),
     ));
     match made {
-        Err(_) => rows.push(row("made", model.provenance())),
-        Ok(made) => {
+        None => rows.push(row("made", model.provenance())),
+        Some(made) => {
+            let on = made.calibrated_on().cloned();
             rows.push(row("quantized by", made.quantized_by));
-            let on = made.calibration_seeds.or(made.calibration_data);
             rows.push(row("calibrated on", on.unwrap_or_default()));
             rows.extend(made.policy.provenance);
         }

@@ -119,18 +119,9 @@ fn data(args: &Args, policy: &FloatPolicy) -> Result<(CalibrationData, Calibrati
             CalibrationData::Episodes(next_seeds),
         ));
     };
-    const KEPT_BACK: usize = 10;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let windows = windows::read(path, policy.shape(), policy.observation())?;
-    let (kept_back, used) = (windows.into_iter().enumerate())
-        .partition::<Vec<_>, _>(|(index, _)| index.is_multiple_of(KEPT_BACK));
-    let [kept_back, used] = [kept_back, used].map(|windows| {
-        let windows = windows.into_iter().map(|(_, window)| window).collect();
-        CalibrationData::Windows(windows, name.clone().into_owned())
-    });
-    let is_enough = matches!(&used, CalibrationData::Windows(windows, _) if !windows.is_empty());
-    anyhow::ensure!(is_enough, "{}: too few windows", path.display());
-    Ok((used, kept_back))
+    CalibrationData::split(windows, &name).with_context(|| path.display().to_string())
 }
 
 /// `n` evenly spaced windows, repeated if there are fewer.

@@ -21,7 +21,7 @@ pub use network::quantize;
 
 use crate::float_engine::FloatPolicy;
 use crate::policy_file::{PolicyConfig, Tensors};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use calibrate::{Calibration, Window};
 use indicatif::ProgressBar;
 use std::ops::Range;
@@ -38,7 +38,25 @@ pub enum CalibrationData {
     Windows(Vec<Window>, String),
 }
 
+/// Of this many recorded windows, one is kept for the comparison.
+const KEPT_BACK: usize = 10;
+
 impl CalibrationData {
+    /// Recorded windows of the file `name` for calibration, and every tenth for a comparison.
+    ///
+    /// # Errors
+    /// If there are none for the calibration.
+    pub fn split(windows: Vec<Window>, name: &str) -> Result<(Self, Self)> {
+        let (kept_back, used) = (windows.into_iter().enumerate())
+            .partition::<Vec<_>, _>(|(index, _)| index.is_multiple_of(KEPT_BACK));
+        ensure!(!used.is_empty(), "too few windows");
+        let data = |windows: Vec<(usize, Window)>| {
+            let windows = windows.into_iter().map(|(_, window)| window).collect();
+            Self::Windows(windows, name.to_owned())
+        };
+        Ok((data(used), data(kept_back)))
+    }
+
     /// Runs the policy on the data and records its tensors.
     ///
     /// # Errors

@@ -76,24 +76,45 @@ impl Loaded {
         Ok(Self { engine, source })
     }
 
+    /// The policy with another number of actions executed per plan, if one is given.
+    ///
+    /// # Errors
+    /// If a plan has fewer actions.
+    pub fn with_action_steps(mut self, n_action_steps: Option<usize>) -> Result<Self> {
+        if let Some(n) = n_action_steps {
+            self.engine = self.engine.with_action_steps(n)?;
+        }
+        Ok(self)
+    }
+
     /// Contents of the policy's file.
     ///
     /// # Errors
     /// If it is a model file with another number of executed actions than it was made for.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let bytes = self.made_of()?;
+        if let Source::Model(bytes) = &self.source {
+            let made_for = Engine::of_bytes(bytes.clone())?.shape().n_action_steps;
+            let asked = self.engine.shape().n_action_steps;
+            ensure!(
+                made_for == asked,
+                "n_action_steps: the model file is for {made_for}, and stays so; `pusht.quantize` \
+                 makes one for {asked}"
+            );
+        }
+        Ok(bytes)
+    }
+
+    /// Contents of a file from which [`of_bytes`](Self::of_bytes) and
+    /// [`with_action_steps`](Self::with_action_steps) make the policy again.
+    ///
+    /// # Errors
+    /// As [`policy_file::to_bytes`].
+    pub fn made_of(&self) -> Result<Vec<u8>> {
         match (&self.engine, &self.source) {
+            (_, Source::Model(bytes)) => Ok(bytes.clone()),
             (Engine::Float(policy), Source::Float(tensors)) => {
                 policy_file::to_bytes(policy.config(), tensors)
-            }
-            (_, Source::Model(bytes)) => {
-                let made_for = Engine::of_bytes(bytes.clone())?.shape().n_action_steps;
-                let asked = self.engine.shape().n_action_steps;
-                ensure!(
-                    made_for == asked,
-                    "n_action_steps: the model file is for {made_for}, and stays so; \
-                     `pusht.quantize` makes one for {asked}"
-                );
-                Ok(bytes.clone())
             }
             (Engine::Int(_), Source::Float(_)) => unreachable!("both are set together"),
         }

@@ -1,13 +1,12 @@
 //! `pusht predict`.
 
-mod noise;
 mod request;
 
 use crate::engine::{Engine, PolicyArgs};
+use crate::plan_input::{Checks, PlanNoise, noise_value};
 use anyhow::{Context, Result, bail, ensure};
-use noise::RequestNoise;
-use pusht_core::control::{PlanShape, Planner};
-use pusht_core::pusht::observation::{ObservationKind, STATE_DIM, observe};
+use pusht_core::control::Planner;
+use pusht_core::noise::I8F24;
 use request::{Line, Request, Rows};
 use serde_json::{Value, json};
 use std::io::{BufRead, Read, Write};
@@ -53,12 +52,7 @@ const MAX_LINE: u64 = 64 << 20;
 /// If the policy can't be loaded, or standard input or output fails.
 pub fn run(args: &Args) -> Result<()> {
     let engine = Engine::load(&args.policy)?;
-    let checks = Checks {
-        shape: engine.shape(),
-        noise_shape: engine.noise_shape(),
-        kind: engine.observation().ok(),
-        ranges: engine.observed_ranges(),
-    };
+    let checks = Checks::of(&engine);
     let mut input = std::io::stdin().lock();
     let mut output = std::io::stdout().lock();
     engine.with_planner(|planner| {
@@ -92,15 +86,6 @@ fn next_line(input: &mut impl BufRead) -> std::io::Result<Option<Result<String>>
     ))
 }
 
-/// What a request is checked against.
-struct Checks {
-    shape: PlanShape,
-    noise_shape: [usize; 2],
-    kind: Option<ObservationKind>,
-    /// Range of each value of an observation.
-    ranges: Vec<[f64; 2]>,
-}
-
 /// Answers a line: the actions of a plan, or a list of them; `None` for a blank line.
 fn answer(planner: &mut dyn Planner, checks: &Checks, line: &str) -> Result<Option<Value>> {
     if line.trim().is_empty() {
@@ -126,10 +111,12 @@ fn plan(planner: &mut dyn Planner, checks: &Checks, request: &Request) -> Result
     );
     let mut window = Vec::with_capacity(shape.window_len());
     for (index, row) in request.obs.iter().enumerate() {
-        let row = observation(row, checks).with_context(|| format!("obs, row {index}"))?;
+        let row = checks
+            .observation(row)
+            .with_context(|| format!("obs, row {index}"))?;
         window.extend(row);
     }
-    let mut noise = RequestNoise::new(request, checks.noise_shape)?;
+    let mut noise = noise(request, checks.noise_shape)?;
     let mut chunk = vec![0.0; shape.chunk_len()];
     planner.plan(&window, &mut noise, &mut chunk)?;
     noise.check_drawn()?;
@@ -143,46 +130,43 @@ fn plan(planner: &mut dyn Planner, checks: &Checks, request: &Request) -> Result
         .collect())
 }
 
-/// Observation of the policy from a row of a request.
-fn observation(row: &[f64], checks: &Checks) -> Result<Vec<f64>> {
-    let obs_dim = checks.shape.obs_dim;
-    match (checks.kind, <&[f64; STATE_DIM]>::try_from(row)) {
-        _ if row.len() == obs_dim => {
-            for (index, (value, range)) in row.iter().zip(&checks.ranges).enumerate() {
-                check_value(index, *value, *range)?;
-            }
-            Ok(row.to_vec())
-        }
-        (Some(kind), Ok(state)) => {
-            ensure!(
-                state.iter().all(|value| value.abs() <= FAR),
-                "the state {state:?} has a value beyond {FAR}"
-            );
-            let mut values = vec![0.0; obs_dim];
-            observe(kind, state, &mut values)?;
-            Ok(values)
-        }
-        (Some(_), Err(_)) => bail!(
-            "it has {} values, the policy needs {obs_dim}, or a state's {STATE_DIM}",
-            row.len()
-        ),
-        (None, _) => bail!("it has {} values, the policy needs {obs_dim}", row.len()),
-    }
+/// Noise of a request; a sample has the shape `[rows, columns]`.
+fn noise(request: &Request, shape: [usize; 2]) -> Result<PlanNoise> {
+    let step_noise = request.step_noise.as_deref();
+    ensure!(
+        step_noise.is_none() || request.noise.is_some(),
+        "step_noise without noise, the initial sample"
+    );
+    let rows = match (request.seed, &request.noise) {
+        (Some(seed), None) => return Ok(PlanNoise::seeded(seed)),
+        (None, Some(rows)) => rows,
+        (None, None) => bail!("neither seed nor noise"),
+        (Some(_), Some(_)) => bail!("both seed and noise"),
+    };
+    let initial = sample(rows, shape).context("noise")?;
+    let step_samples = step_noise.map(|samples| {
+        let samples = samples.iter().enumerate();
+        let samples = samples.map(|(index, rows)| {
+            sample(rows, shape).with_context(|| format!("step_noise, sample {index}"))
+        });
+        samples.collect::<Result<Vec<_>>>()
+    });
+    Ok(PlanNoise::given(initial, step_samples.transpose()?))
 }
 
-/// Least size of a value that is refused.
-const FAR: f64 = 1e4;
-/// Least distance from the range of the policy's data, in units of that range.
-const FAR_RANGES: f64 = 100.0;
-
-/// Refuses a value that no sensor means: not finite, or far beyond the policy's data.
-fn check_value(index: usize, value: f64, [low, high]: [f64; 2]) -> Result<()> {
-    ensure!(value.is_finite(), "value {index} is not finite");
-    let width = (high - low).abs();
-    let beyond = (low.min(high) - value).max(value - low.max(high));
+/// Values of a sample, row by row.
+fn sample(rows: &Rows, [n_rows, n_columns]: [usize; 2]) -> Result<Vec<I8F24>> {
     ensure!(
-        value.abs() <= FAR || beyond <= FAR_RANGES * width,
-        "value {index} is {value:e}, far beyond the policy's range of {low:.4} to {high:.4}"
+        rows.len() == n_rows,
+        "it has {} rows, the policy needs {n_rows}",
+        rows.len()
     );
-    Ok(())
+    for (index, row) in rows.iter().enumerate() {
+        ensure!(
+            row.len() == n_columns,
+            "row {index} has {} values, the policy needs {n_columns}",
+            row.len()
+        );
+    }
+    rows.iter().flatten().copied().map(noise_value).collect()
 }

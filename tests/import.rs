@@ -7,13 +7,16 @@ use pusht_core::Error;
 use pusht_core::control::{PlanShape, Planner};
 use pusht_core::noise::{I8F24, Noise};
 use pusht_core::policy::unet::Unobserved;
+use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_core::pusht::observation::observe;
 use pusht_core::quant::{IntPolicy, Model};
+use pusht_host::engine::Engine;
 use pusht_host::float_engine::FloatPolicy;
 use pusht_host::import::{self, Imported, Options};
 use pusht_host::policy_file::Observation;
 use pusht_host::{policy_file, quantize};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 #[derive(Deserialize)]
@@ -346,6 +349,97 @@ fn what_is_no_regular_file_is_refused() {
             "{message}"
         );
     }
+}
+
+/// A copy of a policy with processors, one of whose files was changed.
+fn with_processor(side: &str, change: impl FnOnce(&mut Vec<Value>)) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(golden("lerobot_processors")).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    let path = copy.path().join(format!("policy_{side}processor.json"));
+    let mut pipeline: Value =
+        serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    change(pipeline["steps"].as_array_mut().unwrap());
+    std::fs::write(&path, pipeline.to_string()).unwrap();
+    copy
+}
+
+#[test]
+fn a_processor_that_cannot_be_served_is_refused_by_name() {
+    let normalizer = |steps: &[Value]| steps.last().unwrap().clone();
+    let absolute =
+        json!({"registry_name": "absolute_actions_processor", "config": {"enabled": true}});
+    let relative =
+        json!({"registry_name": "relative_actions_processor", "config": {"enabled": true}});
+    let refused = |copy: &tempfile::TempDir, words: &[&str]| {
+        let message = refusal(copy.path());
+        for word in words {
+            assert!(message.contains(word), "no {word} in {message}");
+        }
+    };
+    let twice = with_processor("pre", |steps| steps.push(normalizer(steps)));
+    refused(
+        &twice,
+        &[
+            "policy_preprocessor.json",
+            "two steps normalise observation.state",
+        ],
+    );
+    let alone = with_processor("post", |steps| steps.insert(1, absolute.clone()));
+    refused(
+        &alone,
+        &["absolute_actions_processor", "relative_actions_processor"],
+    );
+    let late = with_processor("pre", |steps| steps.push(relative));
+    let path = late.path().join("policy_postprocessor.json");
+    std::fs::copy(alone.path().join("policy_postprocessor.json"), path).unwrap();
+    refused(
+        &late,
+        &["relative_actions_processor before normalizer_processor"],
+    );
+    let names = json!({"a": "observation.state", "b": "observation.state"});
+    let clash = with_processor("pre", |steps| steps[0]["config"]["rename_map"] = names);
+    refused(&clash, &["rename_map", "\"a\"", "\"b\""]);
+    let elsewhere = with_processor("pre", |steps| steps[3]["state_file"] = "../x".into());
+    refused(&elsewhere, &["normalizer_processor", "state_file", "../x"]);
+    let missing = with_processor("post", |steps| steps[0]["state_file"] = "other".into());
+    refused(&missing, &["unnormalizer_processor", "other"]);
+    let given = with_processor("pre", |steps| steps[3]["config"]["stats"] = json!({}));
+    refused(&given, &["normalizer_processor", "stats"]);
+    let mode = with_processor("post", |steps| {
+        steps[0]["config"]["norm_map"]["ACTION"] = "LOG".into()
+    });
+    refused(&mode, &["\"LOG\"", "QUANTILE10"]);
+}
+
+/// diffusion_policy's runner drops the first actions, and plans from observations that are as old.
+#[test]
+fn a_policy_with_latency_skips_actions_and_sees_older_observations() {
+    let imported = read(&golden("diffusion_policy.ckpt")).unwrap();
+    let mut config = imported.config;
+    let at_once = FloatPolicy::from_parts(config.clone(), &imported.tensors).unwrap();
+    (config.n_latency_steps, config.n_action_steps) = (1, 3);
+    let mut late = FloatPolicy::from_parts(config, &imported.tensors).unwrap();
+    let plan = |policy: &mut FloatPolicy, window: &[f64]| {
+        let mut noise = pusht_core::noise::NoiseSource::new(0);
+        let mut chunk = vec![0.0; policy.shape().chunk_len()];
+        policy.plan(window, &mut noise, &mut chunk).map(|()| chunk)
+    };
+    let window = [100.0; 10];
+    let whole = plan(&mut at_once.clone(), &window).unwrap();
+    assert_eq!(plan(&mut late, &window).unwrap(), whole[2..]);
+    // The newest observation is not seen yet.
+    let longer = [&window[..], &[400.0; 5]].concat();
+    assert_eq!(plan(&mut late, &longer).unwrap(), whole[2..]);
+    assert!(plan(&mut late, &[100.0; 20]).is_err());
+
+    let engine = Engine::Float(Box::new(late.clone()));
+    let start = StartState::from_seed(0, Seeding::Legacy).unwrap();
+    let env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy).unwrap();
+    let mut rollout = engine.rollout(env, 0, 7).unwrap();
+    assert_eq!(rollout.run(&mut late, |_, _| ()).unwrap().steps, 7);
 }
 
 #[test]

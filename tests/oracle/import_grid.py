@@ -402,7 +402,7 @@ def workspace_class():
     return Workspace
 
 
-def diffusion_policy(name, what, changes=(), resolve=True, dtype=torch.float16, prepare=None, save=None, fit=None, plain=False, retarget=None,
+def diffusion_policy(name, what, changes=(), resolve=True, dtype=torch.float16, prepare=None, save=None, fit=None, plain=False, saved=None, rewrite=None,
                      options=(), refused=None, config=None, **fields):  # fmt: skip
     from diffusion_policy.model.common.normalizer import LinearNormalizer
 
@@ -425,8 +425,8 @@ def diffusion_policy(name, what, changes=(), resolve=True, dtype=torch.float16, 
         if prepare:
             prepare(policy)
     workspace.cfg = cfg if resolve else original
-    if retarget:
-        workspace.cfg.policy._target_ = retarget
+    for key, value in (saved or {}).items():
+        OmegaConf.update(workspace.cfg, key, value)
     if plain:
         workspace.cfg = OmegaConf.to_container(workspace.cfg)
     with tempfile.TemporaryDirectory() as temporary:
@@ -437,6 +437,8 @@ def diffusion_policy(name, what, changes=(), resolve=True, dtype=torch.float16, 
             torch.save = lambda *args, **kwargs: original_save(*args, **kwargs, **save)
         workspace.save_checkpoint(path, use_thread=False)
         torch.save = original_save
+        if rewrite:
+            rewrite(path)
         if refused is not None:
             return finish(name, "diffusion_policy", what, root, path.name, options, refused=refused)
         loaded = Workspace(cfg)
@@ -530,7 +532,28 @@ def write_diffusion_policy(source: str) -> None:
     dp("dp_protocol_4", "pickle protocol 4", save={"pickle_protocol": 4})
     dp("dp_strided", "weights that are not contiguous", prepare=strided)
     dp("dp_nan", "a weight that is not a number", prepare=lambda policy: policy.model.final_conv[1].bias.data.fill_(math.nan), refused=["final_conv.1.bias", "NaN"])
-    dp("dp_transformer", "another policy (transformer)", retarget="diffusion_policy.policy.diffusion_transformer_lowdim_policy.DiffusionTransformerLowdimPolicy", refused=["_target_", "DiffusionTransformerLowdimPolicy"])
+    dp("dp_shared", "500 tensors of one storage", rewrite=shared, refused=["larger than the file allows"])
+    dp("dp_compressed", "a compressed archive", rewrite=compressed, refused=["data.pkl", "compressed"])
+    dp("dp_action_dim", "`action_dim` 7 with a network for 4", changes=robot(), saved={"policy.action_dim": 7}, refused=["input_dim of the network is 4, not 7", "action_dim is 7"])
+    dp("dp_environment", "an interpolation of the environment", saved={"policy.horizon": "${oc.env:HORIZON}"}, resolve=True, refused=["cfg.policy.horizon", "oc.env:HORIZON"])
+    dp("dp_transformer", "another policy (transformer)", saved={"policy._target_": UPSTREAM.replace("unet", "transformer").replace("Unet", "Transformer")}, refused=["_target_", "DiffusionTransformerLowdimPolicy"])
+
+
+def shared(path: Path) -> None:
+    """A state dict whose many tensors are one storage: memory that the file does not have."""
+    payload = torch.load(path, pickle_module=dill, weights_only=False)
+    storage = torch.zeros(1 << 14)
+    payload["state_dicts"]["model"] = {f"model.{index}": storage.view(-1) for index in range(500)}
+    torch.save(payload, path, pickle_module=dill)
+
+
+def compressed(path: Path) -> None:
+    """The same archive with its entries compressed."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
 
 
 def strided(policy) -> None:

@@ -118,17 +118,18 @@ fn executed(n_action_steps: usize, horizon: usize) -> String {
 /// Sizes from the policy's settings, for either engine.
 fn sizes(config: &PolicyConfig) -> Result<Vec<Row>> {
     let unet = unet_config(&config.unet)?;
-    let predicted = match config.pred_action_steps_only {
-        true => config.n_action_steps,
-        false => config.horizon,
-    };
+    let predicted = config.trajectory_len();
     Ok(vec![
         row("window", format!("{} observations", config.n_obs_steps)),
         row(
             "actions",
             format!(
-                "{}{}",
+                "{}{}{}",
                 executed(config.n_action_steps, predicted),
+                match config.n_latency_steps {
+                    0 => String::new(),
+                    n => format!(" after {n} of latency"),
+                },
                 match config.oa_step_convention || config.pred_action_steps_only {
                     true => "",
                     false => ", from the one after the newest observation's on",

@@ -12,7 +12,7 @@ pub use summary::Summary;
 
 use crate::float_engine::{FloatPolicy, network_tensors};
 use crate::policy_file::{Observation, PolicyConfig, Task, Tensors};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use pusht_core::policy::unet::UnetError;
 use serde::Serialize;
 use std::path::Path;
@@ -80,11 +80,23 @@ fn read_any(path: &Path, options: &Options) -> Result<Imported> {
         if lerobot::is_at(path) {
             return lerobot::read(path, options);
         }
+        let inside = ["checkpoints/last", "checkpoints/latest.ckpt", "latest.ckpt"];
+        let inside = inside.iter().find(|inside| path.join(inside).exists());
         bail!(
-            "a folder without config.json; supported are a LeRobot policy (a folder with config.json and \
-             model.safetensors, also in pretrained_model) and a checkpoint of diffusion_policy (a .ckpt file)"
+            "a folder without config.json{}; supported are a LeRobot policy (a folder with config.json and \
+             model.safetensors, also in pretrained_model) and a checkpoint of diffusion_policy (a .ckpt file)",
+            inside.map_or(String::new(), |inside| format!(
+                ", but with {inside}: give that"
+            ))
         );
     }
+    let is_weights = path
+        .extension()
+        .is_some_and(|extension| extension == "safetensors");
+    ensure!(
+        !is_weights,
+        "a file of weights; a LeRobot policy is the folder that has config.json and model.safetensors"
+    );
     checkpoint::read(path, options)
 }
 

@@ -37,10 +37,7 @@ pub(super) fn settings(config: &PolicyConfig) -> Summary {
 }
 
 fn steps(config: &PolicyConfig) -> String {
-    let predicted = match config.pred_action_steps_only {
-        true => config.n_action_steps.saturating_add(config.n_latency_steps),
-        false => config.horizon,
-    };
+    let predicted = config.trajectory_len();
     let latency = match config.n_latency_steps {
         0 => String::new(),
         n => format!(" after {n} dropped (n_latency_steps)"),

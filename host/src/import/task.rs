@@ -36,6 +36,7 @@ impl Decision {
         let said = named.map(|(name, place)| format!("{name:?} ({place})"));
         if let Some(task) = &options.task {
             check_sizes(task, obs_dim, action_dim)?;
+            check_name(&task.name)?;
             return Ok((
                 Self::Other(task.clone()),
                 format!("{:?} (--task)", task.name),
@@ -71,6 +72,7 @@ impl Decision {
             (Some((name, place)), ..) => {
                 let mut task = Task::unnamed(obs_dim, action_dim);
                 task.name = short(name);
+                check_name(&task.name)?;
                 Ok((Self::Other(task), format!("{name:?} ({place})")))
             }
             (None, Some(features), Some(observation)) => Ok((
@@ -112,6 +114,16 @@ fn name_of(observation: Observation) -> &'static str {
     }
 }
 
+/// A model file knows PushT by its task's name.
+fn check_name(name: &str) -> Result<()> {
+    ensure!(
+        ObservationKind::of_task(name).is_none(),
+        "the task's name {name:?} is PushT's here: --observation takes the policy as PushT, --task FILE gives \
+         another name"
+    );
+    Ok(())
+}
+
 fn check_sizes(task: &Task, obs_dim: usize, action_dim: usize) -> Result<()> {
     let (observed, commanded) = (task.observation.len(), task.action.len());
     ensure!(
@@ -149,6 +161,7 @@ mod tests {
         let none = Options::default();
         let pusht = decide(Some("pusht_lowdim"), [20, 2], &none).unwrap();
         assert_eq!(pusht, Decision::PushT(Observation::Keypoints));
+        assert!(decide(Some("pusht/state"), [5, 2], &none).is_err());
         for name in ["maze", "real_pusht", "pusht/maze"] {
             let other = decide(Some(name), [5, 2], &none).unwrap();
             assert!(matches!(other, Decision::Other(task) if task.name == name));

@@ -22,6 +22,7 @@ impl PolicyConfig {
         );
         self.check_steps()?;
         self.check_network()?;
+        self.check_scheduler()?;
         self.check_conditions(obs_dim, action_dim)
     }
 
@@ -67,6 +68,35 @@ impl PolicyConfig {
         Ok(())
     }
 
+    /// A number that is not finite could not be written to the file's JSON.
+    fn check_scheduler(&self) -> Result<()> {
+        let scheduler = &self.scheduler;
+        let numbers = [
+            ("beta_start", scheduler.beta_start),
+            ("beta_end", scheduler.beta_end),
+            ("clip_sample_range", scheduler.clip_sample_range),
+            ("eta", scheduler.eta),
+        ];
+        let betas = scheduler.trained_betas.iter().flatten();
+        let betas = betas.map(|beta| ("trained_betas", *beta));
+        let limits = scheduler.thresholding.iter().flat_map(|options| {
+            [
+                (
+                    "dynamic_thresholding_ratio",
+                    options.dynamic_thresholding_ratio,
+                ),
+                ("sample_max_value", options.sample_max_value),
+            ]
+        });
+        for (name, value) in numbers.into_iter().chain(betas).chain(limits) {
+            ensure!(
+                value.is_finite(),
+                "{name} is {value}, only finite numbers are supported"
+            );
+        }
+        Ok(())
+    }
+
     fn check_steps(&self) -> Result<()> {
         ensure!(
             (1..=MAX_DIM).contains(&self.horizon),
@@ -86,23 +116,19 @@ impl PolicyConfig {
             n_obs_steps <= horizon,
             "n_obs_steps is {n_obs_steps}, more than the horizon of {horizon}"
         );
-        let first = match (self.pred_action_steps_only, self.oa_step_convention) {
-            (true, _) => 0,
-            (false, true) => n_obs_steps - 1,
-            (false, false) => n_obs_steps,
-        };
-        let executed = self.n_action_steps.saturating_add(self.n_latency_steps);
-        let (predicted, what) = match self.pred_action_steps_only {
-            true => (executed, "n_action_steps"),
-            false => (horizon, "horizon"),
-        };
+        let (predicted, first) = (self.trajectory_len(), self.first_action());
         ensure!(
-            executed <= predicted - first,
-            "n_action_steps is {}: with {} latency steps, {executed} actions from prediction {first} on reach past the \
-             horizon of {horizon}",
+            self.n_action_steps <= horizon
+                && first.saturating_add(self.n_action_steps) <= predicted,
+            "n_action_steps is {}: from prediction {first} on, {predicted} are predicted (horizon {horizon}, \
+             n_latency_steps {})",
             self.n_action_steps,
             self.n_latency_steps
         );
+        let what = match self.pred_action_steps_only {
+            true => "n_action_steps",
+            false => "horizon",
+        };
         let multiple = 1 << (self.unet.down_dims.len() - 1);
         ensure!(
             predicted.is_multiple_of(multiple),

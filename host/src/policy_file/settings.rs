@@ -54,7 +54,7 @@ impl PolicyConfig {
     /// predicted.
     pub fn trajectory_len(&self) -> usize {
         match self.pred_action_steps_only {
-            true => self.n_latency_steps + self.n_action_steps,
+            true => self.n_latency_steps.saturating_add(self.n_action_steps),
             false => self.horizon,
         }
     }
@@ -66,7 +66,7 @@ impl PolicyConfig {
             (false, true) => self.n_obs_steps.saturating_sub(1),
             (false, false) => self.n_obs_steps,
         };
-        first + self.n_latency_steps
+        first.saturating_add(self.n_latency_steps)
     }
 
     /// Observations and actions, for PushT too.

@@ -19,6 +19,7 @@ pub mod info;
 pub mod link;
 pub mod plan_input;
 pub mod policy_file;
+mod processor_time;
 pub mod quantize;
 pub mod regular_file;
 pub mod render;

@@ -1,5 +1,6 @@
 //! Tools that a fresh machine lacks: installed where possible, otherwise named in an error.
 
+use crate::python;
 use anyhow::{Context, Result, bail, ensure};
 use pusht_device::BOARDS;
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ pub fn install_targets() -> Result<Vec<Command>> {
         .iter()
         .map(|board| board.target)
         .chain(["wasm32-unknown-unknown", "thumbv6m-none-eabi"])
+        .chain(python::OTHER_TARGETS)
         .collect();
     let sysroot = output_of(Command::new("rustc").args(["--print", "sysroot"]))?;
     let folder = std::path::Path::new(sysroot.trim()).join("lib/rustlib");

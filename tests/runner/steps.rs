@@ -1,7 +1,7 @@
 //! The steps of `cargo verify`, in order.
 
-use crate::setup;
 use crate::step::Step;
+use crate::{python, setup};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -87,6 +87,16 @@ pub fn all() -> Vec<Step> {
                     cargo("test --release --package pusht-core -- --show-output"),
                 ])
             },
+        },
+        Step {
+            name: "python",
+            purpose: "the Python package in a virtual environment, against gym-pusht and Gymnasium",
+            commands: python::tests,
+        },
+        Step {
+            name: "other-machines",
+            purpose: "the Python package compiles for macOS, Windows and Linux on ARM",
+            commands: python::other_targets,
         },
         Step {
             name: "no-std",
@@ -203,7 +213,7 @@ fn fuzz() -> Result<Vec<Command>> {
 }
 
 /// A cargo command at the root of the repository.
-fn cargo(words: &str) -> Command {
+pub fn cargo(words: &str) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command
         .args(words.split_whitespace())

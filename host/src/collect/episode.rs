@@ -3,6 +3,7 @@
 use crate::data::Episode;
 use crate::engine::Engine;
 use crate::expert::{Expert, ExpertOptions};
+use crate::processor_time::processor_time;
 use anyhow::{Context, Result, ensure};
 use pusht_core::noise::{Noise, NoiseSource};
 use pusht_core::pusht::env::{
@@ -11,7 +12,6 @@ use pusht_core::pusht::env::{
 use pusht_core::pusht::episode::{self, Action, MAX_EPISODE_STEPS};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
-use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -147,7 +147,7 @@ impl Recording {
 /// # Errors
 /// If its episode can't be started, or the policy refuses a state.
 pub fn attempt(settings: &Settings, policy: Option<&Engine>, number: u64) -> Result<Attempt> {
-    let begin = cpu_time();
+    let begin = processor_time();
     let seed = settings.first_seed + number;
     let mut random = Pcg64::seed_from_u64(seed);
     let (near, noisy): (f64, f64) = (random.random_range(0.0..1.0), random.random_range(0.0..1.0));
@@ -180,14 +180,8 @@ pub fn attempt(settings: &Settings, policy: Option<&Engine>, number: u64) -> Res
         }
         _ => play(settings, env, &mut attempt)?,
     }
-    attempt.cpu = cpu_time() - begin;
+    attempt.cpu = processor_time() - begin;
     Ok(attempt)
-}
-
-/// Processor time of this thread.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn start(seed: u64, seeding: &str) -> Result<PushTEnv> {

@@ -3,9 +3,9 @@
 use super::sequences::{self, Sequence};
 use crate::data::Demonstrations;
 use crate::policy_file::write_whole;
+use crate::processor_time::processor_time;
 use anyhow::{Context, Result, ensure};
 use pusht_core::pusht::env::{Phase, PushTEnv, StartOrder, step_side_by_side};
-use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
@@ -281,12 +281,6 @@ fn begin(sequences: &[Sequence]) -> Result<Vec<PushTEnv>> {
     starts
         .collect::<Result<_, _>>()
         .context("a start state can't be simulated")
-}
-
-/// Processor time of this thread.
-fn processor_time() -> Duration {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
 /// gym-pusht in a separate process.

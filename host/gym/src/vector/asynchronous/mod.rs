@@ -2,17 +2,32 @@
 
 mod calls;
 mod link;
+#[cfg(not(unix))]
+mod no_processes;
+#[cfg(unix)]
 mod process;
+mod program;
 mod protocol;
 mod shared_memory;
 mod thread;
 mod transport;
+#[cfg(unix)]
 mod wire;
+#[cfg(unix)]
 mod worker;
 
-pub use process::WorkerProgram;
+pub use program::WorkerProgram;
 pub use shared_memory::{SharedMemory, SharedMemoryError};
+
+#[cfg(not(unix))]
+pub use no_processes::run_if_worker;
+#[cfg(unix)]
 pub use worker::run_if_worker;
+
+#[cfg(not(unix))]
+use no_processes::{ProcessLink, has_missed_entry};
+#[cfg(unix)]
+use {process::ProcessLink, worker::has_missed_entry};
 
 use super::batcher::{Batcher, check_name};
 use super::error::Cause;
@@ -112,7 +127,7 @@ impl AsyncVectorEnv {
         program: WorkerProgram,
         options: AsyncOptions,
     ) -> Result<Self, VectorError> {
-        if worker::has_missed_entry() {
+        if has_missed_entry() {
             return Err(VectorError::MissedWorkerEntry);
         }
         let transport = Transport::Processes {

@@ -1,18 +1,17 @@
 //! A worker in a process: the caller's side.
 
 use super::link::{Link, Received, Start};
+use super::program::WorkerProgram;
 use super::protocol::{Reply, Request};
 use super::shared_memory::SharedMemory;
 use super::wire;
 use crate::env::EnvSpec;
 use crate::vector::error::Cause;
 use serde::{Deserialize, Serialize};
-use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,18 +22,6 @@ pub(super) const WORKER_VARIABLE: &str = "PUSHT_VECTOR_WORKER";
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for a worker's exit status after its connection has closed.
 const EXIT_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// The program that worker processes run. It must call [`run_if_worker`](super::run_if_worker)
-/// before anything else.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WorkerProgram {
-    /// Path of the program; `None`: the running program itself.
-    pub path: Option<PathBuf>,
-    /// Command-line arguments with which the program reaches that call.
-    pub arguments: Vec<OsString>,
-    /// Whether its standard output is discarded; otherwise it goes to standard error.
-    pub is_quiet: bool,
-}
 
 /// The first message to a worker process.
 #[derive(Serialize, Deserialize)]

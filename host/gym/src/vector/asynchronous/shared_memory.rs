@@ -61,6 +61,7 @@ impl SharedMemory {
     }
 
     /// The file behind it.
+    #[cfg_attr(not(unix), allow(dead_code))]
     pub(super) fn file(&self) -> &File {
         &self.file
     }

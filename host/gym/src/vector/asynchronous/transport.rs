@@ -1,10 +1,10 @@
 //! The kinds of workers, and how one is started.
 
 use super::link::{Link, Received, Start};
-use super::process::{ProcessLink, WorkerProgram};
 use super::protocol::{Answer, Reply};
 use super::shared_memory::{SharedMemory, SharedMemoryError};
 use super::thread::ThreadLink;
+use super::{ProcessLink, WorkerProgram};
 use crate::env::{EnvFn, EnvSpec};
 use crate::vector::batcher::{Batcher, Description};
 use crate::vector::error::{Cause, VectorError};

@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 from . import _pusht
 from .options import Options, PushTKwargs
 from .spaces import action_space, observation_space
+from .window import SIDE_PX, Window
 
 Array = np.ndarray[Any, Any]
 
@@ -51,6 +52,7 @@ class PushTEnv(gymnasium.Env[Any, Array]):
         self.render_mode = self._options.render_mode
         self.observation_space = observation_space(self._options)
         self.action_space = action_space()
+        self._window: Window | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -63,7 +65,10 @@ class PushTEnv(gymnasium.Env[Any, Array]):
         if state is None:
             state = self._draw_start()
         # The visibility of keypoints has 64-bit seeds.
-        return self._env.reset(state, None if seed is None else seed & (2**64 - 1))
+        started = self._env.reset(state, None if seed is None else seed & (2**64 - 1))
+        if self.render_mode == "human":
+            self.render()
+        return started
 
     def _draw_start(self) -> list[float]:
         """The next start state of the seed: agent x, y, block x, y, px; block angle, rad."""
@@ -82,6 +87,24 @@ class PushTEnv(gymnasium.Env[Any, Array]):
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Moves the agent towards the target position `action`, px, for a tenth of a second."""
         return self._env.step(action)
+
+    def render(self) -> Array | None:  # type: ignore[override]
+        """The picture with the last action, or, in the window, the picture without it."""
+        if self.render_mode == "human":
+            if self._window is None:
+                self._window = Window()
+            self._window.show(self._env.picture(SIDE_PX, SIDE_PX))
+            return None
+        if self.render_mode is None:
+            gymnasium.logger.warn("`render` shows nothing without a `render_mode`")
+            return None
+        return self._env.render()
+
+    def close(self) -> None:
+        """Closes the window."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
 
     def get_obs(self) -> Any:
         """The current observation."""
@@ -154,6 +177,7 @@ class PushTEnv(gymnasium.Env[Any, Array]):
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         state["_env"] = self._env.snapshot()
+        state["_window"] = None
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

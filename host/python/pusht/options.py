@@ -99,4 +99,10 @@ class Options:
                 # Some programs look for these words, TorchRL's `GymEnv` for one.
                 error = f"got an unexpected keyword argument '{name}'"
                 raise TypeError(f"PushT {error}; supported are {supported}")
-        return cls(**kwargs)
+        options = cls(**kwargs)
+        if options.render_mode not in (None, "rgb_array", "human"):
+            raise ValueError(
+                f"render_mode: `{options.render_mode}` is not supported, but rgb_array, human and "
+                "None are"
+            )
+        return options

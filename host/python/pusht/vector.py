@@ -229,6 +229,8 @@ class PushTVectorEnv(VectorEnv[Any, Array, Array]):
 
     def close_extras(self, **kwargs: Any) -> None:
         """Ends the threads."""
+        if "_one" in self.__dict__:
+            self._one.close()
         # Not there if the constructor failed.
         for name in ("_one", "_batch"):
             self.__dict__.pop(name, None)

@@ -4,7 +4,7 @@ use crate::arrays::pairs;
 use crate::env::Env;
 use crate::errors::{episode_over, refused, refused_batch, refused_snapshot};
 use crate::infos::{Masks, infos};
-use crate::observations::{Arrays, final_observation};
+use crate::observations::{Arrays, observation};
 use crate::options::Options;
 use crate::random::{Pcg64State, pcg64_state};
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
@@ -132,7 +132,7 @@ impl Batch {
             let terminations = terminations.as_slice_mut()?;
             let truncations = truncations.as_slice_mut()?;
             self.batch.rows(|rows| {
-                let envs = rows.envs();
+                let envs = rows.indices();
                 rewards[envs.clone()].copy_from_slice(rows.step.rewards);
                 terminations[envs.clone()].copy_from_slice(rows.step.terminations);
                 truncations[envs.clone()].copy_from_slice(rows.step.truncations);
@@ -264,9 +264,14 @@ impl Batch {
     fn final_obs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<Py<PyAny>>>> {
         let mut all = Vec::with_capacity(self.is_over.len());
         self.batch.rows(|rows| {
-            for (at, is_final) in rows.step.is_final.iter().enumerate() {
-                all.push(if *is_final {
-                    final_observation(py, &self.options, &rows, at).map(Bound::unbind)
+            let values = rows
+                .step
+                .final_obs
+                .chunks_exact(self.batch.observation_dim());
+            for (at, values) in values.enumerate() {
+                let env = &rows.final_envs[at];
+                all.push(if rows.step.is_final[at] {
+                    observation(py, &self.options, env, values).map(Bound::unbind)
                 } else {
                     Ok(py.None())
                 });

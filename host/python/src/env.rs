@@ -3,8 +3,10 @@
 use crate::arrays::{float64, numbers};
 use crate::errors::{not_started, refused, refused_snapshot};
 use crate::infos::info;
-use crate::observations::observation;
+use crate::observations::{observation, picture, values};
 use crate::options::Options;
+use crate::pictures::View;
+use numpy::PyArray3;
 use pusht_core::pusht::env::{PushTEnv, Seeding, StartState};
 use pusht_core::pusht::observation::{MaskedKeypoints, STATE_DIM};
 use pusht_gym::batch::EnvState;
@@ -91,17 +93,24 @@ impl Env {
     /// The current observation.
     fn observation<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let env = self.env.as_ref().ok_or_else(not_started)?;
-        observation(py, &self.options, &env.state(), &mut self.keypoints)
+        let values = values(self.options.obs_type, env, &mut self.keypoints)?;
+        observation(py, &self.options, env, &values)
     }
 
-    /// Agent x, y, block x, y, px; block angle, rad, in [0, 2 pi).
-    fn state(&self) -> PyResult<[f64; STATE_DIM]> {
-        Ok(self.running()?.state())
+    /// The picture that gym-pusht's `render` returns, with the last action.
+    fn render<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray3<u8>>> {
+        let view = View::of(self.running()?);
+        picture(py, &view, self.options.visualization, self.last_action)
     }
 
-    /// Share of the goal that the block covers.
-    fn coverage(&self) -> PyResult<f64> {
-        Ok(self.running()?.coverage())
+    /// A picture of this size without the last action.
+    fn picture<'py>(
+        &self,
+        py: Python<'py>,
+        width: usize,
+        height: usize,
+    ) -> PyResult<Bound<'py, PyArray3<u8>>> {
+        picture(py, &View::of(self.running()?), [width, height], None)
     }
 
     /// Everything that the next steps depend on.

@@ -85,12 +85,12 @@ pub fn infos<'py>(
         let (contacts, success) = (contacts.as_slice_mut()?, success.as_slice_mut()?);
         let coverage = coverage.as_slice_mut()?;
         batch.rows(|rows| {
-            for (at, index) in rows.envs().enumerate() {
+            for (at, index) in rows.indices().enumerate() {
                 if !masks.has_info[index] {
                     continue;
                 }
                 let info = if masks.is_final {
-                    &rows.final_infos[at]
+                    &rows.final_envs[at].info()
                 } else {
                     &rows.infos[at]
                 };

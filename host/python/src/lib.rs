@@ -2,9 +2,9 @@
 //! classes.
 //!
 //! [`env`] is one environment, [`batch`] many as one; [`options`] are their arguments. A step's
-//! results become NumPy arrays in [`observations`] and [`infos`]. [`policy`] is a policy,
-//! [`convert`] makes one of a checkpoint, [`evaluate`] scores it, [`collect`] records the planner's
-//! demonstrations. [`arrays`] and [`seeds`] take arguments, [`errors`] has the exceptions,
+//! results become NumPy arrays in [`observations`], with [`pictures`], and [`infos`]. [`policy`] is a
+//! policy, [`convert`] makes one of a checkpoint, [`evaluate`] scores it, [`collect`] records the
+//! planner's demonstrations. [`arrays`] and [`seeds`] take arguments, [`errors`] has the exceptions,
 //! [`random`] shows a seed's generator as NumPy's, [`run`] works without the interpreter's lock.
 
 mod arrays;
@@ -17,6 +17,7 @@ mod evaluate;
 mod infos;
 mod observations;
 mod options;
+mod pictures;
 mod policy;
 mod random;
 mod run;

@@ -1,133 +1,158 @@
 //! Observations as NumPy arrays, of one environment and of many.
 
 use crate::errors::refused;
-use crate::options::Options;
-use numpy::{PyArray1, PyArray2, PyArrayMethods};
+use crate::options::{ObsType, Options};
+use crate::pictures::{Size, View, draw_all};
+use numpy::{PyArray1, PyArray2, PyArray3, PyArray4, PyArrayMethods};
+use pusht_core::pusht::env::PushTEnv;
 use pusht_core::pusht::observation::{
-    MASKED_KEYPOINTS_DIM, MaskedKeypoints, ObservationKind, STATE_DIM, observe,
+    MASKED_KEYPOINTS_DIM, MaskedKeypoints, ObservationKind, observe,
 };
-use pusht_gym::batch::{PushTBatch, Rows};
-use pusht_gym::pusht::ObsType;
+use pusht_gym::batch::PushTBatch;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-/// Values of the vertices' observation that come before the agent's.
-const AGENT_AT: usize = ObservationKind::Vertices.agent_at();
+/// The values of an observation, without pictures: as many as a batch has for each environment.
+pub fn values(
+    obs_type: ObsType,
+    env: &PushTEnv,
+    keypoints: &mut MaskedKeypoints,
+) -> PyResult<[f64; MASKED_KEYPOINTS_DIM]> {
+    let state = env.state();
+    let kind = obs_type.kind();
+    if kind == ObservationKind::Keypoints {
+        return keypoints.observe(&state).map_err(refused);
+    }
+    let mut values = [0.0; MASKED_KEYPOINTS_DIM];
+    observe(kind, &state, &mut values[..kind.dim()]).map_err(refused)?;
+    Ok(values)
+}
 
-/// The observation of one environment.
+/// The observation of one environment with these [`values`].
 pub fn observation<'py>(
     py: Python<'py>,
     options: &Options,
-    state: &[f64; STATE_DIM],
-    keypoints: &mut MaskedKeypoints,
+    env: &PushTEnv,
+    values: &[f64],
 ) -> PyResult<Bound<'py, PyAny>> {
-    Ok(match options.obs_type {
-        ObsType::State => PyArray1::from_slice(py, state).into_any(),
-        ObsType::EnvironmentStateAgentPos => {
-            let mut values = [0.0; ObservationKind::Vertices.dim()];
-            observe(ObservationKind::Vertices, state, &mut values).map_err(refused)?;
-            let (vertices, agent) = values.split_at(AGENT_AT);
-            let array = |values| PyArray1::from_slice(py, values).into_any();
-            dict(py, "environment_state", array(vertices), array(agent))?.into_any()
-        }
-        ObsType::Keypoints => {
-            let values = keypoints.observe(state).map_err(refused)?;
-            PyArray1::from_slice(py, &values).into_any()
-        }
-    })
+    let (obs_type, size) = (options.obs_type, options.observation);
+    let main = if obs_type.has_pixels() {
+        picture(py, &View::of(env), size, None)?.into_any()
+    } else {
+        PyArray1::from_slice(py, &values[..obs_type.n_values()]).into_any()
+    };
+    let agent = || PyArray1::from_slice(py, env.info().agent_pos_px.as_slice()).into_any();
+    with_agent(py, obs_type, main, agent)
 }
 
-fn dict<'py>(
+/// A picture as an array, (height, width, 3).
+pub fn picture<'py>(
     py: Python<'py>,
-    name: &str,
-    values: Bound<'py, PyAny>,
-    agent_pos: Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyDict>> {
+    view: &View,
+    size: Size,
+    action: Option<[f64; 2]>,
+) -> PyResult<Bound<'py, PyArray3<u8>>> {
+    let [width, height] = size;
+    let picture = PyArray3::zeros(py, [height, width, 3], false);
+    view.draw(size, action, picture.readwrite().as_slice_mut()?)?;
+    Ok(picture)
+}
+
+/// `main` alone, or a dictionary of it and the agent's position.
+fn with_agent<'py>(
+    py: Python<'py>,
+    obs_type: ObsType,
+    main: Bound<'py, PyAny>,
+    agent: impl FnOnce() -> Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let Some(name) = obs_type.name_beside_agent() else {
+        return Ok(main);
+    };
     let dict = PyDict::new(py);
-    dict.set_item(name, values)?;
-    dict.set_item(intern!(py, "agent_pos"), agent_pos)?;
-    Ok(dict)
+    dict.set_item(name, main)?;
+    dict.set_item(intern!(py, "agent_pos"), agent())?;
+    Ok(dict.into_any())
 }
 
 /// Arrays for the observations of many environments, which may be filled again.
-pub enum Arrays {
-    /// (n, dim).
+pub struct Arrays {
+    obs_type: ObsType,
+    size: Size,
+    main: Main,
+    /// (n, 2).
+    agent: Py<PyArray2<f64>>,
+}
+
+enum Main {
+    /// (n, values).
     Values(Py<PyArray2<f64>>),
-    /// The vertices, (n, 16), and the agent's position, (n, 2).
-    Vertices(Py<PyArray2<f64>>, Py<PyArray2<f64>>),
+    /// (n, height, width, 3).
+    Pixels(Py<PyArray4<u8>>),
 }
 
 impl Arrays {
     /// Arrays of zeros for `n` environments.
     pub fn new(py: Python<'_>, options: &Options, n: usize) -> Self {
-        let zeros = |dim| PyArray2::zeros(py, [n, dim], false).unbind();
-        match options.obs_type {
-            ObsType::State => Self::Values(zeros(STATE_DIM)),
-            ObsType::EnvironmentStateAgentPos => Self::Vertices(zeros(AGENT_AT), zeros(2)),
-            ObsType::Keypoints => Self::Values(zeros(MASKED_KEYPOINTS_DIM)),
+        let (obs_type, size) = (options.obs_type, options.observation);
+        let [width, height] = size;
+        let main = if obs_type.has_pixels() {
+            Main::Pixels(PyArray4::zeros(py, [n, height, width, 3], false).unbind())
+        } else {
+            Main::Values(PyArray2::zeros(py, [n, obs_type.n_values()], false).unbind())
+        };
+        let n_agents = obs_type.name_beside_agent().map_or(0, |_| n);
+        Self {
+            obs_type,
+            size,
+            main,
+            agent: PyArray2::zeros(py, [n_agents, 2], false).unbind(),
         }
     }
 
     /// Writes the current observations of the batch.
     pub fn fill(&self, py: Python<'_>, batch: &PushTBatch) -> PyResult<()> {
-        match self {
-            Self::Values(values) => {
+        match &self.main {
+            Main::Values(values) => {
                 let mut values = values.bind(py).try_readwrite()?;
-                let values = values.as_slice_mut()?;
-                let dim = batch.observation_dim();
+                let mut into = values
+                    .as_slice_mut()?
+                    .chunks_exact_mut(self.obs_type.n_values());
                 batch.rows(|rows| {
-                    values[rows.first * dim..][..rows.step.observations.len()]
-                        .copy_from_slice(rows.step.observations);
-                });
-            }
-            Self::Vertices(vertices, agent) => {
-                let mut vertices = vertices.bind(py).try_readwrite()?;
-                let mut agent = agent.bind(py).try_readwrite()?;
-                let (vertices, _) = vertices.as_slice_mut()?.as_chunks_mut::<AGENT_AT>();
-                let (agent, _) = agent.as_slice_mut()?.as_chunks_mut::<2>();
-                batch.rows(|rows| {
-                    let values = rows.step.observations.chunks_exact(batch.observation_dim());
-                    for (index, values) in rows.envs().zip(values) {
-                        vertices[index].copy_from_slice(&values[..AGENT_AT]);
-                        agent[index].copy_from_slice(&values[AGENT_AT..]);
+                    let from = rows.step.observations.chunks_exact(batch.observation_dim());
+                    for (from, into) in from.zip(&mut into) {
+                        into.copy_from_slice(&from[..into.len()]);
                     }
                 });
             }
+            Main::Pixels(pixels) => {
+                let mut views = Vec::with_capacity(batch.num_envs());
+                batch.rows(|rows| views.extend(rows.envs.iter().map(View::of)));
+                let mut pixels = pixels.bind(py).try_readwrite()?;
+                draw_all(py, &views, self.size, pixels.as_slice_mut()?)?;
+            }
+        }
+        let mut agent = self.agent.bind(py).try_readwrite()?;
+        let (agent, _) = agent.as_slice_mut()?.as_chunks_mut::<2>();
+        let mut agent = agent.iter_mut();
+        if self.obs_type.name_beside_agent().is_some() {
+            batch.rows(|rows| {
+                for (info, agent) in rows.infos.iter().zip(&mut agent) {
+                    *agent = info.agent_pos_px.into();
+                }
+            });
         }
         Ok(())
     }
 
     /// The observations as Gymnasium's users see them: an array, or a dictionary of arrays.
     pub fn object<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(match self {
-            Self::Values(values) => values.bind(py).clone().into_any(),
-            Self::Vertices(vertices, agent) => dict(
-                py,
-                "environment_state",
-                vertices.bind(py).clone().into_any(),
-                agent.bind(py).clone().into_any(),
-            )?
-            .into_any(),
+        let main = match &self.main {
+            Main::Values(values) => values.bind(py).clone().into_any(),
+            Main::Pixels(pixels) => pixels.bind(py).clone().into_any(),
+        };
+        with_agent(py, self.obs_type, main, || {
+            self.agent.bind(py).clone().into_any()
         })
     }
-}
-
-/// The last observation of the episode that ended in environment `at` of these rows.
-pub fn final_observation<'py>(
-    py: Python<'py>,
-    options: &Options,
-    rows: &Rows<'_>,
-    at: usize,
-) -> PyResult<Bound<'py, PyAny>> {
-    let dim = rows.step.final_obs.len() / rows.infos.len();
-    let values = &rows.step.final_obs[at * dim..][..dim];
-    let array = |values| PyArray1::from_slice(py, values).into_any();
-    Ok(match options.obs_type {
-        ObsType::State | ObsType::Keypoints => array(values),
-        ObsType::EnvironmentStateAgentPos => {
-            let (vertices, agent) = values.split_at(AGENT_AT);
-            dict(py, "environment_state", array(vertices), array(agent))?.into_any()
-        }
-    })
 }

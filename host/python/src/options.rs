@@ -1,10 +1,10 @@
 //! The arguments of an environment.
 
 use crate::errors::refused;
+use crate::pictures::Size;
 use pusht_core::pusht::env::{PushTParams, Seeding, StartOrder, Vec2};
-use pusht_core::pusht::observation::ObservationKind;
+use pusht_core::pusht::observation::{MASKED_KEYPOINTS_DIM, ObservationKind, STATE_DIM};
 use pusht_gym::batch::BatchOptions;
-use pusht_gym::pusht::ObsType;
 use pusht_gym::vector::AutoresetMode;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -21,6 +21,57 @@ struct Given {
     success_threshold: f64,
     keypoint_visible_rate: f64,
     max_episode_steps: Option<u32>,
+    observation_width: i64,
+    observation_height: i64,
+    visualization_width: i64,
+    visualization_height: i64,
+}
+
+/// Largest width and height of a picture, pixels.
+const MAX_SIDE: i64 = 1 << 14;
+
+/// Kind of observation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum ObsType {
+    State,
+    EnvironmentStateAgentPos,
+    Keypoints,
+    Pixels,
+    PixelsAgentPos,
+}
+
+impl ObsType {
+    /// What the simulator's side observes.
+    pub fn kind(self) -> ObservationKind {
+        match self {
+            Self::State | Self::Pixels | Self::PixelsAgentPos => ObservationKind::State,
+            Self::EnvironmentStateAgentPos => ObservationKind::Vertices,
+            Self::Keypoints => ObservationKind::Keypoints,
+        }
+    }
+
+    /// Values in the array beside the agent's position, or alone.
+    pub fn n_values(self) -> usize {
+        match self {
+            Self::State => STATE_DIM,
+            Self::EnvironmentStateAgentPos => ObservationKind::Vertices.agent_at(),
+            Self::Keypoints => MASKED_KEYPOINTS_DIM,
+            Self::Pixels | Self::PixelsAgentPos => 0,
+        }
+    }
+
+    pub fn has_pixels(self) -> bool {
+        matches!(self, Self::Pixels | Self::PixelsAgentPos)
+    }
+
+    /// Name of the array in a dictionary beside the agent's position; `None` if it is alone.
+    pub fn name_beside_agent(self) -> Option<&'static str> {
+        match self {
+            Self::EnvironmentStateAgentPos => Some("environment_state"),
+            Self::PixelsAgentPos => Some("pixels"),
+            Self::State | Self::Keypoints | Self::Pixels => None,
+        }
+    }
 }
 
 /// The arguments of an environment, checked.
@@ -31,6 +82,10 @@ pub struct Options {
     pub start_order: StartOrder,
     pub params: PushTParams,
     pub keypoint_visible_rate: f64,
+    /// Size of an observed picture.
+    pub observation: Size,
+    /// Size of the picture that `render` returns.
+    pub visualization: Size,
 }
 
 impl<'py> FromPyObject<'_, 'py> for Options {
@@ -61,22 +116,36 @@ impl<'py> FromPyObject<'_, 'py> for Options {
             start_order: named("start_order", &given.start_order, &START_ORDERS)?,
             params,
             keypoint_visible_rate: given.keypoint_visible_rate,
+            observation: [
+                side("observation_width", given.observation_width)?,
+                side("observation_height", given.observation_height)?,
+            ],
+            visualization: [
+                side("visualization_width", given.visualization_width)?,
+                side("visualization_height", given.visualization_height)?,
+            ],
         })
     }
+}
+
+/// A width or height of pictures.
+fn side(name: &str, pixels: i64) -> PyResult<usize> {
+    if !(1..=MAX_SIDE).contains(&pixels) {
+        return Err(PyValueError::new_err(format!(
+            "{name}: 1 to {MAX_SIDE} pixels are supported, not {pixels}"
+        )));
+    }
+    Ok(pixels as usize)
 }
 
 impl Options {
     /// These options for a batch.
     pub fn of_batch(&self, autoreset_mode: AutoresetMode) -> BatchOptions {
         let rate = self.keypoint_visible_rate;
-        let (observation, keypoint_visible_rate) = match self.obs_type {
-            ObsType::State => (ObservationKind::State, None),
-            ObsType::EnvironmentStateAgentPos => (ObservationKind::Vertices, None),
-            ObsType::Keypoints => (ObservationKind::Keypoints, Some(rate)),
-        };
+        let is_masked = self.obs_type == ObsType::Keypoints;
         BatchOptions {
-            observation,
-            keypoint_visible_rate,
+            observation: self.obs_type.kind(),
+            keypoint_visible_rate: is_masked.then_some(rate),
             seeding: self.seeding,
             start_order: self.start_order,
             params: self.params,
@@ -86,13 +155,15 @@ impl Options {
     }
 }
 
-const OBS_TYPES: [(&str, ObsType); 3] = [
+const OBS_TYPES: [(&str, ObsType); 5] = [
     ("state", ObsType::State),
     (
         "environment_state_agent_pos",
         ObsType::EnvironmentStateAgentPos,
     ),
     ("keypoints", ObsType::Keypoints),
+    ("pixels", ObsType::Pixels),
+    ("pixels_agent_pos", ObsType::PixelsAgentPos),
 ];
 /// Names of the seedings.
 pub const SEEDINGS: [(&str, Seeding); 2] = [("pcg64", Seeding::Pcg64), ("legacy", Seeding::Legacy)];

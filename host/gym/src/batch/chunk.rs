@@ -25,7 +25,7 @@ pub(super) struct Chunk {
     final_obs: Vec<f64>,
     is_final: Vec<bool>,
     infos: Vec<Info>,
-    final_infos: Vec<Info>,
+    final_envs: Vec<PushTEnv>,
     fault: Vec<Option<Refusal>>,
 }
 
@@ -55,7 +55,6 @@ impl Chunk {
         let infos: Vec<Info> = envs.iter().map(PushTEnv::info).collect();
         Ok(Self {
             options: *options,
-            envs,
             starts,
             keypoints,
             is_over: vec![true; n],
@@ -68,7 +67,8 @@ impl Chunk {
             truncations: vec![false; n],
             final_obs: vec![0.0; n * dim],
             is_final: vec![false; n],
-            final_infos: infos.clone(),
+            final_envs: envs.clone(),
+            envs,
             infos,
             fault: vec![None; n],
         })
@@ -129,7 +129,8 @@ impl Chunk {
             first,
             step,
             infos: &self.infos,
-            final_infos: &self.final_infos,
+            envs: &self.envs,
+            final_envs: &self.final_envs,
         }
     }
 
@@ -224,7 +225,7 @@ impl Chunk {
             self.is_over[at] = true;
             if self.options.autoreset_mode == AutoresetMode::SameStep {
                 self.is_final[at] = true;
-                self.final_infos[at] = self.infos[at];
+                self.final_envs[at] = self.envs[at];
                 let dim = self.options.observation_dim();
                 let row = at * dim..(at + 1) * dim;
                 self.final_obs[row.clone()].copy_from_slice(&self.observations[row]);

@@ -139,14 +139,16 @@ pub struct Rows<'a> {
     pub step: BatchStep<'a>,
     /// Their states in detail.
     pub infos: &'a [Info],
-    /// With [`AutoresetMode::SameStep`]: `infos` of the last states of the episodes that ended in
-    /// this step. Only those where `is_final` is true are meaningful.
-    pub final_infos: &'a [Info],
+    /// Their simulators.
+    pub envs: &'a [PushTEnv],
+    /// With [`AutoresetMode::SameStep`]: the simulators after the last step of the episodes that
+    /// ended in this step. Only those where `is_final` is true are meaningful.
+    pub final_envs: &'a [PushTEnv],
 }
 
 impl Rows<'_> {
     /// Indices of the environments.
-    pub fn envs(&self) -> Range<usize> {
+    pub fn indices(&self) -> Range<usize> {
         self.first..self.first + self.infos.len()
     }
 }
@@ -345,7 +347,7 @@ impl PushTBatch {
         for index in 0..self.pool.n_chunks() {
             let chunk = self.pool.chunk(index);
             let rows = chunk.rows(index * CHUNK);
-            let (envs, step) = (rows.envs(), rows.step);
+            let (envs, step) = (rows.indices(), rows.step);
             let values = envs.start * self.dim..envs.end * self.dim;
             self.observations[values.clone()].copy_from_slice(step.observations);
             self.rewards[envs.clone()].copy_from_slice(step.rewards);

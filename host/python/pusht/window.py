@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import gymnasium
@@ -19,7 +20,10 @@ class Window:
 
     def __init__(self) -> None:
         try:
-            import pygame
+            with warnings.catch_warnings():
+                # pygame itself imports what setuptools warns about.
+                warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
+                import pygame
         except ImportError:
             raise gymnasium.error.DependencyNotInstalled(
                 'render_mode "human" needs pygame: pip install "pusht[human]"'

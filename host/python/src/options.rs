@@ -1,31 +1,15 @@
 //! The arguments of an environment.
 
+use crate::arrays::numbers;
 use crate::errors::refused;
 use crate::pictures::Size;
 use pusht_core::pusht::env::{PushTParams, Seeding, StartOrder, Vec2};
 use pusht_core::pusht::observation::{MASKED_KEYPOINTS_DIM, ObservationKind, STATE_DIM};
 use pusht_gym::batch::BatchOptions;
 use pusht_gym::vector::AutoresetMode;
-use pyo3::exceptions::PyValueError;
+use pyo3::conversion::FromPyObjectOwned;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-
-/// `pusht.options.Options`, attribute by attribute.
-#[derive(FromPyObject)]
-struct Given {
-    obs_type: String,
-    seeding: String,
-    start_order: String,
-    damping: Option<f64>,
-    block_cog: Option<[f64; 2]>,
-    goal_pose: Option<[f64; 3]>,
-    success_threshold: f64,
-    keypoint_visible_rate: f64,
-    max_episode_steps: Option<u32>,
-    observation_width: i64,
-    observation_height: i64,
-    visualization_width: i64,
-    visualization_height: i64,
-}
 
 /// Largest width and height of a picture, pixels.
 const MAX_SIDE: i64 = 1 << 14;
@@ -91,45 +75,86 @@ pub struct Options {
 impl<'py> FromPyObject<'_, 'py> for Options {
     type Error = PyErr;
 
+    /// `given`: a `pusht.options.Options`.
     fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        let given: Given = given.extract()?;
-        let defaults = PushTParams::default();
-        let goal = given.goal_pose;
-        let params = PushTParams {
-            block_cog_px: given.block_cog.map_or(defaults.block_cog_px, Vec2::from),
-            damping: given.damping.unwrap_or(defaults.damping),
-            goal_px: goal.map_or(defaults.goal_px, |[x, y, _]| Vec2::new(x, y)),
-            goal_angle_rad: goal.map_or(defaults.goal_angle_rad, |[_, _, angle]| angle),
-            success_threshold: given.success_threshold,
-            max_episode_steps: given.max_episode_steps,
-            ..defaults
-        };
-        params.check().map_err(refused)?;
-        if !(0.0..=1.0).contains(&given.keypoint_visible_rate) {
+        let keypoint_visible_rate = field(given, "keypoint_visible_rate", "a number")?;
+        if !(0.0..=1.0).contains(&keypoint_visible_rate) {
             return Err(PyValueError::new_err(
                 "keypoint_visible_rate: a number from 0 to 1 is supported",
             ));
         }
         Ok(Self {
-            seeding: named("seeding", &given.seeding, &SEEDINGS)?,
-            obs_type: named("obs_type", &given.obs_type, &OBS_TYPES)?,
-            start_order: named("start_order", &given.start_order, &START_ORDERS)?,
-            params,
-            keypoint_visible_rate: given.keypoint_visible_rate,
+            seeding: choice(given, "seeding", &SEEDINGS)?,
+            obs_type: choice(given, "obs_type", &OBS_TYPES)?,
+            start_order: choice(given, "start_order", &START_ORDERS)?,
+            params: params(given)?,
+            keypoint_visible_rate,
             observation: [
-                side("observation_width", given.observation_width)?,
-                side("observation_height", given.observation_height)?,
+                side(given, "observation_width")?,
+                side(given, "observation_height")?,
             ],
             visualization: [
-                side("visualization_width", given.visualization_width)?,
-                side("visualization_height", given.visualization_height)?,
+                side(given, "visualization_width")?,
+                side(given, "visualization_height")?,
             ],
         })
     }
 }
 
+/// Parameters of the simulator.
+fn params(given: Borrowed<'_, '_, PyAny>) -> PyResult<PushTParams> {
+    let defaults = PushTParams::default();
+    let goal = array(given, "goal_pose")?;
+    let cog = array(given, "block_cog")?;
+    let damping: Option<f64> = field(given, "damping", "a number or None")?;
+    let params = PushTParams {
+        block_cog_px: cog.map_or(defaults.block_cog_px, Vec2::from),
+        damping: damping.unwrap_or(defaults.damping),
+        goal_px: goal.map_or(defaults.goal_px, |[x, y, _]| Vec2::new(x, y)),
+        goal_angle_rad: goal.map_or(defaults.goal_angle_rad, |[_, _, angle]| angle),
+        success_threshold: field(given, "success_threshold", "a number")?,
+        max_episode_steps: field(given, "max_episode_steps", "a number of steps or None")?,
+        ..defaults
+    };
+    params.check().map_err(refused)?;
+    Ok(params)
+}
+
+/// The attribute `name`, which must be a `needed`.
+fn field<'py, T: FromPyObjectOwned<'py>>(
+    given: Borrowed<'_, 'py, PyAny>,
+    name: &str,
+    needed: &str,
+) -> PyResult<T> {
+    let value = given.getattr(name)?;
+    value.extract().map_err(|_| {
+        let kind = value.get_type();
+        PyTypeError::new_err(format!("{name}: {needed} is needed, not {value} ({kind})"))
+    })
+}
+
+/// The numbers of the attribute `name`, if there are any.
+fn array<const N: usize>(given: Borrowed<'_, '_, PyAny>, name: &str) -> PyResult<Option<[f64; N]>> {
+    let value = given.getattr(name)?;
+    if value.is_none() {
+        return Ok(None);
+    }
+    numbers(name, &value).map(Some)
+}
+
+/// The value that the attribute `name` names.
+fn choice<T: Copy>(
+    given: Borrowed<'_, '_, PyAny>,
+    name: &str,
+    values: &[(&str, T)],
+) -> PyResult<T> {
+    let value: String = field(given, name, "a string")?;
+    named(name, &value, values)
+}
+
 /// A width or height of pictures.
-fn side(name: &str, pixels: i64) -> PyResult<usize> {
+fn side(given: Borrowed<'_, '_, PyAny>, name: &str) -> PyResult<usize> {
+    let pixels: i64 = field(given, name, "a number of pixels")?;
     if !(1..=MAX_SIDE).contains(&pixels) {
         return Err(PyValueError::new_err(format!(
             "{name}: 1 to {MAX_SIDE} pixels are supported, not {pixels}"

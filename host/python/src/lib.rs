@@ -5,10 +5,12 @@
 //! results become NumPy arrays in [`observations`], with [`pictures`], and [`infos`]. [`policy`] is a
 //! policy, [`convert`] makes one of a checkpoint, [`evaluate`] scores it, [`collect`] records the
 //! planner's demonstrations. [`arrays`] and [`seeds`] take arguments, [`errors`] has the exceptions,
-//! [`random`] shows a seed's generator as NumPy's, [`run`] works without the interpreter's lock.
+//! [`random`] shows a seed's generator as NumPy's, [`run`] works without the interpreter's lock,
+//! [`bench`] measures Rust's own speed.
 
 mod arrays;
 mod batch;
+mod bench;
 mod collect;
 mod convert;
 mod env;
@@ -31,6 +33,7 @@ fn _pusht(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<env::Env>()?;
     module.add_class::<batch::Batch>()?;
     module.add_function(wrap_pyfunction!(env::legacy_start, module)?)?;
+    module.add_function(wrap_pyfunction!(bench::batch_rate, module)?)?;
     module.add_class::<policy::Policy>()?;
     module.add_function(wrap_pyfunction!(convert::import_checkpoint, module)?)?;
     module.add_function(wrap_pyfunction!(convert::quantize, module)?)?;

@@ -3,7 +3,8 @@
     pusht collect --out clean --format lerobot --attempts 20
     python3 tests/oracle/lerobot_dataset.py clean --train 3
 
-Checked: every frame that LeRobot's loader returns is the one of the recording (recording.zarr);
+Checked: every frame that LeRobot's loader returns is the one of the recording (recording.zarr),
+with --images its picture, too;
 the corners are gym-pusht's; statistics are those of the frames; windows of several steps
 (delta_timestamps) stay within their episode. `--train N` runs N steps of LeRobot's own training
 script with its diffusion policy.
@@ -40,6 +41,9 @@ def check_frames(dataset, recording):
         assert abs(frame["next.reward"] - np.clip(coverage[row] / 0.95, 0, 1)) < 1e-6, row
         assert frame["next.done"] == (row in last_rows), row
         assert frame["task"].startswith("Push the T"), frame["task"]
+        if dataset.meta.image_keys:
+            picture = (255 * frame["observation.image"]).round().permute(1, 2, 0).numpy()
+            assert np.array_equal(picture, recording["data/img"][row]), row
         env.block.angle, env.block.position = float(state[4]), state[2:4].astype(float).tolist()
         corners = PushTEnv.get_keypoints(env._block_shapes).flatten()
         worst = max(worst, np.abs(frame["observation.environment_state"].numpy() - corners).max())

@@ -81,6 +81,10 @@ pub struct Args {
     /// With --policy: share of those states with a coverage of at least 0.8
     #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
     near_miss_share: f64,
+    /// Also record pictures of 96 x 96 pixels, as gym-pusht draws them: data/img (in single
+    /// precision, 0 to 255, as in pusht.zip), or observation.image with --format lerobot
+    #[arg(long)]
+    images: bool,
     /// Continue the run in the folder
     #[arg(long)]
     resume: bool,
@@ -206,7 +210,7 @@ fn settings_of(args: &Args, policy: Option<&Engine>) -> Result<Settings> {
         near_goal_share: args.near_goal_share,
         max_steps: MAX_EPISODE_STEPS,
         corrections,
-        images: false,
+        images: args.images,
     };
     settings.check(args.attempts)?;
     Ok(settings)

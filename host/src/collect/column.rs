@@ -161,6 +161,22 @@ impl Column {
         Ok(())
     }
 
+    /// Reads the rows `rows`, which are written.
+    ///
+    /// # Errors
+    /// If a chunk is missing or damaged; the error names its file.
+    #[cfg(feature = "demonstrations")]
+    pub fn rows(&self, folder: &Path, rows: std::ops::Range<usize>) -> Result<Vec<u8>> {
+        let mut read = Vec::with_capacity(rows.len() * self.row_bytes);
+        for index in rows.start / self.chunk_rows..rows.end.div_ceil(self.chunk_rows) {
+            let first = index * self.chunk_rows;
+            let end = self.chunk_rows.min(rows.end - first);
+            let chunk = self.chunk(folder, index, end)?;
+            read.extend(&chunk[rows.start.saturating_sub(first) * self.row_bytes..]);
+        }
+        Ok(read)
+    }
+
     /// The first `n_rows` rows of a chunk.
     fn chunk(&self, folder: &Path, index: usize, n_rows: usize) -> Result<Vec<u8>> {
         let left = n_rows * self.row_bytes;

@@ -1,5 +1,6 @@
 //! One attempt: its episode, its player, and the recorded steps.
 
+use super::camera::Camera;
 use crate::data::Episode;
 use crate::engine::Engine;
 use crate::expert::{Expert, ExpertOptions};
@@ -119,6 +120,8 @@ pub struct Recording {
     pub episode: Episode,
     /// What else is recorded of each control step.
     pub steps: Vec<Step>,
+    /// Pictures of all states, (height, width, 3) each; empty unless they are recorded.
+    pub pictures: Vec<u8>,
 }
 
 /// What is recorded of a control step beside state and action.
@@ -132,13 +135,20 @@ pub struct Step {
 
 impl Recording {
     /// Records a step: the environment before it, the action, and the coverage after it.
-    fn push(&mut self, before: &PushTEnv, action: Action, next_coverage: f64) {
+    fn push(
+        &mut self,
+        before: &PushTEnv,
+        action: Action,
+        next_coverage: f64,
+        camera: &mut Camera,
+    ) -> Result<()> {
         self.episode.states.push(before.state());
         self.episode.actions.push(action);
         self.steps.push(Step {
             n_contacts: before.info().n_contacts,
             next_coverage,
         });
+        camera.take(before, &mut self.pictures)
     }
 }
 
@@ -220,6 +230,7 @@ fn start_near_goal(random: &mut Pcg64) -> Result<PushTEnv> {
 fn play(settings: &Settings, env: PushTEnv, attempt: &mut Attempt) -> Result<()> {
     let mut expert = Expert::new(settings.expert, attempt.seed);
     let mut noise = NoiseSource::new(!attempt.seed);
+    let mut camera = Camera::new(settings.images);
     let mut recorded = Recording::default();
     recorded.episode.seed = (!attempt.near_goal).then_some(attempt.seed);
     let spread_px = if attempt.noisy {
@@ -233,7 +244,7 @@ fn play(settings: &Settings, env: PushTEnv, attempt: &mut Attempt) -> Result<()>
         let intended = expert.act(&before);
         let executed = intended.map(|v| v + spread_px * noise.next_gaussian().to_num::<f64>());
         played.step(executed)?;
-        recorded.push(&before, intended, played.env().coverage());
+        recorded.push(&before, intended, played.env().coverage(), &mut camera)?;
     }
     attempt.take_result(&played);
     attempt.solved = expert.has_finished(played.env());
@@ -315,7 +326,8 @@ fn correction(
     let mut env = from.env;
     let mut expert = Expert::taking_over(settings.expert, seed, before.action);
     let mut recorded = Recording::default();
-    recorded.push(&before.env, before.action, env.coverage());
+    let mut camera = Camera::new(settings.images);
+    recorded.push(&before.env, before.action, env.coverage(), &mut camera)?;
     recorded.episode.continues = true;
     recorded.episode.cut_off = true;
     for _ in 0..corrections.steps {
@@ -326,7 +338,7 @@ fn correction(
         let before = env;
         let action = expert.act(&before);
         env.step(action)?;
-        recorded.push(&before, action, env.coverage());
+        recorded.push(&before, action, env.coverage(), &mut camera)?;
     }
     Ok((recorded.steps.len() > 1).then_some(recorded))
 }

@@ -6,6 +6,7 @@
 //! ```
 //! Every attempt is a function of the settings and its number, so a run can resume at any attempt.
 
+mod camera;
 mod column;
 pub mod episode;
 pub mod join;

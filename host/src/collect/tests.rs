@@ -288,3 +288,76 @@ fn corrections_keep_their_marks_in_a_lerobot_dataset() {
     let marks: Vec<_> = episodes.iter().map(|e| (e.continues, e.cut_off)).collect();
     assert_eq!(marks, [(true, true), (false, false)]);
 }
+
+#[test]
+fn pictures_are_those_of_the_states_and_go_on_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    let settings = Settings {
+        images: true,
+        ..settings()
+    };
+    let mut writer = Writer::create(&whole, &settings).unwrap();
+    run(&mut writer, &settings, 2);
+    run(
+        &mut Writer::create(&parts, &settings).unwrap(),
+        &settings,
+        1,
+    );
+    run(
+        &mut Writer::resume(&parts, &settings).unwrap(),
+        &settings,
+        2,
+    );
+    assert!(files(&whole.join("data")) == files(&parts.join("data")));
+
+    let Recording {
+        episode, pictures, ..
+    } = &attempt(&settings, None, 0).unwrap().recorded[0];
+    let pictures: Vec<&[u8]> = pictures.chunks(96 * 96 * 3).collect();
+    assert_eq!(pictures.len(), episode.states.len());
+    // Blue at the agent, as gym-pusht's window is reduced: 512 to 96.
+    for (picture, [x, y, ..]) in pictures.iter().zip(&episode.states) {
+        let [column, row] = [x, y].map(|v| (v * 96.0 / 512.0) as usize);
+        let [red, _, blue] = picture[3 * (96 * row + column)..][..3] else {
+            unreachable!()
+        };
+        assert!(blue > red, "no agent at {x}, {y}");
+    }
+}
+
+#[test]
+#[cfg(feature = "demonstrations")]
+fn pictures_of_a_lerobot_dataset_are_those_of_its_recording() {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::{Field, RowAccessor};
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        images: true,
+        ..settings()
+    };
+    collect_lerobot(folder.path(), &settings, 1);
+    let info = fs::read_to_string(folder.path().join("meta/info.json")).unwrap();
+    assert!(info.contains("observation.image"), "{info}");
+    let recorded = &attempt(&settings, None, 0).unwrap().recorded[0];
+    let file = fs::File::open(folder.path().join("data/chunk-000/file-000.parquet")).unwrap();
+    let table = SerializedFileReader::new(file).unwrap();
+    let mut n_rows = 0;
+    for (row, expected) in (table.get_row_iter(None).unwrap()).zip(recorded.pictures.chunks(27648))
+    {
+        let columns = row.unwrap().into_columns();
+        let image = columns.iter().find(|(name, _)| name == "observation.image");
+        let Some((_, Field::Group(image))) = image else {
+            panic!("no picture in row {n_rows}");
+        };
+        let file = std::io::Cursor::new(image.get_bytes(0).unwrap().data().to_vec());
+        let mut picture = vec![0; expected.len()];
+        let mut reader = png::Decoder::new(file).read_info().unwrap();
+        reader.next_frame(&mut picture).unwrap();
+        assert!(picture == expected, "row {n_rows}");
+        n_rows += 1;
+    }
+    assert_eq!(n_rows, recorded.steps.len());
+    let read = Demonstrations::open(folder.path()).unwrap();
+    assert_eq!(read.n_steps(), n_rows);
+}

@@ -3,6 +3,7 @@
 //! Files are replaced as a whole, data first and `meta/` last, so that a kill keeps earlier
 //! episodes. A resumed run overwrites the rows beyond `meta/episode_ends`.
 
+use super::camera::{PICTURE_LEN, SIDE};
 use super::column::{Column, Per, read_json, write_json};
 use super::episode::{Attempt, Recording, Settings};
 use crate::data::ACTION_DIM;
@@ -37,6 +38,13 @@ const CONTINUES: usize = 6;
 const CUT_OFF: usize = 7;
 const SEED: usize = 8;
 const ATTEMPT: usize = 9;
+/// Where there are pictures.
+const IMG: usize = 10;
+
+/// Column of pictures: values of 0 to 255 in single precision, as in the authors' archive.
+pub fn pictures() -> Column {
+    Column::pictures("data/img", "<f4", &[SIDE, SIDE, 3])
+}
 
 fn columns(settings: &Settings) -> Vec<Column> {
     let mut columns = vec![
@@ -52,7 +60,7 @@ fn columns(settings: &Settings) -> Vec<Column> {
         Column::new("meta/attempt", Per::Episode, "<i8", &[]),
     ];
     if settings.images {
-        columns.push(Column::pictures("data/img", "<f4", &[96, 96, 3]));
+        columns.push(pictures());
     }
     columns
 }
@@ -209,7 +217,16 @@ impl Writer {
         columns.try_for_each(|column| column.flush(&self.folder))
     }
 
-    fn add_episode(&mut self, Recording { episode, steps }: &Recording) -> Result<()> {
+    fn add_episode(&mut self, recording: &Recording) -> Result<()> {
+        let Recording {
+            episode,
+            steps,
+            pictures,
+        } = recording;
+        for picture in pictures.chunks_exact(PICTURE_LEN) {
+            let bytes = picture.iter().flat_map(|v| f32::from(*v).to_le_bytes());
+            self.columns[IMG].push(&bytes.collect::<Vec<u8>>());
+        }
         let rows = episode.states.iter().zip(&episode.actions).zip(steps);
         for ((state, action), step) in rows {
             let mut keypoints = [0.0; 20];

@@ -7,6 +7,7 @@
 //! The dataset is written beside the old one and put in its place at the end.
 
 mod frames;
+mod pictures;
 mod stats;
 mod table;
 
@@ -19,8 +20,9 @@ use anyhow::{Context, Result};
 use frames::{FEATURES, FPS, Frames};
 use parquet::data_type::ByteArray;
 use parquet::file::metadata::KeyValue;
+use pictures::{IMAGE, Pictures};
 use serde_json::{Value, json};
-use stats::Stats;
+use stats::{PictureStats, Stats};
 use std::path::Path;
 use table::{Field, TableWriter, Values};
 
@@ -48,6 +50,7 @@ pub fn write(folder: &Path) -> Result<()> {
         folder: &unfinished,
         episodes: &demonstrations.episodes,
         coverage: &coverage,
+        pictures: Pictures::open(&recording)?,
     }
     .write()?;
     for part in ["data", "meta"] {
@@ -72,6 +75,7 @@ struct Dataset<'d> {
     folder: &'d Path,
     episodes: &'d [Episode],
     coverage: &'d [[f64; 1]],
+    pictures: Option<Pictures<'d>>,
 }
 
 /// Number of a file and of its folder.
@@ -106,6 +110,7 @@ impl Dataset<'_> {
             data: None,
             episodes: Vec::new(),
         };
+        let mut all_pictures = PictureStats::default();
         let mut start = 0;
         for (number, episode) in self.episodes.iter().enumerate() {
             let rows = start..start + episode.states.len();
@@ -125,6 +130,12 @@ impl Dataset<'_> {
                 statistics.extend(stats.columns(feature.name));
                 all.extend(values);
             }
+            if let Some(pictures) = &self.pictures {
+                let (column, stats) = pictures.column(frames.rows.clone())?;
+                columns.push(column);
+                statistics.extend(stats.stats().columns(IMAGE));
+                all_pictures.add(&stats);
+            }
             files.add(&frames, &columns, statistics)?;
         }
         files.finish()?;
@@ -132,8 +143,10 @@ impl Dataset<'_> {
             let stats = Stats::of(values, feature.dim).to_json();
             (feature.name.to_owned(), stats)
         });
+        let pictures = self.pictures.is_some();
+        let pictures = pictures.then(|| (IMAGE.to_owned(), all_pictures.stats().to_json()));
+        let stats = Value::Object(stats.chain(pictures).collect());
         self.write_tasks()?;
-        let stats = Value::Object(stats.collect());
         write_json(&self.folder.join("meta/stats.json"), &stats)?;
         write_json(&self.folder.join(INFO), &self.info(start))
     }
@@ -142,6 +155,8 @@ impl Dataset<'_> {
         let features = FEATURES
             .iter()
             .map(|feature| (feature.name.to_owned(), feature.to_json()));
+        let pictures = self.pictures.as_ref();
+        let pictures = pictures.map(|_| (IMAGE.to_owned(), Pictures::feature()));
         json!({
             "codebase_version": VERSION,
             "robot_type": null,
@@ -155,7 +170,7 @@ impl Dataset<'_> {
             "splits": { "train": format!("0:{}", self.episodes.len()) },
             "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
             "video_path": null,
-            "features": Value::Object(features.collect()),
+            "features": Value::Object(features.chain(pictures).collect()),
         })
     }
 

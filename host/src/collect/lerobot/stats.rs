@@ -45,6 +45,85 @@ impl Moments {
     }
 }
 
+/// Number of pixels of each value, for one colour.
+type Histogram = [u64; 256];
+
+impl Moments {
+    /// Of pixels, whose values are counted from 0 to 1.
+    fn of_histogram(counts: &Histogram) -> Self {
+        let value = |index: usize| index as f64 / 255.0;
+        let n: u64 = counts.iter().sum();
+        let mean_of = |of: &dyn Fn(f64) -> f64| {
+            let weighted = counts.iter().enumerate();
+            let weighted = weighted.map(|(index, count)| *count as f64 * of(value(index)));
+            weighted.sum::<f64>() / n as f64
+        };
+        // The value of the pixel with this rank.
+        let ranked = |rank: u64| {
+            let mut below = 0;
+            let found = counts.iter().position(|count| {
+                below += count;
+                below > rank
+            });
+            value(found.unwrap_or(255))
+        };
+        let mean = mean_of(&|v| v);
+        Self {
+            min: ranked(0),
+            max: ranked(n.saturating_sub(1)),
+            mean,
+            std: mean_of(&|v| (v - mean).powi(2)).sqrt(),
+            quantiles: QUANTILES.map(|(_, share)| ranked((share * (n - 1) as f64).round() as u64)),
+        }
+    }
+}
+
+/// Counts the pixels of pictures, by colour.
+#[derive(Clone, Debug)]
+pub struct PictureStats {
+    counts: [Histogram; 3],
+    n_pictures: usize,
+}
+
+impl Default for PictureStats {
+    fn default() -> Self {
+        Self {
+            counts: [[0; 256]; 3],
+            n_pictures: 0,
+        }
+    }
+}
+
+impl PictureStats {
+    /// Counts a picture, (height, width, 3).
+    pub fn count(&mut self, picture: &[u8]) {
+        self.n_pictures += 1;
+        for pixel in picture.as_chunks::<3>().0 {
+            for (counts, value) in self.counts.iter_mut().zip(pixel) {
+                counts[usize::from(*value)] += 1;
+            }
+        }
+    }
+
+    /// Counts the pictures that `other` has counted.
+    pub fn add(&mut self, other: &Self) {
+        self.n_pictures += other.n_pictures;
+        let counts = self.counts.as_flattened_mut().iter_mut();
+        for (count, more) in counts.zip(other.counts.as_flattened()) {
+            *count += more;
+        }
+    }
+
+    /// Statistics per colour.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            moments: self.counts.iter().map(Moments::of_histogram).collect(),
+            n_rows: self.n_pictures,
+            nesting: 3,
+        }
+    }
+}
+
 /// Statistics of a feature over some rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stats {
@@ -133,6 +212,20 @@ mod tests {
             assert!((value - expected).abs() < 1e-12, "{name}: {value}");
         }
         assert_eq!(stats["count"], json!([29]));
+    }
+
+    #[test]
+    fn pictures_have_statistics_per_colour_from_0_to_1() {
+        let mut pictures = PictureStats::default();
+        pictures.count(&[0, 255, 51, 255, 255, 51]);
+        let mut twice = pictures.clone();
+        twice.add(&pictures);
+        let stats = twice.stats().to_json();
+        assert_eq!(stats["mean"], json!([[[0.5]], [[1.0]], [[0.2]]]));
+        assert_eq!(stats["std"], json!([[[0.5]], [[0.0]], [[0.0]]]));
+        assert_eq!(stats["q01"], json!([[[0.0]], [[1.0]], [[0.2]]]));
+        assert_eq!(stats["max"], json!([[[1.0]], [[1.0]], [[0.2]]]));
+        assert_eq!(stats["count"], json!([2]));
     }
 
     #[test]

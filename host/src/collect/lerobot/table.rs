@@ -36,6 +36,8 @@ pub enum Values {
     Bool(Vec<bool>),
     /// Texts.
     Text(Vec<ByteArray>),
+    /// PNG files, in the structure of the `datasets` package's images.
+    Png(Vec<ByteArray>),
 }
 
 impl Field {
@@ -66,7 +68,9 @@ impl Field {
             (Values::F64(to), Values::F64(from)) => to.extend(from),
             (Values::I64(to), Values::I64(from)) => to.extend(from),
             (Values::Bool(to), Values::Bool(from)) => to.extend(from),
-            (Values::Text(to), Values::Text(from)) => to.extend(from),
+            (Values::Text(to) | Values::Png(to), Values::Text(from) | Values::Png(from)) => {
+                to.extend(from);
+            }
             _ => unreachable!("{}: rows of another type", self.name),
         }
     }
@@ -78,6 +82,7 @@ impl Field {
             Values::I64(_) => (Physical::INT64, None),
             Values::Bool(_) => (Physical::BOOLEAN, None),
             Values::Text(_) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+            Values::Png(_) => return picture_schema(&self.name),
         };
         let name = |level: i16| if level == 0 { &self.name } else { "element" };
         let leaf = Type::primitive_type_builder(name(self.nesting), physical)
@@ -107,6 +112,12 @@ impl Field {
             Values::I64(values) => self.write_leaf::<Int64Type>(group, values),
             Values::Bool(values) => self.write_leaf::<BoolType>(group, values),
             Values::Text(values) => self.write_leaf::<ByteArrayType>(group, values),
+            Values::Png(values) => {
+                let n_rows = values.len();
+                write_leaf::<ByteArrayType>(group, values, &vec![2; n_rows], None)?;
+                // No path: the bytes are here.
+                write_leaf::<ByteArrayType>(group, &[], &vec![1; n_rows], None)
+            }
         }
     }
 
@@ -134,6 +145,25 @@ fn write_leaf<T: DataType>(
     let typed: &mut ColumnWriterImpl<'_, T> = column.typed::<T>();
     typed.write_batch(values, Some(levels), repeats)?;
     Ok(column.close()?)
+}
+
+/// The structure `{bytes, path}` of an image.
+fn picture_schema(name: &str) -> Result<TypePtr> {
+    let part = |name, logical| {
+        Type::primitive_type_builder(name, Physical::BYTE_ARRAY)
+            .with_repetition(Repetition::OPTIONAL)
+            .with_logical_type(logical)
+            .build()
+    };
+    let parts = vec![
+        Arc::new(part("bytes", None)?),
+        Arc::new(part("path", Some(LogicalType::String))?),
+    ];
+    let group = Type::group_type_builder(name)
+        .with_repetition(Repetition::OPTIONAL)
+        .with_fields(parts)
+        .build()?;
+    Ok(Arc::new(group))
 }
 
 /// A Parquet file that is written row group by row group.

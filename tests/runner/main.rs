@@ -1,5 +1,6 @@
 //! All remaining set-up and every test: `cargo verify`.
 
+mod clients;
 mod python;
 mod setup;
 mod step;

@@ -1,7 +1,7 @@
 //! The steps of `cargo verify`, in order.
 
 use crate::step::Step;
-use crate::{python, setup};
+use crate::{clients, python, setup};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -142,15 +142,22 @@ pub fn all() -> Vec<Step> {
 
 /// Steps that run only when they are named.
 pub fn by_hand() -> Vec<Step> {
-    vec![Step {
-        name: "figures",
-        purpose: "writes docs/figures.md (only when named)",
-        commands: || {
-            Ok(vec![cargo(
-                "test --package pusht-tests --test figures -- --ignored",
-            )])
+    vec![
+        Step {
+            name: "figures",
+            purpose: "writes docs/figures.md (only when named)",
+            commands: || {
+                Ok(vec![cargo(
+                    "test --package pusht-tests --test figures -- --ignored",
+                )])
+            },
         },
-    }]
+        Step {
+            name: "clients",
+            purpose: "other projects' programs on the Python package (only when named; 10 GB)",
+            commands: clients::commands,
+        },
+    ]
 }
 
 /// Commands that check core without its feature `pusht`, and everything that a policy of another

@@ -443,6 +443,43 @@ fn a_policy_with_latency_skips_actions_and_sees_older_observations() {
 }
 
 #[test]
+fn a_summary_says_what_was_read_and_what_it_became() {
+    let words = [
+        (
+            "diffusion_policy.ckpt",
+            "moving average (--live|float32|PushT, state (--observation|obs (5)|DDIM, 10 of 50",
+        ),
+        (
+            "lerobot_processors",
+            "policy_preprocessor_step_3|live; there is no|vertices, from the features|observation.state by MEAN_STD|action by MEAN_STD|expected.json",
+        ),
+    ];
+    for (name, words) in words {
+        let summary = read(&golden(name)).unwrap().summary.to_string();
+        for word in words.split('|') {
+            assert!(summary.contains(word), "{name}: no {word} in {summary}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_checkpoint_is_named_as_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let weights = golden("lerobot_buffers/model.safetensors");
+    assert!(refusal(&weights).contains("the folder that has config.json"));
+    assert!(refusal(&written("empty.ckpt", "")).contains("is empty"));
+    assert!(refusal(&written("text.ckpt", "hello")).contains("it begins with \"hello\""));
+    written("checkpoints/latest.ckpt", "");
+    assert!(refusal(folder.path()).contains("with checkpoints/latest.ckpt: give that"));
+}
+
+#[test]
 fn a_policy_with_a_part_missing_is_refused_by_name() {
     let wider = changed("\"n_groups\": 4", "\"n_groups\": 3");
     assert!(refusal(wider.path()).contains("n_groups"));

@@ -385,7 +385,9 @@ pub fn scheduler_config(config: &policy_file::SchedulerConfig) -> Result<Schedul
             "scaled_linear" => BetaSchedule::ScaledLinear,
             "squaredcos_cap_v2" => BetaSchedule::SquaredcosCapV2,
             "sigmoid" => BetaSchedule::Sigmoid,
-            other => bail!("scheduler: beta_schedule {other:?} is unknown"),
+            other => bail!(
+                "scheduler: beta_schedule is {other:?}; linear, scaled_linear, squaredcos_cap_v2 and sigmoid are supported"
+            ),
         },
         prediction_type: match config.prediction_type.as_str() {
             // Flow matching has a single prediction type, which is not part of these options.
@@ -398,20 +400,27 @@ pub fn scheduler_config(config: &policy_file::SchedulerConfig) -> Result<Schedul
             "epsilon" => PredictionType::Epsilon,
             "sample" => PredictionType::Sample,
             "v_prediction" => PredictionType::VPrediction,
-            other => bail!("scheduler: prediction_type {other:?} is unknown"),
+            other => bail!(
+                "scheduler: prediction_type is {other:?}; epsilon, sample and v_prediction are supported"
+            ),
         },
         variance_type: match config.variance_type.as_str() {
             "fixed_small" => VarianceType::FixedSmall,
             "fixed_small_log" => VarianceType::FixedSmallLog,
             "fixed_large" => VarianceType::FixedLarge,
             "fixed_large_log" => VarianceType::FixedLargeLog,
-            other => bail!("scheduler: variance_type {other:?} does not suit this network"),
+            other => bail!(
+                "scheduler: variance_type is {other:?}; fixed_small, fixed_small_log, fixed_large and fixed_large_log \
+                 are supported"
+            ),
         },
         timestep_spacing: match config.timestep_spacing.as_str() {
             "leading" => TimestepSpacing::Leading,
             "trailing" => TimestepSpacing::Trailing,
             "linspace" => TimestepSpacing::Linspace,
-            other => bail!("scheduler: timestep_spacing {other:?} is unknown"),
+            other => bail!(
+                "scheduler: timestep_spacing is {other:?}; leading, trailing and linspace are supported"
+            ),
         },
         clip_sample: config.clip_sample,
         clip_sample_range: config.clip_sample_range,

@@ -59,6 +59,8 @@ impl Archive {
             open_zip(file)?
         } else if start == LEGACY_MAGIC {
             open_legacy(&regular_file::read(path)?)?
+        } else if start.is_empty() {
+            bail!("the file is empty")
         } else {
             bail!(
                 "neither a LeRobot policy (a folder with config.json and model.safetensors) nor a checkpoint of \

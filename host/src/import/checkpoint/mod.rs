@@ -87,8 +87,12 @@ fn item(pickle: &Pickle, root: Id, key: &str) -> Result<Id> {
     pickle.item(root, key).with_context(|| {
         let keys = pickle.entries(root).iter();
         let keys: Vec<_> = keys.filter_map(|(key, _)| pickle.text(*key)).take(8).collect();
+        let has = match keys[..] {
+            [] => format!("is {}", pickle.get(root).kind()),
+            _ => format!("has {keys:?}"),
+        };
         format!(
-            "a checkpoint of PyTorch without {key:?}; diffusion_policy's has cfg and state_dicts, this one has {keys:?}"
+            "a checkpoint of PyTorch without {key:?}; diffusion_policy's has cfg and state_dicts, this one {has}"
         )
     })
 }

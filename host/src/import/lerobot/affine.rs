@@ -33,7 +33,6 @@ pub(super) struct Normalised {
     /// A line per feature: mode and origin.
     pub(super) modes: Vec<String>,
     pub(super) files: Vec<String>,
-    pub(super) ignored: Vec<String>,
 }
 
 impl Normalised {
@@ -48,7 +47,6 @@ impl Normalised {
             action_names: Vec::new(),
             modes: Vec::new(),
             files: Vec::new(),
-            ignored: Vec::new(),
         }
     }
 }

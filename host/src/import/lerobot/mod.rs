@@ -50,7 +50,7 @@ pub(super) fn read(path: &Path, options: &Options) -> Result<Imported> {
     let policy = config.policy(&sizes, decision, &normalised, &order)?;
     policy.check(sizes.obs_dim(), sizes.action)?;
 
-    let (mut tensors, names, dtype) = network(&weights)?;
+    let (mut tensors, names, dtype) = network(weights)?;
     for (name, tensor) in &mut tensors {
         if order.agent_is_first && name.ends_with("cond_encoder.1.weight") {
             config.agent_last(tensor, sizes.obs_dim())?;
@@ -66,7 +66,7 @@ pub(super) fn read(path: &Path, options: &Options) -> Result<Imported> {
     let unused = super::keep_used(&policy, &mut tensors, original)?;
     let unused = unused.into_iter().map(|name| names[&name].clone());
 
-    let mut ignored = [config.ignored(), normalised.ignored].concat();
+    let mut ignored = config.ignored();
     ignored.extend(report::unused_tensors(unused));
     ignored.extend(folder.ignored());
     let mut files = ["config.json", "model.safetensors"]
@@ -87,6 +87,7 @@ pub(super) fn read(path: &Path, options: &Options) -> Result<Imported> {
         ) + order.note(),
         action: report::sizes(1, &[(ACTION, sizes.action)]),
         normalisation: normalised.modes,
+        ignored,
         ..report::settings(&policy)
     };
     Ok(Imported {
@@ -173,31 +174,29 @@ impl Order {
 }
 
 /// Tensors of the network under diffusion_policy's names, their names in the file, and their types.
-fn network(weights: &Converted) -> Result<(Tensors, BTreeMap<String, String>, String)> {
-    let mut tensors = Tensors::new();
-    let mut names = BTreeMap::new();
-    for (name, tensor) in &weights.tensors {
-        let plain = unwrapped(name);
-        let Some(module) = plain.strip_prefix(NETWORK) else {
-            continue;
-        };
-        tensor.check_finite(name).context("model.safetensors")?;
-        let ours = format!("model.{}", our_name(module));
-        tensors.insert(ours.clone(), tensor.clone());
-        names.insert(ours, name.clone());
-    }
+fn network(weights: Converted) -> Result<(Tensors, BTreeMap<String, String>, String)> {
     let all = weights.tensors.keys().chain(weights.others.keys());
     for name in all.clone() {
         if unwrapped(name).starts_with(NETWORK) {
-            tensors::check_is_float(weights, name).context("model.safetensors")?;
+            tensors::check_is_float(&weights, name).context("model.safetensors")?;
         }
     }
-    ensure!(
-        !tensors.is_empty(),
+    let none = format!(
         "model.safetensors: none of its {} tensors is one of the network ({NETWORK}*); the first is {:?}",
         all.clone().count(),
         all.min().map_or("", String::as_str)
     );
+    let mut tensors = Tensors::new();
+    let mut names = BTreeMap::new();
+    for (name, tensor) in weights.tensors {
+        if let Some(module) = unwrapped(&name).strip_prefix(NETWORK) {
+            tensor.check_finite(&name).context("model.safetensors")?;
+            let ours = format!("model.{}", our_name(module));
+            tensors.insert(ours.clone(), tensor);
+            names.insert(ours, name);
+        }
+    }
+    ensure!(!tensors.is_empty(), none);
     let dtype = describe_types(names.values().map(|name| &weights.types[name]));
     Ok((tensors, names, dtype))
 }

@@ -73,7 +73,11 @@ impl Decision {
                 let mut task = Task::unnamed(obs_dim, action_dim);
                 task.name = short(name);
                 check_name(&task.name)?;
-                Ok((Self::Other(task), format!("{name:?} ({place})")))
+                let hint = pusht.map_or(String::new(), |observation| {
+                    let kind = name_of(observation);
+                    format!(", which is not PushT's; --observation {kind} takes it as PushT")
+                });
+                Ok((Self::Other(task), format!("{name:?} ({place}){hint}")))
             }
             (None, Some(features), Some(observation)) => Ok((
                 Self::PushT(observation),

@@ -23,6 +23,7 @@ use pusht_core::quant::{self, Model};
 use pusht_device::{BOARDS, Board, Footprint, Log, Setup, build, footprint, run_with};
 use pusht_host::engine::Engine;
 use pusht_host::evaluate;
+use pusht_host::model_file::ModelFile;
 use std::time::Duration;
 
 const MODEL: &[u8] = include_bytes!("../models/pusht.ptm");
@@ -157,7 +158,7 @@ fn run_to_success(binary: &str, board: &Board) -> (Footprint, Log) {
 }
 
 fn episode_on_the_host(seed: u64) -> EpisodeResult {
-    let engine = Engine::Int(Box::new(Model::parse(MODEL).unwrap()));
+    let engine = Engine::Int(Box::new(ModelFile::parse(MODEL).unwrap()));
     let env = evaluate::start(seed, Seeding::Legacy).unwrap();
     evaluate::episode(&engine, env, seed).unwrap()
 }

@@ -1,6 +1,7 @@
 //! A policy file with the engine that runs it.
 
 use crate::float_engine::FloatPolicy;
+use crate::model_file::ModelFile;
 use crate::{console, policy_file, quantize, regular_file, shipped};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use pusht_core::Error;
@@ -9,6 +10,7 @@ use pusht_core::pusht::env::PushTEnv;
 use pusht_core::pusht::observation::ObservationKind;
 use pusht_core::pusht::rollout::{Horizon, Rollout};
 use pusht_core::quant::{BATCH, IntPolicy, IntPolicyBatch, MAGIC, Model};
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// Arithmetic of a policy.
@@ -36,8 +38,8 @@ pub struct PolicyArgs {
 
 /// A loaded policy, shared by all threads.
 pub enum Engine {
-    /// A validated model file; its bytes are leaked, as programs keep policies until they exit.
-    Int(Box<Model<'static>>),
+    /// A validated model file.
+    Int(Box<ModelFile>),
     /// A float policy.
     Float(Box<FloatPolicy>),
 }
@@ -61,10 +63,10 @@ impl Engine {
                 Some(EngineKind::Float) => shipped::FLOAT_POLICY,
                 Some(EngineKind::Int) | None => shipped::INTEGER_MODEL,
             };
-            return Self::parse(bytes, args.engine).context("the shipped policy");
+            return Self::parse(bytes.into(), args.engine).context("the shipped policy");
         };
         let bytes = regular_file::read(path)?;
-        Self::parse(bytes.leak(), args.engine).with_context(|| path.display().to_string())
+        Self::parse(bytes.into(), args.engine).with_context(|| path.display().to_string())
     }
 
     /// Creates the policy of a file's contents, of either kind.
@@ -72,11 +74,11 @@ impl Engine {
     /// # Errors
     /// If they are damaged or neither kind of policy.
     pub fn of_bytes(bytes: Vec<u8>) -> Result<Self> {
-        Self::parse(bytes.leak(), None)
+        Self::parse(bytes.into(), None)
     }
 
-    fn parse(bytes: &'static [u8], wanted: Option<EngineKind>) -> Result<Self> {
-        let kind = kind_of(bytes)
+    fn parse(bytes: Cow<'static, [u8]>, wanted: Option<EngineKind>) -> Result<Self> {
+        let kind = kind_of(&bytes)
             .ok_or_else(|| anyhow!("neither an integer model file nor a safetensors file"))?;
         match (kind, wanted) {
             (EngineKind::Int, Some(EngineKind::Float)) => {
@@ -86,12 +88,12 @@ impl Engine {
                 "a float policy, which --engine int can't run: `pusht quantize` makes a model file of it"
             ),
             (EngineKind::Int, _) => {
-                let model = Model::parse(bytes);
-                let model = model.context("`pusht quantize` makes a sound model file")?;
-                Ok(Self::Int(Box::new(model)))
+                let file = ModelFile::parse(bytes);
+                let file = file.context("`pusht quantize` makes a sound model file")?;
+                Ok(Self::Int(Box::new(file)))
             }
             (EngineKind::Float, _) => {
-                let (config, tensors) = policy_file::parse(bytes)?;
+                let (config, tensors) = policy_file::parse(&bytes)?;
                 Ok(Self::Float(Box::new(FloatPolicy::from_parts(
                     config, &tensors,
                 )?)))
@@ -105,7 +107,7 @@ impl Engine {
     /// If a plan has fewer actions.
     pub fn with_action_steps(self, n_action_steps: usize) -> Result<Self> {
         let most = match &self {
-            Self::Int(model) => model.most_action_steps(),
+            Self::Int(file) => file.model().most_action_steps(),
             Self::Float(policy) => {
                 let options = policy.policy().options();
                 options.trajectory_len() - policy.action_steps().start
@@ -116,9 +118,9 @@ impl Engine {
             "--n-action-steps {n_action_steps} is not 1 to {most}, as many as a plan has"
         );
         Ok(match self {
-            Self::Int(mut model) => {
-                model.set_n_action_steps(n_action_steps)?;
-                Self::Int(model)
+            Self::Int(mut file) => {
+                file.set_n_action_steps(n_action_steps)?;
+                Self::Int(file)
             }
             Self::Float(mut policy) => {
                 policy.set_n_action_steps(n_action_steps)?;
@@ -138,8 +140,9 @@ impl Engine {
                 policy.set_num_inference_steps(passes)?;
                 Ok(Self::Float(policy))
             }
-            Self::Int(model) if model.n_passes() == passes => Ok(Self::Int(model)),
-            Self::Int(model) => {
+            Self::Int(file) if file.model().n_passes() == passes => Ok(Self::Int(file)),
+            Self::Int(file) => {
+                let model = file.model();
                 if let Some(path) = &args.policy {
                     bail!(
                         "{}: made for {} passes, not {passes}; `pusht quantize --passes {passes}` makes another \
@@ -157,7 +160,7 @@ impl Engine {
                 let progress = console::progress_bar("episodes to calibrate on");
                 let bytes = quantize::model_file(&twin, &tensors, &data, &progress)?;
                 progress.finish_and_clear();
-                Self::parse(bytes.leak(), Some(EngineKind::Int))
+                Self::parse(bytes.into(), Some(EngineKind::Int))
             }
         }
     }
@@ -173,7 +176,7 @@ impl Engine {
     /// Passes of the network per plan.
     pub fn passes(&self) -> usize {
         match self {
-            Self::Int(model) => model.n_passes(),
+            Self::Int(file) => file.model().n_passes(),
             Self::Float(policy) => policy.config().num_inference_steps,
         }
     }
@@ -181,7 +184,7 @@ impl Engine {
     /// Rows and columns of a plan's initial noise.
     pub fn noise_shape(&self) -> [usize; 2] {
         match self {
-            Self::Int(model) => [model.horizon(), model.trajectory_dim()],
+            Self::Int(file) => [file.model().horizon(), file.model().trajectory_dim()],
             Self::Float(policy) => policy.noise_shape(),
         }
     }
@@ -189,8 +192,8 @@ impl Engine {
     /// Raw values for the normalised values -1 and 1, of every value of an observation.
     pub fn observed_ranges(&self) -> Vec<[f64; 2]> {
         match self {
-            Self::Int(model) => (0..model.shape().obs_dim)
-                .map(|index| observed_range(model, index))
+            Self::Int(file) => (0..file.model().shape().obs_dim)
+                .map(|index| observed_range(file.model(), index))
                 .collect(),
             Self::Float(policy) => {
                 let [observed, _] = policy.ranges();
@@ -202,7 +205,8 @@ impl Engine {
     /// Calls `f` with a planner of this policy with its own memory.
     pub fn with_planner<R>(&self, f: impl FnOnce(&mut dyn Planner) -> R) -> R {
         match self {
-            Self::Int(model) => {
+            Self::Int(file) => {
+                let model = file.model();
                 let mut scratch = vec![0; model.scratch_len()];
                 let policy = IntPolicy::new(model, &mut scratch);
                 f(&mut policy.expect("as long as the model says"))
@@ -214,7 +218,7 @@ impl Engine {
     /// Dimensions of a window of observations and of a chunk of actions.
     pub fn shape(&self) -> PlanShape {
         match self {
-            Self::Int(model) => model.shape(),
+            Self::Int(file) => file.model().shape(),
             Self::Float(policy) => policy.shape(),
         }
     }
@@ -236,7 +240,10 @@ impl Engine {
     /// If it is a policy of another task.
     pub fn observation(&self) -> Result<ObservationKind> {
         let (kind, task) = match self {
-            Self::Int(model) => (ObservationKind::of_task(model.task()), model.task()),
+            Self::Int(file) => {
+                let task = file.model().task();
+                (ObservationKind::of_task(task), task)
+            }
             Self::Float(policy) => (policy.observation(), policy.task().name.as_str()),
         };
         kind.with_context(|| format!("a policy of the task {task:?} can't play PushT"))
@@ -254,7 +261,8 @@ impl Engine {
     /// Batched [`with_planner`](Self::with_planner); the integer engine has batches of [`BATCH`].
     pub fn with_batch_planner<R>(&self, f: impl FnOnce(BatchPlanner<'_>) -> R) -> R {
         match self {
-            Self::Int(model) => {
+            Self::Int(file) => {
+                let model = file.model();
                 let mut scratch = vec![0; BATCH * model.scratch_len()];
                 let policy = IntPolicyBatch::new(model, &mut scratch);
                 let mut policy = policy.expect("as long as the model says");

@@ -426,7 +426,7 @@ pub fn scheduler_config(config: &policy_file::SchedulerConfig) -> Result<Schedul
         clip_sample_range: config.clip_sample_range,
         steps_offset: config.steps_offset,
         set_alpha_to_one: config.set_alpha_to_one,
-        // Leaked, like a model file's bytes: a program runs one or two policies until it exits.
+        // Leaked: a few kilobytes, of the rare policies with betas of their own.
         trained_betas: config.trained_betas.clone().map(|betas| &*betas.leak()),
         rescale_betas_zero_snr: config.rescale_betas_zero_snr,
         thresholding: config.thresholding.is_some(),

@@ -108,13 +108,16 @@ impl Info {
     pub fn of(engine: &Engine) -> Result<Self> {
         let shape = engine.shape();
         let (model, config) = match engine {
-            Engine::Int(model) => (Some(model), None),
+            Engine::Int(file) => (Some(file.model()), None),
             Engine::Float(policy) => (None, Some(policy.config())),
         };
-        let quantized = model.and_then(|model| Quantized::of(model));
+        let quantized = model.and_then(Quantized::of);
         let config = config.or(quantized.as_ref().map(|quantized| &quantized.policy));
         let (task, observation, action) = match engine {
-            Engine::Int(model) => (model.task(), observed_integers(model), integers(model)),
+            Engine::Int(file) => {
+                let model = file.model();
+                (model.task(), observed_integers(model), integers(model))
+            }
             Engine::Float(policy) => {
                 let [observation, action] = floats(policy);
                 (policy.task().name.as_str(), observation, action)

@@ -17,6 +17,7 @@ pub mod float_engine;
 pub mod import;
 pub mod info;
 pub mod link;
+pub mod model_file;
 pub mod plan_input;
 pub mod policy_file;
 mod processor_time;

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pusht
 import pytest
-from conftest import GOLDEN, MODELS, REPOSITORY
+from conftest import GOLDEN, MODELS, command
 
 LEROBOT = GOLDEN / "import" / "lerobot_processors"
-
-
-def command(*arguments: object) -> None:
-    """Runs `pusht`, which `PUSHT` names, or a build has left."""
-    builds = [REPOSITORY / "target" / profile / "pusht" for profile in ("release", "debug")]
-    built = [path for path in builds if path.exists()]
-    binary = os.environ.get("PUSHT") or (max(built, key=os.path.getmtime) if built else None)
-    if binary is None:
-        pytest.skip("no `pusht`: `cargo build` makes it")
-    subprocess.run([str(binary), *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
 
 
 def test_an_import_has_the_bytes_of_the_command(tmp_path: Path) -> None:
@@ -68,6 +56,7 @@ def test_a_quantisation_has_the_bytes_of_the_command(recorded: Path, tmp_path: P
 
 def test_a_quantisation_is_refused_with_the_reason(recorded: Path, small: pusht.Policy) -> None:
     fetch = pusht.Policy(MODELS / "fetch.safetensors")
+    twin = pusht.Policy(MODELS / "pusht-small.safetensors")
     windows = np.load(recorded)
     for policy, observations, kwargs, message in [
         (small, None, {}, "an integer policy is given"),
@@ -77,7 +66,7 @@ def test_a_quantisation_is_refused_with_the_reason(recorded: Path, small: pusht.
         (fetch, windows[..., :5], {}, "it has 5 values, the policy needs 28"),
         (fetch, windows, {"scheduler": "LMS"}, "`LMS` is not supported"),
         (fetch, windows, {"n_action_steps": 0}, "action"),
-        (pusht.Policy(engine="float"), None, {"seeds": [1, 3]}, "follow one another"),
+        (twin, None, {"seeds": [1, 3]}, "follow one another"),
     ]:
         with pytest.raises(ValueError, match=message):
             pusht.quantize(policy, observations, **kwargs)

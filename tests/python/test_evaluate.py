@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +36,14 @@ def test_scores_do_not_depend_on_threads_order_or_division(small: pusht.Policy) 
 def test_scores_survive_pickling(small: pusht.Policy) -> None:
     scores = pusht.evaluate(small, [7])
     assert pickle.loads(pickle.dumps(scores)).steps == scores.steps
+
+
+def test_a_signal_ends_an_evaluation(small: pusht.Policy) -> None:
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        pusht.evaluate(small, range(1_000_000))
+    timer.join()
 
 
 @pytest.mark.parametrize(

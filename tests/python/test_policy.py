@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import pickle
 import threading
 from pathlib import Path
@@ -11,7 +13,7 @@ import gymnasium
 import numpy as np
 import pusht
 import pytest
-from conftest import GOLDEN, MODELS
+from conftest import GOLDEN, MODELS, command
 from gymnasium.vector import AutoresetMode
 from tolerances import tolerance
 
@@ -73,6 +75,14 @@ def test_a_plan_is_independent_of_its_batch(
             assert np.array_equal(policy.predict_action(window, seed=5 + index), batch[index])
         seeds = [5 + index for index in range(count)]
         assert np.array_equal(policy.predict_action(given, seed=seeds), batch)
+
+
+def test_plans_are_those_of_the_command(small: pusht.Policy, twin: pusht.Policy) -> None:
+    given = windows(5)
+    requests = json.dumps({"obs": given.tolist(), "seed": list(range(5))})
+    for policy, name in ((small, "pusht-small.ptm"), (twin, "pusht-small.safetensors")):
+        answer = json.loads(command("predict", "--policy", MODELS / name, given=requests))
+        assert np.array_equal(policy.predict_action(given, seed=0), answer["action"])
 
 
 def test_both_engines_plan_nearly_the_same(small: pusht.Policy, twin: pusht.Policy) -> None:
@@ -209,15 +219,43 @@ def test_threads_share_a_policy(small: pusht.Policy) -> None:
     assert len(plans) == 4 and all(np.array_equal(plan, expected) for plan in plans)
 
 
+def plan_of_shipped(given: np.ndarray) -> np.ndarray:
+    return pusht.Policy().predict_action(given, seed=0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_process_plans_as_its_parent() -> None:
+    given = windows(20)
+    expected = plan_of_shipped(given)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert np.array_equal(pool.apply(plan_of_shipped, (given,)), expected)
+        score = pool.apply(pusht.evaluate, (pusht.Policy(), [100_000]))
+    assert score.success.all()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc")
+def test_a_policy_that_is_dropped_leaves_no_memory() -> None:
+    data = pusht.Policy().to_bytes()
+
+    def resident_after(policies: int) -> int:
+        for _ in range(policies):
+            pusht.Policy.from_bytes(data)
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    begin = resident_after(5)
+    assert resident_after(100) - begin < 20 * len(data)
+
+
 def test_a_policy_says_what_it_is(small: pusht.Policy) -> None:
     sizes = (small.n_obs_steps, small.observation_dim, small.horizon, small.n_action_steps)
     assert sizes == (2, 18, 8, 3)
     assert (small.action_dim, small.noise_shape) == (2, (8, 2))
     assert (small.engine, small.task) == ("integer", "pusht/vertices")
     assert "pusht/vertices" in repr(small)
-    shipped = pusht.Policy(engine="float", n_action_steps=2)
-    assert (shipped.engine, shipped.n_action_steps) == ("float", 2)
-    assert shipped.predict_action(windows(1)[0], seed=0).shape == (2, 2)
+    twin = pusht.Policy(MODELS / "pusht-small.safetensors", engine="float", n_action_steps=2)
+    assert (twin.engine, twin.n_action_steps) == ("float", 2)
+    assert twin.predict_action(windows(1)[0], seed=0).shape == (2, 2)
 
 
 @pytest.mark.parametrize("name", ["pusht-small.ptm", "pusht-small.safetensors", "fetch.ptm"])
@@ -259,8 +297,9 @@ def test_a_file_is_refused_with_the_reason(tmp_path: Path) -> None:
             pusht.Policy(path)
     with pytest.raises(ValueError, match="`int` is not supported, but integer, float are"):
         pusht.Policy(engine="int")
-    with pytest.raises(ValueError, match='no float version for engine="float"'):
-        pusht.Policy(MODELS / "pusht.ptm", engine="float")
+    for path in (None, MODELS / "pusht.ptm"):
+        with pytest.raises(ValueError, match='an integer policy; engine="float" is for'):
+            pusht.Policy(path, engine="float")
     with pytest.raises(ValueError, match="`pusht.quantize` makes one"):
         pusht.Policy(MODELS / "pusht.safetensors", engine="integer")
     with pytest.raises(ValueError, match="n_action_steps=99 is not 1 to 7"):

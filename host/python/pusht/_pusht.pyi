@@ -1,6 +1,6 @@
 import os
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, final
 
 import numpy as np
 import numpy.typing as npt
@@ -8,8 +8,8 @@ import numpy.typing as npt
 from .options import Options
 
 Array = np.ndarray[Any, Any]
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Observation = npt.ArrayLike | dict[str, npt.ArrayLike]
+_Floats = np.ndarray[Any, np.dtype[np.float64]]
+_Observation = npt.ArrayLike | dict[str, npt.ArrayLike]
 
 class Env:
     def __new__(cls, options: Options) -> Env: ...
@@ -50,6 +50,7 @@ class Batch:
 def legacy_start(seed: int) -> list[float]: ...
 def batch_rate(num_envs: int, seconds: float) -> float: ...
 
+@final
 class Policy:
     """A diffusion policy, in integers or floats, and the episodes that it plays."""
 
@@ -65,8 +66,8 @@ class Policy:
 
         Args:
             path: Model file (`.ptm`), float policy (`.safetensors`), LeRobot folder, or `.ckpt` of
-                diffusion_policy; `None` for the shipped policy of PushT.
-            engine: Arithmetic; `None` for that of the file, and integers for the shipped policy.
+                diffusion_policy; `None` for the shipped policy of PushT, in integers.
+            engine: Arithmetic, if a policy of the other is to be refused.
             n_action_steps: Actions executed per plan; `None` for those of the file.
             seed: Seed of the noise in `select_action`, as in `reset`; `None` for a random one.
 
@@ -86,7 +87,7 @@ class Policy:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes `to_bytes` to a file; an existing one is replaced as a whole."""
 
-    def select_action(self, observation: Observation) -> Floats:
+    def select_action(self, observation: _Observation) -> _Floats:
         """The next action of an environment, or of each environment of a vector environment.
 
         Keeps the last `n_obs_steps` observations and the planned actions of each environment, and
@@ -107,11 +108,11 @@ class Policy:
 
     def predict_action(
         self,
-        observations: Observation,
+        observations: _Observation,
         *,
         seed: int | Iterable[int] | None = None,
         noise: npt.ArrayLike | None = None,
-    ) -> Floats:
+    ) -> _Floats:
         """Plans from windows of observations, each as `pusht predict` does.
 
         Args:

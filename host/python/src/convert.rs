@@ -1,7 +1,7 @@
 //! From a checkpoint to a model file: import, quantisation, description.
 
 use crate::options::named;
-use crate::policy::{Loaded, Policy, Source, observations};
+use crate::policy::{Loaded, Policy, observations};
 use crate::run::{interruptible, unlocked};
 use crate::seeds::range;
 use anyhow::{Context, Result, bail};
@@ -89,9 +89,8 @@ pub fn quantize(
     observations: Option<&Bound<'_, PyAny>>,
     options: Quantization<'_>,
 ) -> PyResult<Policy> {
-    let (Engine::Float(float), Source::Float(tensors)) =
-        (&policy.loaded.engine, &policy.loaded.source)
-    else {
+    let Loaded { engine, tensors } = &policy.loaded;
+    let Engine::Float(float) = engine else {
         return Err(PyValueError::new_err(
             "policy: an integer policy is given, a float policy is needed",
         ));

@@ -30,7 +30,7 @@ pub fn run(args: &Args) -> Result<()> {
     })?;
     let info = Info::of(&engine)?;
     let rows = match &engine {
-        Engine::Int(model) => integer_rows(model, &info)?,
+        Engine::Int(file) => integer_rows(file.model(), &info)?,
         Engine::Float(policy) => float_rows(policy, &info)?,
     };
     for (name, value) in rows {

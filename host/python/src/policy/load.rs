@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use pusht_host::engine::{Engine, EngineKind, kind_of};
 use pusht_host::float_engine::FloatPolicy;
-use pusht_host::policy_file::{self, Tensors};
+use pusht_host::model_file::ModelFile;
+use pusht_host::policy_file::{self, PolicyConfig, Tensors};
 use pusht_host::{import, regular_file, shipped};
 use std::io::Read;
 use std::path::Path;
@@ -11,28 +12,18 @@ use std::path::Path;
 /// Bytes that tell a file's kind.
 const KIND_BYTES: u64 = 16;
 
-/// A policy, and what its file is written from.
+/// A policy, and what its file is written from beside the engine.
 pub struct Loaded {
+    /// The policy with its arithmetic.
     pub engine: Engine,
-    pub source: Source,
-}
-
-/// What a policy's file is written from.
-pub enum Source {
-    /// Contents of a model file.
-    Model(Vec<u8>),
-    /// Tensors of a float policy; the engine has its settings.
-    Float(Tensors),
+    /// Tensors of a float policy; none of an integer policy.
+    pub tensors: Tensors,
 }
 
 impl Loaded {
-    /// The shipped policy.
-    pub fn shipped(engine: EngineKind) -> Result<Self> {
-        let bytes = match engine {
-            EngineKind::Int => shipped::INTEGER_MODEL,
-            EngineKind::Float => shipped::FLOAT_POLICY,
-        };
-        Self::of_bytes(bytes.to_vec())
+    /// The shipped policy, in integers. Its float version would double the package's size.
+    pub fn shipped() -> Result<Self> {
+        Self::of_bytes(shipped::INTEGER_MODEL.to_vec())
     }
 
     /// The policy in a model file, a float policy's file, a LeRobot folder or a checkpoint of
@@ -56,11 +47,7 @@ impl Loaded {
         let import::Imported {
             config, tensors, ..
         } = import::read(path, options)?;
-        let policy = FloatPolicy::from_parts(config, &tensors)?;
-        Ok(Self {
-            engine: Engine::Float(Box::new(policy)),
-            source: Source::Float(tensors),
-        })
+        Self::of_float(config, tensors)
     }
 
     /// The policy of a file's contents.
@@ -68,12 +55,22 @@ impl Loaded {
     /// # Errors
     /// If they are damaged or neither kind of policy.
     pub fn of_bytes(bytes: Vec<u8>) -> Result<Self> {
-        let engine = Engine::of_bytes(bytes.clone())?;
-        let source = match &engine {
-            Engine::Int(_) => Source::Model(bytes),
-            Engine::Float(_) => Source::Float(policy_file::parse(&bytes)?.1),
-        };
-        Ok(Self { engine, source })
+        if kind_of(&bytes) == Some(EngineKind::Float) {
+            let (config, tensors) = policy_file::parse(&bytes)?;
+            return Self::of_float(config, tensors);
+        }
+        Ok(Self {
+            engine: Engine::of_bytes(bytes)?,
+            tensors: Tensors::new(),
+        })
+    }
+
+    fn of_float(config: PolicyConfig, tensors: Tensors) -> Result<Self> {
+        let policy = FloatPolicy::from_parts(config, &tensors)?;
+        Ok(Self {
+            engine: Engine::Float(Box::new(policy)),
+            tensors,
+        })
     }
 
     /// The policy with another number of actions executed per plan, if one is given.
@@ -92,17 +89,18 @@ impl Loaded {
     /// # Errors
     /// If it is a model file with another number of executed actions than it was made for.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let bytes = self.made_of()?;
-        if let Source::Model(bytes) = &self.source {
-            let made_for = Engine::of_bytes(bytes.clone())?.shape().n_action_steps;
-            let asked = self.engine.shape().n_action_steps;
+        if let Engine::Int(file) = &self.engine {
+            let made_for = ModelFile::parse(file.bytes().to_vec())?
+                .model()
+                .n_action_steps();
+            let asked = file.model().n_action_steps();
             ensure!(
                 made_for == asked,
                 "n_action_steps: the model file is for {made_for}, and stays so; `pusht.quantize` \
                  makes one for {asked}"
             );
         }
-        Ok(bytes)
+        self.made_of()
     }
 
     /// Contents of a file from which [`of_bytes`](Self::of_bytes) and
@@ -111,12 +109,9 @@ impl Loaded {
     /// # Errors
     /// As [`policy_file::to_bytes`].
     pub fn made_of(&self) -> Result<Vec<u8>> {
-        match (&self.engine, &self.source) {
-            (_, Source::Model(bytes)) => Ok(bytes.clone()),
-            (Engine::Float(policy), Source::Float(tensors)) => {
-                policy_file::to_bytes(policy.config(), tensors)
-            }
-            (Engine::Int(_), Source::Float(_)) => unreachable!("both are set together"),
+        match &self.engine {
+            Engine::Int(file) => Ok(file.bytes().to_vec()),
+            Engine::Float(policy) => policy_file::to_bytes(policy.config(), &self.tensors),
         }
     }
 }

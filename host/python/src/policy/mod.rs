@@ -11,7 +11,7 @@ use crate::options::named;
 use crate::run::unlocked;
 use anyhow::{Result, ensure};
 use episodes::Episodes;
-pub use load::{Loaded, Source};
+pub use load::Loaded;
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1};
 pub use observations::observations;
 use pusht_host::engine::{Engine, EngineKind};
@@ -173,7 +173,7 @@ impl Policy {
     #[getter]
     fn task(&self) -> &str {
         match self.engine() {
-            Engine::Int(model) => model.task(),
+            Engine::Int(file) => file.model().task(),
             Engine::Float(policy) => &policy.task().name,
         }
     }
@@ -289,18 +289,17 @@ fn load(
     wanted: Option<EngineKind>,
     n_action_steps: Option<usize>,
 ) -> Result<Loaded> {
-    let loaded = match &path {
-        Some(path) => Loaded::of_path(path)?,
-        None => Loaded::shipped(wanted.unwrap_or(EngineKind::Int))?,
-    };
+    let loaded = path
+        .as_ref()
+        .map_or_else(Loaded::shipped, |path| Loaded::of_path(path))?;
     let kind = loaded.engine.kind();
     ensure!(
         wanted.is_none_or(|wanted| wanted == kind),
         "{}: {}",
-        path.unwrap_or_default().display(),
+        path.unwrap_or("the shipped policy".into()).display(),
         match kind {
             EngineKind::Int =>
-                "an integer policy, whose file has no float version for engine=\"float\"",
+                "an integer policy; engine=\"float\" is for the float policy that it was made of",
             EngineKind::Float =>
                 "a float policy; `pusht.quantize` makes one for engine=\"integer\" of it",
         }

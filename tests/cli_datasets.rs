@@ -1,6 +1,6 @@
 //! Datasets as a user of the command line meets them: `pusht collect`, `replay`, `quantize --data`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 fn pusht(args: &[&str]) -> Output {
@@ -53,6 +53,7 @@ fn a_build_without_demonstrations_writes_no_lerobot_dataset() {
 #[cfg(feature = "demonstrations")]
 mod with_demonstrations {
     use super::*;
+    use std::path::PathBuf;
 
     fn recorded(name: &str) -> PathBuf {
         let recorded = "../tests/golden/demonstrations/recorded";

@@ -51,7 +51,10 @@ class Policy:
         answer = self.process.stdout.readline()
         if not answer:
             sys.exit("the policy gave no answer")
-        return json.loads(answer)["action"]
+        answer = json.loads(answer)
+        if "error" in answer:
+            sys.exit(f"pusht predict: {answer['error']}")
+        return answer["action"]
 
 
 def episode(env: gymnasium.Env, policy: Policy, seed: int) -> tuple[float, float, bool]:

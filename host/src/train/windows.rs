@@ -122,8 +122,11 @@ impl Windows {
             }
             ensure!(
                 train.len() > begin,
-                "data set {}: no episode is long enough for a window",
-                number + 1
+                "data set {}: no episode is long enough for a window of {} actions: the longest \
+                 has {} steps",
+                number + 1,
+                options.horizon,
+                longest(set)
             );
             ranges.push(begin..train.len());
             first_of_set += set.episodes.len();
@@ -202,6 +205,12 @@ impl Windows {
             Split::Validation => &self.validation,
         }
     }
+}
+
+/// Steps of the longest episode.
+fn longest(set: &Demonstrations) -> usize {
+    let lengths = set.episodes.iter().map(|episode| episode.states.len());
+    lengths.max().unwrap_or_default()
 }
 
 impl PreparedEpisode {

@@ -14,7 +14,7 @@ mod table;
 pub use episodes::column as episode_column;
 pub use info::{INFO, VERSION};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use info::Info;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -72,12 +72,9 @@ impl LeRobotDataset {
     /// Values of a feature, row by row, `dim` values each.
     fn feature(&self, name: &str, dim: usize) -> Result<Vec<f64>> {
         let values = self.frames.column(name, dim)?;
-        for (index, value) in values.iter().enumerate() {
-            ensure!(
-                value.is_finite(),
-                "feature {name}: row {} is not finite",
-                index / dim
-            );
+        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+            let (row, value) = (index / dim, values[index]);
+            bail!("feature {name}: row {row} is not finite: {value}");
         }
         Ok(values)
     }

@@ -26,6 +26,10 @@ impl Demonstrations {
                 return LeRobotDataset::open(path)?.demonstrations();
             }
             let store = zarr::open_store(path)?;
+            ensure!(
+                zarr::contains(&store, "data/state")?,
+                "neither an array data/state (Zarr) nor a file {INFO} (LeRobot)"
+            );
             let states: Vec<[f64; STATE_DIM]> = finite_rows(&store, "data/state")?;
             let actions: Vec<[f64; ACTION_DIM]> = finite_rows(&store, "data/action")?;
             let ends = zarr::read_integers(&store, "meta/episode_ends")?;
@@ -87,10 +91,9 @@ fn mark<T>(
 fn finite_rows<const D: usize>(store: &zarr::Store, name: &str) -> Result<Vec<[f64; D]>> {
     let rows = zarr::read_rows::<D>(store, name)?;
     for (row, values) in rows.iter().enumerate() {
-        ensure!(
-            values.iter().all(|v| v.is_finite()),
-            "array {name}: row {row} is not finite"
-        );
+        if let Some(value) = values.iter().find(|v| !v.is_finite()) {
+            bail!("array {name}: row {row} is not finite: {value}");
+        }
     }
     Ok(rows)
 }
@@ -111,7 +114,10 @@ fn split_episodes(
     let mut start = 0;
     for (index, &end) in ends.iter().enumerate() {
         let Some(stop) = usize::try_from(end).ok().filter(|&stop| stop > start) else {
-            bail!("array meta/episode_ends: entry {index} is {end}, not above {start}");
+            bail!(
+                "array meta/episode_ends: entry {index} is {end}; each must be above the one \
+                 before, here {start}"
+            );
         };
         ensure!(
             stop <= states.len(),
@@ -125,10 +131,13 @@ fn split_episodes(
         });
         start = stop;
     }
-    ensure!(!episodes.is_empty(), "array meta/episode_ends: no episodes");
+    ensure!(
+        !episodes.is_empty(),
+        "array meta/episode_ends: it is empty; at least one episode is needed"
+    );
     ensure!(
         start == states.len(),
-        "array meta/episode_ends: ends at row {start} of {}",
+        "array meta/episode_ends: the last entry is {start}, but data/state has {} rows",
         states.len()
     );
     Ok(Demonstrations { episodes })

@@ -451,7 +451,12 @@ fn test_async_vector_subenv_error() {
 #[test]
 fn pictures_larger_than_a_socket_buffer_arrive_whole() {
     for vectoriser in ASYNC {
-        let specs = vec![spec(PUSHT_ID).with("visualization_size", 600_i64); 2];
+        let specs = vec![
+            spec(PUSHT_ID)
+                .with("visualization_width", 600_i64)
+                .with("visualization_height", 600_i64);
+            2
+        ];
         let mut envs = vectoriser.make_async(&specs, defaults()).unwrap();
         envs.reset(Seed::Int(0), &Dict::new()).unwrap();
         let frames = envs.render().unwrap();

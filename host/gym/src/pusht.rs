@@ -1,8 +1,9 @@
 //! PushT as an [`Env`]: gym-pusht's `PushTEnv` and diffusion_policy's `PushTKeypointsEnv`.
 
 use crate::env::{Env, EnvError, Registry, Step};
+use crate::pixels::{Frame, Renderer};
 use crate::space::Space;
-use crate::value::{Dict, Value, dict};
+use crate::value::{Array, Dict, Value, dict};
 use pusht_core::pusht::env::{
     PushTEnv, PushTParams, Seeding, StartOrder, StartSequence, StartState, WINDOW_PX,
 };
@@ -17,16 +18,16 @@ use std::f64::consts::TAU;
 pub const PUSHT_ID: &str = "gym_pusht/PushT-v0";
 /// Name of diffusion_policy's environment with keypoints.
 pub const KEYPOINTS_ID: &str = "pusht/PushTKeypoints-v0";
-/// Width and height of a picture, pixels (gym-pusht's `visualization_width`).
-const VISUALIZATION_SIZE: u32 = 680;
+/// Width and height of an observed picture, and of one that is shown, pixels (gym-pusht's
+/// `observation_width`, `visualization_width`).
+const OBSERVATION_SIZE: usize = 96;
+const VISUALIZATION_SIZE: usize = 680;
+/// Largest width and height of a picture, pixels.
+const MAX_SIDE: usize = 1 << 14;
 /// Control steps per second.
 const RENDER_FPS: i64 = 10;
 /// gym-pusht's render mode for pictures as arrays.
-const RENDER_MODE: Option<&str> = if cfg!(feature = "render") {
-    Some("rgb_array")
-} else {
-    None
-};
+const RENDER_MODE: &str = "rgb_array";
 
 /// Kind of observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,20 @@ pub enum ObsType {
     EnvironmentStateAgentPos,
     /// diffusion_policy's 40 values: nine keypoints and the agent (20), then their visibility (20).
     Keypoints,
+    /// gym-pusht's picture, bytes (height, width, 3).
+    Pixels,
+    /// gym-pusht's dictionary: the picture and the agent's position (2).
+    PixelsAgentPos,
+}
+
+/// Kind of picture that [`Env::render`] returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PictureStyle {
+    /// gym-pusht's, byte for byte ([`crate::pixels`]).
+    #[default]
+    GymPushT,
+    /// Square and anti-aliased (`scene`; needs the feature `render`).
+    Smooth,
 }
 
 /// Options of [`PushT`].
@@ -52,8 +67,16 @@ pub struct PushTOptions {
     pub params: PushTParams,
     /// Probability that a keypoint is visible.
     pub keypoint_visible_rate: f64,
-    /// Width and height of a picture, pixels.
-    pub visualization_size: u32,
+    /// Width of an observed picture, pixels.
+    pub observation_width: usize,
+    /// Height of an observed picture, pixels.
+    pub observation_height: usize,
+    /// Width of a rendered picture, pixels.
+    pub visualization_width: usize,
+    /// Height of a rendered picture, pixels.
+    pub visualization_height: usize,
+    /// Kind of rendered picture.
+    pub picture_style: PictureStyle,
 }
 
 impl Default for PushTOptions {
@@ -64,7 +87,11 @@ impl Default for PushTOptions {
             start_order: StartOrder::Legacy,
             params: PushTParams::default(),
             keypoint_visible_rate: 1.0,
-            visualization_size: VISUALIZATION_SIZE,
+            observation_width: OBSERVATION_SIZE,
+            observation_height: OBSERVATION_SIZE,
+            visualization_width: VISUALIZATION_SIZE,
+            visualization_height: VISUALIZATION_SIZE,
+            picture_style: PictureStyle::GymPushT,
         }
     }
 }
@@ -77,7 +104,10 @@ pub struct PushT {
     keypoints: MaskedKeypoints,
     reset_to_state: Option<[f64; STATE_DIM]>,
     env: Option<PushTEnv>,
+    /// Action of the last step, also of an earlier episode, as gym-pusht marks it.
     last_action: Option<[f64; 2]>,
+    /// Draws the first picture and all after it.
+    renderer: Option<Renderer>,
 }
 
 impl PushT {
@@ -85,8 +115,20 @@ impl PushT {
     /// run.
     ///
     /// # Errors
-    /// If the operating system provides no random numbers.
+    /// If a picture would have no pixels, or a side of more than 16384; if the operating system
+    /// provides no random numbers.
     pub fn new(options: PushTOptions) -> Result<Self, EnvError> {
+        for (name, side) in [
+            ("observation_width", options.observation_width),
+            ("observation_height", options.observation_height),
+            ("visualization_width", options.visualization_width),
+            ("visualization_height", options.visualization_height),
+        ] {
+            if !(1..=MAX_SIDE).contains(&side) {
+                let message = format!("{name}: {side} pixels; 1 to {MAX_SIDE} are supported");
+                return Err(EnvError::new("ValueError", message));
+            }
+        }
         // Within the legacy seeding's range.
         let seed = u64::from(rand::rngs::SysRng.try_next_u32()?);
         Ok(Self {
@@ -97,6 +139,7 @@ impl PushT {
             reset_to_state: None,
             env: None,
             last_action: None,
+            renderer: None,
         })
     }
 
@@ -119,7 +162,73 @@ impl PushT {
                 .into()
             }
             ObsType::Keypoints => self.keypoints.observe(&state)?.into(),
+            ObsType::Pixels => self.observed_picture()?,
+            ObsType::PixelsAgentPos => dict([
+                ("pixels", self.observed_picture()?),
+                ("agent_pos", [state[0], state[1]].into()),
+            ])
+            .into(),
         })
+    }
+
+    fn observed_picture(&mut self) -> Result<Value, EnvError> {
+        let options = &self.options;
+        self.picture(
+            [options.observation_width, options.observation_height],
+            None,
+        )
+    }
+
+    /// gym-pusht's picture of the current state, (height, width, 3), with the marker of `action`.
+    fn picture(
+        &mut self,
+        [width, height]: [usize; 2],
+        action: Option<[f64; 2]>,
+    ) -> Result<Value, EnvError> {
+        let frame = Frame::of_env(self.running()?);
+        let params = &self.options.params;
+        let renderer = self.renderer.get_or_insert_with(|| {
+            Renderer::new([params.goal_px.x, params.goal_px.y, params.goal_angle_rad])
+        });
+        let mut rgb = vec![0; 3 * width * height];
+        renderer.render(&frame, width, height, action, &mut rgb)?;
+        picture_of(rgb, [width, height])
+    }
+
+    #[cfg(feature = "render")]
+    fn smooth_picture(&mut self) -> Result<Value, EnvError> {
+        use crate::scene::{Scene, draw};
+        let [width, height] = [
+            self.options.visualization_width,
+            self.options.visualization_height,
+        ];
+        let size = u32::try_from(width).ok().filter(|_| width == height);
+        let info = self.running()?.info();
+        let scene = Scene {
+            state: self.running()?.state(),
+            goal: [info.goal_pos_px.x, info.goal_pos_px.y, info.goal_angle_rad],
+            target: self.last_action,
+            plan: &[],
+        };
+        let picture = size.and_then(|size| draw(&scene, size)).ok_or_else(|| {
+            let message = format!(
+                "visualization_width, visualization_height: a smooth picture is square and has a \
+                 pixel at least, {width} x {height} given"
+            );
+            EnvError::new("ValueError", message)
+        })?;
+        let rgb: Vec<u8> = picture
+            .pixels()
+            .iter()
+            .flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()])
+            .collect();
+        picture_of(rgb, [width, height])
+    }
+
+    #[cfg(not(feature = "render"))]
+    fn smooth_picture(&mut self) -> Result<Value, EnvError> {
+        let message = "picture_style: smooth pictures need the feature `render`";
+        Err(EnvError::new("NotImplemented", message))
     }
 
     /// gym-pusht's `info`, with `n_contacts` divided by the 10 physics steps of a control step
@@ -151,6 +260,13 @@ impl PushT {
     }
 }
 
+/// A picture as an array, (height, width, 3).
+fn picture_of(rgb: Vec<u8>, [width, height]: [usize; 2]) -> Result<Value, EnvError> {
+    Array::new(&[height, width, 3], rgb)
+        .map(Value::Array)
+        .ok_or_else(|| EnvError::new("RuntimeError", "a picture of another size"))
+}
+
 fn reset_needed() -> EnvError {
     EnvError::new("ResetNeeded", "call `reset` before anything else")
 }
@@ -166,6 +282,12 @@ fn state_of(name: &str, value: &Value) -> Result<[f64; STATE_DIM], EnvError> {
 impl Env for PushT {
     fn observation_space(&self) -> Space {
         let window = |len| Space::uniform_box(0.0, WINDOW_PX, &[len]);
+        let shape = [
+            self.options.observation_height,
+            self.options.observation_width,
+            3,
+        ];
+        let pixels = Space::uniform_box(0_u8, 255, &shape);
         match self.options.obs_type {
             ObsType::State => Space::vector_box(
                 vec![0.0; STATE_DIM],
@@ -181,6 +303,8 @@ impl Env for PushT {
                     [vec![WINDOW_PX; half], vec![1.0; half]].concat(),
                 )
             }
+            ObsType::Pixels => pixels,
+            ObsType::PixelsAgentPos => Space::dict([("pixels", pixels), ("agent_pos", window(2))]),
         }
     }
 
@@ -190,16 +314,13 @@ impl Env for PushT {
 
     fn metadata(&self) -> Dict {
         dict([
-            (
-                "render_modes",
-                Value::List(RENDER_MODE.map(Value::from).into_iter().collect()),
-            ),
+            ("render_modes", Value::List(vec![RENDER_MODE.into()])),
             ("render_fps", Value::Int(RENDER_FPS)),
         ])
     }
 
     fn render_mode(&self) -> Option<&str> {
-        RENDER_MODE
+        Some(RENDER_MODE)
     }
 
     fn reset(&mut self, seed: Option<u64>, options: &Dict) -> Result<(Value, Dict), EnvError> {
@@ -221,7 +342,6 @@ impl Env for PushT {
             start,
             self.options.start_order,
         )?);
-        self.last_action = None;
         Ok((self.observation()?, self.info(false)?))
     }
 
@@ -243,28 +363,13 @@ impl Env for PushT {
         })
     }
 
-    #[cfg(feature = "render")]
     fn render(&mut self) -> Result<Value, EnvError> {
-        use crate::scene::{Scene, draw};
-        let info = self.running()?.info();
-        let scene = Scene {
-            state: self.running()?.state(),
-            goal: [info.goal_pos_px.x, info.goal_pos_px.y, info.goal_angle_rad],
-            target: self.last_action,
-            plan: &[],
-        };
-        let size = self.options.visualization_size;
-        let picture = draw(&scene, size)
-            .ok_or_else(|| EnvError::new("ValueError", "visualization_size: 0 pixels"))?;
-        let rgb: Vec<u8> = picture
-            .pixels()
-            .iter()
-            .flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()])
-            .collect();
-        let size = size as usize;
-        crate::value::Array::new(&[size, size, 3], rgb)
-            .map(Value::Array)
-            .ok_or_else(|| EnvError::new("RuntimeError", "a picture of another size"))
+        let options = &self.options;
+        let size = [options.visualization_width, options.visualization_height];
+        match options.picture_style {
+            PictureStyle::GymPushT => self.picture(size, self.last_action),
+            PictureStyle::Smooth => self.smooth_picture(),
+        }
     }
 
     fn get_attr(&self, name: &str) -> Result<Value, EnvError> {
@@ -273,7 +378,7 @@ impl Env for PushT {
             "state" => self.running()?.state().into(),
             "coverage" => self.running()?.coverage().into(),
             "reset_to_state" => self.reset_to_state.map_or(Value::None, Value::from),
-            "render_mode" => RENDER_MODE.map_or(Value::None, Value::from),
+            "render_mode" => RENDER_MODE.into(),
             _ => return Err(EnvError::no_attribute(name)),
         })
     }
@@ -294,9 +399,11 @@ impl Env for PushT {
 
 /// The registry of this package's environments, [`PUSHT_ID`] and [`KEYPOINTS_ID`].
 ///
-/// Keyword arguments: `obs_type` (`state`, `environment_state_agent_pos`, `keypoints`), `legacy`
-/// (boolean: diffusion_policy's seeding), `keypoint_visible_rate`, `damping`, `block_cog`,
-/// `goal_pose`, `success_threshold`, `max_episode_steps` (0: no limit), `visualization_size`.
+/// Keyword arguments: `obs_type` (`state`, `environment_state_agent_pos`, `keypoints`, `pixels`,
+/// `pixels_agent_pos`), `legacy` (boolean: diffusion_policy's seeding), `keypoint_visible_rate`,
+/// `damping`, `block_cog`, `goal_pose`, `success_threshold`, `max_episode_steps` (0: no limit),
+/// `observation_width`, `observation_height`, `visualization_width`, `visualization_height`,
+/// `picture_style` (`gym-pusht`, `smooth`).
 pub fn registry() -> Registry {
     Registry::default()
         .register(PUSHT_ID, |kwargs| {
@@ -324,13 +431,21 @@ fn options(defaults: PushTOptions, kwargs: &Dict) -> Result<PushTOptions, EnvErr
             let whole = value.as_int().and_then(|value| u32::try_from(value).ok());
             whole.ok_or_else(|| wrong("a non-negative integer"))
         };
+        let side = || whole().map(|side| side as usize);
         match name.as_str() {
             "obs_type" => {
                 options.obs_type = match value.as_text() {
                     Some("state") => ObsType::State,
                     Some("environment_state_agent_pos") => ObsType::EnvironmentStateAgentPos,
                     Some("keypoints") => ObsType::Keypoints,
-                    _ => return Err(wrong("state, environment_state_agent_pos or keypoints")),
+                    Some("pixels") => ObsType::Pixels,
+                    Some("pixels_agent_pos") => ObsType::PixelsAgentPos,
+                    _ => {
+                        return Err(wrong(
+                            "state, environment_state_agent_pos, keypoints, pixels or \
+                             pixels_agent_pos",
+                        ));
+                    }
                 }
             }
             "legacy" => {
@@ -361,7 +476,17 @@ fn options(defaults: PushTOptions, kwargs: &Dict) -> Result<PushTOptions, EnvErr
             "max_episode_steps" => {
                 options.params.max_episode_steps = Some(whole()?).filter(|most| *most > 0);
             }
-            "visualization_size" => options.visualization_size = whole()?,
+            "observation_width" => options.observation_width = side()?,
+            "observation_height" => options.observation_height = side()?,
+            "visualization_width" => options.visualization_width = side()?,
+            "visualization_height" => options.visualization_height = side()?,
+            "picture_style" => {
+                options.picture_style = match value.as_text() {
+                    Some("gym-pusht") => PictureStyle::GymPushT,
+                    Some("smooth") => PictureStyle::Smooth,
+                    _ => return Err(wrong("gym-pusht or smooth")),
+                }
+            }
             _ => {
                 return Err(EnvError::new(
                     "TypeError",

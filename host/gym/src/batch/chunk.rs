@@ -1,7 +1,9 @@
 //! A chunk of the environments of a batch, with its own rows of every array.
 
+use super::pool::Pictures;
 use super::{ACTION_DIM, BatchOptions, BatchStep, EnvState, Rows};
 use crate::env::EnvError;
+use crate::pixels::{Frame, Renderer};
 use crate::vector::{AutoresetMode, Cause};
 use pusht_core::Error;
 use pusht_core::pusht::env::{Info, PushTEnv, StartSequence, StartState, Step, step_side_by_side};
@@ -131,6 +133,29 @@ impl Chunk {
             infos: &self.infos,
             envs: &self.envs,
             final_envs: &self.final_envs,
+        }
+    }
+
+    /// Number of environments.
+    pub(super) fn len(&self) -> usize {
+        self.envs.len()
+    }
+
+    pub(super) fn frame(&self, at: usize) -> Frame {
+        Frame::of_env(&self.envs[at])
+    }
+
+    /// Draws the environments into `out`, a picture for each. Of final pictures, only those where
+    /// an episode ended are drawn.
+    pub(super) fn draw(&self, pictures: Pictures, renderer: &mut Renderer, out: &mut [u8]) {
+        for (at, out) in out.chunks_exact_mut(pictures.len()).enumerate() {
+            let frame = match pictures.are_final {
+                true if !self.is_final[at] => continue,
+                true => Frame::of_env(&self.final_envs[at]),
+                false => self.frame(at),
+            };
+            let drawn = renderer.observation(&frame, pictures.width, pictures.height, out);
+            debug_assert_eq!(drawn, Ok(()), "the length was checked");
         }
     }
 

@@ -8,11 +8,13 @@
 
 mod chunk;
 mod pool;
+mod shared_slice;
 
 use crate::env::EnvError;
+use crate::pixels::{PictureError, check_length};
 use crate::vector::{AutoresetMode, Fault, Seed, VectorError};
 use chunk::Chunk;
-use pool::Pool;
+use pool::{Pictures, Pool};
 use pusht_core::pusht::env::{
     Info, PushTEnv, PushTParams, Seeding, StartOrder, StartSequence, StartState,
 };
@@ -181,10 +183,12 @@ impl PushTBatch {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let threads = options.threads.unwrap_or_else(cores).get();
         let dim = options.observation_dim();
+        let params = &options.params;
+        let goal = [params.goal_px.x, params.goal_px.y, params.goal_angle_rad];
         Ok(Self {
             num_envs,
             dim,
-            pool: Pool::new(chunks, threads),
+            pool: Pool::new(chunks, threads, goal),
             observations: vec![0.0; num_envs * dim],
             rewards: vec![0.0; num_envs],
             coverage: vec![0.0; num_envs],
@@ -319,7 +323,7 @@ impl PushTBatch {
         for (index, actions) in actions.chunks(CHUNK * ACTION_DIM).enumerate() {
             self.pool.chunk(index).take_actions(actions);
         }
-        self.pool.run();
+        self.pool.step();
         let mut faults = Vec::new();
         for index in 0..self.pool.n_chunks() {
             let chunk = self.pool.chunk(index);
@@ -357,6 +361,72 @@ impl PushTBatch {
             self.final_obs[values].copy_from_slice(step.final_obs);
             self.is_final[envs].copy_from_slice(step.is_final);
         }
+    }
+
+    /// Draws gym-pusht's pixel observations of all environments into `out`, (n, height, width, 3),
+    /// on all threads.
+    ///
+    /// # Errors
+    /// [`PictureError::Size`], [`PictureError::BufferLength`].
+    pub fn pixels(
+        &mut self,
+        width: usize,
+        height: usize,
+        out: &mut [u8],
+    ) -> Result<(), PictureError> {
+        self.draw_all(width, height, false, out)
+    }
+
+    /// With [`AutoresetMode::SameStep`]: [`Self::pixels`] of the last states of the episodes that
+    /// ended in the latest step. The other rows of `out` are left unchanged.
+    ///
+    /// # Errors
+    /// Those of [`Self::pixels`].
+    pub fn final_pixels(
+        &mut self,
+        width: usize,
+        height: usize,
+        out: &mut [u8],
+    ) -> Result<(), PictureError> {
+        self.draw_all(width, height, true, out)
+    }
+
+    fn draw_all(
+        &mut self,
+        width: usize,
+        height: usize,
+        are_final: bool,
+        out: &mut [u8],
+    ) -> Result<(), PictureError> {
+        check_length(width, height, self.num_envs, out)?;
+        let pictures = Pictures {
+            width,
+            height,
+            are_final,
+        };
+        self.pool.draw(pictures, out);
+        Ok(())
+    }
+
+    /// Draws environment `index` as gym-pusht's `render`, with the marker of `action`, px, into
+    /// `out`, (height, width, 3).
+    ///
+    /// # Errors
+    /// Those of [`Renderer::render`](crate::pixels::Renderer::render).
+    ///
+    /// # Panics
+    /// If there is no environment `index`.
+    pub fn render(
+        &mut self,
+        index: usize,
+        width: usize,
+        height: usize,
+        action: Option<[f64; ACTION_DIM]>,
+        out: &mut [u8],
+    ) -> Result<(), PictureError> {
+        let frame = self.pool.chunk(index / CHUNK).frame(index % CHUNK);
+        let renderer = self.pool.renderer();
+        renderer.render(&frame, width, height, action, out)
     }
 
     /// A copy of an environment.

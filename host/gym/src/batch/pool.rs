@@ -1,34 +1,68 @@
-//! Threads that step chunks together. `rayon` would allocate when it is called from outside, and
-//! these wait for one thing only.
+//! Threads that step or draw chunks together. `rayon` would allocate when it is called from
+//! outside, and these wait for one thing only.
+#![allow(unsafe_code)]
 
+use super::CHUNK;
 use super::chunk::Chunk;
+use super::shared_slice::SharedSlice;
+use crate::pixels::Renderer;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, Mutex, MutexGuard};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 pub(super) struct Pool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// The caller's; each thread has its own.
+    renderer: Option<Renderer>,
 }
 
 struct Shared {
     chunks: Vec<Mutex<Chunk>>,
-    /// Index of the next chunk to step.
+    goal: [f64; 3],
+    /// Index of the next chunk to work on.
     next: AtomicUsize,
-    /// Barriers of all threads and the caller, before and after a step.
+    job: Mutex<Job>,
+    /// Barriers of all threads and the caller, before and after a job.
     start: Barrier,
     end: Barrier,
     is_quitting: AtomicBool,
 }
 
+/// What is done with every chunk.
+#[derive(Clone, Copy)]
+enum Job {
+    Step,
+    Draw(Pictures, SharedSlice),
+}
+
+/// Pictures of every environment.
+#[derive(Clone, Copy)]
+pub(super) struct Pictures {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    /// Whether they are the last ones of the episodes that ended in the latest step.
+    pub(super) are_final: bool,
+}
+
+impl Pictures {
+    /// Bytes per picture.
+    pub(super) fn len(&self) -> usize {
+        3 * self.width * self.height
+    }
+}
+
 impl Pool {
-    /// Starts `threads` threads, the caller's included, but at most one per chunk.
-    pub(super) fn new(chunks: Vec<Chunk>, threads: usize) -> Self {
+    /// Starts `threads` threads, the caller's included, but at most one per chunk. `goal`: x, y, px;
+    /// angle, rad.
+    pub(super) fn new(chunks: Vec<Chunk>, threads: usize, goal: [f64; 3]) -> Self {
         let threads = threads.min(chunks.len());
         let shared = Arc::new(Shared {
             chunks: chunks.into_iter().map(Mutex::new).collect(),
+            goal,
             next: AtomicUsize::new(0),
+            job: Mutex::new(Job::Step),
             start: Barrier::new(threads),
             end: Barrier::new(threads),
             is_quitting: AtomicBool::new(false),
@@ -39,10 +73,14 @@ impl Pool {
                 std::thread::spawn(move || shared.serve())
             })
             .collect();
-        Self { shared, threads }
+        Self {
+            shared,
+            threads,
+            renderer: None,
+        }
     }
 
-    /// A chunk, between steps.
+    /// A chunk, between jobs.
     ///
     /// # Panics
     /// If a thread has panicked in it.
@@ -56,11 +94,31 @@ impl Pool {
     }
 
     /// Steps every chunk.
-    pub(super) fn run(&self) {
-        self.shared.next.store(0, Ordering::Relaxed);
-        self.shared.start.wait();
-        let own = catch_unwind(AssertUnwindSafe(|| self.shared.step()));
-        self.shared.end.wait();
+    pub(super) fn step(&mut self) {
+        self.run(Job::Step);
+    }
+
+    /// Draws every chunk into `out`, one picture per environment.
+    pub(super) fn draw(&mut self, pictures: Pictures, out: &mut [u8]) {
+        // `out` stays borrowed until every thread has passed the barrier at the end of `run`.
+        self.run(Job::Draw(pictures, SharedSlice::new(out)));
+    }
+
+    /// The caller's renderer.
+    pub(super) fn renderer(&mut self) -> &mut Renderer {
+        let goal = self.shared.goal;
+        self.renderer.get_or_insert_with(|| Renderer::new(goal))
+    }
+
+    /// Has all threads, the caller's included, work on the chunks. The pool is borrowed mutably, so
+    /// there is one job at a time.
+    fn run(&mut self, job: Job) {
+        let shared = &self.shared;
+        shared.next.store(0, Ordering::Relaxed);
+        *shared.job() = job;
+        shared.start.wait();
+        let own = catch_unwind(AssertUnwindSafe(|| shared.work(job, &mut self.renderer)));
+        shared.end.wait();
         if let Err(panic) = own {
             resume_unwind(panic);
         }
@@ -69,22 +127,44 @@ impl Pool {
 
 impl Shared {
     fn serve(&self) {
+        let mut renderer = None;
         loop {
             self.start.wait();
             if self.is_quitting.load(Ordering::Relaxed) {
                 return;
             }
+            let job = *self.job();
             // The poisoned lock of the chunk reports a panic to the caller.
-            let _ = catch_unwind(AssertUnwindSafe(|| self.step()));
+            let _ = catch_unwind(AssertUnwindSafe(|| self.work(job, &mut renderer)));
             self.end.wait();
         }
     }
 
-    fn step(&self) {
+    fn job(&self) -> MutexGuard<'_, Job> {
+        self.job.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self, job: Job, renderer: &mut Option<Renderer>) {
         // The barriers order all other memory; the counter needs no ordering.
-        while let Some(chunk) = self.chunks.get(self.next.fetch_add(1, Ordering::Relaxed)) {
-            if let Ok(mut chunk) = chunk.lock() {
-                chunk.step();
+        loop {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(chunk) = self.chunks.get(index) else {
+                return;
+            };
+            let Ok(mut chunk) = chunk.lock() else {
+                continue;
+            };
+            match job {
+                Job::Step => chunk.step(),
+                Job::Draw(pictures, out) => {
+                    let renderer = renderer.get_or_insert_with(|| Renderer::new(self.goal));
+                    let first = index * CHUNK;
+                    let rows = first * pictures.len()..(first + chunk.len()) * pictures.len();
+                    // SAFETY: `Pool::draw` holds the slice until all threads are done, and each
+                    // chunk, with rows of its own, is taken by one thread.
+                    let rows = unsafe { out.part(rows) };
+                    chunk.draw(pictures, renderer, rows);
+                }
             }
         }
     }

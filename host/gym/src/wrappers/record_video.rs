@@ -146,7 +146,7 @@ impl<E: Env> Env for RecordVideo<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pusht::{PushT, PushTOptions};
+    use crate::pusht::{PictureStyle, PushT, PushTOptions};
     use crate::wrappers::TimeLimit;
     use crate::wrappers::tests::Counter;
 
@@ -165,7 +165,9 @@ mod tests {
     fn each_recorded_episode_is_a_file_with_a_frame_per_step() {
         let folder = tempfile::tempdir().unwrap();
         let options = PushTOptions {
-            visualization_size: 32,
+            visualization_width: 32,
+            visualization_height: 32,
+            picture_style: PictureStyle::Smooth,
             ..PushTOptions::default()
         };
         let env = TimeLimit::new(PushT::new(options).unwrap(), 3);

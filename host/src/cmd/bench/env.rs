@@ -1,5 +1,6 @@
 //! `pusht bench env`.
 
+use super::python::Python;
 use super::sequences::{self, Sequence};
 use crate::data::Demonstrations;
 use crate::policy_file::write_whole;
@@ -8,9 +9,7 @@ use anyhow::{Context, Result, ensure};
 use pusht_core::pusht::env::{Phase, PushTEnv, StartOrder, step_side_by_side};
 use serde::{Deserialize, Serialize};
 use std::hint::black_box;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -101,7 +100,7 @@ pub fn run(args: &Args) -> Result<()> {
         ("squeeze", sequences::squeeze(GENERATED)?),
     ];
     let mut upstream = match &args.gym_pusht {
-        Some(python) => Some(GymPushT::start(python)?),
+        Some(python) => Some(Python::start(python, GYM_PUSHT)?),
         None => {
             println!("skipped: gym-pusht (--gym-pusht names a Python with it)");
             None
@@ -143,7 +142,7 @@ pub fn run(args: &Args) -> Result<()> {
 fn measure(
     name: &'static str,
     sequences: &[Sequence],
-    mut upstream: Option<&mut GymPushT>,
+    mut upstream: Option<&mut Python>,
     args: &Args,
 ) -> Result<Figure> {
     let (mut steps_per_s, mut side_by_side) = (0.0_f64, 0.0_f64);
@@ -160,7 +159,8 @@ fn measure(
             "{name}: side by side, the block ended elsewhere"
         );
         if let Some(upstream) = upstream.as_deref_mut() {
-            let timed = upstream.time(slice)?;
+            let sequences = slice.iter().map(RequestedSequence::of).collect();
+            let timed: Timed = upstream.ask(&Request { sequences })?;
             let rate = timed.steps as f64 / timed.seconds;
             theirs = Some(theirs.map_or(rate, |best| best.max(rate)));
             let distances = poses.iter().zip(&timed.poses);
@@ -283,14 +283,6 @@ fn begin(sequences: &[Sequence]) -> Result<Vec<PushTEnv>> {
         .context("a start state can't be simulated")
 }
 
-/// gym-pusht in a separate process.
-struct GymPushT {
-    name: String,
-    process: Child,
-    requests: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-}
-
 #[derive(Serialize)]
 struct Request<'a> {
     sequences: Vec<RequestedSequence<'a>>,
@@ -310,45 +302,6 @@ struct Timed {
     poses: Vec<[f64; 3]>,
 }
 
-impl GymPushT {
-    fn start(python: &Path) -> Result<Self> {
-        let name = python.display().to_string();
-        let mut process = Command::new(python)
-            .args(["-c", GYM_PUSHT])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("{name}: can't be started"))?;
-        let requests = process.stdin.take();
-        let answers = process.stdout.take().context("no pipe from Python")?;
-        Ok(Self {
-            name,
-            process,
-            requests,
-            answers: BufReader::new(answers),
-        })
-    }
-
-    fn time(&mut self, sequences: &[Sequence]) -> Result<Timed> {
-        let request = Request {
-            sequences: sequences.iter().map(RequestedSequence::of).collect(),
-        };
-        let mut line = serde_json::to_string(&request)?;
-        line.push('\n');
-        let mut requests = self.requests.as_ref().context("no pipe to Python")?;
-        // If Python has ended, the read reports it.
-        let _ = requests.write_all(line.as_bytes());
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer)?;
-        ensure!(
-            !answer.is_empty(),
-            "{}: gym-pusht gave no answer",
-            self.name
-        );
-        serde_json::from_str(&answer).with_context(|| format!("{}: `{answer}`", self.name))
-    }
-}
-
 impl<'a> RequestedSequence<'a> {
     fn of(sequence: &'a Sequence) -> Self {
         Self {
@@ -356,13 +309,5 @@ impl<'a> RequestedSequence<'a> {
             angle_first: sequence.order == StartOrder::AngleFirst,
             actions: &sequence.actions,
         }
-    }
-}
-
-impl Drop for GymPushT {
-    fn drop(&mut self) {
-        // Python ends at the end of its input.
-        self.requests = None;
-        let _ = self.process.wait();
     }
 }

@@ -1,7 +1,9 @@
 //! `pusht bench`: counts and timings.
 
 pub mod env;
+pub mod pixels;
 pub mod plan;
+pub mod python;
 pub mod sequences;
 pub mod vector;
 
@@ -18,6 +20,7 @@ pub struct Args {
 #[derive(Subcommand)]
 enum What {
     Env(env::Args),
+    Pixels(pixels::Args),
     Plan(plan::Args),
     Vector(vector::Args),
 }
@@ -29,6 +32,7 @@ enum What {
 pub fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Env(args) => env::run(args),
+        What::Pixels(args) => pixels::run(args),
         What::Plan(args) => plan::run(args),
         What::Vector(args) => vector::run(args),
     }

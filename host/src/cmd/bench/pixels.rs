@@ -1,0 +1,227 @@
+//! `pusht bench pixels`.
+
+use super::python::Python;
+use super::sequences::{self, Sequence};
+use crate::policy_file::write_whole;
+use crate::processor_time::processor_time;
+use anyhow::{Context, Result, ensure};
+use crc::{CRC_32_ISO_HDLC, Crc};
+use pusht_core::pusht::env::PushTEnv;
+use pusht_core::pusht::env::{GOAL_ANGLE_RAD, GOAL_PX};
+use pusht_gym::pixels::{Frame, Renderer};
+use serde::{Deserialize, Serialize};
+use std::hint::black_box;
+use std::path::PathBuf;
+
+/// Control steps of a round.
+const STEPS: usize = 100;
+/// Width and height of an observation and of a rendered picture, pixels.
+const OBSERVATION: usize = 96;
+const RENDERED: usize = 680;
+/// Script that times the same pictures in gym-pusht.
+const GYM_PUSHT: &str = include_str!("gym_pusht_pixels.py");
+const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+
+/// Measures gym-pusht's pictures per second on one core: observations of 96 x 96 pixels, and
+/// pictures of 680 x 680 with the action's marker as `render` returns them.
+///
+/// The pictures are those of an agent that chases the block. With --gym-pusht, the same pictures are
+/// timed alternately in gym-pusht, the ratio is printed, and so is how many observations are equal
+/// byte for byte. Times are processor time, the best of all rounds.
+#[derive(clap::Args)]
+#[command(after_help = "Example: pusht bench pixels --gym-pusht python3 --json pixels.json")]
+pub struct Args {
+    /// JSON file to write
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Python with gym-pusht, to compare in the same run
+    #[arg(long, value_name = "PYTHON")]
+    gym_pusht: Option<PathBuf>,
+    /// Alternating measurements of each
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    rounds: usize,
+    /// Duration of a measurement of these pictures, s
+    #[arg(long, value_name = "S", default_value_t = 0.2)]
+    seconds: f64,
+}
+
+/// Measurement of one kind of pictures.
+#[derive(Serialize)]
+struct Figure {
+    pictures: &'static str,
+    per_s: f64,
+    gym_pusht_per_s: Option<f64>,
+    ratio: Option<f64>,
+}
+
+/// All measurements.
+#[derive(Serialize)]
+struct Figures {
+    figures: Vec<Figure>,
+    /// Observations compared with gym-pusht's, and those equal byte for byte.
+    compared: usize,
+    equal: usize,
+}
+
+#[derive(Serialize)]
+struct Request<'a> {
+    start: [f64; 5],
+    actions: &'a [[f64; 2]],
+}
+
+#[derive(Deserialize)]
+struct Timed {
+    observation_s: f64,
+    render_s: f64,
+    checksums: Vec<u32>,
+}
+
+/// Shortest times of a picture, s.
+#[derive(Clone, Copy)]
+struct Best {
+    observation_s: f64,
+    render_s: f64,
+}
+
+impl Best {
+    const NONE: Self = Self {
+        observation_s: f64::INFINITY,
+        render_s: f64::INFINITY,
+    };
+
+    fn take(&mut self, observation_s: f64, render_s: f64) {
+        self.observation_s = self.observation_s.min(observation_s);
+        self.render_s = self.render_s.min(render_s);
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the given Python fails.
+pub fn run(args: &Args) -> Result<()> {
+    ensure!(args.seconds > 0.0, "--seconds: more than 0 needed");
+    ensure!(args.rounds > 0, "--rounds: 1 needed at least");
+    let mut upstream = match &args.gym_pusht {
+        Some(python) => Some(Python::start(python, GYM_PUSHT)?),
+        None => {
+            println!("skipped: gym-pusht (--gym-pusht names a Python with it)");
+            None
+        }
+    };
+    let mut renderer = Renderer::new([GOAL_PX.x, GOAL_PX.y, GOAL_ANGLE_RAD]);
+    let (mut ours, mut theirs) = (Best::NONE, Best::NONE);
+    let (mut compared, mut equal) = (0, 0);
+    for sequence in &mut sequences::chase(args.rounds)? {
+        sequence.actions.truncate(STEPS);
+        let moments = play(sequence)?;
+        ours.take(
+            time(&mut renderer, &moments, OBSERVATION, false, args.seconds)?,
+            time(&mut renderer, &moments, RENDERED, true, args.seconds)?,
+        );
+        if let Some(upstream) = &mut upstream {
+            let (start, actions) = (sequence.start, sequence.actions.as_slice());
+            let timed: Timed = upstream.ask(&Request { start, actions })?;
+            let n = actions.len() as f64;
+            theirs.take(timed.observation_s / n, timed.render_s / n);
+            let checksums = checksums(&mut renderer, &moments)?;
+            compared += checksums.len();
+            let pairs = checksums.iter().zip(&timed.checksums);
+            equal += pairs.filter(|(ours, theirs)| ours == theirs).count();
+        }
+    }
+    report(args, [ours, theirs], (compared, equal))
+}
+
+/// Prints and writes the figures.
+fn report(args: &Args, [ours, theirs]: [Best; 2], (compared, equal): (usize, usize)) -> Result<()> {
+    let figure = |pictures, ours: f64, theirs: f64| {
+        let theirs = Some(theirs).filter(|seconds| seconds.is_finite());
+        Figure {
+            pictures,
+            per_s: 1.0 / ours,
+            gym_pusht_per_s: theirs.map(|theirs| 1.0 / theirs),
+            ratio: theirs.map(|theirs| theirs / ours),
+        }
+    };
+    let figures = vec![
+        figure(
+            "observation, 96 x 96",
+            ours.observation_s,
+            theirs.observation_s,
+        ),
+        figure("render, 680 x 680", ours.render_s, theirs.render_s),
+    ];
+    println!("pictures/s on one core");
+    println!(
+        "{:<21} {:>9} {:>10} {:>6}",
+        "", "here", "gym-pusht", "ratio"
+    );
+    for figure in &figures {
+        let or_dash = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.0}"));
+        println!(
+            "{:<21} {:>9.0} {:>10} {:>6}",
+            figure.pictures,
+            figure.per_s,
+            or_dash(figure.gym_pusht_per_s),
+            or_dash(figure.ratio),
+        );
+    }
+    if compared > 0 {
+        println!("{equal} of {compared} observations are equal byte for byte");
+    }
+    let figures = Figures {
+        figures,
+        compared,
+        equal,
+    };
+    match &args.json {
+        Some(path) => write_whole(path, &serde_json::to_vec_pretty(&figures)?),
+        None => Ok(()),
+    }
+}
+
+/// The environment after each action, and the action.
+fn play(sequence: &Sequence) -> Result<Vec<(PushTEnv, [f64; 2])>> {
+    let mut env = sequence
+        .begin()
+        .context("a start state can't be simulated")?;
+    let steps = sequence.actions.iter().map(|action| {
+        env.step(*action)?;
+        Ok((env, *action))
+    });
+    steps.collect()
+}
+
+/// Processor time per picture, s.
+fn time(
+    renderer: &mut Renderer,
+    moments: &[(PushTEnv, [f64; 2])],
+    side: usize,
+    is_marked: bool,
+    seconds: f64,
+) -> Result<f64> {
+    let mut picture = vec![0; 3 * side * side];
+    let (start, mut n) = (processor_time(), 0);
+    loop {
+        for (env, action) in moments {
+            let action = is_marked.then_some(*action);
+            renderer.render(&Frame::of_env(env), side, side, action, &mut picture)?;
+            black_box(&picture);
+        }
+        n += moments.len();
+        let spent = (processor_time() - start).as_secs_f64();
+        if spent >= seconds {
+            return Ok(spent / n as f64);
+        }
+    }
+}
+
+fn checksums(renderer: &mut Renderer, moments: &[(PushTEnv, [f64; 2])]) -> Result<Vec<u32>> {
+    let mut picture = vec![0; 3 * OBSERVATION * OBSERVATION];
+    let sums = moments.iter().map(|(env, _)| {
+        renderer.observation(&Frame::of_env(env), OBSERVATION, OBSERVATION, &mut picture)?;
+        Ok(CRC.checksum(&picture))
+    });
+    sums.collect()
+}

@@ -11,6 +11,7 @@ use pusht_core::pusht::env::{ContactPoint, MAX_CONTACTS, PushTEnv, Vec2};
 use pusht_core::pusht::geometry::Pose;
 use pusht_core::pusht::observation::{BLOCK_VERTICES_PX, STATE_DIM};
 use pusht_core::pusht::physics::{AGENT_RADIUS_PX, WALL_ENDS_PX, WALL_RADIUS_PX};
+use std::ops::Range;
 
 /// Radius of the agent, and of its inside (gym-pusht `draw_circle`), pixels.
 const AGENT_RADIUS: i32 = AGENT_RADIUS_PX as i32;
@@ -18,6 +19,12 @@ const AGENT_INSIDE_RADIUS: i32 = AGENT_RADIUS - 4;
 /// Radius of the block's outline (gym-pusht `draw_polygon`) and of the walls, pixels.
 const OUTLINE_RADIUS: i32 = 2;
 const _: () = assert!(WALL_RADIUS_PX == OUTLINE_RADIUS as f64);
+/// The rows and columns between the walls.
+pub(super) const WITHIN_WALLS: Range<usize> = {
+    let [[_, high], [_, low]] = WALL_ENDS_PX[0];
+    let radius = OUTLINE_RADIUS as usize;
+    low as usize + radius + 1..high as usize - radius
+};
 /// Length of a contact's mark on either side, px (Chipmunk `cpSpaceDebugDraw`).
 const MARK_PX: f64 = 2.0;
 

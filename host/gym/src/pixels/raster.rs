@@ -7,7 +7,7 @@ use super::surface::{Point, SIDE, Surface};
 /// Most corners of a [`polygon`].
 pub const MAX_CORNERS: usize = 8;
 /// Last row and column of the surface.
-const LAST: i64 = SIDE as i64 - 1;
+const LAST: i32 = SIDE as i32 - 1;
 
 /// Fills a polygon (`pygame.draw.polygon`). Corners beyond [`MAX_CORNERS`] are ignored.
 ///
@@ -29,13 +29,17 @@ pub fn polygon(surface: &mut Surface, corners: &[Point], color: Rgb) {
         surface.span(top, from.unwrap_or(0), to.unwrap_or(0), color);
         return;
     }
-    for y in top.max(0)..=bottom.min(LAST as i32) {
+    let mut walkers = [EdgeWalker::NONE; MAX_CORNERS];
+    for (walker, edge) in walkers.iter_mut().zip(edges(corners)) {
+        *walker = EdgeWalker::new(edge, bottom);
+    }
+    for y in top.max(0)..=bottom.min(LAST) {
         let (mut crossings, mut n_crossings) = ([0; MAX_CORNERS], 0);
-        for [upper, lower] in edges(corners).map(downwards) {
-            let is_last = y == bottom && lower.y == bottom;
-            if upper.y != lower.y && upper.y <= y && (y < lower.y || is_last) {
-                crossings[n_crossings] = crossing(upper, lower, y);
+        for walker in &mut walkers[..corners.len()] {
+            if walker.first <= y && y <= walker.last {
+                crossings[n_crossings] = walker.crossing();
                 n_crossings += 1;
+                walker.advance();
             }
         }
         let crossings = &mut crossings[..n_crossings];
@@ -57,19 +61,75 @@ fn edges(corners: &[Point]) -> impl Iterator<Item = [Point; 2]> {
     before.zip(corners).map(|(from, to)| [*from, *to])
 }
 
-fn downwards([from, to]: [Point; 2]) -> [Point; 2] {
-    if from.y <= to.y {
-        [from, to]
-    } else {
-        [to, from]
-    }
+/// The crossing of an edge with one row after another.
+#[derive(Clone, Copy)]
+struct EdgeWalker {
+    /// First and last row on the surface that the edge crosses.
+    first: i32,
+    last: i32,
+    /// The column is `column` + `rest` / `height`, and changes by `step` + `step_rest` / `height`.
+    column: i64,
+    rest: i64,
+    step: i64,
+    step_rest: i64,
+    height: i64,
 }
 
-/// The column, rounded towards 0, at which an edge crosses row `y`.
-fn crossing(upper: Point, lower: Point, y: i32) -> i32 {
-    let [x, height] = [upper.x, lower.y - upper.y].map(i64::from);
-    let (along, across) = (i64::from(y - upper.y), i64::from(lower.x) - x);
-    ((along * across + x * height) / height) as i32
+impl EdgeWalker {
+    /// Crosses no row.
+    const NONE: Self = Self {
+        first: 0,
+        last: -1,
+        column: 0,
+        rest: 0,
+        step: 0,
+        step_rest: 0,
+        height: 1,
+    };
+
+    /// An edge of a polygon whose last row is `bottom`.
+    fn new([from, to]: [Point; 2], bottom: i32) -> Self {
+        if from.y == to.y {
+            return Self::NONE;
+        }
+        let (upper, lower) = if from.y < to.y {
+            (from, to)
+        } else {
+            (to, from)
+        };
+        let first = upper.y.max(0);
+        let height = i64::from(lower.y) - i64::from(upper.y);
+        let across = i64::from(lower.x) - i64::from(upper.x);
+        let moved = i128::from(first - upper.y) * i128::from(across);
+        let height_wide = i128::from(height);
+        Self {
+            first,
+            last: if lower.y == bottom {
+                lower.y
+            } else {
+                lower.y - 1
+            },
+            column: i64::from(upper.x) + moved.div_euclid(height_wide) as i64,
+            rest: moved.rem_euclid(height_wide) as i64,
+            step: across.div_euclid(height),
+            step_rest: across.rem_euclid(height),
+            height,
+        }
+    }
+
+    /// The column in the current row, rounded towards 0.
+    fn crossing(&self) -> i32 {
+        (self.column + i64::from(self.column < 0 && self.rest > 0)) as i32
+    }
+
+    fn advance(&mut self) {
+        self.column += self.step;
+        self.rest += self.step_rest;
+        if self.rest >= self.height {
+            self.column += 1;
+            self.rest -= self.height;
+        }
+    }
 }
 
 /// Draws a line four pixels thick (`pygame.draw.lines` with a width of 4).
@@ -87,25 +147,28 @@ pub fn thick_line(surface: &mut Surface, from: Point, to: Point, color: Rgb) {
     let major = i64::from(along(to)) - i64::from(along(from));
     let minor = i64::from(across(to)) - i64::from(across(from));
     let length = major.abs();
-    for step in 0..=(i64::from(along(to)) - i64::from(along(start))).abs() {
-        let line = i64::from(along(start)) + step * major.signum();
-        if !(0..=LAST + 1).contains(&line) {
-            break;
-        }
-        // Half a pixel of the slope, rounded so that a tie is not yet a step.
-        let risen = if length == 0 {
-            0
-        } else {
-            (step * minor.abs() + (length - 1) / 2) / length
-        };
-        let (line, middle) = (line as i32, across(start) + (risen * minor.signum()) as i32);
-        if is_steep {
-            surface.span(line, middle - 1, middle + 2, color);
-        } else {
-            for y in middle - 1..=middle + 2 {
-                surface.set(Point { x: line, y }, color);
+    // Half a pixel of the slope, rounded so that a tie is not yet a step.
+    let (mut line, mut middle, mut rest) = (along(start), across(start), (length - 1) / 2);
+    let mut run = line;
+    loop {
+        let is_last = line == along(to) || !(0..=LAST + 1).contains(&line);
+        let next = middle + (rest + minor.abs() >= length) as i32 * minor.signum() as i32;
+        if is_last || next != middle {
+            let lines = run.min(line)..=run.max(line);
+            if is_steep {
+                lines.for_each(|y| surface.span(y, middle - 1, middle + 2, color));
+            } else {
+                let rows = middle - 1..=middle + 2;
+                rows.for_each(|y| surface.span(y, *lines.start(), *lines.end(), color));
             }
+            run = line + major.signum() as i32;
         }
+        if is_last {
+            return;
+        }
+        rest = (rest + minor.abs()) % length;
+        middle = next;
+        line += major.signum() as i32;
     }
 }
 

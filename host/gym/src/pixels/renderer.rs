@@ -2,10 +2,10 @@
 
 use super::colors::{LIGHT_GRAY, WHITE};
 use super::error::PictureError;
-use super::frame::{Frame, draw_goal, draw_walls};
+use super::frame::{Frame, WITHIN_WALLS, draw_goal, draw_walls};
 use super::marker;
 use super::resize::Resize;
-use super::surface::{Area, Surface, pixel};
+use super::surface::{Area, Surface};
 
 /// Sizes whose tables and background are kept.
 const MAX_SIZES: usize = 4;
@@ -31,7 +31,7 @@ pub struct Renderer {
     surface: Surface,
     /// What is drawn on the surface, and where.
     shown: Option<Frame>,
-    drawn: [Area; 2],
+    drawn: [Area; 3],
     sizes: Vec<Size>,
 }
 
@@ -48,12 +48,12 @@ impl Renderer {
         let mut background = Surface::new(WHITE);
         draw_goal(&mut background, goal);
         draw_walls(&mut background);
-        background.take_changed();
+        background.take_changed(&mut Area::empty());
         Self {
             surface: background.clone(),
             background,
             shown: None,
-            drawn: [Area::EMPTY; 2],
+            drawn: std::array::from_fn(|_| Area::empty()),
             sizes: Vec::new(),
         }
     }
@@ -65,22 +65,19 @@ impl Renderer {
             return &self.surface;
         }
         for area in &self.drawn {
-            self.surface.copy(&self.background, area, |_| true);
+            self.surface.copy(&self.background, area);
         }
         let surface = &mut self.surface;
-        surface.take_changed();
+        let [block, agent, marks] = &mut self.drawn;
         frame.draw_block(surface);
-        let block = surface.take_changed();
+        surface.take_changed(block);
         frame.draw_agent(surface);
-        let agent = surface.take_changed();
-        // The walls cover block and agent.
-        for area in [block, agent] {
-            let is_wall = |below| below == pixel(LIGHT_GRAY);
-            surface.copy(&self.background, &area, is_wall);
+        surface.take_changed(agent);
+        for area in [&*block, &*agent] {
+            surface.cover(&self.background, area, WITHIN_WALLS, LIGHT_GRAY);
         }
-        // Every mark touches the block, so that its area is near.
         frame.draw_marks(surface);
-        self.drawn = [block.merge(&surface.take_changed()), agent];
+        surface.take_changed(marks);
         self.shown = Some(*frame);
         &self.surface
     }
@@ -119,7 +116,7 @@ impl Renderer {
         let Size { resize, background } = &self.sizes[at];
         out.copy_from_slice(background);
         for area in &self.drawn {
-            resize.draw(&self.surface, resize.destination(area), out);
+            resize.draw(&self.surface, area, out);
         }
         match action {
             Some(action) => marker::draw(out, [width, height], action),
@@ -138,8 +135,7 @@ impl Renderer {
         }
         let resize = Resize::new(width, height);
         let mut background = vec![0; 3 * width * height];
-        let whole = resize.destination(&Area::WHOLE);
-        resize.draw(&self.background, whole, &mut background);
+        resize.draw(&self.background, &Area::whole(), &mut background);
         self.sizes.push(Size { resize, background });
         self.sizes.len() - 1
     }

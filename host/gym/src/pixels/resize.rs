@@ -19,99 +19,165 @@ const ONE: u32 = 2048;
 /// The source pixels of a row or column of the destination, and their weights.
 #[derive(Clone, Copy, Debug)]
 struct Tap {
-    sources: [usize; 2],
+    sources: [u16; 2],
     weights: [u32; 2],
+}
+
+/// The pixels of one axis of the destination.
+#[derive(Clone, Debug)]
+struct Axis {
+    taps: Vec<Tap>,
+    /// For each source `s`, the number of destinations whose first source is below `s`.
+    first_below: Vec<usize>,
+    /// For each source `s`, the number of destinations whose second source is below `s`.
+    second_below: Vec<usize>,
+}
+
+impl Axis {
+    fn new(len: usize) -> Self {
+        let taps: Vec<Tap> = (0..len).map(|at| tap(at, len)).collect();
+        let below = |which: usize| -> Vec<usize> {
+            let sources = 0..=SIDE;
+            let is_below = |source| move |tap: &Tap| usize::from(tap.sources[which]) < source;
+            sources
+                .map(|source| taps.partition_point(is_below(source)))
+                .collect()
+        };
+        Self {
+            first_below: below(0),
+            second_below: below(1),
+            taps,
+        }
+    }
+
+    /// The destinations that have a source in `sources`.
+    fn reached(&self, sources: Range<usize>) -> Range<usize> {
+        if sources.is_empty() {
+            return 0..0;
+        }
+        let (from, to) = (
+            self.second_below[sources.start],
+            self.first_below[sources.end],
+        );
+        from..to.max(from)
+    }
 }
 
 /// A size of pictures, and how their pixels are made from those of the surface.
 #[derive(Clone, Debug)]
 pub(super) struct Resize {
-    columns: Vec<Tap>,
-    rows: Vec<Tap>,
+    columns: Axis,
+    rows: Axis,
 }
 
 impl Resize {
     pub(super) fn new(width: usize, height: usize) -> Self {
-        let mut columns: Vec<Tap> = (0..width).map(|at| tap(at, width)).collect();
+        let mut columns = Axis::new(width);
         // In a row, the outermost pixels count in full; across rows they count twice in part.
-        for tap in &mut columns {
+        for tap in &mut columns.taps {
             if tap.sources[0] == tap.sources[1] {
                 tap.weights = [ONE, 0];
             }
         }
         Self {
             columns,
-            rows: (0..height).map(|at| tap(at, height)).collect(),
+            rows: Axis::new(height),
         }
     }
 
     pub(super) fn width(&self) -> usize {
-        self.columns.len()
+        self.columns.taps.len()
     }
 
     pub(super) fn height(&self) -> usize {
-        self.rows.len()
+        self.rows.taps.len()
     }
 
-    /// Columns and rows of the destination that `area` of the surface has an influence on.
-    pub(super) fn destination(&self, area: &Area) -> [Range<usize>; 2] {
-        [
-            reached(&self.columns, area.columns()),
-            reached(&self.rows, area.rows()),
-        ]
+    /// Computes the pixels of the destination, (height, width, 3), that `area` of the surface has
+    /// an influence on.
+    pub(super) fn draw(&self, surface: &Surface, area: &Area, out: &mut [u8]) {
+        for y in self.rows.reached(area.rows()) {
+            let tap = &self.rows.taps[y];
+            let [upper, lower] = [usize::from(tap.sources[0]), usize::from(tap.sources[1])];
+            let columns = self.columns.reached(area.columns_of_both(upper, lower));
+            let line = &mut out[3 * y * self.width()..3 * (y + 1) * self.width()];
+            let sources = [surface.row(upper), surface.row(lower)];
+            self.draw_line(sources, tap.weights, columns, line);
+        }
     }
 
-    /// Computes these columns and rows of the destination, (height, width, 3).
-    pub(super) fn draw(
+    /// Computes some columns of a row of the destination.
+    fn draw_line(
         &self,
-        surface: &Surface,
-        [columns, rows]: [Range<usize>; 2],
-        out: &mut [u8],
+        [upper, lower]: [&[Pixel; SIDE]; 2],
+        weights: [u32; 2],
+        columns: Range<usize>,
+        line: &mut [u8],
     ) {
-        let (pixels, _) = out.as_chunks_mut::<3>();
-        for row in rows {
-            let tap = &self.rows[row];
-            let sources = tap.sources.map(|y| surface.row(y));
-            let line = &mut pixels[row * self.width()..(row + 1) * self.width()];
-            let line = &mut line[columns.clone()];
-            for (out, column) in line.iter_mut().zip(&self.columns[columns.clone()]) {
-                *out = interpolate(sources, tap.weights, column);
+        let mut x = columns.start;
+        while x < columns.end {
+            let tap = &self.columns.taps[x];
+            let left = usize::from(tap.sources[0]) % SIDE;
+            let mut right = usize::from(tap.sources[1]) % SIDE;
+            let color = bits(upper[left]);
+            let is_color = |x: usize| bits(upper[x]) == color && bits(lower[x]) == color;
+            if bits(lower[left]) == color && is_color(right) {
+                // An area of one colour, which the weights leave as it is.
+                while right + 1 < SIDE && is_color(right + 1) {
+                    right += 1;
+                }
+                let end = self.columns.second_below[right + 1].min(columns.end);
+                fill(&mut line[3 * x..3 * end], rgb(upper[left]));
+                x = end;
+            } else {
+                let pixels = [upper[left], upper[right], lower[left], lower[right]];
+                line[3 * x..3 * x + 3].copy_from_slice(&mix(pixels, weights, tap.weights));
+                x += 1;
             }
         }
     }
+}
+
+/// Fills `line` with pixels of one colour.
+fn fill(line: &mut [u8], [red, green, blue]: Rgb) {
+    const PIXELS: usize = 16;
+    let mut pattern = [0; 3 * PIXELS];
+    for pixel in pattern.chunks_exact_mut(3) {
+        pixel.copy_from_slice(&[red, green, blue]);
+    }
+    let mut chunks = line.chunks_exact_mut(pattern.len());
+    for chunk in &mut chunks {
+        chunk.copy_from_slice(&pattern);
+    }
+    let rest = chunks.into_remainder();
+    rest.copy_from_slice(&pattern[..rest.len()]);
 }
 
 fn tap(at: usize, len: usize) -> Tap {
     let place = ((at as f64 + 0.5) * (SIDE as f64 / len as f64) - 0.5) as f32;
     let (first, part) = (place.floor(), place - place.floor());
     let weight = |part: f32| (part * ONE as f32).round_ties_even() as u32;
-    let source = |at: f32| at.clamp(0.0, SIDE as f32 - 1.0) as usize;
+    let source = |at: f32| at.clamp(0.0, SIDE as f32 - 1.0) as u16;
     Tap {
         sources: [source(first), source(first + 1.0)],
         weights: [weight(1.0 - part), weight(part)],
     }
 }
 
-/// The destinations that have a source in `sources`.
-fn reached(taps: &[Tap], sources: Range<usize>) -> Range<usize> {
-    let from = taps.partition_point(|tap| tap.sources[1] < sources.start);
-    let to = taps.partition_point(|tap| tap.sources[0] < sources.end);
-    from..to.max(from)
+/// Interpolates between four pixels, first along the rows.
+#[inline]
+fn mix([a, b, c, d]: [Pixel; 4], across: [u32; 2], along: [u32; 2]) -> Rgb {
+    let row = |left: u8, right: u8| (u32::from(left) * along[0] + u32::from(right) * along[1]) >> 4;
+    let channel = |at: usize| {
+        let q0 = (across[0] * row(a[at], b[at])) >> 16;
+        let q1 = (across[1] * row(c[at], d[at])) >> 16;
+        ((q0 + q1 + 2) >> 2) as u8
+    };
+    [channel(0), channel(1), channel(2)]
 }
 
+/// A pixel as one number, to compare it.
 #[inline]
-fn interpolate(rows: [&[Pixel]; 2], weights: [u32; 2], column: &Tap) -> Rgb {
-    let [[a, b], [c, d]] = rows.map(|row| column.sources.map(|x| row[x]));
-    // Most pixels lie within an area of one colour, which the weights leave as it is.
-    if a == b && a == c && a == d {
-        return rgb(a);
-    }
-    std::array::from_fn(|channel| {
-        let [h0, h1] = [[a, b], [c, d]].map(|[left, right]| {
-            u32::from(left[channel]) * column.weights[0]
-                + u32::from(right[channel]) * column.weights[1]
-        });
-        let [q0, q1] = [weights[0] * (h0 >> 4), weights[1] * (h1 >> 4)];
-        ((((q0 >> 16) + (q1 >> 16)) + 2) >> 2) as u8
-    })
+fn bits(pixel: Pixel) -> u32 {
+    u32::from_ne_bytes(pixel)
 }

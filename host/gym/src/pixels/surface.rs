@@ -1,6 +1,7 @@
 //! The surface that everything is drawn on: 512 x 512 pixels, with the area that was drawn on.
 
 use super::colors::Rgb;
+use std::ops::Range;
 
 /// Width and height of the surface, pixels (gym-pusht `_draw`).
 pub const SIDE: usize = 512;
@@ -26,47 +27,60 @@ impl Point {
     }
 }
 
-/// A rectangle of pixels; `right` and `bottom` are excluded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A set of pixels: in each row, those from the first to the last that was drawn.
+#[derive(Clone, Debug)]
 pub(super) struct Area {
-    pub(super) left: usize,
-    pub(super) right: usize,
-    pub(super) top: usize,
-    pub(super) bottom: usize,
+    rows: Range<usize>,
+    /// The columns in each row, `end` excluded; empty outside of `rows`.
+    columns: Box<[[u16; 2]; SIDE]>,
 }
 
 impl Area {
-    pub(super) const EMPTY: Self = Self {
-        left: SIDE,
-        right: 0,
-        top: SIDE,
-        bottom: 0,
-    };
-    pub(super) const WHOLE: Self = Self {
-        left: 0,
-        right: SIDE,
-        top: 0,
-        bottom: SIDE,
-    };
+    const NO_COLUMNS: [u16; 2] = [SIDE as u16, 0];
 
-    /// The smallest area around both.
-    pub(super) fn merge(&self, other: &Self) -> Self {
+    pub(super) fn empty() -> Self {
         Self {
-            left: self.left.min(other.left),
-            right: self.right.max(other.right),
-            top: self.top.min(other.top),
-            bottom: self.bottom.max(other.bottom),
+            rows: SIDE..0,
+            columns: Box::new([Self::NO_COLUMNS; SIDE]),
         }
     }
 
-    /// The columns; none if the area is empty.
-    pub(super) fn columns(&self) -> std::ops::Range<usize> {
-        self.left..self.right.max(self.left)
+    pub(super) fn whole() -> Self {
+        Self {
+            rows: 0..SIDE,
+            columns: Box::new([[0, SIDE as u16]; SIDE]),
+        }
     }
 
-    /// The rows; none if the area is empty.
-    pub(super) fn rows(&self) -> std::ops::Range<usize> {
-        self.top..self.bottom.max(self.top)
+    fn clear(&mut self) {
+        let rows = self.rows();
+        self.columns[rows].fill(Self::NO_COLUMNS);
+        self.rows = SIDE..0;
+    }
+
+    fn add(&mut self, y: usize, columns: Range<usize>) {
+        self.rows.start = self.rows.start.min(y);
+        self.rows.end = self.rows.end.max(y + 1);
+        let [from, to] = &mut self.columns[y];
+        *from = (*from).min(columns.start as u16);
+        *to = (*to).max(columns.end as u16);
+    }
+
+    /// The rows.
+    pub(super) fn rows(&self) -> Range<usize> {
+        self.rows.start..self.rows.end.max(self.rows.start)
+    }
+
+    /// The columns in row `y`; none if it is empty.
+    pub(super) fn columns(&self, y: usize) -> Range<usize> {
+        self.columns_of_both(y, y)
+    }
+
+    /// The columns in either of two rows.
+    pub(super) fn columns_of_both(&self, a: usize, b: usize) -> Range<usize> {
+        let ([from_a, to_a], [from_b, to_b]) = (self.columns[a], self.columns[b]);
+        let (from, to) = (from_a.min(from_b), to_a.max(to_b));
+        usize::from(from)..usize::from(to.max(from))
     }
 }
 
@@ -74,6 +88,7 @@ impl Area {
 #[derive(Clone, Debug)]
 pub struct Surface {
     pixels: Vec<Pixel>,
+    /// What was drawn on since [`Self::take_changed`].
     changed: Area,
 }
 
@@ -82,7 +97,7 @@ impl Surface {
     pub fn new(color: Rgb) -> Self {
         Self {
             pixels: vec![pixel(color); SIDE * SIDE],
-            changed: Area::EMPTY,
+            changed: Area::empty(),
         }
     }
 
@@ -103,32 +118,40 @@ impl Surface {
         if (0..=LAST).contains(&y) && from <= to {
             let (y, from, to) = (y as usize, from as usize, to as usize + 1);
             self.pixels[y * SIDE + from..y * SIDE + to].fill(pixel(color));
-            let changed = &mut self.changed;
-            changed.left = changed.left.min(from);
-            changed.right = changed.right.max(to);
-            changed.top = changed.top.min(y);
-            changed.bottom = changed.bottom.max(y + 1);
+            self.changed.add(y, from..to);
         }
     }
 
-    /// The area that was drawn on since the last call.
-    pub(super) fn take_changed(&mut self) -> Area {
-        std::mem::replace(&mut self.changed, Area::EMPTY)
+    /// Exchanges `area` for the area that was drawn on since the last call.
+    pub(super) fn take_changed(&mut self, area: &mut Area) {
+        area.clear();
+        std::mem::swap(area, &mut self.changed);
     }
 
-    /// Copies the pixels of `area` from `other` where `is_wanted`.
-    pub(super) fn copy(
-        &mut self,
-        other: &Self,
-        area: &Area,
-        is_wanted: impl Fn(Pixel) -> bool + Copy,
-    ) {
+    /// Copies the pixels of `area` from `other`.
+    pub(super) fn copy(&mut self, other: &Self, area: &Area) {
         for y in area.rows() {
-            let columns = y * SIDE + area.left..y * SIDE + area.columns().end;
-            let from = &other.pixels[columns.clone()];
-            for (pixel, from) in self.pixels[columns].iter_mut().zip(from) {
-                if is_wanted(*from) {
-                    *pixel = *from;
+            let columns = area.columns(y);
+            let columns = y * SIDE + columns.start..y * SIDE + columns.end;
+            self.pixels[columns.clone()].copy_from_slice(&other.pixels[columns]);
+        }
+    }
+
+    /// Copies the pixels of `area` and outside of `inside` (rows and columns alike) that have
+    /// `color` in `other`.
+    pub(super) fn cover(&mut self, other: &Self, area: &Area, inside: Range<usize>, color: Rgb) {
+        let color = pixel(color);
+        for y in area.rows() {
+            let columns = area.columns(y);
+            let end = columns.end;
+            let first = if inside.contains(&y) {
+                columns.start..end.min(inside.start)
+            } else {
+                columns.clone()
+            };
+            for x in first.chain(columns.start.max(inside.end)..end) {
+                if other.pixels[y * SIDE + x] == color {
+                    self.pixels[y * SIDE + x] = color;
                 }
             }
         }
@@ -139,8 +162,8 @@ impl Surface {
         self.pixels.chunks_exact(SIDE)
     }
 
-    pub(super) fn row(&self, y: usize) -> &[Pixel] {
-        &self.pixels[y * SIDE..(y + 1) * SIDE]
+    pub(super) fn row(&self, y: usize) -> &[Pixel; SIDE] {
+        &self.pixels.as_chunks().0[y]
     }
 
     fn index(&self, at: Point) -> Option<usize> {

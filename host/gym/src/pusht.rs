@@ -1,7 +1,7 @@
 //! PushT as an [`Env`]: gym-pusht's `PushTEnv` and diffusion_policy's `PushTKeypointsEnv`.
 
 use crate::env::{Env, EnvError, Registry, Step};
-use crate::pixels::{Frame, Renderer};
+use crate::pixels::{Frame, MAX_SIDE, Renderer};
 use crate::space::Space;
 use crate::value::{Array, Dict, Value, dict};
 use pusht_core::pusht::env::{
@@ -22,8 +22,6 @@ pub const KEYPOINTS_ID: &str = "pusht/PushTKeypoints-v0";
 /// `observation_width`, `visualization_width`).
 const OBSERVATION_SIZE: usize = 96;
 const VISUALIZATION_SIZE: usize = 680;
-/// Largest width and height of a picture, pixels.
-const MAX_SIDE: usize = 1 << 14;
 /// Control steps per second.
 const RENDER_FPS: i64 = 10;
 /// gym-pusht's render mode for pictures as arrays.

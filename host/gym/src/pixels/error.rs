@@ -1,12 +1,13 @@
 //! The error of pictures.
 
+use super::renderer::MAX_SIDE;
 use std::fmt;
 
 /// Why a picture was not drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PictureError {
-    /// The picture has no pixels, or more than memory can hold.
+    /// The picture has no pixels, or a side of more than 16384.
     Size {
         /// Width, pixels.
         width: usize,
@@ -33,7 +34,10 @@ pub enum PictureError {
 impl fmt::Display for PictureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Size { width, height } => write!(f, "no picture has {width} x {height} pixels"),
+            Self::Size { width, height } => write!(
+                f,
+                "a picture of {width} x {height} pixels; 1 to {MAX_SIDE} a side are supported"
+            ),
             Self::BufferLength { expected, got } => {
                 write!(
                     f,

@@ -77,6 +77,11 @@ impl Frame {
         }
     }
 
+    /// Whether the block is at the same place in both.
+    pub(super) fn has_block_of(&self, other: &Self) -> bool {
+        self.boxes == other.boxes
+    }
+
     pub(super) fn draw_block(&self, surface: &mut Surface) {
         for corners in &self.boxes {
             polygon(surface, corners, BLOCK_INSIDE);

@@ -2,6 +2,7 @@
 
 use super::colors::RED;
 use super::error::PictureError;
+use std::ops::Range;
 
 /// Scale of the marker: in a picture of 96 pixels it is 8 long and 1 thick (gym-pusht `_get_img`).
 const SCALE: usize = 96;
@@ -9,7 +10,8 @@ const LENGTH: usize = 8;
 /// Width and height of the environment, px.
 const WINDOW_PX: f64 = super::surface::SIDE as f64;
 
-/// Draws the cross of `action`, px, on a picture (height, width, 3).
+/// Draws the cross of `action`, px, on a picture (height, width, 3). Returns the columns and rows
+/// around it.
 ///
 /// gym-pusht multiplies x by the height and y by the width: in a picture that is not square the
 /// cross is elsewhere.
@@ -17,7 +19,7 @@ pub(super) fn draw(
     picture: &mut [u8],
     [width, height]: [usize; 2],
     action: [f64; 2],
-) -> Result<(), PictureError> {
+) -> Result<[Range<usize>; 2], PictureError> {
     let size = width.min(height);
     let (length, thickness) = (size * LENGTH / SCALE, size / SCALE);
     if thickness == 0 {
@@ -48,7 +50,11 @@ pub(super) fn draw(
             canvas.fill([x - half_width, x + half_width], [y + row, y + row]);
         }
     }
-    Ok(())
+    let reach = arm + half;
+    Ok([
+        within([x - reach, x + reach], width),
+        within([y - reach, y + reach], height),
+    ])
 }
 
 struct Canvas<'p> {
@@ -61,12 +67,14 @@ impl Canvas<'_> {
     /// Fills a rectangle, its last column and row included.
     fn fill(&mut self, columns: [i64; 2], rows: [i64; 2]) {
         let (pixels, _) = self.picture.as_chunks_mut::<3>();
-        let within = |[from, to]: [i64; 2], len: usize| {
-            let [from, to] = [from, to + 1].map(|v| v.clamp(0, len as i64) as usize);
-            from..to
-        };
         for row in within(rows, self.height) {
             pixels[row * self.width..][within(columns, self.width)].fill(RED);
         }
     }
+}
+
+/// The part of a range, its last element included, that is below `len`.
+fn within([from, to]: [i64; 2], len: usize) -> Range<usize> {
+    let [from, to] = [from, to + 1].map(|v| v.clamp(0, len as i64) as usize);
+    from..to
 }

@@ -23,6 +23,6 @@ mod surface;
 pub use error::PictureError;
 pub use frame::Frame;
 pub use renderer::Renderer;
-pub(crate) use renderer::check_length;
+pub(crate) use renderer::{MAX_SIDE, check_length};
 pub use soft_line::soft_line;
 pub use surface::{Pixel, Point, SIDE, Surface};

@@ -6,14 +6,17 @@ use super::frame::{Frame, WITHIN_WALLS, draw_goal, draw_walls};
 use super::marker;
 use super::resize::Resize;
 use super::surface::{Area, Surface};
+use std::ops::Range;
 
-/// Sizes whose tables and background are kept.
+/// Sizes whose pictures are kept.
 const MAX_SIZES: usize = 4;
+/// Largest width and height, pixels.
+pub(crate) const MAX_SIDE: usize = 1 << 14;
 
 /// Draws gym-pusht's pictures.
 ///
 /// What does not move, goal and walls, is drawn once, for the surface and for each size. After that
-/// only the surroundings of block and agent are drawn and reduced, without allocation.
+/// only block, agent and contact points are drawn and reduced, and without allocation.
 ///
 /// ```
 /// use pusht_gym::pixels::{Renderer, Frame};
@@ -32,14 +35,20 @@ pub struct Renderer {
     /// What is drawn on the surface, and where.
     shown: Option<Frame>,
     drawn: [Area; 3],
-    sizes: Vec<Size>,
+    pictures: Vec<Picture>,
 }
 
-/// A size of pictures, with the picture of the background.
+/// The picture of one size.
 #[derive(Clone, Debug)]
-struct Size {
+struct Picture {
     resize: Resize,
     background: Vec<u8>,
+    pixels: Vec<u8>,
+    /// What `pixels` shows, and where on the surface that is.
+    shown: Option<Frame>,
+    drawn: [Area; 3],
+    /// Columns and rows of the marker.
+    marker: Option<[Range<usize>; 2]>,
 }
 
 impl Renderer {
@@ -54,7 +63,7 @@ impl Renderer {
             background,
             shown: None,
             drawn: std::array::from_fn(|_| Area::empty()),
-            sizes: Vec::new(),
+            pictures: Vec::new(),
         }
     }
 
@@ -111,33 +120,96 @@ impl Renderer {
         out: &mut [u8],
     ) -> Result<(), PictureError> {
         check_length(width, height, 1, out)?;
+        out.copy_from_slice(self.picture(frame, width, height, action)?);
+        Ok(())
+    }
+
+    /// [`Self::render`] without the copy: the picture stays with the renderer, which changes only
+    /// what differs from the last one of this size. For large pictures, most of the time goes into
+    /// that copy.
+    ///
+    /// # Errors
+    /// [`PictureError::Size`]; [`PictureError::NoRoomForMarker`] with an action.
+    pub fn picture(
+        &mut self,
+        frame: &Frame,
+        width: usize,
+        height: usize,
+        action: Option<[f64; 2]>,
+    ) -> Result<&[u8], PictureError> {
+        let at = self.index_of(width, height)?;
         self.draw(frame);
-        let at = self.size(width, height);
-        let Size { resize, background } = &self.sizes[at];
-        out.copy_from_slice(background);
-        for area in &self.drawn {
-            resize.draw(&self.surface, area, out);
+        let picture = &mut self.pictures[at];
+        picture.unmark(&self.surface);
+        picture.update(&self.surface, frame, &self.drawn);
+        if let Some(action) = action {
+            let marker = marker::draw(&mut picture.pixels, [width, height], action)?;
+            picture.marker = Some(marker);
         }
-        match action {
-            Some(action) => marker::draw(out, [width, height], action),
-            None => Ok(()),
+        Ok(&picture.pixels)
+    }
+
+    /// Index of a size in `pictures`, where it is put if it is new.
+    fn index_of(&mut self, width: usize, height: usize) -> Result<usize, PictureError> {
+        let is_it = |picture: &Picture| {
+            [picture.resize.width(), picture.resize.height()] == [width, height]
+        };
+        if let Some(at) = self.pictures.iter().position(is_it) {
+            return Ok(at);
+        }
+        let len = bytes(width, height, 1)?;
+        if self.pictures.len() == MAX_SIZES {
+            self.pictures.remove(0);
+        }
+        let resize = Resize::new(width, height);
+        self.pictures
+            .push(Picture::new(resize, &self.background, len));
+        Ok(self.pictures.len() - 1)
+    }
+}
+
+impl Picture {
+    fn new(resize: Resize, background: &Surface, len: usize) -> Self {
+        let mut pixels = vec![0; len];
+        resize.draw(background, &Area::whole(), &mut pixels);
+        Self {
+            resize,
+            background: pixels.clone(),
+            pixels,
+            shown: None,
+            drawn: std::array::from_fn(|_| Area::empty()),
+            marker: None,
         }
     }
 
-    /// Index of a size in `sizes`, where it is put if it is new.
-    fn size(&mut self, width: usize, height: usize) -> usize {
-        let is_it = |size: &Size| [size.resize.width(), size.resize.height()] == [width, height];
-        if let Some(at) = self.sizes.iter().position(is_it) {
-            return at;
+    /// Removes the marker.
+    fn unmark(&mut self, surface: &Surface) {
+        if let Some(around) = self.marker.take() {
+            self.resize.draw_box(surface, around, &mut self.pixels);
         }
-        if self.sizes.len() == MAX_SIZES {
-            self.sizes.remove(0);
+    }
+
+    /// Changes the pixels to those of the surface, on which the areas `drawn` show block, agent and
+    /// marks of `frame`.
+    fn update(&mut self, surface: &Surface, frame: &Frame, drawn: &[Area; 3]) {
+        if self.shown.as_ref() == Some(frame) {
+            return;
         }
-        let resize = Resize::new(width, height);
-        let mut background = vec![0; 3 * width * height];
-        resize.draw(&self.background, &Area::whole(), &mut background);
-        self.sizes.push(Size { resize, background });
-        self.sizes.len() - 1
+        let block_rests = self.shown.is_some_and(|shown| shown.has_block_of(frame));
+        if !block_rests {
+            let block = &self.drawn[0];
+            self.resize.copy(&self.background, block, &mut self.pixels);
+        }
+        // What was drawn over the block, or will be.
+        let [block, over @ ..] = drawn;
+        for area in self.drawn[1..].iter().chain(over) {
+            self.resize.draw(surface, area, &mut self.pixels);
+        }
+        if !block_rests {
+            self.resize.draw(surface, block, &mut self.pixels);
+        }
+        self.drawn.clone_from(drawn);
+        self.shown = Some(*frame);
     }
 }
 
@@ -148,15 +220,19 @@ pub(crate) fn check_length(
     n: usize,
     out: &[u8],
 ) -> Result<(), PictureError> {
-    let len = [width, height, n]
-        .into_iter()
-        .try_fold(3, usize::checked_mul);
-    match len.filter(|_| width > 0 && height > 0) {
-        None => Err(PictureError::Size { width, height }),
-        Some(expected) if expected != out.len() => Err(PictureError::BufferLength {
+    match bytes(width, height, n)? {
+        expected if expected != out.len() => Err(PictureError::BufferLength {
             expected,
             got: out.len(),
         }),
-        Some(_) => Ok(()),
+        _ => Ok(()),
     }
+}
+
+/// Bytes of `n` pictures.
+fn bytes(width: usize, height: usize, n: usize) -> Result<usize, PictureError> {
+    let sides = 1..=MAX_SIDE;
+    let len = (3 * n).checked_mul(width.min(MAX_SIDE) * height.min(MAX_SIDE));
+    len.filter(|_| sides.contains(&width) && sides.contains(&height))
+        .ok_or(PictureError::Size { width, height })
 }

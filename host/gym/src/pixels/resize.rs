@@ -97,23 +97,45 @@ impl Resize {
     /// an influence on.
     pub(super) fn draw(&self, surface: &Surface, area: &Area, out: &mut [u8]) {
         for y in self.rows.reached(area.rows()) {
-            let tap = &self.rows.taps[y];
-            let [upper, lower] = [usize::from(tap.sources[0]), usize::from(tap.sources[1])];
-            let columns = self.columns.reached(area.columns_of_both(upper, lower));
-            let line = &mut out[3 * y * self.width()..3 * (y + 1) * self.width()];
-            let sources = [surface.row(upper), surface.row(lower)];
-            self.draw_line(sources, tap.weights, columns, line);
+            self.draw_line(surface, y, self.columns_reached(area, y), out);
         }
     }
 
-    /// Computes some columns of a row of the destination.
-    fn draw_line(
+    /// Computes these columns and rows of the destination.
+    pub(super) fn draw_box(
         &self,
-        [upper, lower]: [&[Pixel; SIDE]; 2],
-        weights: [u32; 2],
-        columns: Range<usize>,
-        line: &mut [u8],
+        surface: &Surface,
+        [columns, rows]: [Range<usize>; 2],
+        out: &mut [u8],
     ) {
+        for y in rows {
+            self.draw_line(surface, y, columns.clone(), out);
+        }
+    }
+
+    /// Copies the pixels that `area` of the surface has an influence on.
+    pub(super) fn copy(&self, from: &[u8], area: &Area, out: &mut [u8]) {
+        for y in self.rows.reached(area.rows()) {
+            let columns = self.columns_reached(area, y);
+            let line = y * self.width();
+            let bytes = 3 * (line + columns.start)..3 * (line + columns.end);
+            out[bytes.clone()].copy_from_slice(&from[bytes]);
+        }
+    }
+
+    /// The columns of row `y` of the destination that `area` has an influence on.
+    fn columns_reached(&self, area: &Area, y: usize) -> Range<usize> {
+        let [upper, lower] = self.rows.taps[y].sources;
+        let columns = area.columns_of_both(usize::from(upper), usize::from(lower));
+        self.columns.reached(columns)
+    }
+
+    /// Computes some columns of row `y` of the destination.
+    fn draw_line(&self, surface: &Surface, y: usize, columns: Range<usize>, out: &mut [u8]) {
+        let Tap { sources, weights } = self.rows.taps[y];
+        let upper = surface.row(usize::from(sources[0]));
+        let lower = surface.row(usize::from(sources[1]));
+        let line = &mut out[3 * y * self.width()..3 * (y + 1) * self.width()];
         let mut x = columns.start;
         while x < columns.end {
             let tap = &self.columns.taps[x];

@@ -30,9 +30,11 @@ impl Point {
 /// A set of pixels: in each row, those from the first to the last that was drawn.
 #[derive(Clone, Debug)]
 pub(super) struct Area {
-    rows: Range<usize>,
-    /// The columns in each row, `end` excluded; empty outside of `rows`.
-    columns: Box<[[u16; 2]; SIDE]>,
+    /// First row, and the one after the last.
+    top: usize,
+    bottom: usize,
+    /// First column in each row, and the one after the last; none outside of these rows.
+    columns: [[u16; 2]; SIDE],
 }
 
 impl Area {
@@ -40,27 +42,29 @@ impl Area {
 
     pub(super) fn empty() -> Self {
         Self {
-            rows: SIDE..0,
-            columns: Box::new([Self::NO_COLUMNS; SIDE]),
+            top: SIDE,
+            bottom: 0,
+            columns: [Self::NO_COLUMNS; SIDE],
         }
     }
 
     pub(super) fn whole() -> Self {
         Self {
-            rows: 0..SIDE,
-            columns: Box::new([[0, SIDE as u16]; SIDE]),
+            top: 0,
+            bottom: SIDE,
+            columns: [[0, SIDE as u16]; SIDE],
         }
     }
 
     fn clear(&mut self) {
         let rows = self.rows();
         self.columns[rows].fill(Self::NO_COLUMNS);
-        self.rows = SIDE..0;
+        (self.top, self.bottom) = (SIDE, 0);
     }
 
     fn add(&mut self, y: usize, columns: Range<usize>) {
-        self.rows.start = self.rows.start.min(y);
-        self.rows.end = self.rows.end.max(y + 1);
+        self.top = self.top.min(y);
+        self.bottom = self.bottom.max(y + 1);
         let [from, to] = &mut self.columns[y];
         *from = (*from).min(columns.start as u16);
         *to = (*to).max(columns.end as u16);
@@ -68,7 +72,7 @@ impl Area {
 
     /// The rows.
     pub(super) fn rows(&self) -> Range<usize> {
-        self.rows.start..self.rows.end.max(self.rows.start)
+        self.top..self.bottom.max(self.top)
     }
 
     /// The columns in row `y`; none if it is empty.

@@ -6,9 +6,8 @@ use crate::policy_file::write_whole;
 use crate::processor_time::processor_time;
 use anyhow::{Context, Result, ensure};
 use crc::{CRC_32_ISO_HDLC, Crc};
-use pusht_core::pusht::env::PushTEnv;
-use pusht_core::pusht::env::{GOAL_ANGLE_RAD, GOAL_PX};
-use pusht_gym::pixels::{Frame, Renderer};
+use pusht_core::pusht::env::{GOAL_ANGLE_RAD, GOAL_PX, PushTEnv};
+use pusht_gym::pixels::{Frame, PictureError, Renderer};
 use serde::{Deserialize, Serialize};
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -23,7 +22,8 @@ const GYM_PUSHT: &str = include_str!("gym_pusht_pixels.py");
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
 /// Measures gym-pusht's pictures per second on one core: observations of 96 x 96 pixels, and
-/// pictures of 680 x 680 with the action's marker as `render` returns them.
+/// pictures of 680 x 680 with the action's marker, as `render` returns them, in the renderer's
+/// memory and copied into the caller's.
 ///
 /// The pictures are those of an agent that chases the block. With --gym-pusht, the same pictures are
 /// timed alternately in gym-pusht, the ratio is printed, and so is how many observations are equal
@@ -44,6 +44,9 @@ pub struct Args {
     #[arg(long, value_name = "S", default_value_t = 0.2)]
     seconds: f64,
 }
+
+/// An environment after a step, and the action of that step.
+type Moment = (PushTEnv, [f64; 2]);
 
 /// Measurement of one kind of pictures.
 #[derive(Serialize)]
@@ -81,17 +84,20 @@ struct Timed {
 struct Best {
     observation_s: f64,
     render_s: f64,
+    copied_s: f64,
 }
 
 impl Best {
     const NONE: Self = Self {
         observation_s: f64::INFINITY,
         render_s: f64::INFINITY,
+        copied_s: f64::INFINITY,
     };
 
-    fn take(&mut self, observation_s: f64, render_s: f64) {
-        self.observation_s = self.observation_s.min(observation_s);
-        self.render_s = self.render_s.min(render_s);
+    fn take(&mut self, other: Self) {
+        self.observation_s = self.observation_s.min(other.observation_s);
+        self.render_s = self.render_s.min(other.render_s);
+        self.copied_s = self.copied_s.min(other.copied_s);
     }
 }
 
@@ -115,15 +121,16 @@ pub fn run(args: &Args) -> Result<()> {
     for sequence in &mut sequences::chase(args.rounds)? {
         sequence.actions.truncate(STEPS);
         let moments = play(sequence)?;
-        ours.take(
-            time(&mut renderer, &moments, OBSERVATION, false, args.seconds)?,
-            time(&mut renderer, &moments, RENDERED, true, args.seconds)?,
-        );
+        ours.take(time_all(&mut renderer, &moments, args.seconds)?);
         if let Some(upstream) = &mut upstream {
             let (start, actions) = (sequence.start, sequence.actions.as_slice());
             let timed: Timed = upstream.ask(&Request { start, actions })?;
             let n = actions.len() as f64;
-            theirs.take(timed.observation_s / n, timed.render_s / n);
+            theirs.take(Best {
+                observation_s: timed.observation_s / n,
+                render_s: timed.render_s / n,
+                copied_s: timed.render_s / n,
+            });
             let checksums = checksums(&mut renderer, &moments)?;
             compared += checksums.len();
             let pairs = checksums.iter().zip(&timed.checksums);
@@ -151,6 +158,7 @@ fn report(args: &Args, [ours, theirs]: [Best; 2], (compared, equal): (usize, usi
             theirs.observation_s,
         ),
         figure("render, 680 x 680", ours.render_s, theirs.render_s),
+        figure("the same, copied", ours.copied_s, theirs.copied_s),
     ];
     println!("pictures/s on one core");
     println!(
@@ -182,7 +190,7 @@ fn report(args: &Args, [ours, theirs]: [Best; 2], (compared, equal): (usize, usi
 }
 
 /// The environment after each action, and the action.
-fn play(sequence: &Sequence) -> Result<Vec<(PushTEnv, [f64; 2])>> {
+fn play(sequence: &Sequence) -> Result<Vec<Moment>> {
     let mut env = sequence
         .begin()
         .context("a start state can't be simulated")?;
@@ -193,21 +201,37 @@ fn play(sequence: &Sequence) -> Result<Vec<(PushTEnv, [f64; 2])>> {
     steps.collect()
 }
 
+/// Times all kinds of pictures.
+fn time_all(renderer: &mut Renderer, moments: &[Moment], seconds: f64) -> Result<Best> {
+    let mut out = vec![0; 3 * RENDERED * RENDERED];
+    let observation = &mut vec![0; 3 * OBSERVATION * OBSERVATION];
+    Ok(Best {
+        observation_s: time(moments, seconds, |(env, _)| {
+            let frame = Frame::of_env(env);
+            renderer.observation(&frame, OBSERVATION, OBSERVATION, observation)
+        })?,
+        render_s: time(moments, seconds, |(env, action)| {
+            let frame = Frame::of_env(env);
+            let picture = renderer.picture(&frame, RENDERED, RENDERED, Some(*action));
+            black_box(picture).map(|_| ())
+        })?,
+        copied_s: time(moments, seconds, |(env, action)| {
+            let frame = Frame::of_env(env);
+            renderer.render(&frame, RENDERED, RENDERED, Some(*action), &mut out)
+        })?,
+    })
+}
+
 /// Processor time per picture, s.
 fn time(
-    renderer: &mut Renderer,
-    moments: &[(PushTEnv, [f64; 2])],
-    side: usize,
-    is_marked: bool,
+    moments: &[Moment],
     seconds: f64,
+    mut draw: impl FnMut(&Moment) -> Result<(), PictureError>,
 ) -> Result<f64> {
-    let mut picture = vec![0; 3 * side * side];
     let (start, mut n) = (processor_time(), 0);
     loop {
-        for (env, action) in moments {
-            let action = is_marked.then_some(*action);
-            renderer.render(&Frame::of_env(env), side, side, action, &mut picture)?;
-            black_box(&picture);
+        for moment in moments {
+            draw(moment)?;
         }
         n += moments.len();
         let spent = (processor_time() - start).as_secs_f64();
@@ -217,7 +241,7 @@ fn time(
     }
 }
 
-fn checksums(renderer: &mut Renderer, moments: &[(PushTEnv, [f64; 2])]) -> Result<Vec<u32>> {
+fn checksums(renderer: &mut Renderer, moments: &[Moment]) -> Result<Vec<u32>> {
     let mut picture = vec![0; 3 * OBSERVATION * OBSERVATION];
     let sums = moments.iter().map(|(env, _)| {
         renderer.observation(&Frame::of_env(env), OBSERVATION, OBSERVATION, &mut picture)?;

@@ -2,7 +2,7 @@
 
 Wherever they ask Gymnasium for CartPole, and for the other environments below, they get this
 package's. With `--native` they also get `pusht.PushTVectorEnv` where they ask for a `SyncVectorEnv` or
-`AsyncVectorEnv` of PushT; the tests of other environments are left out then.
+`AsyncVectorEnv` of PushT; the tests of other environments are Gymnasium's own then.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import gymnasium
 import gymnasium.vector
 import pytest
+from gymnasium import wrappers
 from gymnasium.envs.registration import registry
 
 import pusht
@@ -36,7 +37,6 @@ LEFT_OUT_NATIVE = {
     "test_call_": "a batch has no `gravity`",
     "test_set_attr_": "a batch has no `gravity`",
     "test_vector_env_wrapper_attributes": "a batch has no `gravity`",
-    "test_record_episode_statistics": "wraps the single environments of a vector",
     "test_check_spaces_": "the environments of a batch are alike",
     "test_sync_vector_env_seed": "a batch does not take over the space of an environment",
     "test_random_seeds_set_at_retrieval": "a batch does not take over the seeds of environments",
@@ -61,8 +61,18 @@ for name, arguments in REPLACED.items():
         entry_point=PushT,
         vector_entry_point="pusht.vector:PushTVectorEnv",
         max_episode_steps=50,
-        kwargs=arguments,
+        kwargs={"render_mode": None, **arguments},
     )
+
+
+def is_plain(env):
+    """Whether it is PushT without a wrapper besides those of `gymnasium.make`."""
+    while isinstance(env, MADE):
+        env = env.env
+    return isinstance(env, pusht.PushTEnv)
+
+
+MADE = (wrappers.TimeLimit, wrappers.OrderEnforcing, wrappers.PassiveEnvChecker)
 
 
 def native(vectorizer):
@@ -71,7 +81,7 @@ def native(vectorizer):
     def make(env_fns, **kwargs):
         env_fns = list(env_fns)
         one = env_fns[0]()
-        if not isinstance(one.unwrapped, pusht.PushTEnv):
+        if not is_plain(one):
             return vectorizer(env_fns, **kwargs)
         kwargs.pop("shared_memory", None)
         kwargs |= {**one.spec.kwargs, "max_episode_steps": one.spec.max_episode_steps}

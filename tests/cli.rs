@@ -191,6 +191,43 @@ fn info_says_what_a_policy_is_of_either_kind() {
 }
 
 #[test]
+fn info_says_what_a_float_policy_needs_in_integers() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    let path = models.join("pusht-small.safetensors");
+    let output = pusht(&["info", path.to_str().unwrap()], "");
+    let text = String::from_utf8(output.stdout).unwrap();
+    for words in [
+        "a model file of 224964 bytes",
+        "scratch of 972 words",
+        "nrf52840-dk (Cortex-M4F): flash 288 of 1024 KiB, RAM 11 of 224 KiB, a plan about 1.07",
+        "microbit (Cortex-M0+): flash 264 of 256 KiB, RAM 8 of 8 KiB, does not fit",
+    ] {
+        assert!(text.contains(words), "no `{words}` in {text}");
+    }
+    let local = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/golden/import/diffusion_policy_local.ckpt"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let imported = folder.path().join("local.safetensors");
+    let imported = imported.to_str().unwrap();
+    assert!(
+        pusht(
+            &["import", local, "--observation", "state", "--out", imported],
+            ""
+        )
+        .status
+        .success()
+    );
+    let output = pusht(&["info", imported], "");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("conditioning: local has no integer path"),
+        "{text}"
+    );
+}
+
+#[test]
 fn bench_vector_prints_every_way_side_by_side() {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("vector.json");

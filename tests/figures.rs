@@ -23,7 +23,7 @@ Times on shared machines vary by a tenth and more; counted instructions do not.
 ";
 
 /// The tables of the page in order, each with its chapter.
-const PAGE: [(&str, Source); 28] = [
+const PAGE: [(&str, Source); 29] = [
     (SCORES, File("scores")),
     (SCORES, File("human_data")),
     (SCORES, File("frontier")),
@@ -33,6 +33,7 @@ const PAGE: [(&str, Source); 28] = [
     (MODELS_AND_INTEGERS, File("parity")),
     (MODELS_AND_INTEGERS, File("undecided")),
     (MODELS_AND_INTEGERS, File("weight_rounding")),
+    (MODELS_AND_INTEGERS, File("calibration_episodes")),
     (MICROCONTROLLERS, Computed(computed::plans)),
     (MICROCONTROLLERS, Computed(computed::plan_times)),
     (MICROCONTROLLERS, File("images")),

@@ -62,6 +62,8 @@ pub const INTEGER_MEDIAN_PX: f64 = 1.0;
 pub const INTEGER_P99_PX: f64 = 4.0;
 /// Smallest signal-to-noise ratio of a tensor, dB: int8 weights alone allow about 40 dB per layer.
 pub const INTEGER_LAYER_SNR_DB: f64 = 25.0;
+/// Estimated instructions of a plan against those counted: relative.
+pub const ESTIMATED_INSTRUCTIONS: f64 = 0.02;
 /// An action of an imported policy against the program that it comes from, px.
 pub const IMPORTED_PX: f64 = 0.01;
 /// The same through `pusht import` and `pusht predict`, which takes its noise as I8F24.

@@ -9,7 +9,7 @@ use pusht_core::control::{PlanJob, PlanShape, Planner};
 use pusht_core::pusht::env::PushTEnv;
 use pusht_core::pusht::observation::ObservationKind;
 use pusht_core::pusht::rollout::{Horizon, Rollout};
-use pusht_core::quant::{BATCH, IntPolicy, IntPolicyBatch, MAGIC, Model};
+use pusht_core::quant::{BATCH, IntPolicy, IntPolicyBatch, MAGIC, Model, ModelError};
 use std::borrow::Cow;
 use std::path::PathBuf;
 
@@ -88,8 +88,12 @@ impl Engine {
                 "a float policy, which --engine int can't run: `pusht quantize` makes a model file of it"
             ),
             (EngineKind::Int, _) => {
-                let file = ModelFile::parse(bytes);
-                let file = file.context("`pusht quantize` makes a sound model file")?;
+                let file = ModelFile::parse(bytes).map_err(|error| match error {
+                    ModelError::UnknownVersion { .. } => anyhow!(error),
+                    _ => {
+                        anyhow!("{error}; `pusht quantize` makes a sound file of the float policy")
+                    }
+                })?;
                 Ok(Self::Int(Box::new(file)))
             }
             (EngineKind::Float, _) => {

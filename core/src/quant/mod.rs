@@ -29,7 +29,7 @@ pub use format::limits::{
     MAX_FILM_EXPONENT, MAX_HORIZON, MAX_KERNEL_SIZE, MAX_LEVELS, MAX_NAME_LEN, MAX_PASSES,
     MAX_UNIT_LEN, MAX_VALUE_EXPONENT, MAX_WINDOW_LEN,
 };
-pub use format::model::Model;
+pub use format::model::{Model, Sizes};
 pub use format::values::{ActionValue, Hold, ObservationValue};
 pub use kernels::linear::{LANES, PACKING};
 pub use kernels::norm::{MAX_EPS, MAX_GAMMA, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN};

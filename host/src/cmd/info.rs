@@ -3,12 +3,19 @@
 use crate::engine::{Engine, PolicyArgs};
 use crate::float_engine::{FloatPolicy, unet_config};
 use crate::info::{Info, Quantized, ValueInfo};
-use crate::policy_file::{Conditioning, PolicyConfig, SchedulerConfig, SchedulerKind};
+use crate::policy_file::{
+    self, Conditioning, PolicyConfig, SchedulerConfig, SchedulerKind, Tensors,
+};
+use crate::quantize::boards::BOARDS;
+use crate::quantize::{self, CalibrationData};
 use anyhow::Result;
 use pusht_core::quant::Model;
 use std::path::PathBuf;
 
 /// Print sizes, parameters, work per pass, conditioning, scheduler, normaliser, origin of a policy
+///
+/// For a float policy also what it needs in integers: the size of the model file, the working
+/// memory, and for each board of the firmware flash, RAM and the estimated instructions of a plan.
 #[derive(clap::Args)]
 #[command(after_help = "Example: pusht info models/pusht.safetensors")]
 pub struct Args {
@@ -31,7 +38,12 @@ pub fn run(args: &Args) -> Result<()> {
     let info = Info::of(&engine)?;
     let rows = match &engine {
         Engine::Int(file) => integer_rows(file.model(), &info)?,
-        Engine::Float(policy) => float_rows(policy, &info)?,
+        Engine::Float(policy) => {
+            let (config, tensors) = policy_file::load(&args.file)?;
+            let mut rows = float_rows(policy, &info)?;
+            rows.extend(integer_needs(&config, &tensors)?);
+            rows
+        }
     };
     for (name, value) in rows {
         println!("{name:<16}{value}");
@@ -72,6 +84,38 @@ fn float_rows(policy: &FloatPolicy, info: &Info) -> Result<Vec<Row>> {
     rows.extend(value_rows("observation", &info.observation));
     rows.extend(value_rows("action", &info.action));
     rows.extend(info.provenance.clone());
+    Ok(rows)
+}
+
+/// What the policy would need in integers, or why it has no integer path.
+fn integer_needs(config: &PolicyConfig, tensors: &Tensors) -> Result<Vec<Row>> {
+    let data = CalibrationData::usual(config)?;
+    let needs = match quantize::needs(config, tensors, &data) {
+        Ok(needs) => needs,
+        Err(reason) => return Ok(vec![row("in integers", format!("{reason:#}"))]),
+    };
+    let calibrated_on = match &data {
+        CalibrationData::Episodes(seeds) => format!("--seeds {}..{}", seeds.start, seeds.end),
+        CalibrationData::Windows(_, name) => format!("--data {name}"),
+    };
+    let mut rows = vec![
+        row(
+            "in integers",
+            format!(
+                "a model file of {} bytes ({calibrated_on})",
+                needs.file_bytes
+            ),
+        ),
+        row(
+            "",
+            format!("scratch of {} words of 8 bytes", needs.scratch_len),
+        ),
+    ];
+    let boards = BOARDS.iter().map(|board| row("", board.describe(&needs)));
+    rows.extend(boards);
+    if let Some((name, _)) = rows.get_mut(2) {
+        *name = "on boards".to_owned();
+    }
     Ok(rows)
 }
 

@@ -3,8 +3,10 @@
 use crate::console::{self, parse_seeds};
 use crate::float_engine::FloatPolicy;
 use crate::policy_file::{self, SchedulerKind};
+use crate::quantize::boards::BOARDS;
 use crate::quantize::calibrate::Window;
 use crate::quantize::compare::{self, LayerNoise, Metric, Parity};
+use crate::quantize::needs::Needs;
 use crate::quantize::sensitivity;
 use crate::quantize::{self, CALIBRATION_SEEDS, CalibrationData, windows};
 use anyhow::{Context, Result};
@@ -67,6 +69,7 @@ pub fn run(args: &Args) -> Result<()> {
         .with_context(|| format!("{}: not a usable policy", args.policy.display()))?;
 
     let (data, held_back) = data(args, &policy)?;
+    print_needs(&quantize::needs(policy.config(), &tensors, &data)?);
     let progress = console::progress_bar("calibration");
     let bytes = quantize::model_file(&policy, &tensors, &data, &progress)?;
     progress.finish_and_clear();
@@ -76,11 +79,8 @@ pub fn run(args: &Args) -> Result<()> {
     let progress = console::progress_bar("comparison");
     let windows = held_back.calibrate(&policy, &progress)?.windows;
     progress.finish_and_clear();
-    print_noise(&compare::layer_noise(
-        &policy,
-        &model,
-        &spread(&windows, 32),
-    )?);
+    let noise = compare::layer_noise(&policy, &model, &spread(&windows, 32))?;
+    print_noise(&noise);
     let compared = spread(&windows, args.compare);
     let progress = console::progress_bar("plans compared");
     progress.set_length(compared.len() as u64);
@@ -96,6 +96,9 @@ pub fn run(args: &Args) -> Result<()> {
         parity.max
     );
     print_sensitivity(&policy, &compared, &distances)?;
+    if let Some(warning) = few_windows(&noise, &data) {
+        eprintln!("warning: {warning}");
+    }
     println!(
         "{}: {} bytes, {} passes, scratch of {} words of 8 bytes, digest {:016x}",
         args.out.display(),
@@ -107,12 +110,56 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Prints what the model will need, and the boards that it fits.
+fn print_needs(needs: &Needs) {
+    println!(
+        "model file of {} bytes, scratch of {} words of 8 bytes; on the boards of the firmware:",
+        needs.file_bytes, needs.scratch_len
+    );
+    for board in BOARDS {
+        println!("  {}", board.describe(needs));
+    }
+}
+
+/// Smallest signal-to-noise ratio of a tensor that needs no remark, dB: docs/quantisation.md says
+/// what was measured.
+const SNR_DB: f64 = 30.0;
+
+/// What to say of a model whose calibration saw too little; `None` if it saw enough.
+fn few_windows(noise: &[LayerNoise], data: &CalibrationData) -> Option<String> {
+    let worst = noise.iter().min_by(|a, b| a.snr_db.total_cmp(&b.snr_db))?;
+    let (was, remedy) = match data {
+        CalibrationData::Episodes(seeds) => {
+            let n = seeds.end - seeds.start;
+            let more = seeds.start..seeds.start + (2 * n).max(32);
+            (
+                format!("{n} episodes"),
+                format!("--seeds {}..{}", more.start, more.end),
+            )
+        }
+        CalibrationData::Windows(windows, _) => (
+            format!("{} windows", windows.len()),
+            "a --data of more windows, from more of the task".to_owned(),
+        ),
+    };
+    (worst.snr_db < SNR_DB).then(|| {
+        format!(
+            "the signal-to-noise ratio of {} is {:.1} dB, below {SNR_DB:.0} dB, and {:.2} % of its \
+             values saturate: the calibration's {was} do not show enough of what the policy meets; \
+             calibrate with {remedy}",
+            worst.path,
+            worst.snr_db,
+            100.0 * worst.saturated
+        )
+    })
+}
+
 /// Data for calibration and for the comparison.
 fn data(args: &Args, policy: &FloatPolicy) -> Result<(CalibrationData, CalibrationData)> {
     let Some(path) = &args.data else {
         policy
             .observation()
-            .context("a policy of another task than PushT is calibrated on --data")?;
+            .context("a policy of another task than PushT plays no episodes here: --data FILE names windows of observations to calibrate on")?;
         let next_seeds = args.seeds.end..2 * args.seeds.end - args.seeds.start;
         return Ok((
             CalibrationData::Episodes(args.seeds.clone()),
@@ -176,5 +223,37 @@ fn print_noise(layers: &[LayerNoise]) {
             "{path:<44} {exponent:>8} {snr_db:>9.1} {:>9.4} %",
             100.0 * saturated
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(path: &str, snr_db: f64) -> LayerNoise {
+        LayerNoise {
+            path: path.into(),
+            exponent: 10,
+            snr_db,
+            saturated: 0.0025,
+        }
+    }
+
+    #[test]
+    fn a_noisy_layer_is_named_with_what_calibrates_it_better() {
+        let layers = [noise("mid_modules.0", 40.0), noise("mid_modules.1", 23.7)];
+        let warning = few_windows(&layers, &CalibrationData::Episodes(20..22)).unwrap();
+        for words in [
+            "mid_modules.1 is 23.7 dB",
+            "0.25 %",
+            "2 episodes",
+            "--seeds 20..52",
+        ] {
+            assert!(warning.contains(words), "no `{words}` in: {warning}");
+        }
+        let windows = CalibrationData::Windows(vec![vec![0.0]; 3], "windows.npy".into());
+        let warning = few_windows(&layers, &windows).unwrap();
+        assert!(warning.contains("3 windows"), "{warning}");
+        assert_eq!(few_windows(&layers[..1], &windows), None);
     }
 }

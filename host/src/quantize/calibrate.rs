@@ -44,7 +44,7 @@ impl Ranges {
         let largest = self
             .0
             .get(path)
-            .with_context(|| format!("no tensor {path}"))?;
+            .with_context(|| format!("calibration has met no tensor {path}"))?;
         Ok(f64::from(*largest))
     }
 

@@ -3,6 +3,18 @@
 use crate::policy_file::{Hold, Task};
 use pusht_core::quant::{FORMAT_VERSION, Factor, LANES, MAGIC, PACKING};
 
+/// Bytes before the sections, and of the checksum after them.
+pub(super) const HEADER_SIZE: usize = 16;
+pub(super) const CHECKSUM_SIZE: usize = 4;
+/// Tag and length of a section.
+pub(super) const SECTION_HEADER_SIZE: usize = 8;
+/// Bytes of a pass, and of a value of an observation and of an action in `NORM`.
+pub(super) const PASS_SIZE: usize = 44;
+pub(super) const OBSERVATION_VALUE_SIZE: usize = 16;
+pub(super) const ACTION_VALUE_SIZE: usize = 24;
+/// Bytes of a row before its weights: bias and factor.
+pub(super) const ROW_HEADER_SIZE: usize = 12;
+
 /// A quantised network before serialisation, with the numbers of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelFile {
@@ -164,7 +176,7 @@ impl ModelFile {
         });
         out.section(b"PASS", |out| self.passes.iter().for_each(|p| p.write(out)));
         out.section(b"NORM", |out| self.write_values(out));
-        out.section(b"NAME", |out| out.text(&self.names()));
+        out.section(b"NAME", |out| out.text(&names(&self.task)));
         out.section(b"UNET", |out| self.write_unet(out));
         out.section(b"TEXT", |out| out.text(&self.provenance));
         out.finish()
@@ -188,19 +200,6 @@ impl ModelFile {
         }
     }
 
-    /// Name of the task, then name and unit of each value, one per line.
-    fn names(&self) -> String {
-        let observed = self.task.observation.iter().map(|v| (&v.name, &v.unit));
-        let commanded = self.task.action.iter().map(|v| (&v.name, &v.unit));
-        let values = observed
-            .chain(commanded)
-            .map(|(name, unit)| match unit.as_str() {
-                "" => format!("{name}\n"),
-                unit => format!("{name}\t{unit}\n"),
-            });
-        format!("{}\n{}", self.task.name, values.collect::<String>())
-    }
-
     fn write_unet(&self, out: &mut Bytes) {
         for layer in &self.layers {
             match layer {
@@ -215,6 +214,19 @@ impl ModelFile {
         self.final_block.write(out);
         out.rows(&self.final_conv);
     }
+}
+
+/// Name of the task, then name and unit of each value, one per line.
+pub(super) fn names(task: &Task) -> String {
+    let observed = task.observation.iter().map(|v| (&v.name, &v.unit));
+    let commanded = task.action.iter().map(|v| (&v.name, &v.unit));
+    let values = observed
+        .chain(commanded)
+        .map(|(name, unit)| match unit.as_str() {
+            "" => format!("{name}\n"),
+            unit => format!("{name}\t{unit}\n"),
+        });
+    format!("{}\n{}", task.name, values.collect::<String>())
 }
 
 impl Settings {

@@ -42,7 +42,7 @@ pub(super) fn to_fixed(value: f64, places: u32) -> i32 {
 pub(super) fn factor(scale: f64) -> Result<Factor> {
     ensure!(
         (0.0..=f64::from(1 << 30)).contains(&scale),
-        "scale {scale} is outside 0 to 2^30"
+        "scale {scale:e}: the integer path serves 0 to 2^30"
     );
     let shift = binary_places(scale, 30, MAX_SHIFT);
     Ok(Factor {
@@ -59,7 +59,9 @@ pub(super) fn affine(scale: f64, offset: f64, places: u32) -> Result<Affine> {
     let fixed = (offset * f64::from(places).exp2()).round();
     ensure!(
         fixed.abs() < f64::from(i32::MAX),
-        "offset {offset} does not fit 32 bits with {places} binary places"
+        "the offset of its normaliser is {offset:e}, the integer path serves up to {:e}: its values \
+         are large beside their range; another origin of the value makes it smaller",
+        f64::from(i32::MAX) * (-f64::from(places)).exp2()
     );
     Ok(Affine {
         factor: factor(scale)?,
@@ -117,15 +119,29 @@ fn row(weights: &[f32], bias: f32, places: Places, feedback: &Feedback) -> Resul
     let (largest, sum) = magnitudes.fold((0.0, 0.0), |(m, sum): (f64, f64), w| (m.max(w), sum + w));
     let input_unit = (-f64::from(places.input)).exp2();
     // Real value of the weight 1: the smallest one within the three limits.
-    let unit = (largest / MAX_WEIGHT)
+    let mut unit = (largest / MAX_WEIGHT)
         .max(sum / max_weight_sum(weights.len()))
         .max(f64::from(bias.abs()) / input_unit / MAX_BIAS)
         .max(f64::MIN_POSITIVE);
-    Ok(Row {
-        bias: (f64::from(bias) / (unit * input_unit)).round() as i32,
-        factor: factor(unit * input_unit * f64::from(places.output).exp2())?,
-        weights: feedback.round(weights, unit),
-    })
+    loop {
+        let row = Row {
+            bias: (f64::from(bias) / (unit * input_unit)).round() as i32,
+            factor: factor(unit * input_unit * f64::from(places.output).exp2())?,
+            weights: feedback.round(weights, unit),
+        };
+        if fits_accumulator(&row) {
+            return Ok(row);
+        }
+        // Feedback moves weights by more than half a unit: in a wide row, by more than is left.
+        unit *= 1.05;
+    }
+}
+
+/// Whether no input lets the row's sum leave 32 bits, as `core`'s parser demands.
+fn fits_accumulator(row: &Row) -> bool {
+    let weights = row.weights.iter().map(|w| i64::from(w.unsigned_abs()));
+    let bound = i64::from(row.bias).abs() + (weights.sum::<i64>() << 15);
+    bound <= i64::from(i32::MAX)
 }
 
 #[cfg(test)]
@@ -161,6 +177,27 @@ mod tests {
         let lone = one(&[1e-30; 8], 3.0);
         assert_eq!(lone.bias, MAX_BIAS as i32);
         assert_eq!(lone.factor.apply(lone.bias), 3 << 12);
+    }
+
+    /// Inputs so alike that the feedback rounds all of a row's errors the same way.
+    #[test]
+    fn a_wide_row_with_feedback_stays_within_the_accumulator() {
+        let n = 640;
+        let inputs: Vec<Vec<f32>> = (0..3)
+            .map(|i| {
+                (0..n)
+                    .map(|j| ((i * j) as f32 * 0.01).sin() + 2.0)
+                    .collect()
+            })
+            .collect();
+        let feedback = Feedback::of_inputs(&inputs, n);
+        let weights: Vec<f32> = (0..n).map(|j| 1.0 + 0.01 * (j as f32).sin()).collect();
+        let places = Places {
+            input: 12,
+            output: 12,
+        };
+        let rows = rows(&[weights], &[0.5], places, &feedback).unwrap();
+        assert!(fits_accumulator(&rows[0]));
     }
 
     #[test]

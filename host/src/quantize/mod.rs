@@ -4,11 +4,13 @@
 //!
 //! `docs/quantisation.md` explains the arithmetic, `docs/model-format.md` the file.
 
+pub mod boards;
 pub mod calibrate;
 mod check;
 pub mod compare;
 pub mod file;
 mod fixed_point;
+pub mod needs;
 mod network;
 mod rounding;
 mod sampler;
@@ -19,11 +21,13 @@ pub mod windows;
 pub use check::check;
 pub use network::quantize;
 
+use crate::console::parse_seeds;
 use crate::float_engine::FloatPolicy;
 use crate::policy_file::{PolicyConfig, Tensors};
 use anyhow::{Result, ensure};
 use calibrate::{Calibration, Window};
 use indicatif::ProgressBar;
+use needs::Needs;
 use std::ops::Range;
 
 /// Legacy seeds of the shipped model's calibration episodes; no score is reported on them.
@@ -49,7 +53,11 @@ impl CalibrationData {
     pub fn split(windows: Vec<Window>, name: &str) -> Result<(Self, Self)> {
         let (kept_back, used) = (windows.into_iter().enumerate())
             .partition::<Vec<_>, _>(|(index, _)| index.is_multiple_of(KEPT_BACK));
-        ensure!(!used.is_empty(), "too few windows");
+        ensure!(
+            !used.is_empty(),
+            "one window, which is kept back for the comparison; at least 2 are needed, some hundred \
+             are good"
+        );
         let data = |windows: Vec<(usize, Window)>| {
             let windows = windows.into_iter().map(|(_, window)| window).collect();
             Self::Windows(windows, name.to_owned())
@@ -83,6 +91,29 @@ pub fn model_file(
     let calibration = data.calibrate(policy, progress)?;
     let provenance = provenance(policy.config(), data)?;
     Ok(quantize(policy, tensors, &calibration, provenance)?.to_bytes())
+}
+
+impl CalibrationData {
+    /// What `pusht quantize` calibrates a policy on unless told otherwise; a recording of another
+    /// task has the name of docs/own-task.md.
+    ///
+    /// # Errors
+    /// None: the default seeds are valid.
+    pub fn usual(config: &PolicyConfig) -> Result<Self> {
+        match config.observation {
+            Some(_) => Ok(Self::Episodes(parse_seeds(CALIBRATION_SEEDS)?)),
+            None => Ok(Self::Windows(Vec::new(), "windows.npy".into())),
+        }
+    }
+}
+
+/// What the integer model of a policy needs that is calibrated on `data`.
+///
+/// # Errors
+/// If the integer engine does not serve the policy.
+pub fn needs(config: &PolicyConfig, tensors: &Tensors, data: &CalibrationData) -> Result<Needs> {
+    check(config)?;
+    Needs::of(config, tensors, &provenance(config, data)?)
 }
 
 /// Provenance for the model file: settings and provenance of the policy, and the calibration data.

@@ -1,8 +1,8 @@
 //! Fixed-point formats of observations and actions.
 
 use super::calibrate::Window;
-use super::file::{Affine, ValueFormat};
-use super::fixed_point::{affine, factor, is_fine, value_places};
+use super::file::ValueFormat;
+use super::fixed_point::{affine, is_fine, value_places};
 use crate::policy_file::{Task, Tensors};
 use anyhow::{Context, Result, ensure};
 
@@ -25,7 +25,11 @@ pub(super) fn formats(task: &Task, tensors: &Tensors, windows: &[Window]) -> Res
     let (observed, commanded) = (normalizer(tensors, "obs")?, normalizer(tensors, "action")?);
     ensure!(
         observed.len() == task.observation.len() && commanded.len() == task.action.len(),
-        "the normalisers are of other sizes than the task"
+        "normalizer.params_dict: {} values of obs and {} of action, the task has {} and {}",
+        observed.len(),
+        commanded.len(),
+        task.observation.len(),
+        task.action.len()
     );
     let mut places = Vec::new();
     for (index, &[scale, offset]) in observed.iter().enumerate() {
@@ -33,13 +37,20 @@ pub(super) fn formats(task: &Task, tensors: &Tensors, windows: &[Window]) -> Res
             Some(places) => Some(places),
             // The scale of a value that is constant in training has no meaning.
             None if constant(windows, index, observed.len()).is_some() => None,
-            None => no_format(&task.observation[index].name, scale, offset)?,
+            None => no_format(
+                &format!("observation {}", task.observation[index].name),
+                scale,
+                offset,
+            )?,
         });
     }
     let mut own_places = Vec::new();
     for (value, &[scale, offset]) in task.action.iter().zip(&commanded) {
         let own = value_places(scale, offset);
-        let own = own.map_or_else(|| no_format(&value.name, scale, offset), Ok)?;
+        let own = own.map_or_else(
+            || no_format(&format!("action {}", value.name), scale, offset),
+            Ok,
+        )?;
         own_places.push(own);
         // A relative action and its reference are added: they share one format.
         if let Some(from) = value.relative_to {
@@ -54,7 +65,7 @@ pub(super) fn formats(task: &Task, tensors: &Tensors, windows: &[Window]) -> Res
         let observed = value.relative_to.map_or(scale, |from| observed[from][0]);
         ensure!(
             is_fine(exponent, scale) && is_fine(exponent, observed),
-            "action {}: it and what it is counted from change by {:.3e} and {:.3e}, too different for one format",
+            "action {}: it and what it is counted from (relative_to) change by {:.3e} and {:.3e}, too different for one 32-bit format; count it from another value, or from none",
             value.name,
             2.0 / scale,
             2.0 / observed
@@ -71,12 +82,10 @@ pub(super) fn formats(task: &Task, tensors: &Tensors, windows: &[Window]) -> Res
             let name = || format!("observation {}", task.observation[index].name);
             let Some(exponent) = places[index] else {
                 let value = constant(windows, index, observed.len()).unwrap_or_default();
+                let affine = affine(0.0, scale * value + offset, NORMALIZED_PLACES);
                 return Ok(ValueFormat {
                     exponent: NORMALIZED_PLACES,
-                    affine: Affine {
-                        factor: factor(0.0)?,
-                        offset: affine(0.0, scale * value + offset, NORMALIZED_PLACES)?.offset,
-                    },
+                    affine: affine.with_context(name)?,
                 });
             };
             let unit = (f64::from(NORMALIZED_PLACES) - f64::from(exponent)).exp2();
@@ -92,7 +101,7 @@ pub(super) fn formats(task: &Task, tensors: &Tensors, windows: &[Window]) -> Res
 /// Error for a value without a format.
 fn no_format<T>(name: &str, scale: f64, offset: f64) -> Result<T> {
     anyhow::bail!(
-        "{name}: 32 bits are not fine and wide enough for values around {:.3e} that change by {:.3e}",
+        "{name}: its values are around {:.3e} and change by {:.3e}, 32 bits are not fine and wide enough for that; another unit or origin of the value makes them so",
         -offset / scale,
         2.0 / scale
     )

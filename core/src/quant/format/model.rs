@@ -202,20 +202,25 @@ impl Settings {
     }
 }
 
-/// Lengths of the parts of the working memory.
+/// Lengths of the parts of a plan's working memory.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sizes {
-    /// Numbers of `i16` values.
-    pub(crate) condition: usize,
-    pub(crate) input: usize,
-    pub(crate) hidden: usize,
-    pub(crate) skips: usize,
-    pub(crate) film: usize,
-    /// Numbers of `i32` values: a window of observations, a trajectory of actions.
-    pub(crate) window: usize,
-    pub(crate) trajectory: usize,
+pub struct Sizes {
+    /// Condition, numbers of `i16`.
+    pub condition: usize,
+    /// Largest input of a layer, with its padding.
+    pub input: usize,
+    /// Largest output of a layer, with its padding.
+    pub hidden: usize,
+    /// All skips.
+    pub skips: usize,
+    /// Projections of FiLM.
+    pub film: usize,
+    /// Window of observations, numbers of `i32`.
+    pub window: usize,
+    /// Trajectory, numbers of `i32`.
+    pub trajectory: usize,
     /// Length of the longest row of a matrix product, for the kernels' panel.
-    pub(crate) largest_window: usize,
+    pub largest_window: usize,
 }
 
 /// One step of the sampler, with `z` standard normal:

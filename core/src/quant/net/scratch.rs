@@ -13,9 +13,14 @@ const fn per_word<T>() -> usize {
 }
 
 impl Sizes {
-    /// Length of a plan's working memory, in words of 8 bytes.
-    pub(crate) const fn scratch_len(&self) -> usize {
+    /// Length of the kernels' panel, in words of 8 bytes.
+    pub const fn panel_len(&self) -> usize {
         panel_len(self.largest_window)
+    }
+
+    /// Length of a plan's working memory, in words of 8 bytes.
+    pub const fn scratch_len(&self) -> usize {
+        self.panel_len()
             + self.n_activations().div_ceil(per_word::<i16>())
             + self.n_numbers().div_ceil(per_word::<i32>())
     }
@@ -64,7 +69,7 @@ pub(crate) struct Activations<'s> {
 impl<'s> Parts<'s> {
     /// Divides `memory`, which has [`Sizes::scratch_len`] words.
     pub(crate) fn of(memory: &'s mut [u64], sizes: &Sizes) -> Self {
-        let (panel, rest) = slices::split_mut(memory, panel_len(sizes.largest_window));
+        let (panel, rest) = slices::split_mut(memory, sizes.panel_len());
         let n_words = sizes.n_activations().div_ceil(per_word::<i16>());
         let (activations, numbers) = slices::split_mut(rest, n_words);
         let (input, rest) = slices::split_mut(view(activations), sizes.input);

@@ -1,0 +1,265 @@
+//! What a plan costs on each core, and what fits each board of the firmware.
+
+use super::needs::{Needs, Norm, Product, Work};
+
+/// Instructions of the kernels of a core, fitted to the lines per layer of `cargo firmware bench`
+/// for the three models in `models/` (`tests/oracle/fit_instructions.py`).
+#[derive(Clone, Copy, Debug)]
+pub struct Core {
+    /// Name.
+    pub name: &'static str,
+    /// Bytes of an input in the kernels' panel.
+    input_bytes: usize,
+    /// A product, for tiles of four, two and one positions: per weight, and per row.
+    tiles: [[f64; 2]; 3],
+    /// Per input that is laid into the panel, and per tile.
+    fill: [f64; 2],
+    /// The last product: per multiplication, and per output.
+    output: [f64; 2],
+    /// A normalisation with all that follows: per value, per channel, per tensor.
+    norm: [f64; 3],
+    /// The reference normalisation, per value: with an addition, and with FiLM. Counted in layers of
+    /// `models/fetch.ptm` whose values saturate in the self-test.
+    reference_norm: [f64; 2],
+    /// A step of the sampler and the rest of a pass, per value of the trajectory.
+    step: f64,
+}
+
+const CORTEX_M4: Core = Core {
+    name: "Cortex-M4F",
+    input_bytes: 2,
+    tiles: [[3.257, 32.84], [1.940, 30.62], [1.538, 15.63]],
+    fill: [0.541, 269.0],
+    output: [4.02, 89.6],
+    norm: [19.47, 11.76, 1260.0],
+    reference_norm: [86.5, 169.0],
+    step: 645.0,
+};
+const CORTEX_M3: Core = Core {
+    name: "Cortex-M3",
+    input_bytes: 4,
+    tiles: [[6.254, 32.80], [3.507, 22.21], [2.388, 15.90]],
+    fill: [2.977, 194.6],
+    output: [3.98, 87.2],
+    norm: [35.58, 14.79, 1900.0],
+    reference_norm: [99.7, 180.5],
+    step: 649.0,
+};
+const CORTEX_M0: Core = Core {
+    name: "Cortex-M0+",
+    input_bytes: 4,
+    tiles: [[11.005, 128.2], [6.496, 77.50], [4.504, 50.27]],
+    fill: [4.350, 369.4],
+    output: [7.38, 162.3],
+    norm: [59.10, 15.32, 3657.0],
+    reference_norm: [220.7, 388.0],
+    step: 1269.0,
+};
+const CORTEX_M55: Core = Core {
+    name: "Cortex-M55",
+    input_bytes: 2,
+    tiles: [[0.928, 34.87], [0.559, 22.73], [0.374, 16.48]],
+    fill: [0.772, 204.1],
+    output: [3.98, 89.2],
+    norm: [6.45, 5.84, 845.0],
+    reference_norm: [92.6, 173.5],
+    step: 652.0,
+};
+const CORTEX_M7: Core = Core {
+    name: "Cortex-M7",
+    ..CORTEX_M4
+};
+const CORTEX_M33: Core = Core {
+    name: "Cortex-M33",
+    ..CORTEX_M4
+};
+
+impl Core {
+    /// Estimates the instructions of a plan. What only the values can tell is left out: products
+    /// whose scale is above 1/4, and groups of values that saturate, take the reference kernels.
+    pub fn instructions(&self, work: &Work) -> f64 {
+        let product = |product: &Product| self.product(product, work.panel_bytes);
+        let [per_multiplication, per_output] = self.output;
+        let n_outputs = (work.output.n_outputs * work.output.n_positions) as f64;
+        let output = n_outputs * (work.output.n_inputs as f64 * per_multiplication + per_output);
+        let once: f64 = work.projections.iter().map(product).sum();
+        let pass = work.products.iter().map(product).sum::<f64>()
+            + work.norms.iter().map(|norm| self.norm(norm)).sum::<f64>()
+            + output
+            + self.step * work.n_values as f64;
+        once + work.n_passes as f64 * pass
+    }
+
+    fn product(&self, product: &Product, panel_bytes: usize) -> f64 {
+        let (n_rows, n_inputs) = (product.n_outputs as f64, product.n_inputs as f64);
+        let [per_input, per_tile] = self.fill;
+        let mut left = product.n_positions;
+        let mut sum = per_input * n_inputs * left as f64;
+        while left > 0 {
+            let fits =
+                |n: usize| left >= n && n * product.n_inputs * self.input_bytes <= panel_bytes;
+            let (size, [per_weight, per_row]) = match (fits(4), fits(2)) {
+                (true, _) => (4, self.tiles[0]),
+                (false, true) => (2, self.tiles[1]),
+                (false, false) => (1, self.tiles[2]),
+            };
+            sum += per_tile + n_rows * (per_weight * n_inputs + per_row);
+            left -= size;
+        }
+        sum
+    }
+
+    fn norm(&self, norm: &Norm) -> f64 {
+        let n_values = (norm.n_channels * norm.n_positions) as f64;
+        if norm.is_for_reference {
+            return n_values * self.reference_norm[usize::from(norm.is_modulated)];
+        }
+        let [per_value, per_channel, per_tensor] = self.norm;
+        per_value * n_values + per_channel * norm.n_channels as f64 + per_tensor
+    }
+}
+
+/// A board of the firmware.
+#[derive(Clone, Copy, Debug)]
+pub struct Board {
+    /// Name of the board in `cargo firmware --board`.
+    pub name: &'static str,
+    /// Core.
+    pub core: Core,
+    /// Flash, KiB: the region of `firmware/boards/<name>/memory.x` that holds the model file.
+    pub flash_kib: usize,
+    /// RAM without the stack, KiB.
+    pub ram_kib: usize,
+    /// What runs there.
+    pub binary: Binary,
+}
+
+/// The largest binary of the firmware that a board runs with a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binary {
+    /// The policy behind a serial link.
+    Controller,
+    /// The same on a board whose code has a memory of its own.
+    ControllerBesideModel,
+    /// The policy alone, with a stack of 8 KiB.
+    Plans,
+}
+
+impl Binary {
+    /// Flash for the code, KiB, and RAM for variables that do not depend on the policy, bytes:
+    /// rounded up from the linked images.
+    const fn overhead(self) -> (usize, usize) {
+        match self {
+            Self::Controller => (68, 2048),
+            Self::ControllerBesideModel => (0, 2048),
+            Self::Plans => (44, 256),
+        }
+    }
+}
+
+impl Board {
+    const fn new(
+        name: &'static str,
+        core: Core,
+        [flash_kib, ram_kib]: [usize; 2],
+        binary: Binary,
+    ) -> Self {
+        Self {
+            name,
+            core,
+            flash_kib,
+            ram_kib,
+            binary,
+        }
+    }
+
+    /// Flash and RAM that the firmware with this policy takes, bytes.
+    pub fn memory(&self, needs: &Needs) -> [usize; 2] {
+        let (code_kib, fixed) = self.binary.overhead();
+        let variables = match self.binary {
+            Binary::Plans => fixed,
+            _ => fixed + needs.variable_bytes,
+        };
+        [
+            needs.file_bytes + 1024 * code_kib,
+            8 * needs.scratch_len + variables,
+        ]
+    }
+
+    /// Whether the firmware with this policy fits.
+    pub fn fits(&self, needs: &Needs) -> bool {
+        let [flash, ram] = self.memory(needs);
+        flash <= 1024 * self.flash_kib && ram <= 1024 * self.ram_kib
+    }
+
+    /// What the policy takes of the board, in words.
+    pub fn describe(&self, needs: &Needs) -> String {
+        let [flash, ram] = self.memory(needs).map(|bytes| bytes.div_ceil(1024));
+        let verdict = match self.fits(needs) {
+            true => format!(
+                "a plan about {:.2} million instructions",
+                self.core.instructions(&needs.work) / 1e6
+            ),
+            false => "does not fit".to_owned(),
+        };
+        format!(
+            "{} ({}): flash {flash} of {} KiB, RAM {ram} of {} KiB, {verdict}",
+            self.name, self.core.name, self.flash_kib, self.ram_kib
+        )
+    }
+}
+
+const MIB: usize = 1024;
+/// Every board.
+pub const BOARDS: [Board; 10] = [
+    Board::new(
+        "mps2-an386",
+        CORTEX_M4,
+        [4 * MIB, 4 * MIB - 32],
+        Binary::Controller,
+    ),
+    Board::new(
+        "mps2-an385",
+        CORTEX_M3,
+        [4 * MIB, 4 * MIB - 32],
+        Binary::Controller,
+    ),
+    Board::new(
+        "mps2-an385-v6m",
+        CORTEX_M0,
+        [4 * MIB, 4 * MIB - 32],
+        Binary::Controller,
+    ),
+    Board::new(
+        "mps2-an500",
+        CORTEX_M7,
+        [4 * MIB, 4 * MIB - 32],
+        Binary::Controller,
+    ),
+    Board::new(
+        "mps2-an505",
+        CORTEX_M33,
+        [4 * MIB, 2 * MIB - 32],
+        Binary::Controller,
+    ),
+    Board::new(
+        "mps3-an547",
+        CORTEX_M55,
+        [2 * MIB, 4 * MIB - 32],
+        Binary::ControllerBesideModel,
+    ),
+    Board::new("microbit", CORTEX_M0, [256, 8], Binary::Plans),
+    Board::new(
+        "nrf52840-dk",
+        CORTEX_M4,
+        [MIB, 256 - 32],
+        Binary::Controller,
+    ),
+    Board::new(
+        "nucleo-h743zi2",
+        CORTEX_M7,
+        [2 * MIB, 128 - 32],
+        Binary::Controller,
+    ),
+    Board::new("pico2", CORTEX_M33, [4 * MIB, 512 - 32], Binary::Controller),
+];

@@ -132,14 +132,16 @@ pub fn parse(bytes: &[u8]) -> Result<(PolicyConfig, Tensors)> {
     let (_, header) = SafeTensors::read_metadata(bytes)?;
     let file = SafeTensors::deserialize(bytes)?;
     let Some(json) = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY)) else {
-        bail!("its metadata has no {METADATA_KEY}");
+        bail!(
+            "its metadata has no {METADATA_KEY}: `pusht import` makes a float policy of another program's checkpoint"
+        );
     };
     let config = serde_json::from_str(json).with_context(|| format!("metadata {METADATA_KEY}"))?;
     let mut tensors = Tensors::new();
     for (name, view) in file.tensors() {
         ensure!(
             view.dtype() == Dtype::F32,
-            "tensor {name} is {:?}, not F32",
+            "tensor {name} is {:?}, a float policy has F32 only",
             view.dtype()
         );
         let data: Vec<f32> = view

@@ -70,7 +70,7 @@ pub fn check_frames(frames: &Table, rows: &[Range<usize>]) -> Result<()> {
     Ok(())
 }
 
-/// What `pusht collect` says about each episode; empty in datasets of other programs.
+/// What `pusht collect` says about each episode.
 #[derive(Debug, Default)]
 pub struct Marks {
     /// Column `continues`.
@@ -82,20 +82,19 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Reads the columns that are there, with defaults for the others.
+    /// Reads the columns, with defaults for episodes that other programs recorded.
     ///
     /// # Errors
     /// If one is damaged or of another type.
-    pub fn read(episodes: &Table, n_episodes: usize) -> Result<Self> {
-        let read = |name: &str, default: f64| match episodes.has(name) {
-            true => episodes.column(name, 1),
-            false => Ok(vec![default; n_episodes]),
+    pub fn read(episodes: &Table) -> Result<Self> {
+        let flags = |name: &str| -> Result<Vec<bool>> {
+            let values = episodes.column_or(name, 0.0)?.into_iter();
+            Ok(values.map(|value| value != 0.0).collect())
         };
-        let flags = |values: Vec<f64>| values.into_iter().map(|value| value != 0.0).collect();
-        let seeds = read(column::SEED, -1.0)?.into_iter();
+        let seeds = episodes.column_or(column::SEED, -1.0)?.into_iter();
         Ok(Self {
-            continues: flags(read(column::CONTINUES, 0.0)?),
-            cut_off: flags(read(column::CUT_OFF, 0.0)?),
+            continues: flags(column::CONTINUES)?,
+            cut_off: flags(column::CUT_OFF)?,
             seeds: seeds
                 .map(|seed| (seed >= 0.0).then_some(seed as u64))
                 .collect(),

@@ -60,7 +60,7 @@ impl LeRobotDataset {
         let table = Table::open(&path.join("meta/episodes"))?;
         let rows = episodes::rows(&table, &info)?;
         episodes::check_frames(&frames, &rows)?;
-        let marks = episodes::Marks::read(&table, rows.len())?;
+        let marks = episodes::Marks::read(&table)?;
         Ok(Self {
             info,
             frames,

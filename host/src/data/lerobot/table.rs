@@ -45,16 +45,8 @@ impl Table {
 
     /// Rows of all files.
     pub fn n_rows(&self) -> usize {
-        let rows = self.files.iter().map(|(_, reader)| {
-            let n_rows = reader.metadata().file_metadata().num_rows();
-            usize::try_from(n_rows).unwrap_or(0)
-        });
+        let rows = self.files.iter().map(|(_, reader)| n_rows(reader));
         rows.fold(0, usize::saturating_add)
-    }
-
-    /// Whether every file has the column.
-    pub fn has(&self, name: &str) -> bool {
-        (self.files.iter()).all(|(_, reader)| leaf(reader, name).is_some())
     }
 
     /// Reads a column of numbers or of lists of numbers, `dim` values per row, as `f64`.
@@ -62,10 +54,30 @@ impl Table {
     /// # Errors
     /// If it is missing, of another type, or has a row with another number of values.
     pub fn column(&self, name: &str, dim: usize) -> Result<Vec<f64>> {
+        self.read(name, dim, None)
+    }
+
+    /// Reads a column of numbers, with `default` for the rows of files that do not have it.
+    ///
+    /// # Errors
+    /// If it is of another type or damaged.
+    pub fn column_or(&self, name: &str, default: f64) -> Result<Vec<f64>> {
+        self.read(name, 1, Some(default))
+    }
+
+    fn read(&self, name: &str, dim: usize, default: Option<f64>) -> Result<Vec<f64>> {
         let mut values = Vec::new();
         for (path, reader) in &self.files {
             let mut read = || -> Result<()> {
-                let leaf = leaf(reader, name).context("it is missing")?;
+                let leaf = match (leaf(reader, name), default) {
+                    (Some(leaf), _) => leaf,
+                    (None, None) => bail!("it is missing"),
+                    (None, Some(default)) => {
+                        let n_rows = values.len() + n_rows(reader);
+                        values.resize(n_rows, default);
+                        return Ok(());
+                    }
+                };
                 for group in 0..reader.num_row_groups() {
                     let group = reader.get_row_group(group)?;
                     self.read_group(group.as_ref(), leaf, dim, &mut values)?;
@@ -124,6 +136,11 @@ impl Table {
             _ => bail!("it is {}; numbers are supported", descr.physical_type()),
         }
     }
+}
+
+fn n_rows(reader: &SerializedFileReader<File>) -> usize {
+    let n_rows = reader.metadata().file_metadata().num_rows();
+    usize::try_from(n_rows).unwrap_or(0)
 }
 
 /// Index of the column's values among the leaves of the schema.

@@ -203,3 +203,36 @@ fn a_damaged_table_never_panics() {
     }
     assert!(refused > 20, "only {refused} refused");
 }
+
+/// LeRobot may go on recording in a dataset of `pusht collect`: its file has no such columns.
+#[test]
+fn episodes_that_another_program_appended_leave_the_marks_of_the_others() {
+    use crate::collect::episode::{Settings, attempt};
+    use crate::collect::writer::Writer;
+    let settings = Settings {
+        first_seed: 1_000_000,
+        seeding: "legacy".into(),
+        expert: crate::expert::ExpertOptions::default(),
+        noise_share: 0.0,
+        noise_px: 0.0,
+        near_goal_share: 0.0,
+        max_steps: 300,
+        corrections: None,
+        images: false,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let recording = folder.path().join(crate::collect::RECORDING);
+    let mut writer = Writer::create(&recording, &settings).unwrap();
+    let mut marked = attempt(&settings, None, 0).unwrap();
+    marked.recorded[0].episode.cut_off = true;
+    writer.add(&marked).unwrap();
+    crate::collect::lerobot::write(folder.path()).unwrap();
+
+    let episodes = folder.path().join("meta/episodes");
+    fs::create_dir_all(episodes.join("chunk-001")).unwrap();
+    let appended = Path::new(RECORDED).join("lerobot/meta/episodes/chunk-000/file-000.parquet");
+    fs::copy(appended, episodes.join("chunk-001/file-000.parquet")).unwrap();
+    let marks = episodes::Marks::read(&Table::open(&episodes).unwrap()).unwrap();
+    assert_eq!(marks.seeds, [Some(1_000_000), None, None]);
+    assert_eq!(marks.cut_off, [true, false, false]);
+}

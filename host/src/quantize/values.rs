@@ -107,13 +107,15 @@ fn no_format<T>(name: &str, scale: f64, offset: f64) -> Result<T> {
     )
 }
 
-/// Value `index` of an observation, if it is equal in all windows.
+/// Value `index` of an observation, if it is equal in all windows; in the float engine's 32 bits, as
+/// the scale of such a value may be 2e8.
 fn constant(windows: &[Window], index: usize, obs_dim: usize) -> Option<f64> {
     let mut values = windows
         .iter()
         .flat_map(|w| w.iter().skip(index).step_by(obs_dim));
-    let first = *values.next()?;
-    values.all(|value| *value == first).then_some(first)
+    let first = *values.next()? as f32;
+    let is_constant = values.all(|value| *value as f32 == first);
+    is_constant.then_some(f64::from(first))
 }
 
 /// Scale and offset of each value of `field`, with its center folded into the offset.
@@ -132,4 +134,29 @@ fn normalizer(tensors: &Tensors, field: &str) -> Result<Vec<[f64; 2]>> {
             [scale, offset - f64::from(center) * scale]
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy_file::Tensor;
+
+    /// LeRobot's scale of a constant value is 2e8: a digit past 32 bits would be a whole unit.
+    #[test]
+    fn a_constant_value_is_normalised_as_in_32_bits() {
+        let values = |field: &str, [center, scale, offset]: [f32; 3]| {
+            [("center", center), ("scale", scale), ("offset", offset)].map(|(kind, value)| {
+                let name = format!("normalizer.params_dict.{field}.{kind}");
+                let (shape, data) = (vec![1], vec![value]);
+                (name, Tensor { shape, data })
+            })
+        };
+        let obs = values("obs", [0.7, 2e8, -1.0]);
+        let tensors = obs.into_iter().chain(values("action", [0.0, 1.0, 0.0]));
+        let windows = [vec![0.7], vec![f64::from(0.7_f32)]];
+        let task = Task::unnamed(1, 1);
+        let formats = formats(&task, &tensors.collect(), &windows).unwrap();
+        let expected = affine(0.0, -1.0, NORMALIZED_PLACES).unwrap();
+        assert_eq!(formats.observation[0].affine, expected);
+    }
 }

@@ -11,6 +11,7 @@ import sys
 
 import pytest
 import torch
+from tolerances import tolerance
 
 from pusht import old_gym
 
@@ -22,10 +23,6 @@ sys.path.insert(0, CHECKOUT)
 from diffusion_policy.env_runner import pusht_image_runner, pusht_keypoints_runner  # noqa: E402
 from diffusion_policy.policy.base_image_policy import BaseImagePolicy  # noqa: E402
 from diffusion_policy.policy.base_lowdim_policy import BaseLowdimPolicy  # noqa: E402
-
-REWARD = 1e-8
-"""Largest difference of a reward: that of tests/python/side_by_side.py."""
-
 
 def wander(agent: torch.Tensor, seen: torch.Tensor) -> dict[str, torch.Tensor]:
     """Eight actions from the agent's position, turned by what was observed."""
@@ -101,4 +98,4 @@ def test_the_runner_gives_the_same_scores(case, legacy_test, monkeypatch, tmp_pa
     assert ours.keys() == theirs.keys()
     assert len(set(theirs.values())) > 2, "the episodes are alike"
     for key, value in theirs.items():
-        assert abs(ours[key] - value) <= REWARD, key
+        assert abs(ours[key] - value) <= tolerance("PHYSICS_PX"), key

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from lerobot_policy import save_policy
+from tolerances import tolerance
 
 N_EPISODES = 4
 N_STEPS = 40
+PX = tolerance("PHYSICS_PX")
 
 
 def evaluate(package: str, policy: Path, out: Path, obs_type: str, asynchronous: bool) -> dict:
@@ -67,8 +69,8 @@ def test_lerobot_eval_plays_gym_pushts_episodes(asynchronous, original, policy, 
     ours = evaluate("pusht.gym_pusht", policy, tmp_path, obs_type, asynchronous)
     assert len(ours["metrics"]["sum_rewards"]) == N_EPISODES
     assert len(set(ours["metrics"]["sum_rewards"])) > 1, "the episodes are alike"
-    assert ours["metrics"]["sum_rewards"] == pytest.approx(original["metrics"]["sum_rewards"], abs=1e-6)
-    assert ours["metrics"]["max_rewards"] == pytest.approx(original["metrics"]["max_rewards"], abs=1e-6)
+    assert ours["metrics"]["sum_rewards"] == pytest.approx(original["metrics"]["sum_rewards"], abs=PX)
+    assert ours["metrics"]["max_rewards"] == pytest.approx(original["metrics"]["max_rewards"], abs=PX)
     assert ours["metrics"]["successes"] == original["metrics"]["successes"]
     assert len(ours["videos"]) == N_EPISODES
     assert ours["videos"] == original["videos"], "the videos differ"

@@ -1,7 +1,7 @@
 //! LeRobot datasets (v3.0): `meta/info.json`, and tables of frames and of episodes in Parquet.
 //!
 //! ```text
-//! info: features and counts -> table: columns of all files -> episodes: their rows -> state: PushT's
+//! info: features, counts -> table: columns of all files -> episodes: their rows -> state: PushT's
 //! ```
 
 mod episodes;

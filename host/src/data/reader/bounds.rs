@@ -126,7 +126,8 @@ impl Layout {
             let decoded = decoded.with_context(|| format!("chunk {}", key.as_str()))?;
             ensure!(
                 decoded == chunk_bytes,
-                "chunk {} decodes to {} {chunk_bytes} bytes, which shape {:?} in chunks of {:?} needs",
+                "chunk {} decodes to {} {chunk_bytes} bytes, which shape {:?} in chunks of {:?} \
+                 needs",
                 key.as_str(),
                 if decoded > chunk_bytes {
                     "more than"

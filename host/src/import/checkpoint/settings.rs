@@ -97,7 +97,7 @@ pub(super) fn ignored(cfg: &Node<'_>) -> Result<Vec<String>> {
         ignored.extend(
             runner
                 .text("_target_")?
-                .map(|target| format!("runner {target}")),
+                .map(|target| format!("runner {target}, but for its latency")),
         );
     }
     if let Some(workspace) = cfg.text("_target_")? {

@@ -2,7 +2,9 @@
 
 use crate::engine::{Engine, observed_range};
 use crate::float_engine::{FloatPolicy, unet_config};
-use crate::policy_file::{Conditioning, PolicyConfig, SchedulerConfig, UnetConfig};
+use crate::policy_file::{Conditioning, PolicyConfig, SchedulerConfig, Tensors, UnetConfig};
+use crate::quantize::boards::BOARDS;
+use crate::quantize::{self, CalibrationData};
 use anyhow::Result;
 use fixed::types::I8F24;
 use pusht_core::quant::Model;
@@ -32,6 +34,9 @@ pub struct Info {
     /// quantiser.
     #[serde(flatten)]
     pub settings: Option<SettingsInfo>,
+    /// Float policy only: what it would need in integers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_integers: Option<InIntegers>,
     /// Model file only: working memory of a plan, bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scratch_bytes: Option<usize>,
@@ -58,6 +63,42 @@ pub struct SettingsInfo {
     pub macs_per_pass: usize,
     /// The diffusion process.
     pub scheduler: SchedulerConfig,
+}
+
+/// What a float policy would need in integers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InIntegers {
+    /// Why it has no integer version.
+    Unsupported(String),
+    /// A model file, after the usual calibration.
+    #[serde(untagged)]
+    Needs {
+        /// Size of the model file, bytes.
+        file_bytes: usize,
+        /// Working memory of a plan, bytes.
+        scratch_bytes: usize,
+        /// Flash, RAM and estimated instructions of a plan, on each board of the firmware.
+        boards: Vec<String>,
+    },
+}
+
+impl InIntegers {
+    /// What the policy in a float policy's file would need.
+    ///
+    /// # Errors
+    /// None: the default seeds are valid.
+    pub fn of(config: &PolicyConfig, tensors: &Tensors) -> Result<Self> {
+        let data = CalibrationData::usual(config)?;
+        Ok(match quantize::needs(config, tensors, &data) {
+            Err(reason) => Self::Unsupported(format!("{reason:#}")),
+            Ok(needs) => Self::Needs {
+                file_bytes: needs.file_bytes,
+                scratch_bytes: 8 * needs.scratch_len,
+                boards: BOARDS.iter().map(|board| board.describe(&needs)).collect(),
+            },
+        })
+    }
 }
 
 /// A value of an observation or an action.
@@ -133,6 +174,7 @@ impl Info {
             observation,
             action,
             settings: config.map(SettingsInfo::of).transpose()?,
+            in_integers: None,
             scratch_bytes: model.map(|model| 8 * model.scratch_len()),
             quantized_by: quantized.as_ref().map(|of| of.quantized_by.clone()),
             calibrated_on: quantized

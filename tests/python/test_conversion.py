@@ -61,7 +61,7 @@ def test_a_quantisation_is_refused_with_the_reason(recorded: Path, small: pusht.
     for policy, observations, kwargs, message in [
         (small, None, {}, "an integer policy is given"),
         (fetch, None, {}, "another task than PushT"),
-        (fetch, windows[:1], {}, "too few windows"),
+        (fetch, windows[:1], {}, "at least 2 are needed"),
         (fetch, windows[0], {}, r"shape \(N, 2, 28\) is needed"),
         (fetch, windows[..., :5], {}, "it has 5 values, the policy needs 28"),
         (fetch, windows, {"scheduler": "LMS"}, "`LMS` is not supported"),
@@ -108,5 +108,8 @@ def test_a_description_has_what_the_command_prints() -> None:
     assert model["network"] == twin["network"] and model["n_parameters"] > 100_000
     assert model["action"][0]["low"] == pytest.approx(twin["action"][0]["low"], rel=1e-4)
     assert model["scratch_bytes"] > 0 and "scratch_bytes" not in twin
+    # As that model was made, but for the length of its provenance.
+    assert twin["in_integers"]["scratch_bytes"] == model["scratch_bytes"]
+    assert len(twin["in_integers"]["boards"]) > 1 and "in_integers" not in model
     assert model["quantized_by"].startswith("pusht ")
     assert pusht.info(pusht.Policy())["task"] == "pusht/vertices"

@@ -10,7 +10,7 @@ use pusht_core::control::Planner;
 use pusht_host::engine::Engine;
 use pusht_host::float_engine::FloatPolicy;
 use pusht_host::import::{Options, Weights};
-use pusht_host::info::Info;
+use pusht_host::info::{InIntegers, Info};
 use pusht_host::plan_input::Checks;
 use pusht_host::policy_file::{Observation, SchedulerKind, Task, Tensors};
 use pusht_host::quantize::calibrate::Window;
@@ -179,6 +179,13 @@ fn quantized(policy: &FloatPolicy, tensors: &Tensors, data: Calibration) -> Resu
 /// Describes a policy.
 #[pyfunction]
 pub fn info<'py>(py: Python<'py>, policy: &Policy) -> PyResult<Bound<'py, PyAny>> {
-    let json = unlocked(py, || Info::of(policy.engine())?.to_json())?;
+    let Loaded { engine, tensors } = &policy.loaded;
+    let json = unlocked(py, || {
+        let mut info = Info::of(engine)?;
+        if let Engine::Float(float) = engine {
+            info.in_integers = Some(InIntegers::of(float.config(), tensors)?);
+        }
+        info.to_json()
+    })?;
     py.import("json")?.call_method1("loads", (json,))
 }

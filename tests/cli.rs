@@ -150,11 +150,24 @@ fn render_writes_an_episode_as_gif_or_a_moment_as_png() {
         assert_eq!(&moment[1..4], b"PNG");
         assert!(!moments[..index].contains(moment), "one is like another");
     }
+    let exact = ["--style", "gym-pusht", "--tick", "0"];
+    let (output, moment) = render("moment.png", &exact);
+    assert!(output.status.success());
+    assert!(
+        !moments.contains(&moment.unwrap()),
+        "one style is like another"
+    );
     for (file, more, words) in [
         (
             "episode.jpeg",
             [].as_slice(),
             ["episode.jpeg", ".gif or .png"],
+        ),
+        ("episode.gif", &exact[..2], ["--style gym-pusht", ".png"]),
+        (
+            "moment.png",
+            &["--style", "gym-pusht", "--tick", "300"],
+            ["--tick 300", "seed 3"],
         ),
         ("moment.png", &["--tick", "300"], ["--tick 300", "seed 3"]),
         ("episode.gif", &["--tick", "3"], ["--tick", "GIF"]),

@@ -1,4 +1,4 @@
-//! Steps of `PushTEnv` and `PushTBatch` do not allocate, in the caller's thread and in the batch's. Built
+//! Steps of `PushTEnv` and `PushTBatch`, and pictures, do not allocate, in the caller's thread and in the batch's. Built
 //! without the test harness, whose thread would allocate at the same time.
 
 use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
@@ -65,14 +65,19 @@ fn main() {
             envs.reset(&Seed::Int(0)).unwrap();
             let actions: Vec<f64> = (0..2 * NUM_ENVS).map(|at| (at * 37 % 512) as f64).collect();
             envs.step(&actions).unwrap();
+            let mut pixels = vec![0; NUM_ENVS * 96 * 96 * 3];
+            // The first pictures make the renderers.
+            envs.pixels(96, 96, &mut pixels).unwrap();
             let before = ALLOCATIONS.load(Ordering::Relaxed);
             assert!(before > 0, "it is counted");
             for _ in 0..50 {
                 envs.step(&actions).unwrap();
+                envs.pixels(96, 96, &mut pixels).unwrap();
+                envs.final_pixels(96, 96, &mut pixels).unwrap();
             }
             let allocated = ALLOCATIONS.load(Ordering::Relaxed) - before;
             assert_eq!(allocated, 0, "{threads} threads, {autoreset_mode:?}");
         }
     }
-    println!("a step of a batch does not allocate");
+    println!("a step of a batch and its pictures do not allocate");
 }

@@ -145,6 +145,12 @@ impl Shared {
     }
 
     fn work(&self, job: Job, renderer: &mut Option<Renderer>) {
+        if let Job::Draw(pictures, _) = job {
+            // By every thread, so that what a later job allocates does not depend on its speed.
+            let renderer = renderer.get_or_insert_with(|| Renderer::new(self.goal));
+            let prepared = renderer.prepare(pictures.width, pictures.height);
+            debug_assert_eq!(prepared, Ok(()), "the size was checked");
+        }
         // The barriers order all other memory; the counter needs no ordering.
         loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);

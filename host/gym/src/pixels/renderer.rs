@@ -149,6 +149,14 @@ impl Renderer {
         Ok(&picture.pixels)
     }
 
+    /// Allocates what pictures of this size need, instead of with the first one.
+    ///
+    /// # Errors
+    /// [`PictureError::Size`].
+    pub fn prepare(&mut self, width: usize, height: usize) -> Result<(), PictureError> {
+        self.index_of(width, height).map(|_| ())
+    }
+
     /// Index of a size in `pictures`, where it is put if it is new.
     fn index_of(&mut self, width: usize, height: usize) -> Result<usize, PictureError> {
         let is_it = |picture: &Picture| {
@@ -235,4 +243,62 @@ fn bytes(width: usize, height: usize, n: usize) -> Result<usize, PictureError> {
     let len = (3 * n).checked_mul(width.min(MAX_SIDE) * height.min(MAX_SIDE));
     len.filter(|_| sides.contains(&width) && sides.contains(&height))
         .ok_or(PictureError::Size { width, height })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::f64::consts::FRAC_PI_4;
+    use tiny_skia::Pixmap;
+
+    const GOAL: [f64; 3] = [256.0, 256.0, FRAC_PI_4];
+
+    /// `tests/golden/render/generate.py` has the scene.
+    #[test]
+    fn two_whole_pictures_are_gym_pushts() {
+        let frame = Frame::of_state(&[100.0, 400.0, 330.0, 140.0, 0.3]);
+        let mut renderer = Renderer::new(GOAL);
+        for png in [
+            include_bytes!("../../../../tests/golden/render/96.png").as_slice(),
+            include_bytes!("../../../../tests/golden/render/680.png"),
+        ] {
+            let theirs = Pixmap::decode_png(png).unwrap();
+            let side = theirs.width() as usize;
+            let ours = renderer.picture(&frame, side, side, Some([200.0, 440.0]));
+            let ours = ours.unwrap().chunks_exact(3);
+            for (index, (ours, theirs)) in ours.zip(theirs.pixels()).enumerate() {
+                let theirs = [theirs.red(), theirs.green(), theirs.blue()];
+                assert_eq!(ours, theirs, "x {}, y {}", index % side, index / side);
+            }
+        }
+    }
+
+    /// Block and agent move, rest and jump, over the walls, too; the marker comes and goes.
+    #[test]
+    fn a_picture_does_not_depend_on_those_before() {
+        let mut random = crate::space::seeded(1);
+        let mut uniform = |low, high| rand::RngExt::random_range(&mut random, low..high);
+        let mut kept = Renderer::new(GOAL);
+        let mut state = [100.0, 400.0, 330.0, 140.0, 0.3];
+        let mut expected = vec![0; 3 * 100 * 130];
+        for _ in 0..300 {
+            let reach = uniform(0.0, 20.0);
+            state[0] += uniform(-10.0, 10.0);
+            state[1] += uniform(-10.0, 10.0);
+            if reach > 10.0 {
+                state[2] += uniform(-reach, reach);
+                state[3] += uniform(-reach, reach);
+                state[4] += uniform(-0.3, 0.3);
+            }
+            if reach > 18.0 {
+                state = state.map(|_| uniform(0.0, 520.0));
+            }
+            let frame = Frame::of_state(&state);
+            let action = (reach > 5.0).then(|| [uniform(0.0, 512.0), uniform(0.0, 512.0)]);
+            let mut new = Renderer::new(GOAL);
+            new.render(&frame, 100, 130, action, &mut expected).unwrap();
+            assert!(kept.picture(&frame, 100, 130, action).unwrap() == expected);
+            assert!(kept.draw(&frame).rows().eq(new.draw(&frame).rows()));
+        }
+    }
 }

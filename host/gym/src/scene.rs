@@ -1,6 +1,10 @@
 //! A picture of the scene: goal, walls, block, agent, target position and planned path, in
 //! gym-pusht's colours, at any size and anti-aliased.
 
+use crate::pixels::colors::{
+    AGENT_INSIDE, BLOCK_INSIDE, LIGHT_GRAY, LIGHT_GREEN, LIGHT_SLATE_GRAY, RED, ROYAL_BLUE, Rgb,
+    WHITE,
+};
 use pusht_core::pusht::observation::BLOCK_VERTICES_PX;
 use tiny_skia::{
     Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, Transform,
@@ -31,19 +35,10 @@ const PLAN_RADIUS_PX: f32 = 4.0;
 /// Least thickness of a line, pixels, so that a small picture still shows it.
 const MIN_LINE_WIDTH: f32 = 1.0;
 
-/// gym-pusht's colours (CSS names); the insides are its two colours with a fifth more of each
-/// component. The plan's orange is ours.
-const WHITE: [u8; 3] = [255, 255, 255];
-const LIGHT_GREEN: [u8; 3] = [144, 238, 144];
-const LIGHT_GRAY: [u8; 3] = [211, 211, 211];
-const LIGHT_SLATE_GRAY: [u8; 3] = [119, 136, 153];
-const ROYAL_BLUE: [u8; 3] = [65, 105, 225];
-const AGENT_INSIDE: [u8; 3] = [78, 126, 255];
-const BLOCK_INSIDE: [u8; 3] = [143, 163, 184];
-const RED: [u8; 3] = [255, 0, 0];
-const ORANGE: [u8; 3] = [255, 140, 0];
+/// Colour of the plan, which gym-pusht does not show.
+const ORANGE: Rgb = [255, 140, 0];
 /// The colours of a scene, the background first.
-pub const COLORS: [[u8; 3]; 9] = [
+pub const COLORS: [Rgb; 9] = [
     WHITE,
     LIGHT_GREEN,
     LIGHT_GRAY,

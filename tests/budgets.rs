@@ -139,3 +139,6 @@ pub const SILICON_BUDGETS: [SiliconBudget; 3] = [
         ram_bytes: 40 * 1024,
     },
 ];
+
+/// The Python package's wheel, compressed.
+pub const WHEEL_BYTES: u64 = 5_000_000;

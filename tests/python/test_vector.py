@@ -11,6 +11,7 @@ import pusht
 import pytest
 from compare import equal
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from tolerances import tolerance
 
 OBS_TYPES = ["state", "environment_state_agent_pos", "keypoints", "pixels", "pixels_agent_pos"]
 NUM_ENVS = 5
@@ -73,7 +74,7 @@ def test_a_vector_environment_equals_single_ones_bit_for_bit(obs_type, mode):
 @pytest.mark.parametrize("obs_type", ["state", "environment_state_agent_pos", "pixels_agent_pos"])
 def test_a_vector_environment_equals_gym_pushts(obs_type, mode):
     theirs = sync("gym_pusht/PushT-v0", mode, 20, obs_type=obs_type)
-    play(native(mode, obs_type=obs_type), theirs, mode, 1e-9)
+    play(native(mode, obs_type=obs_type), theirs, mode, tolerance("PHYSICS_PX"))
 
 
 def test_legacy_seeds_equal_single_environments():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -33,7 +34,7 @@ class Snapshot:
     """An environment's state, random generator included."""
 
     simulator: bytes
-    random: dict[str, Any] | None
+    random: Mapping[str, Any] | None
     seed: int | None
 
 
@@ -77,10 +78,10 @@ class PushTEnv(gymnasium.Env[Any, Array]):
             return _pusht.legacy_start(self.np_random_seed & MAX_LEGACY_SEED)
         random = self.np_random
         return [
-            random.integers(50, 450),
-            random.integers(50, 450),
-            random.integers(100, 400),
-            random.integers(100, 400),
+            float(random.integers(50, 450)),
+            float(random.integers(50, 450)),
+            float(random.integers(100, 400)),
+            float(random.integers(100, 400)),
             random.uniform(-np.pi, np.pi),
         ]
 
@@ -88,7 +89,7 @@ class PushTEnv(gymnasium.Env[Any, Array]):
         """Moves the agent towards the target position `action`, px, for a tenth of a second."""
         return self._env.step(action)
 
-    def render(self) -> Array | None:  # type: ignore[override]
+    def render(self) -> Array | None:
         """The picture with the last action, or, in the window, the picture without it."""
         if self.render_mode == "human":
             if self._window is None:

@@ -31,7 +31,7 @@ class EnvPool(PushTVectorEnv):
         self.all_env_ids = np.arange(num_envs, dtype=np.int32)
         self.config = {"num_envs": num_envs, "batch_size": num_envs, "seed": seed}
         self._seed: int | None = seed
-        self._received: Any = None
+        self._received: tuple[Any, ...] | None = None
 
     def __len__(self) -> int:
         return self.num_envs

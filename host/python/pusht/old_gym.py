@@ -119,7 +119,7 @@ class PushTKeypointsEnv(OldEnv):
             raise ValueError("agent_keypoints: only False is supported")
         rate = keypoint_visible_rate
         super().__init__(legacy, obs_type="keypoints", keypoint_visible_rate=rate, **kwargs)
-        space = self.env.observation_space
+        space: Any = self.env.observation_space
         self.observation_space = spaces.Box(space.low, space.high, dtype=np.float64)
 
     @classmethod

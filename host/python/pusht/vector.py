@@ -186,7 +186,7 @@ class PushTVectorEnv(VectorEnv[Any, Array, Array]):
         """The seed of each environment."""
         return tuple(self._seeds)
 
-    @property
+    @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """Copies of the random generators of the environments' start states."""
         return tuple(self._generator(index) for index in range(self.num_envs))

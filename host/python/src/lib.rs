@@ -8,6 +8,9 @@
 //! [`random`] shows a seed's generator as NumPy's, [`run`] works without the interpreter's lock,
 //! [`bench`] measures Rust's own speed.
 
+// The map above is for readers of the source: Python sees no module.
+#![allow(rustdoc::private_intra_doc_links)]
+
 mod arrays;
 mod batch;
 mod bench;

@@ -14,7 +14,7 @@ PX = tolerance("PHYSICS_PX")
 
 
 class Pusher:
-    """Targets for the agent: towards the block, through it, and random ones, each held for a while."""
+    """Targets for the agent, near the block and anywhere, each held for a while."""
 
     def __init__(self, random: np.random.Generator) -> None:
         self.random = random

@@ -19,8 +19,8 @@ OBS_TYPES = ["state", "environment_state_agent_pos", "pixels", "pixels_agent_pos
 def test_gymnasiums_checker_accepts_the_environment(obs_type, render_mode):
     """Also the render modes, which the checker makes anew through the environment's spec."""
     env = gymnasium.make("pusht/PushT-v0", obs_type=obs_type, render_mode=render_mode)
-    # The checker's first reset has no seed, and not every start is within the space of observations:
-    # in gym-pusht, too, a corner of the block can be outside the window.
+    # The checker's first reset has no seed, and not every start is within the space of
+    # observations: in gym-pusht, too, a corner of the block can be outside the window.
     env.reset(seed=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -3,8 +3,8 @@
     pip install "ray[default]" pusht
     python ray_collect.py --seeds 1000000 1004000 --out expert.zarr
 
-Each task plays a range of seeds into a folder of its own under --parts, which all machines must see;
-at the end they are joined. The dataset has the bytes that `pusht collect` writes, for any number of
+Each task plays a range of seeds into a folder of its own under --parts, which all machines must
+see; at the end they are joined. The dataset has the bytes that `pusht collect` writes, for any number of
 workers. A run that was interrupted goes on where it stopped: start it again.
 """
 

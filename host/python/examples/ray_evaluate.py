@@ -3,8 +3,8 @@
     pip install "ray[default]" pusht
     python ray_evaluate.py --seeds 400000 500000 --out scores.npz
 
-On a cluster, start it with `ray job submit`, or with RAY_ADDRESS set. The scores depend on the seeds
-alone: any number of workers, and any size of a range, gives the same file.
+On a cluster, start it with `ray job submit`, or with RAY_ADDRESS set. The scores depend on the
+seeds alone: any number of workers, and any size of a range, gives the same file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def play(policy: str | None, seeds: range) -> pusht.Evaluation:
 
 def evaluate(policy: str | None, seeds: range, per_task: int) -> pusht.Evaluation:
     """The scores of all seeds, in their order."""
-    tasks = [play.remote(policy, seeds[at : at + per_task]) for at in range(0, len(seeds), per_task)]
+    starts = range(0, len(seeds), per_task)
+    tasks = [play.remote(policy, seeds[at : at + per_task]) for at in starts]
     return pusht.Evaluation.concatenate(ray.get(tasks))
 
 

@@ -15,8 +15,8 @@ from .vector import Array, PushTVectorEnv
 class EnvPool(PushTVectorEnv):
     """`num_envs` environments, as `envpool.make_gymnasium` makes them.
 
-    The seed is given once, the spaces are those of one environment, the first `step` is a reset, and
-    `send` and `recv` are the two halves of a `step`. All environments are stepped together: a part
+    The seed is given once, the spaces are those of one environment, the first `step` is a reset,
+    and `send` and `recv` are the two halves of a `step`. All environments are stepped together: a part
     of them, and `batch_size`, are not supported.
     """
 
@@ -45,7 +45,7 @@ class EnvPool(PushTVectorEnv):
     ) -> tuple[Any, dict[str, Any]]:
         """Starts an episode in each environment, or in those of `env_id`.
 
-        `seed` is ignored, as EnvPool does: the seed of the environments is fixed when they are made.
+        `seed` is ignored, as EnvPool does: the environments get theirs when they are made.
         """
         if env_id is not None:
             mask = np.isin(self.all_env_ids, env_id)

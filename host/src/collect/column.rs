@@ -199,8 +199,8 @@ impl Column {
         Ok(chunk)
     }
 
-    /// Appends all rows of `other`, the same array in the folder `from`, and writes them; `shift` is
-    /// added to each, unless it is 0: the rows must be of `i64` then.
+    /// Appends all rows of `other`, the same array in the folder `from`, and writes them. `shift`
+    /// is added to each, unless it is 0: the rows must be of `i64` then.
     ///
     /// # Errors
     /// If a file can't be read or written.

@@ -1,8 +1,8 @@
 """A pytest plugin under which Gymnasium's own tests of vector environments run on PushT.
 
 Wherever they ask Gymnasium for CartPole, and for the other environments below, they get this
-package's. With `--native` they also get `pusht.PushTVectorEnv` where they ask for a `SyncVectorEnv` or
-`AsyncVectorEnv` of PushT; the tests of other environments are Gymnasium's own then.
+package's. With `--native` they also get `pusht.PushTVectorEnv` where they ask for a
+`SyncVectorEnv` or `AsyncVectorEnv` of PushT; the tests of other environments are Gymnasium's own then.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """EnvPool's own tests of its Gymnasium interface, run on `pusht.envpool.EnvPool`.
 
-They come from a checkout of EnvPool (`ENVPOOL`, a folder). Their methods take the name of a task; the
-function that makes an environment of a name is replaced.
+They come from a checkout of EnvPool (`ENVPOOL`, a folder). Their methods take the name of a task;
+the function that makes an environment of a name is replaced.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def test_run_space_check(classic):
 
 @pytest.mark.parametrize("num_envs", [4, 40])
 def test_run_deterministic_check(classic, num_envs, monkeypatch):
-    """5,000 random actions. They push blocks through walls, out of the space of observations, as they
-    do in gym-pusht; so the space is replaced by one without bounds."""
+    """5,000 random actions. They push blocks through walls, out of the space of observations, as
+    they do in gym-pusht; so the space is replaced by one without bounds."""
     everywhere = gymnasium.spaces.Box(-np.inf, np.inf, (5,), np.float64)
     monkeypatch.setattr("pusht.vector.observation_space", lambda _: everywhere)
     classic.run_deterministic_check(ID, num_envs)
@@ -88,7 +88,7 @@ def test_run_align_check(classic):
 
 
 def test_cartpole_gymnasium_vector_wrapper(classic):
-    """Gymnasium's wrapper `NormalizeObservation` around the batch. CartPole's actions are numbers."""
+    """`NormalizeObservation` of Gymnasium around the batch. CartPole's actions are numbers."""
     module = sys.modules[type(classic).__module__]
     zeros = {"zeros": lambda n, dtype: np.zeros((n, 2), dtype)}
     module.np = types.SimpleNamespace(**{**vars(np), **zeros})

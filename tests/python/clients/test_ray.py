@@ -54,11 +54,12 @@ def test_an_evaluation_does_not_depend_on_the_workers(cluster):
 
 def files(folder):
     """Every file of a folder with its bytes."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def test_a_dataset_does_not_depend_on_the_workers(cluster, tmp_path):
-    """The bytes are those of one `pusht.collect`; some attempts are near the goal, some with noise."""
+    """The bytes are those of one `pusht.collect`, with noise and with starts near the goal."""
     seeds = range(1_000_000, 1_000_007)
     options = {"samples": 24, "noise_share": 0.5, "near_goal_share": 0.5}
     pusht.collect(tmp_path / "alone", seeds, **options)

@@ -1,7 +1,7 @@
 """gym-pusht's name for the environment, for programs that have it written in them.
 
-`import pusht.gym_pusht` registers `gym_pusht/PushT-v0`, in the place of gym-pusht's if that has been
-imported. After `install()`, `import gym_pusht` means this package, in the whole process.
+`import pusht.gym_pusht` registers `gym_pusht/PushT-v0`, in the place of gym-pusht's if that has
+been imported. After `install()`, `import gym_pusht` means this package, in the whole process.
 """
 
 import sys

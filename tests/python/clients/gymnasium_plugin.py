@@ -40,6 +40,7 @@ LEFT_OUT_NATIVE = {
     "test_check_spaces_": "the environments of a batch are alike",
     "test_sync_vector_env_seed": "a batch does not take over the space of an environment",
     "test_random_seeds_set_at_retrieval": "a batch does not take over the seeds of environments",
+    "test_metadata_sync_vector_env": "looks at the single environments of a vector",
     "test_async_vector_subenv_error": "a batch has no workers",
     "test_reset_out_of_order_": "a batch has no `reset_async`",
     "test_step_out_of_order_": "a batch has no `step_async`",

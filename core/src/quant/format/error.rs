@@ -1,6 +1,10 @@
 //! Errors of a model file.
 
-use super::limits::FORMAT_VERSION;
+use super::limits::{
+    FORMAT_VERSION, MAX_ACTION_DIM, MAX_CHANNELS, MAX_HORIZON, MAX_KERNEL_SIZE, MAX_LEVELS,
+    MAX_PASSES, MAX_WINDOW_LEN,
+};
+use crate::quant::kernels::linear::LANES;
 
 /// Defect of a model file, with its byte offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,21 +46,8 @@ pub enum ModelError {
         /// Byte offset of the section.
         at: usize,
     },
-    /// Number outside the limits of the format.
+    /// Number outside the limits of the format, or value that breaks a rule of it.
     OutOfRange {
-        /// Name of the number.
-        what: &'static str,
-        /// Byte offset of the number.
-        at: usize,
-        /// Number in the file.
-        got: u32,
-        /// Smallest number that is served.
-        least: u32,
-        /// Largest number that is served.
-        most: u32,
-    },
-    /// Value, or combination of values, that breaks a rule of the format.
-    Invalid {
         /// Name of the value.
         what: &'static str,
         /// Byte offset of the value or of its array.
@@ -85,6 +76,20 @@ pub enum ModelError {
     },
 }
 
+/// Limits of numbers, for messages. Kept out of the error, which every step of the parser returns.
+const LIMITS: [(&str, usize, usize); 10] = [
+    ("values of an observation", 1, MAX_WINDOW_LEN),
+    ("values of an action", 1, MAX_ACTION_DIM),
+    ("observation steps", 1, MAX_WINDOW_LEN),
+    ("horizon", 1, MAX_HORIZON),
+    ("levels", 1, MAX_LEVELS),
+    ("kernel size", 1, MAX_KERNEL_SIZE),
+    ("passes", 1, MAX_PASSES),
+    ("channels of a level", LANES, MAX_CHANNELS),
+    ("conditioning", 0, 1),
+    ("first executed action", 0, MAX_HORIZON),
+];
+
 impl core::fmt::Display for ModelError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match *self {
@@ -110,20 +115,13 @@ impl core::fmt::Display for ModelError {
                     "section {expected} is missing or of the wrong size at byte {at}"
                 )
             }
-            Self::OutOfRange {
-                what,
-                at,
-                got,
-                least,
-                most,
-            } => write!(
-                f,
-                "{what} at byte {at}: {got}, a model file has {least} to {most}"
-            ),
-            Self::Invalid { what, at } => write!(
-                f,
-                "{what} at byte {at}: not as docs/model-format.md demands"
-            ),
+            Self::OutOfRange { what, at } => {
+                write!(f, "{what} at byte {at} is out of range")?;
+                match LIMITS.iter().find(|(name, ..)| *name == what) {
+                    Some((_, least, most)) => write!(f, ": a model file has {least} to {most}"),
+                    None => write!(f, ", by the rules of docs/model-format.md"),
+                }
+            }
             Self::AccumulatorOverflow { at } => {
                 write!(f, "weights of the row at byte {at} could overflow 32 bits")
             }

@@ -136,7 +136,7 @@ fn settings(reader: &mut Reader<'_>) -> Result<Settings, ModelError> {
     let condition_exponent = reader.word("condition exponent", MAX_ACTIVATION_EXPONENT)?;
     let mut down_dims = [0; MAX_LEVELS];
     for place in &mut down_dims[..n_levels] {
-        let error = reader.invalid("channels of a level");
+        let error = reader.out_of_range("channels of a level");
         let dim = reader.size("channels of a level", LANES, MAX_CHANNELS)?;
         if !dim.is_multiple_of(LANES) || !dim.is_multiple_of(n_groups) {
             return Err(error);
@@ -160,7 +160,7 @@ fn settings(reader: &mut Reader<'_>) -> Result<Settings, ModelError> {
         && usize::from(down_dims[0]).is_multiple_of(final_n_groups)
         && n_obs_steps * obs_dim <= MAX_WINDOW_LEN;
     if !fits {
-        return Err(reader.invalid("the settings before this, together,"));
+        return Err(reader.out_of_range("the settings before this, together,"));
     }
     reader.end("CONF")?;
     Ok(Settings {
@@ -195,7 +195,7 @@ fn passes<'a>(reader: &mut Reader<'a>, n_passes: usize) -> Result<&'a [u8], Mode
             && pass.next_shift <= MAX_SHIFT
             && pass.clip >= 0;
         if !valid {
-            return Err(ModelError::Invalid {
+            return Err(ModelError::OutOfRange {
                 what: "sampler coefficient",
                 at: at + i * Pass::SIZE,
             });
@@ -205,7 +205,7 @@ fn passes<'a>(reader: &mut Reader<'a>, n_passes: usize) -> Result<&'a [u8], Mode
 }
 
 fn observation_values<'a>(reader: &mut Reader<'a>, n: usize) -> Result<&'a [u8], ModelError> {
-    let error = reader.invalid("an observation's value");
+    let error = reader.out_of_range("an observation's value");
     let table = reader.take("an observation's value", n * ObservationValue::SIZE)?;
     let mut values = (0..n).map(|index| ObservationValue::read(table, index));
     let are_valid =
@@ -220,7 +220,7 @@ fn action_values<'a>(
 ) -> Result<&'a [u8], ModelError> {
     const HOLDS: u32 = 3;
     let n = settings.action_dim;
-    let error = reader.invalid("an action's value");
+    let error = reader.out_of_range("an action's value");
     let table = reader.take("an action's value", n * ActionValue::SIZE)?;
     for index in 0..n {
         let hold = read::i32_at(table, index * ActionValue::SIZE + 8) as u32;
@@ -245,13 +245,13 @@ fn action_values<'a>(
 }
 
 fn text<'a>(section: &Reader<'a>, what: &'static str) -> Result<&'a str, ModelError> {
-    core::str::from_utf8(section.rest()).map_err(|_| section.invalid(what))
+    core::str::from_utf8(section.rest()).map_err(|_| section.out_of_range(what))
 }
 
 fn names<'a>(section: &Reader<'a>, settings: &Settings) -> Result<Names<'a>, ModelError> {
     let n_values = settings.obs_dim + settings.action_dim;
     let text = text(section, "names")?;
-    Names::checked(text, n_values).ok_or(section.invalid("names"))
+    Names::checked(text, n_values).ok_or(section.out_of_range("names"))
 }
 
 /// Parses the network in order of computation, checks the kernels' invariants, and sizes the
@@ -302,7 +302,7 @@ impl<'r, 'a> Walk<'r, 'a> {
         for level in (1..=last).rev() {
             if self.exponent != skip_exponents[level] {
                 let what = "exponent of a tensor before this, beside its skip";
-                return Err(self.reader.invalid(what));
+                return Err(self.reader.out_of_range(what));
             }
             self.n_channels *= 2;
             self.two_blocks(self.settings.channels(level - 1), &mut unet.blocks)?;
@@ -392,18 +392,18 @@ impl<'r, 'a> Walk<'r, 'a> {
     ) -> Result<ConvBlock<'a>, ModelError> {
         let conv_exponent = self.exponent("convolution exponent")?;
         let gamma_exponent = self.reader.word("gamma exponent", MAX_GAMMA_EXPONENT)?;
-        let error = self.reader.invalid("normalisation epsilon");
+        let error = self.reader.out_of_range("normalisation epsilon");
         let eps = read::u64_at(self.reader.take("normalisation epsilon", 8)?, 0);
         if eps == 0 || eps > MAX_EPS {
             return Err(error);
         }
-        let error = self.reader.invalid("values in a group");
+        let error = self.reader.out_of_range("values in a group");
         let group_len = self.length * n_out / n_groups;
         if group_len > MAX_GROUP_LEN {
             return Err(error);
         }
         let conv = self.linear("convolution", n_out, self.settings.kernel_size, n_in)?;
-        let error = self.reader.invalid("gamma");
+        let error = self.reader.out_of_range("gamma");
         let parameters = self
             .reader
             .take("normalisation", n_out * Norm::PARAMETERS_SIZE)?;

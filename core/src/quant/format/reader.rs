@@ -29,8 +29,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Error for the next value.
-    pub(crate) fn invalid(&self, what: &'static str) -> ModelError {
-        ModelError::Invalid { what, at: self.at }
+    pub(crate) fn out_of_range(&self, what: &'static str) -> ModelError {
+        ModelError::OutOfRange { what, at: self.at }
     }
 
     /// Reads the next `len` bytes.
@@ -45,7 +45,12 @@ impl<'a> Reader<'a> {
 
     /// Reads a word in `0..=most`.
     pub(crate) fn word(&mut self, what: &'static str, most: u32) -> Result<u32, ModelError> {
-        self.between(what, 0, most)
+        let at = self.at;
+        let word = read::i32_at(self.take(what, 4)?, 0) as u32;
+        if word > most {
+            return Err(ModelError::OutOfRange { what, at });
+        }
+        Ok(word)
     }
 
     /// Reads a size in `least..=most`.
@@ -55,22 +60,12 @@ impl<'a> Reader<'a> {
         least: usize,
         most: usize,
     ) -> Result<usize, ModelError> {
-        Ok(self.between(what, least as u32, most as u32)? as usize)
-    }
-
-    fn between(&mut self, what: &'static str, least: u32, most: u32) -> Result<u32, ModelError> {
         let at = self.at;
-        let got = read::i32_at(self.take(what, 4)?, 0) as u32;
-        if (least..=most).contains(&got) {
-            return Ok(got);
+        let size = self.word(what, most as u32)? as usize;
+        if size < least {
+            return Err(ModelError::OutOfRange { what, at });
         }
-        Err(ModelError::OutOfRange {
-            what,
-            at,
-            got,
-            least,
-            most,
-        })
+        Ok(size)
     }
 
     /// Reads the next section: tag, length, contents in whole words. Its tag must equal `tag`.

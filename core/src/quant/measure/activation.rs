@@ -101,7 +101,7 @@ impl<'a> Activation<'a> {
         let norm = (is_right && is_norm_right)
             .then(|| Norm::new(parameters, n_groups, gamma_exponent, eps, group_len))
             .flatten();
-        let norm = norm.ok_or(ModelError::Invalid {
+        let norm = norm.ok_or(ModelError::OutOfRange {
             what: "normalisation",
             at: 0,
         })?;

@@ -33,7 +33,7 @@ impl<'a> Convolution<'a> {
     pub fn new(rows: &'a [u8], window: usize) -> Result<Self, ModelError> {
         let row_size = Self::row_size(window);
         if window == 0 || !window.is_multiple_of(LANES) || !rows.len().is_multiple_of(row_size) {
-            return Err(ModelError::Invalid {
+            return Err(ModelError::OutOfRange {
                 what: "rows of a convolution",
                 at: 0,
             });

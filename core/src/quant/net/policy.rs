@@ -11,10 +11,10 @@ use crate::quant::format::error::ModelError;
 use crate::quant::format::model::Model;
 use crate::quant::format::values::Hold;
 use crate::quant::kernels::mish::mish_q16;
-use crate::quant::kernels::rounding::{rounding_shift_right, saturate_i16};
+use crate::quant::kernels::rounding::{rounding_shift_right, saturate_i16, saturate_i32};
 use crate::quant::kernels::slices;
 use core::array;
-use fixed::types::I8F24;
+use fixed::types::{I8F24, I16F16};
 
 /// A [`Model`] with its working memory.
 ///
@@ -206,11 +206,17 @@ fn write_condition(model: &Model<'_>, window: &[i32], condition: &mut [i16]) {
     let rows = slices::rows(window, dim).zip(slices::rows_mut(condition, dim));
     for (observation, places) in rows {
         for (index, (place, value)) in places.iter_mut().zip(observation).enumerate() {
-            let normalized = model.observation_value(index).normalize(*value);
+            let normalized = normalized(model, index, *value);
             let activated_q16 = mish_q16(normalized.to_bits());
             *place = saturate_i16(rounding_shift_right(i64::from(activated_q16), shift));
         }
     }
+}
+
+/// Normalises value `index` of an observation. Not inlined: a device has one copy.
+#[inline(never)]
+fn normalized(model: &Model<'_>, index: usize, value: i32) -> I16F16 {
+    model.observation_value(index).normalize(value)
 }
 
 /// Inpainting: puts the observations into the trajectory, `[To][Do]` after the actions of its first
@@ -221,8 +227,8 @@ pub(super) fn inpaint(model: &Model<'_>, window: &[i32], sample: &mut [I8F24]) {
     for (row, observation) in slices::rows_mut(sample, settings.input_dim()).zip(observations) {
         let places = slices::from_mut(row, settings.action_dim).iter_mut();
         for (index, (place, value)) in places.zip(observation).enumerate() {
-            let normalized = model.observation_value(index).normalize(*value);
-            *place = I8F24::saturating_from_num(normalized);
+            let normalized = i64::from(normalized(model, index, *value).to_bits());
+            *place = I8F24::from_bits(saturate_i32(normalized << 8));
         }
     }
 }

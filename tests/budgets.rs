@@ -141,4 +141,5 @@ pub const SILICON_BUDGETS: [SiliconBudget; 3] = [
 ];
 
 /// The Python package's wheel, compressed.
+#[allow(dead_code, reason = "of the Python package's tests")]
 pub const WHEEL_BYTES: u64 = 5_000_000;

@@ -22,7 +22,7 @@ pub fn flash_bytes() -> usize {
     let initial = addr_of!(__edata) as usize - addr_of!(__sdata) as usize;
     let end = addr_of!(__sidata) as usize + initial;
     let is_elsewhere = |model: &[u8]| !(start..end).contains(&(model.as_ptr() as usize));
-    let models = MODELS.into_iter().map(|(_, file)| file);
+    let models = MODELS.iter().map(|(_, file)| *file);
     let elsewhere: usize = models
         .filter(|file| is_elsewhere(file))
         .map(<[u8]>::len)

@@ -49,7 +49,7 @@ fn main() -> ! {
             cost.multiplications
         );
     }
-    for (name, file) in expected::MODELS {
+    for (name, file) in &expected::MODELS {
         match &Model::parse(file) {
             Ok(model) => measure_plans(&counter, name, model, scratch),
             Err(error) => defmt::panic!("model file: {}", error),

@@ -181,12 +181,10 @@ impl<'c> Walk<'c> {
         };
         self.bytes += 4 * 4;
         self.conv_block(&format!("{path}.blocks.0"), n_out, n_groups, true);
-        if self.config.conditioning == Conditioning::Inpainting {
-            self.sizes.film = self.sizes.film.max(film_len);
-        } else {
+        self.sizes.film += film_len;
+        if self.config.conditioning != Conditioning::Inpainting {
             let projection = self.linear(film_len, self.sizes.condition, 1);
             self.work.projections.push(projection);
-            self.sizes.film += film_len;
         }
         self.bytes += 2 * film_len * self.config.num_inference_steps;
         self.n_channels = n_out;

@@ -60,13 +60,6 @@ pub enum ModelError {
     },
     /// Model file at an address that is not a multiple of 4, which the target's kernels need.
     Misaligned,
-    /// Number of executed actions that a plan does not have.
-    ActionSteps {
-        /// Requested number.
-        got: usize,
-        /// Actions from the first executed one to the end of the horizon.
-        most: usize,
-    },
     /// Working memory shorter than [`Model::scratch_len`](super::model::Model::scratch_len).
     ScratchTooSmall {
         /// Required words of 8 bytes.
@@ -130,9 +123,6 @@ impl core::fmt::Display for ModelError {
                 "the model file's address is not a multiple of 4: \
                  embed it with `pusht_core::include_model!`"
             ),
-            Self::ActionSteps { got, most } => {
-                write!(f, "{got} executed actions, a plan has 1 to {most}")
-            }
             Self::ScratchTooSmall { needed, available } => {
                 write!(
                     f,

@@ -54,7 +54,7 @@ impl<'a> Model<'a> {
 
     /// Values of a position of the trajectory: `Da`, or `Da + Do` when inpainting.
     pub fn trajectory_dim(&self) -> usize {
-        self.settings.input_dim()
+        self.settings.input_dim
     }
 
     /// `Ta`: actions executed per plan, from prediction [`first_action`](Self::first_action) on.
@@ -75,13 +75,13 @@ impl<'a> Model<'a> {
     /// Sets the number of actions executed per plan.
     ///
     /// # Errors
-    /// [`ModelError::ActionSteps`] if it is 0 or the actions exceed the horizon.
+    /// [`ModelError::OutOfRange`] if it is 0 or the actions exceed the horizon.
     pub fn set_n_action_steps(&mut self, n_action_steps: usize) -> Result<(), ModelError> {
         let most = self.most_action_steps();
         if !(1..=most).contains(&n_action_steps) {
-            return Err(ModelError::ActionSteps {
-                got: n_action_steps,
-                most,
+            return Err(ModelError::OutOfRange {
+                what: "action steps",
+                at: 0,
             });
         }
         self.settings.n_action_steps = n_action_steps;
@@ -142,6 +142,8 @@ pub(crate) struct Settings {
     pub(crate) first_action: usize,
     /// Whether observations are part of the trajectory instead of a condition.
     pub(crate) is_inpainting: bool,
+    /// Values of a position of the trajectory: an action, then an observation when inpainting.
+    pub(crate) input_dim: usize,
     pub(crate) n_levels: usize,
     pub(crate) kernel_size: usize,
     pub(crate) n_groups: usize,
@@ -183,14 +185,6 @@ impl Settings {
     /// Length of a window of observations.
     pub(crate) fn window_len(&self) -> usize {
         self.n_obs_steps * self.obs_dim
-    }
-
-    /// Values of a position of the trajectory: an action, then an observation when inpainting.
-    pub(crate) fn input_dim(&self) -> usize {
-        match self.is_inpainting {
-            true => self.action_dim + self.obs_dim,
-            false => self.action_dim,
-        }
     }
 
     /// Length of the condition, in whole [`LANES`]; none when inpainting.

@@ -171,6 +171,10 @@ fn settings(reader: &mut Reader<'_>) -> Result<Settings, ModelError> {
         n_action_steps,
         first_action,
         is_inpainting,
+        input_dim: match is_inpainting {
+            true => action_dim + obs_dim,
+            false => action_dim,
+        },
         n_levels,
         kernel_size,
         n_groups,
@@ -274,11 +278,11 @@ impl<'r, 'a> Walk<'r, 'a> {
             sizes: Sizes {
                 condition: settings.condition_len(),
                 window: settings.window_len(),
-                trajectory: settings.horizon * settings.input_dim(),
+                trajectory: settings.horizon * settings.input_dim,
                 ..Sizes::default()
             },
             length: settings.horizon,
-            n_channels: settings.input_dim(),
+            n_channels: settings.input_dim,
             exponent: settings.sample_exponent as u8,
         }
     }
@@ -317,7 +321,7 @@ impl<'r, 'a> Walk<'r, 'a> {
     fn final_block(&mut self) -> Result<FinalBlock<'a>, ModelError> {
         let exponent = self.exponent("final exponent")?;
         let (n, n_groups) = (self.n_channels, self.settings.final_n_groups);
-        let input_dim = self.settings.input_dim();
+        let input_dim = self.settings.input_dim;
         Ok(FinalBlock {
             exponent,
             block: self.conv_block(n, n, n_groups)?,
@@ -363,11 +367,7 @@ impl<'r, 'a> Walk<'r, 'a> {
             let conv = self.linear(what, n_channels, 1, self.n_channels)?;
             (Some(conv), own_exponent)
         };
-        // When inpainting there is nothing but zeros, which all blocks share.
-        self.sizes.film = match self.settings.is_inpainting {
-            true => self.sizes.film.max(film_len),
-            false => self.sizes.film + film_len,
-        };
+        self.sizes.film += film_len;
         self.need_tensors(self.n_channels, n_channels);
         self.n_channels = n_channels;
         self.exponent = exponent;
@@ -437,7 +437,9 @@ impl<'r, 'a> Walk<'r, 'a> {
         })
     }
 
-    /// Rows of weights `[tap][channel]`, with channels padded to [`LANES`].
+    /// Rows of weights `[tap][channel]`, with channels padded to [`LANES`]. Not inlined, so that a
+    /// device has one copy.
+    #[inline(never)]
     fn linear(
         &mut self,
         what: &'static str,

@@ -190,9 +190,11 @@ pub(super) fn plan_together<const B: usize>(
     noise: &mut [&mut dyn Noise; B],
     observer: &mut impl Observer,
 ) {
-    if !model.settings.is_inpainting {
-        for part in parts.iter_mut() {
-            write_condition(model, part.window, part.condition);
+    for part in parts.iter_mut() {
+        match model.settings.is_inpainting {
+            // The step's share is all of FiLM's projection.
+            true => part.film.fill(0),
+            false => write_condition(model, part.window, part.condition),
         }
     }
     sampler::sample(model, noise, parts, observer);
@@ -219,16 +221,23 @@ fn normalized(model: &Model<'_>, index: usize, value: i32) -> I16F16 {
     model.observation_value(index).normalize(value)
 }
 
-/// Inpainting: puts the observations into the trajectory, `[To][Do]` after the actions of its first
-/// `To` positions.
-pub(super) fn inpaint(model: &Model<'_>, window: &[i32], sample: &mut [I8F24]) {
+/// Puts the observations into every trajectory when inpainting: `[To][Do]` after the actions of its
+/// first `To` positions. Not inlined, nor generic: a device has one copy.
+#[inline(never)]
+pub(super) fn inpaint(model: &Model<'_>, parts: &mut [Parts<'_>]) {
     let settings = &model.settings;
-    let observations = slices::rows(window, settings.obs_dim);
-    for (row, observation) in slices::rows_mut(sample, settings.input_dim()).zip(observations) {
-        let places = slices::from_mut(row, settings.action_dim).iter_mut();
-        for (index, (place, value)) in places.zip(observation).enumerate() {
-            let normalized = i64::from(normalized(model, index, *value).to_bits());
-            *place = I8F24::from_bits(saturate_i32(normalized << 8));
+    if !settings.is_inpainting {
+        return;
+    }
+    for part in parts {
+        let observations = slices::rows(part.window, settings.obs_dim);
+        let rows = slices::rows_mut(part.sample, settings.input_dim);
+        for (row, observation) in rows.zip(observations) {
+            let places = slices::from_mut(row, settings.action_dim).iter_mut();
+            for (index, (place, value)) in places.zip(observation).enumerate() {
+                let normalized = i64::from(normalized(model, index, *value).to_bits());
+                *place = I8F24::from_bits(saturate_i32(normalized << 8));
+            }
         }
     }
 }
@@ -243,7 +252,7 @@ pub(super) fn action(model: &Model<'_>, parts: &Parts<'_>, index: usize) -> i32 
     let origin = value
         .relative_to
         .and_then(|from| parts.window.get(newest + from));
-    let place = (settings.first_action + step) * settings.input_dim() + column;
+    let place = (settings.first_action + step) * settings.input_dim + column;
     let normalized = parts.sample.get(place).copied();
     value.unnormalize(
         normalized.unwrap_or_default(),

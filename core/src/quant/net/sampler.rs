@@ -23,11 +23,7 @@ pub(super) fn sample<const B: usize>(
         }
     }
     for index in 0..model.n_passes() {
-        if model.settings.is_inpainting {
-            for part in parts.iter_mut() {
-                inpaint(model, part.window, part.sample);
-            }
-        }
+        inpaint(model, parts);
         unet::forward(model, index, parts, observer);
         for (noise, part) in noise.iter_mut().zip(parts.iter_mut()) {
             step(&model.pass(index), *noise, part.sample, part.output);

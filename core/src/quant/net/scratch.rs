@@ -39,8 +39,8 @@ impl Sizes {
 /// Working memory of a plan, with tensors aligned to eight values for kernels with vector loads.
 pub(crate) struct Parts<'s> {
     pub(crate) activations: Activations<'s>,
-    /// Projections of the observations by FiLM, in the order of the blocks; when inpainting, zeros
-    /// for any block.
+    /// Projections of the observations by FiLM, in the order of the blocks; zeros when
+    /// inpainting.
     pub(crate) film: &'s mut [i16],
     /// `mish` of the normalised window of observations.
     pub(crate) condition: &'s mut [i16],

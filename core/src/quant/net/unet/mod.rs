@@ -16,17 +16,13 @@ use fixed::types::I8F24;
 use shape::Shape;
 
 /// Computes all FiLM projections of the observations from the condition into `film`, once per plan;
-/// zero when inpainting.
+/// none when inpainting.
 pub(crate) fn project_condition<const B: usize>(
     model: &Model<'_>,
     parts: &mut [Parts<'_>; B],
     observer: &mut impl Observer,
 ) {
     if model.settings.is_inpainting {
-        // The step's share is all of the projection.
-        for part in parts.iter_mut() {
-            part.film.fill(0);
-        }
         return;
     }
     let mut film_at = 0;
@@ -63,7 +59,7 @@ pub(crate) fn forward<const B: usize>(
         parts,
         shape: Shape {
             length: model.settings.horizon,
-            n_channels: model.settings.input_dim().next_multiple_of(LANES),
+            n_channels: model.settings.input_dim.next_multiple_of(LANES),
             padding: model.settings.padding(),
         },
         hidden_shape: None,
@@ -115,7 +111,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
         let n_channels = self.shape.n_channels;
         for part in self.parts.iter_mut() {
             let rows = self.shape.padded_rows_mut(part.activations.input);
-            let positions = slices::rows(part.sample, self.settings.input_dim());
+            let positions = slices::rows(part.sample, self.settings.input_dim);
             for (row, values) in slices::rows_mut(rows, n_channels).zip(positions) {
                 row.fill(0);
                 for (place, value) in row.iter_mut().zip(values) {
@@ -187,9 +183,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
                 block.hidden_exponent.into(),
             );
         }
-        if !self.settings.is_inpainting {
-            self.film_at += film_len;
-        }
+        self.film_at += film_len;
         self.hidden_shape = Some(out_shape);
 
         let products = self.parts.each_mut().map(|part| {
@@ -385,7 +379,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
                 n_positions: self.shape.length,
             };
             self.observer.product_begins();
-            let input_dim = self.settings.input_dim();
+            let input_dim = self.settings.input_dim;
             linear.for_each_output(windows, |position, index, value| {
                 if let Some(place) = part.output.get_mut(position * input_dim + index) {
                     *place = I8F24::from_bits(value);

@@ -112,7 +112,7 @@ fn a_bad_line_is_answered_by_its_error_and_the_next_ones_by_plans() {
             format!("{{\"obs\": [{STATE},{STATE}]}}\n"),
             vec!["neither seed nor noise"],
         ),
-        (request("\"seed\": -1"), vec!["seed", "-1"]),
+        (request("\"seed\": -1"), vec!["seed: invalid"]),
         (
             request(&format!("\"seed\": 1, \"step_noise\": [{sample}]")),
             vec!["step_noise without noise"],

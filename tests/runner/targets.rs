@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Packages that list files of `tests/` as targets.
-const PACKAGES: [&str; 3] = ["core", "host", "tests"];
+const PACKAGES: [&str; 4] = ["core", "host", "host/gym", "tests"];
 /// A workspace of its own; `cargo verify fuzz` runs every file of its folder.
 const FUZZ: &str = "fuzz";
 

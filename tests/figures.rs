@@ -23,7 +23,7 @@ Times on shared machines vary by a tenth and more; counted instructions do not.
 ";
 
 /// The tables of the page in order, each with its chapter.
-const PAGE: [(&str, Source); 29] = [
+const PAGE: [(&str, Source); 31] = [
     (SCORES, File("scores")),
     (SCORES, File("human_data")),
     (SCORES, File("frontier")),
@@ -48,6 +48,8 @@ const PAGE: [(&str, Source); 29] = [
     (SIMULATOR, File("env")),
     (SIMULATOR, File("env_limit")),
     (SIMULATOR, File("vector")),
+    (SIMULATOR, File("python")),
+    (SIMULATOR, File("pixels")),
     (HOST, File("host_plans")),
     (HOST, File("float_pass")),
     (HOST, File("training_step")),

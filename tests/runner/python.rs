@@ -45,7 +45,14 @@ pub fn tests() -> Result<Vec<Command>> {
     let python = python().context(PYTHON_BY_HAND)?;
     let mut venv = Command::new(python);
     venv.args(["-m", "venv"]).arg(environment());
+    let mut pytest = installed(
+        "pytest",
+        &["tests/python", "--ignore", "tests/python/clients"],
+    );
+    // The main build: another one can have features of other packages, and so other texts.
+    pytest.env("PUSHT", pusht_device::target_dir().join("release/pusht"));
     Ok(vec![
+        cargo("build --release"),
         venv,
         installed(
             "pip",
@@ -66,10 +73,7 @@ pub fn tests() -> Result<Vec<Command>> {
                 "--ignore-disjoint-bases",
             ],
         ),
-        installed(
-            "pytest",
-            &["tests/python", "--ignore", "tests/python/clients"],
-        ),
+        pytest,
     ])
 }
 

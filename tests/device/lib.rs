@@ -75,7 +75,9 @@ pub fn build_with(
     let built = executable(&output.stdout).context("cargo names no executable")?;
     // <target>/<triple>/release/<binary>
     let target = built.ancestors().nth(3).context("cargo's folders")?;
-    let folder = target.join(board.name);
+    let mut folder = target.join(board.name);
+    // A test that builds with another model leaves the binary of this one alone.
+    folder.extend(model.and_then(Path::file_stem));
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let elf = folder.join(binary);
     std::fs::copy(&built, &elf).with_context(|| built.display().to_string())?;

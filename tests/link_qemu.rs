@@ -18,7 +18,9 @@ use std::time::{Duration, Instant};
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pusht-small.ptm");
 /// What it sees.
 const KIND: ObservationKind = ObservationKind::Vertices;
-const LIMIT: Duration = Duration::from_secs(900);
+/// Ends a test that hangs. The one with noise takes some 500 s on an idle machine, 900 s beside other
+/// builds.
+const LIMIT: Duration = Duration::from_secs(1800);
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// Longer than a plan takes.
 const TIMEOUT: Duration = Duration::from_millis(100);

@@ -1,37 +1,11 @@
 //! The command line as a user meets it: results of the commands, and one clear line for bad input.
 
+mod program;
+
+use program::{assert_refused, pusht};
 use serde_json::Value;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-
-fn pusht(args: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_pusht"))
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A program that refuses its arguments may exit before it reads.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
-
-/// Fails unless the program ended with an error whose only line holds every one of `words`.
-#[track_caller]
-fn assert_refused(output: &Output, words: &[&str]) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "accepted; stderr: {stderr}");
-    assert_eq!(
-        stderr.trim_end().lines().count(),
-        1,
-        "not one line: {stderr}"
-    );
-    for word in words {
-        assert!(stderr.contains(word), "no `{word}` in: {stderr}");
-    }
-}
+use std::process::Command;
 
 fn shipped_model() -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/pusht.ptm")).unwrap()

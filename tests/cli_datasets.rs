@@ -1,12 +1,10 @@
 //! Datasets as a user of the command line meets them: `pusht collect`, `replay`, `quantize --data`.
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod program;
 
-fn pusht(args: &[&str]) -> Output {
-    let pusht = env!("CARGO_BIN_EXE_pusht");
-    Command::new(pusht).args(args).output().unwrap()
-}
+use program::{assert_refused, pusht};
+use std::path::Path;
+use std::process::Output;
 
 fn stdout(output: &Output) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -14,21 +12,10 @@ fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Fails unless the program ended with an error whose only line holds every one of `words`.
-#[track_caller]
-fn assert_refused(output: &Output, words: &[&str]) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "accepted");
-    assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
-    for word in words {
-        assert!(stderr.contains(word), "no `{word}` in: {stderr}");
-    }
-}
-
 fn collect(out: &Path, options: &[&str]) -> Output {
     let out = out.to_str().unwrap();
     let fixed = ["collect", "--out", out, "--samples", "24"];
-    pusht(&[&fixed, options].concat())
+    pusht(&[&fixed, options].concat(), "")
 }
 
 #[test]
@@ -65,7 +52,7 @@ mod with_demonstrations {
     #[test]
     fn recordings_of_other_programs_replay_within_the_tolerance() {
         for name in ["lerobot", "zarr2_zstd", "zarr3"] {
-            let text = stdout(&pusht(&["replay", recorded(name).to_str().unwrap()]));
+            let text = stdout(&pusht(&["replay", recorded(name).to_str().unwrap()], ""));
             assert!(text.contains("3 episodes, 29 steps"), "{name}: {text}");
         }
     }
@@ -76,10 +63,10 @@ mod with_demonstrations {
         let out = folder.path().join("dataset");
         let path = out.to_str().unwrap();
         stdout(&collect(&out, &["--attempts", "1", "--format", "lerobot"]));
-        assert!(stdout(&pusht(&["replay", path])).contains("1 episodes"));
+        assert!(stdout(&pusht(&["replay", path], "")).contains("1 episodes"));
         let more = ["--attempts", "2", "--format", "lerobot", "--resume"];
         stdout(&collect(&out, &more));
-        let text = stdout(&pusht(&["replay", path]));
+        let text = stdout(&pusht(&["replay", path], ""));
         assert!(
             text.contains("2 episodes") && text.contains("seed 1000001"),
             "{text}"
@@ -112,19 +99,22 @@ mod with_demonstrations {
         let out = folder.path().join("policy.ptm");
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
         let policy = models.join("pusht-small.safetensors");
-        let output = pusht(&[
-            "quantize",
-            "--policy",
-            policy.to_str().unwrap(),
-            "--data",
-            recorded("lerobot").to_str().unwrap(),
-            "--out",
-            out.to_str().unwrap(),
-            "--compare",
-            "20",
-        ]);
+        let output = pusht(
+            &[
+                "quantize",
+                "--policy",
+                policy.to_str().unwrap(),
+                "--data",
+                recorded("lerobot").to_str().unwrap(),
+                "--out",
+                out.to_str().unwrap(),
+                "--compare",
+                "20",
+            ],
+            "",
+        );
         assert!(stdout(&output).contains("actions of 20 plans"));
-        let info = stdout(&pusht(&["info", out.to_str().unwrap()]));
+        let info = stdout(&pusht(&["info", out.to_str().unwrap()], ""));
         assert!(
             info.contains("calibrated on") && info.contains("lerobot"),
             "{info}"

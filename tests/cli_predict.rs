@@ -1,31 +1,18 @@
 //! `pusht predict` as a program that drives it: a plan per line, and an error in the place of a
 //! line that has none.
 
+mod program;
 mod tolerances;
 
+use program::pusht;
 use serde_json::{Value, json};
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 
 const STATE: &str = "[222,97,222,300,0.5]";
 
-fn pusht(args: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_pusht"))
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A program that refuses its arguments may exit before it reads.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    child.wait_with_output().unwrap()
-}
-
 /// Answers of `pusht predict` to the lines of `input`.
 fn answers(args: &[&str], input: impl AsRef<[u8]>) -> Vec<Value> {
-    let output = pusht(&[&["predict"], args].concat(), input.as_ref());
+    let output = pusht(&[&["predict"], args].concat(), input);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && stderr.is_empty(), "{stderr}");
     let lines = output.stdout.split(|byte| *byte == b'\n');
@@ -223,7 +210,7 @@ fn observations_in_the_policys_own_values_plan_as_the_states_they_show() {
 
 #[test]
 fn the_help_names_every_field() {
-    let output = pusht(&["predict", "--help"], b"");
+    let output = pusht(&["predict", "--help"], "");
     let help = String::from_utf8(output.stdout).unwrap();
     for word in [
         "`obs`",
@@ -262,7 +249,7 @@ fn import_and_predict(policy: &Path, options: &[&str], expected: &str) -> String
     let path = folder.path().join("policy.safetensors");
     let (from, to) = (policy.to_str().unwrap(), path.to_str().unwrap());
     let import = [&["import", from, "--out", to], options].concat();
-    let imported = pusht(&import, b"");
+    let imported = pusht(&import, "");
     assert!(imported.status.success(), "{from}: {imported:?}");
     let mut line = json!({"obs": expected.states, "noise": expected.noise});
     if let Some(step_noise) = expected.step_noise {
@@ -276,7 +263,7 @@ fn import_and_predict(policy: &Path, options: &[&str], expected: &str) -> String
         worst <= tolerances::IMPORTED_PREDICTED_PX,
         "{from}: off by {worst} px"
     );
-    String::from_utf8(pusht(&["info", to], b"").stdout).unwrap()
+    String::from_utf8(pusht(&["info", to], "").stdout).unwrap()
 }
 
 #[test]

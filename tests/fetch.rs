@@ -7,12 +7,12 @@ use pusht_core::control::{PlanShape, Planner, RecedingHorizon};
 use pusht_core::link::{HOLD_AFTER_US, Identity};
 use pusht_core::noise::NoiseSource;
 use pusht_core::quant::{IntPolicy, Model, selftest};
-use pusht_device::{BOARDS, Setup, build, firmware_dir, run, run_beside};
+use pusht_device::{BOARDS, Port, Setup, build, firmware_dir, run, run_beside};
 use pusht_host::link::{Client, open_tcp};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/fetch.ptm");
 const MODEL: &[u8] = include_bytes!("../models/fetch.ptm");
@@ -99,12 +99,10 @@ fn every_board_plans_for_another_task_as_the_host_does() {
 fn the_controller_acts_for_another_task_as_the_hosts_policy_does() {
     let board = BOARDS[0];
     let elf = build("controller", &board, Some(Path::new(PATH))).unwrap();
-    // A free port, which QEMU listens on next.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    let port = Port::open(0).unwrap();
+    let address = port.address().unwrap().to_string();
     let run = run_beside(&Setup::serving(port), &board, &elf, LIMIT, || {
-        let mut client = Client::new(connect(port)?, TIMEOUT, |_| ());
+        let mut client = Client::new(open_tcp(&address)?, TIMEOUT, |_| ());
         let last = converse(&mut client)?;
         // Longer than the device waits for a host.
         std::thread::sleep(Duration::from_micros(2 * HOLD_AFTER_US));
@@ -119,17 +117,6 @@ fn the_controller_acts_for_another_task_as_the_hosts_policy_does() {
         "no {held} in {:#?}",
         log.lines
     );
-}
-
-/// Connects as soon as QEMU listens.
-fn connect(port: u16) -> Result<TcpStream> {
-    let end = Instant::now() + Duration::from_secs(20);
-    loop {
-        match open_tcp(&format!("127.0.0.1:{port}")) {
-            Err(_) if Instant::now() < end => std::thread::sleep(Duration::from_millis(20)),
-            connected => return connected,
-        }
-    }
 }
 
 /// Asks for everything and compares; returns the last value of the last action.

@@ -254,10 +254,10 @@ fn a_host_of_the_first_version_is_told_the_version_of_the_device() {
     let expected = Answer {
         session: 5,
         sequence: 0,
-        body: AnswerBody::Refused(Refusal::WrongVersion { version: 2 }),
+        body: AnswerBody::Refused(Refusal::WrongVersion { version: 3 }),
     };
-    // Refused, variant 4; WrongVersion, 0; version 2: as the first version has them.
-    assert_eq!(said, encode(&[5_u8, 0, 4, 0, 2], &mut [0; MAX_SHORT_FRAME]));
+    // Refused, variant 4; WrongVersion, 0; version 3: as the first version has them.
+    assert_eq!(said, encode(&[5_u8, 0, 4, 0, 3], &mut [0; MAX_SHORT_FRAME]));
     assert_eq!(said, encode(&expected, &mut [0; MAX_SHORT_FRAME]));
     assert_eq!(device.state(), State::Idle);
 }
@@ -298,15 +298,15 @@ impl Wire for Other {
 
 #[test]
 fn a_device_of_another_version_or_none_is_an_error() {
-    assert_eq!(VERSION, 2);
+    assert_eq!(VERSION, 3);
     for (version, message) in [
         (
-            Some(1),
-            "the device speaks version 1 of the link, this program version 2",
+            Some(2),
+            "the device speaks version 2 of the link, this program version 3",
         ),
         (
-            Some(3),
-            "the device speaks version 3 of the link, this program version 2",
+            Some(4),
+            "the device speaks version 4 of the link, this program version 3",
         ),
         (None, "the device gives no answer"),
     ] {
@@ -318,4 +318,65 @@ fn a_device_of_another_version_or_none_is_an_error() {
         let error = Client::new(wire, TIMEOUT, |_| ()).hello().unwrap_err();
         assert_eq!(error.to_string(), message);
     }
+}
+
+/// A peer that never stops: the same bytes again and again, whatever it receives.
+struct Endless(Vec<u8>);
+
+impl Wire for Endless {
+    fn send(&mut self, _bytes: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], _limit: Duration) -> io::Result<usize> {
+        let bytes = self.0.get(..buffer.len()).unwrap_or(&self.0);
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        Ok(bytes.len())
+    }
+}
+
+/// However long the client may wait for an answer: the timeout here is an hour.
+#[test]
+fn a_peer_that_repeats_stale_answers_or_events_for_ever_is_an_error() {
+    let event = Event::Holding;
+    for body in [AnswerBody::Begun, AnswerBody::Event { at_us: 1, event }] {
+        let stale = Answer {
+            session: 0,
+            sequence: 3,
+            body,
+        };
+        let frame = encode(&stale, &mut [0; MAX_SHORT_FRAME]).to_vec();
+        let mut client = Client::new(Endless(frame), TIMEOUT, |_| ());
+        let error = client.hello().unwrap_err();
+        assert!(matches!(error, LinkError::Elsewhere), "{error}");
+    }
+}
+
+#[test]
+fn a_peer_that_sends_damaged_frames_for_ever_is_an_error() {
+    let mut client = Client::new(Endless(vec![1, 2, 3, 0]), TIMEOUT, |_| ());
+    assert!(matches!(client.hello(), Err(LinkError::Silent)));
+}
+
+/// With no time to wait, there is one look at the wire for each time that the request is sent.
+#[test]
+fn bytes_that_never_end_a_frame_do_not_outlast_the_timeout() {
+    for bytes in [vec![1], vec![0]] {
+        let mut client = Client::new(Endless(bytes), Duration::ZERO, |_| ());
+        assert!(matches!(client.hello(), Err(LinkError::Silent)));
+        assert_eq!(client.counts.timeouts, client.counts.repeated + 1);
+    }
+}
+
+#[test]
+fn a_client_beside_another_is_told_that_the_device_is_busy() {
+    let busy = Answer {
+        session: 0,
+        sequence: 0,
+        body: AnswerBody::Refused(Refusal::Busy),
+    };
+    let frame = encode(&busy, &mut [0; MAX_SHORT_FRAME]).to_vec();
+    let error = Client::new(Endless(frame), TIMEOUT, |_| ()).hello();
+    let error = error.unwrap_err().to_string();
+    assert_eq!(error, "another program drives the device");
 }

@@ -6,13 +6,13 @@ use pusht_core::link::{Counts, HOLD_AFTER_US};
 use pusht_core::pusht::env::Seeding;
 use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
 use pusht_core::pusht::observation::{ObservationKind, observe};
-use pusht_device::{BOARDS, Board, Log, Setup, build, run_beside};
+use pusht_device::{BOARDS, Board, Log, Port, Setup, build, run_beside};
 use pusht_host::engine::{Engine, PolicyArgs};
 use pusht_host::evaluate;
 use pusht_host::link::{Client, LinkError, Noisy, open_tcp, play};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The smaller model: QEMU takes 10 ms per plan.
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pusht-small.ptm");
@@ -21,7 +21,6 @@ const KIND: ObservationKind = ObservationKind::Vertices;
 /// Ends a test that hangs. The one with noise takes some 500 s on an idle machine, 900 s beside other
 /// builds.
 const LIMIT: Duration = Duration::from_secs(1800);
-const START_LIMIT: Duration = Duration::from_secs(20);
 /// Longer than a plan takes.
 const TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -39,12 +38,10 @@ fn with_device(
         ..PolicyArgs::default()
     })
     .unwrap();
-    // A free port, which QEMU listens on next.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    let port = Port::open(0).unwrap();
+    let address = port.address().unwrap().to_string();
     let (_, log) = run_beside(&Setup::serving(port), board, &elf, LIMIT, || {
-        let wire = Noisy::new(connect(port)?, noise, 7);
+        let wire = Noisy::new(open_tcp(&address)?, noise, 7);
         let mut client = Client::new(wire, TIMEOUT, |event| println!("device: {event:?}"));
         let hello = client.hello()?;
         ensure!(hello.board == board.name.get(..16).unwrap_or(board.name));
@@ -54,17 +51,6 @@ fn with_device(
     let panicked = log.lines.iter().any(|line| line.contains("panicked"));
     assert!(!panicked && log.exit_code.is_none(), "{:#?}", log.lines);
     log
-}
-
-/// Connects as soon as QEMU listens.
-fn connect(port: u16) -> Result<TcpStream> {
-    let end = Instant::now() + START_LIMIT;
-    loop {
-        match open_tcp(&format!("127.0.0.1:{port}")) {
-            Err(_) if Instant::now() < end => std::thread::sleep(Duration::from_millis(20)),
-            connected => return connected,
-        }
-    }
 }
 
 /// Plays an episode with the policy on the device.

@@ -147,7 +147,7 @@ fn every_boards_kernels_equal_the_reference() {
 
 fn run_to_success(binary: &str, board: &Board) -> (Footprint, Log) {
     let elf = build(binary, board, None).unwrap();
-    let setup = Setup::of(binary, 0);
+    let setup = Setup::of(binary, 0).unwrap();
     let log = run_with(&setup, board, &elf, LIMIT, |line| {
         println!("{}: {line}", board.name)
     })

@@ -2,10 +2,12 @@
 
 mod board;
 mod elf;
+mod port;
 mod qemu;
 
 pub use board::{BOARDS, Board, MICROBIT, Runner, SILICON};
 pub use elf::{Footprint, Symbols, demangled, footprint};
+pub use port::Port;
 pub use qemu::{Log, Setup, is_qemu_there, run, run_beside, run_with};
 
 use anyhow::{Context, Result, ensure};

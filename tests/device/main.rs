@@ -64,9 +64,10 @@ fn firmware(args: &Args) -> Result<()> {
         return flash_and_show(chip, &elf);
     }
     let name = elf.file_stem().unwrap_or_default().to_string_lossy();
-    let setup = Setup::of(&name, args.tcp);
+    let setup = Setup::of(&name, args.tcp)?;
     let mut limit_s = args.limit_s;
-    if let Some(port) = setup.serial_port {
+    if let Some(port) = &setup.serial {
+        let port = port.address()?.port();
         println!("UART 0 is at port {port}: pusht link --tcp localhost:{port} [--describe]");
         // `controller` serves for ever.
         limit_s = YEAR_S;

@@ -1,6 +1,6 @@
 //! Runs an ELF file in QEMU and decodes the `defmt` log that it writes through semihosting.
 
-use crate::{Board, Runner, Symbols};
+use crate::{Board, Port, Runner, Symbols};
 use anyhow::{Context, Result, bail};
 use defmt_decoder::{DecodeError, Frame, Table};
 use std::io::Read;
@@ -45,42 +45,45 @@ impl Log {
 }
 
 /// How QEMU runs a board.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Setup {
     /// QEMU's `-icount`: an instruction takes 2^shift ns of virtual time. `None` means real time.
     pub icount: Option<&'static str>,
     /// The TCP port of this machine that UART 0 is connected to.
-    pub serial_port: Option<u16>,
+    pub serial: Option<Port>,
 }
 
 impl Setup {
     /// Counts instructions: 64 ns of virtual time each.
     pub const COUNTING: Self = Self {
         icount: Some("shift=6"),
-        serial_port: None,
+        serial: None,
     };
 
     /// 8 ns per instruction: a core at 125 MHz that executes one instruction per cycle. A sleeping
     /// core is woken immediately (`sleep=off`).
     pub const AT_125_MHZ: Self = Self {
         icount: Some("shift=3,sleep=off"),
-        serial_port: None,
+        serial: None,
     };
 
     /// The usual setup of a binary; `serial_port` is used by the one that serves a host.
-    pub fn of(binary: &str, serial_port: u16) -> Self {
-        match binary {
-            "controller" => Self::serving(serial_port),
+    ///
+    /// # Errors
+    /// If another program has the port.
+    pub fn of(binary: &str, serial_port: u16) -> Result<Self> {
+        Ok(match binary {
+            "controller" => Self::serving(Port::open(serial_port)?),
             "realtime" | "realtime-late" => Self::AT_125_MHZ,
             _ => Self::COUNTING,
-        }
+        })
     }
 
     /// Real time, with UART 0 at a TCP port.
-    pub fn serving(serial_port: u16) -> Self {
+    pub fn serving(port: Port) -> Self {
         Self {
             icount: None,
-            serial_port: Some(serial_port),
+            serial: Some(port),
         }
     }
 }
@@ -213,8 +216,11 @@ impl Qemu {
         if let Some(icount) = setup.icount {
             command.args(["-icount", icount]);
         }
-        let serial = match setup.serial_port {
-            Some(port) => format!("tcp:127.0.0.1:{port},server=on,wait=off,nodelay=on"),
+        let serial = match &setup.serial {
+            Some(port) => {
+                port.serve()?;
+                port.serial()?
+            }
             None => "none".to_owned(),
         };
         command

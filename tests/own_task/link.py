@@ -1,4 +1,4 @@
-"""The host's end of the serial link, for any task: docs/link.md, version 2.
+"""The host's end of the serial link, for any task: docs/link.md, version 3.
 
     python3 tests/own_task/link.py localhost:4321     # or a serial port: /dev/ttyACM0
     python3 tests/own_task/link.py --self-test
@@ -16,21 +16,24 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-VERSION = 2
+VERSION = 3
 # Longer than a plan takes. A device gives its host up after 1 s of silence, so a lost request has
 # to come again before that.
 TIMEOUT_S = 0.4
 MAX_ATTEMPTS = 100
+# Messages other than its answer that are read per request.
+MAX_OTHERS = 10 * MAX_ATTEMPTS
 # More bytes than this without a zero are noise.
 MAX_FRAME_LEN = 1 << 20
 
 # Variants of messages and refusals.
 HELLO, BEGIN, OBSERVE, _, DESCRIBE = range(5)
 HELLO_ANSWER, BEGUN, ACTION, _, REFUSED, EVENT, VALUE = range(7)
-_, DAMAGED, NO_SESSION, OUT_OF_SEQUENCE, NO_EPISODE = range(5)
+_, DAMAGED, NO_SESSION, OUT_OF_SEQUENCE, NO_EPISODE, _, _, BUSY = range(8)
 REFUSALS = [
     f"it speaks version {{}} of the link, this program version {VERSION}",
     "damaged",
@@ -39,6 +42,7 @@ REFUSALS = [
     "no episode",
     "another number of values, or one that is not finite",
     "no such value",
+    "another program drives it",
 ]
 STARTS = ["power or pin", "watchdog", "panic", "hard fault at {:#x}", "stack overflow at {:#x}"]
 
@@ -113,6 +117,11 @@ def payload_of(stuffed: bytes) -> bytes:
     return checked[:-4]
 
 
+def printable(text: str) -> str:
+    """Text without what a terminal would obey: escapes and changes of direction."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def varints(*values: int) -> bytes:
     encoded = bytearray()
     for value in values:
@@ -149,7 +158,7 @@ class Reader:
         raise BadFrame("a number is too large")
 
     def text(self) -> str:
-        return self.take(self.varint()).decode()
+        return printable(self.take(self.varint()).decode())
 
     def row(self) -> list[float]:
         taken = self.take(self.varint())
@@ -168,7 +177,7 @@ class Reader:
 
     def hello(self) -> Hello:
         self.varint(16)
-        board = self.take(16).rstrip(b"\0").decode()
+        board = printable(self.take(16).rstrip(b"\0").decode())
         return Hello(board, self.varint(), *(self.varint(16) for _ in range(4)), self.text())
 
 
@@ -209,12 +218,17 @@ def open_wire(address: str, baud: int) -> io.FileIO:
 
 
 def open_serial(path: str, baud: int) -> io.FileIO:
+    import fcntl
     import termios
     import tty
 
     # Without O_NONBLOCK some ports wait here for a modem.
     wire = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     os.set_blocking(wire, True)
+    try:
+        fcntl.flock(wire, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LinkError(f"{path}: another program drives the device") from None
     try:
         tty.setraw(wire)
         attributes = termios.tcgetattr(wire)
@@ -266,11 +280,12 @@ class Client:
         """What an answer of this variant says. A request that is refused uses no number."""
         to = self.session, (self.sequence + 1) & 0xFFFFFFFF
         frame = frame_of(varints(*to) + body)
+        others = iter(range(MAX_OTHERS))
         for attempt in range(MAX_ATTEMPTS):
             self.repeated += attempt > 0
             # The zero ends whatever the device has received of the frame before.
             self.send(b"\0" + frame if attempt else frame)
-            answer = self.wait(to)
+            answer = self.wait(to, others)
             if answer is None:
                 continue
             answered, said = answer
@@ -284,10 +299,12 @@ class Client:
             return said
         raise LinkError("the device gives no answer")
 
-    def wait(self, to: tuple[int, int]) -> tuple[int, object] | None:
+    def wait(self, to: tuple[int, int], others: Iterator[int]) -> tuple[int, object] | None:
         """The answer to a request; nothing if the request has to be sent again."""
         end = time.monotonic() + self.timeout_s
         while (stuffed := self.receive(end)) is not None:
+            if next(others, None) is None:
+                raise LinkError("the device answers other requests than this program's")
             if not stuffed:
                 continue
             try:
@@ -298,7 +315,7 @@ class Client:
                 print(said, file=sys.stderr)
             elif variant == REFUSED and said[0] == DAMAGED:
                 return None
-            elif answer_to == to:
+            elif answer_to == to or (variant == REFUSED and said[0] == BUSY):
                 return variant, said
         return None
 
@@ -312,6 +329,9 @@ class Client:
             if not chunk:
                 raise ConnectionError("the device hung up")
             self.received = (self.received + chunk)[-MAX_FRAME_LEN:]
+            # After the end, what is there already is read once.
+            if left_s == 0 and b"\0" not in chunk:
+                return None
         stuffed, _, self.received = self.received.partition(b"\0")
         return stuffed
 
@@ -327,11 +347,12 @@ def self_test() -> None:
             assert unstuff(stuff(data)) == data and b"\0" not in stuff(data)
     document = Path(__file__).resolve().parents[2] / "docs" / "link.md"
     examples = re.findall(r"\| `((?:[0-9a-f]{2} )+00)` \|", document.read_text())
-    hello, observe, action, damaged = map(bytes.fromhex, examples)
+    hello, observe, action, damaged, busy = map(bytes.fromhex, examples)
     assert frame_of(varints(0x1234, 0, HELLO, VERSION)) == hello
     assert frame_of(varints(0x1234, 2, OBSERVE) + row([1, 2, 3, 4, 5])) == observe
     assert answer_of(payload_of(action[:-1])) == ((0x1234, 2), ACTION, ([1, -2], 300))
     assert answer_of(payload_of(damaged[:-1])) == ((0, 0), REFUSED, (DAMAGED, "damaged"))
+    assert answer_of(payload_of(busy[:-1])) == ((0, 0), REFUSED, (BUSY, REFUSALS[BUSY]))
     print("the frames are those of docs/link.md")
 
 

@@ -6,7 +6,7 @@ use super::varint::varint;
 use serde::{Deserialize, Serialize};
 
 /// Protocol version; [`RequestBody::Hello`] and [`Refusal::WrongVersion`] never change.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// Length of a board's name, bytes, padded with zeros.
 pub const BOARD_LEN: usize = 16;
 
@@ -157,6 +157,8 @@ pub enum Refusal {
     BadObservation,
     /// Index without a value.
     NoValue,
+    /// Another host drives the device; said by what carries the link, not by the device.
+    Busy,
 }
 
 /// Event that the device reports without a request.

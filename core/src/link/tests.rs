@@ -205,6 +205,7 @@ fn the_longest_messages_fit_a_frame() {
         AnswerBody::Report(counts),
         AnswerBody::Refused(Refusal::WrongVersion { version: u16::MAX }),
         AnswerBody::Refused(Refusal::OutOfSequence { expected: most }),
+        AnswerBody::Refused(Refusal::Busy),
         event(Event::Started(Restart::StackOverflow { address: most })),
         event(Event::Holding),
         event(Event::Overrun { bytes: most }),
@@ -247,10 +248,12 @@ fn frames_equal_the_examples_of_the_document() {
             device_us: 300,
         },
     });
-    let damaged = frame_of(&Answer {
-        session: 0,
-        sequence: 0,
-        body: AnswerBody::Refused(Refusal::Damaged),
+    let [damaged, busy] = [Refusal::Damaged, Refusal::Busy].map(|refusal| {
+        frame_of(&Answer {
+            session: 0,
+            sequence: 0,
+            body: AnswerBody::Refused(refusal),
+        })
     });
     let document = include_str!("../../../docs/link.md");
     for (what, frame) in [
@@ -258,6 +261,7 @@ fn frames_equal_the_examples_of_the_document() {
         ("observe", &observe),
         ("action", &answer),
         ("damaged", &damaged),
+        ("busy", &busy),
     ] {
         let hex: Vec<_> = frame.iter().map(|b| std::format!("{b:02x}")).collect();
         let hex = hex.join(" ");
@@ -386,7 +390,7 @@ fn a_device_drives_an_episode_by_receding_horizon() {
     let hello = ask(&mut device, 9, 0, HELLO);
     let board = *b"mps2-an386\0\0\0\0\0\0";
     let expected = AnswerBody::Hello {
-        version: 2,
+        version: VERSION,
         board,
         model_crc32: 0xcbf4_3926,
         obs_dim: 5,

@@ -3,7 +3,9 @@
 use crate::console;
 use crate::engine::{Engine, PolicyArgs};
 use crate::evaluate::{self, Evaluation, score};
-use crate::link::{Client, DeviceEvent, Hello, Latency, Noisy, Wire, open_serial, open_tcp, play};
+use crate::link::{
+    Client, DEFAULT_TIMEOUT, DeviceEvent, Hello, Latency, Noisy, Wire, open_serial, open_tcp, play,
+};
 use anyhow::{Context, Result, bail, ensure};
 use crc::{CRC_32_ISO_HDLC, Crc};
 use pusht_core::link::{Counts, Event, Restart};
@@ -43,7 +45,7 @@ pub struct Args {
     describe: bool,
     /// Milliseconds without an answer until a request is sent again: longer than a plan, and shorter than the second after
     /// which a device gives its host up
-    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_TIMEOUT.as_millis() as u64, value_parser = clap::value_parser!(u64).range(1..))]
     timeout_ms: u64,
     /// Share of all bytes to damage, to test the link, per cent
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = parse_percent)]

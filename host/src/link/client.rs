@@ -5,8 +5,8 @@ use super::wire::Wire;
 use pusht_core::Error;
 use pusht_core::control::PlanShape;
 use pusht_core::link::{
-    Answer, AnswerBody, Counts, Event, FrameCounts, FrameDecoder, Refusal, Request, RequestBody,
-    Row, VERSION, encode, max_frame_len, max_message_len,
+    Answer, AnswerBody, Counts, Event, FrameCounts, FrameDecoder, HOLD_AFTER_US, Refusal, Request,
+    RequestBody, Row, VERSION, encode, max_frame_len, max_message_len,
 };
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
@@ -15,6 +15,15 @@ use std::time::{Duration, Instant};
 const MAX_VALUES: usize = 4096;
 /// Number of times that a request is sent before the client gives up.
 const MAX_ATTEMPTS: u32 = 100;
+/// Number of messages other than its answer that the client reads per request before it gives up:
+/// a late answer and eight events to each time that it was sent, and some more.
+const MAX_OTHERS: u32 = 10 * MAX_ATTEMPTS;
+
+/// Default time without an answer until a request is sent again: longer than a plan.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_millis(400);
+
+// A request that is lost twice in a row still reaches the device before it gives up its host.
+const _: () = assert!(2 * DEFAULT_TIMEOUT.as_micros() + 100_000 < HOLD_AFTER_US as u128);
 
 /// Error of a session with a device.
 #[derive(Debug)]
@@ -24,6 +33,10 @@ pub enum LinkError {
     Wire(std::io::Error),
     /// No answer after the last attempt.
     Silent,
+    /// Nothing but answers to other requests, and events.
+    Elsewhere,
+    /// Another program drives the device.
+    Busy,
     /// Another protocol version of the device.
     WrongVersion(u16),
     /// Lost session or episode: the device restarted or timed out.
@@ -41,6 +54,8 @@ impl std::fmt::Display for LinkError {
         match self {
             Self::Wire(error) => write!(f, "the link is broken: {error}"),
             Self::Silent => write!(f, "the device gives no answer"),
+            Self::Elsewhere => write!(f, "the device answers other requests than this program's"),
+            Self::Busy => write!(f, "another program drives the device"),
             Self::WrongVersion(theirs) => write!(
                 f,
                 "the device speaks version {theirs} of the link, this program version {VERSION}"
@@ -190,6 +205,13 @@ enum Heard {
     Nothing,
 }
 
+/// When a wait ends.
+struct Limit {
+    end: Instant,
+    /// Whether the last look at the wire has been taken, at the end.
+    is_last_look: bool,
+}
+
 impl<W: Wire> Client<W> {
     /// Creates a client without a session. Requests are repeated after `timeout`; `on_event`
     /// receives the device's events.
@@ -295,6 +317,7 @@ impl<W: Wire> Client<W> {
         };
         let mut memory = vec![0; max_frame_len(MAX_VALUES)];
         let frame = encode(&request, &mut memory);
+        let mut others = 0;
         for attempt in 0..MAX_ATTEMPTS {
             if attempt > 0 {
                 self.counts.repeated += 1;
@@ -302,7 +325,7 @@ impl<W: Wire> Client<W> {
                 self.wire.send(&[0]).map_err(LinkError::Wire)?;
             }
             self.wire.send(frame).map_err(LinkError::Wire)?;
-            if let Some(answer) = self.wait()? {
+            if let Some(answer) = self.wait(&mut others)? {
                 self.counts.answered += 1;
                 return Ok(answer);
             }
@@ -310,11 +333,15 @@ impl<W: Wire> Client<W> {
         Err(LinkError::Silent)
     }
 
-    /// Waits for the answer to the current request; `None` if it must be sent again.
-    fn wait(&mut self) -> Result<Option<Reply>, LinkError> {
-        let end = Instant::now() + self.timeout;
-        loop {
-            let (to, reply) = match self.hear(end)? {
+    /// Waits for the answer to the current request; `None` if it must be sent again. Counts other
+    /// messages in `others`.
+    fn wait(&mut self, others: &mut u32) -> Result<Option<Reply>, LinkError> {
+        let mut limit = Limit {
+            end: Instant::now() + self.timeout,
+            is_last_look: false,
+        };
+        while *others < MAX_OTHERS {
+            let (to, reply) = match self.hear(&mut limit)? {
                 Heard::Answer(to, reply) => (to, reply),
                 Heard::Damaged => {
                     self.counts.damaged += 1;
@@ -332,18 +359,20 @@ impl<W: Wire> Client<W> {
                     self.counts.damaged_there += 1;
                     return Ok(None);
                 }
+                Reply::Refused(Refusal::Busy) => return Err(LinkError::Busy),
                 _ if !is_ours => self.counts.stale += 1,
                 Reply::Refused(refusal) => return Err(refused(refusal)),
                 reply => return Ok(Some(reply)),
             }
+            *others += 1;
         }
+        Err(LinkError::Elsewhere)
     }
 
-    /// Next message or damaged frame, or `Nothing` at `end`. Bytes that have already arrived are
-    /// read even after `end`, so that a suspended process does not lose them.
-    fn hear(&mut self, end: Instant) -> Result<Heard, LinkError> {
+    /// Next message or damaged frame, or `Nothing` after the end. Bytes that have already arrived
+    /// are read once even then, so that a suspended process does not lose them.
+    fn hear(&mut self, limit: &mut Limit) -> Result<Heard, LinkError> {
         let mut buffer = [0; 256];
-        let mut is_last_look = false;
         loop {
             while let Some(byte) = self.pending.pop_front() {
                 match self.decoder.push::<Answer<'_>>(byte) {
@@ -355,14 +384,14 @@ impl<W: Wire> Client<W> {
                     Some(Err(_)) => return Ok(Heard::Damaged),
                 }
             }
-            if is_last_look {
+            if limit.is_last_look {
                 return Ok(Heard::Nothing);
             }
-            let left = end.saturating_duration_since(Instant::now());
+            let left = limit.end.saturating_duration_since(Instant::now());
             let n = self.wire.receive(&mut buffer, left);
             let n = n.map_err(LinkError::Wire)?;
             self.pending.extend(&buffer[..n]);
-            is_last_look = n == 0 || left.is_zero();
+            limit.is_last_look = n == 0 || left.is_zero();
         }
     }
 }
@@ -374,6 +403,7 @@ fn refused(refusal: Refusal) -> LinkError {
             LinkError::Forgotten
         }
         Refusal::BadObservation => LinkError::BadObservation,
+        Refusal::Busy => LinkError::Busy,
         Refusal::Damaged | Refusal::NoValue => LinkError::Unexpected("a request"),
     }
 }

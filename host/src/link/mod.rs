@@ -10,7 +10,7 @@ mod latency;
 mod noise;
 mod wire;
 
-pub use client::{Client, ClientCounts, DeviceEvent, Hello, LinkError, ValueName};
+pub use client::{Client, ClientCounts, DEFAULT_TIMEOUT, DeviceEvent, Hello, LinkError, ValueName};
 pub use latency::Latency;
 pub use noise::{Faults, Noisy};
 pub use wire::{Wire, open_serial, open_tcp};

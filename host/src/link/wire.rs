@@ -22,12 +22,18 @@ pub trait Wire {
     fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize>;
 }
 
-/// Opens the serial port or pseudo terminal at `path`.
+/// Opens the serial port or pseudo terminal at `path`, for this program alone.
 ///
 /// # Errors
-/// If it can't be opened or set to `baud`.
+/// If it can't be opened or set to `baud`, or if another program has it.
 pub fn open_serial(path: &Path, baud: u32) -> Result<SerialPort> {
-    SerialPort::open(path, baud).with_context(|| format!("{}: can't open", path.display()))
+    let port =
+        SerialPort::open(path, baud).with_context(|| format!("{}: can't open", path.display()))?;
+    // Two readers would share the bytes, so that neither gets a whole answer.
+    #[cfg(unix)]
+    rustix::fs::flock(&port, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+        .with_context(|| format!("{}: another program drives the device", path.display()))?;
+    Ok(port)
 }
 
 /// Connects to the TCP server at `address`, `HOST:PORT`.

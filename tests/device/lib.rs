@@ -3,12 +3,14 @@
 mod board;
 mod elf;
 mod port;
+mod program;
 mod qemu;
 
 pub use board::{BOARDS, Board, MICROBIT, Runner, SILICON};
 pub use elf::{Footprint, Symbols, demangled, footprint};
 pub use port::Port;
-pub use qemu::{Log, Setup, is_qemu_there, run, run_beside, run_with};
+pub use program::{WANTED, is_qemu_there, qemu_program, qemu_version, unpacked_qemu_dir};
+pub use qemu::{Log, Setup, run, run_beside, run_with};
 
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Runs an ELF file in QEMU and decodes the `defmt` log that it writes through semihosting.
 
-use crate::{Board, Port, Runner, Symbols};
+use crate::{Board, Port, Runner, Symbols, qemu_program};
 use anyhow::{Context, Result, bail};
 use defmt_decoder::{DecodeError, Frame, Table};
 use std::io::Read;
@@ -8,17 +8,6 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
-
-const QEMU: &str = "qemu-system-arm";
-
-/// Whether QEMU can be started.
-pub fn is_qemu_there() -> bool {
-    let mut qemu = Command::new(QEMU);
-    qemu.arg("--version")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    qemu.status().is_ok_and(|status| status.success())
-}
 
 /// Log and exit code of a run.
 #[derive(Clone, Debug)]
@@ -208,10 +197,16 @@ impl Qemu {
         let Runner::Qemu(machine) = board.runner else {
             bail!("QEMU has no {}", board.name);
         };
-        let mut command = Command::new(QEMU);
+        let mut command = Command::new(qemu_program());
         command
             .args(["-machine", machine])
-            .args(["-nographic", "-monitor", "none"])
+            .args([
+                "-nographic",
+                "-monitor",
+                "none",
+                "-audiodev",
+                "none,id=none",
+            ])
             .args(["-semihosting-config", "enable=on,target=native"]);
         if let Some(icount) = setup.icount {
             command.args(["-icount", icount]);

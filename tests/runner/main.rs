@@ -2,6 +2,7 @@
 
 mod clients;
 mod python;
+mod qemu;
 mod setup;
 mod step;
 mod steps;

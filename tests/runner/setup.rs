@@ -6,14 +6,6 @@ use pusht_device::BOARDS;
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
-const QEMU: &str = "qemu-system-arm";
-const QEMU_BY_HAND: &str =
-    "qemu-system-arm is missing and cannot be installed from here; install it with
-      Debian, Ubuntu   sudo apt-get install qemu-system-arm
-      Fedora           sudo dnf install qemu-system-arm
-      Arch             sudo pacman -S qemu-system-arm
-      macOS            brew install qemu";
-
 /// Commands that install the missing targets of the compiler.
 pub fn install_targets() -> Result<Vec<Command>> {
     let wanted: BTreeSet<&str> = BOARDS
@@ -41,37 +33,16 @@ pub fn install_targets() -> Result<Vec<Command>> {
     Ok(vec![add])
 }
 
-/// Commands that install QEMU if it is missing.
-pub fn install_qemu() -> Result<Vec<Command>> {
-    if runs(QEMU, &["--version"]) {
-        return Ok(Vec::new());
-    }
-    ensure!(runs("apt-get", &["--version"]), QEMU_BY_HAND);
-    let is_root = output_of(Command::new("id").arg("-u"))?.trim() == "0";
-    ensure!(
-        is_root || runs("sudo", &["--non-interactive", "true"]),
-        QEMU_BY_HAND
-    );
-    let apt_get = |words: &[&str]| {
-        let mut command = Command::new(if is_root { "apt-get" } else { "sudo" });
-        if !is_root {
-            command.args(["--non-interactive", "apt-get"]);
-        }
-        command.args(words).stdin(Stdio::null());
-        command
-    };
-    Ok(vec![
-        apt_get(&["update"]),
-        apt_get(&["install", "--yes", "--no-install-recommends", QEMU]),
-    ])
-}
-
 /// Whether `program` exists and exits successfully.
 pub fn runs(program: &str, words: &[&str]) -> bool {
     output_of(Command::new(program).args(words)).is_ok()
 }
 
-fn output_of(command: &mut Command) -> Result<String> {
+/// Standard output of a command.
+///
+/// # Errors
+/// If it cannot be started or fails.
+pub fn output_of(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
         .output()

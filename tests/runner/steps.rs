@@ -1,7 +1,7 @@
 //! The steps of `cargo verify`, in order.
 
 use crate::step::Step;
-use crate::{clients, python, setup};
+use crate::{clients, python, qemu, setup};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,8 +22,8 @@ pub fn all() -> Vec<Step> {
         },
         Step {
             name: "qemu-install",
-            purpose: "qemu-system-arm, installed if it is missing and we may",
-            commands: setup::install_qemu,
+            purpose: "QEMU, installed if it is missing and we may, and a newer one on Debian 12",
+            commands: qemu::install,
         },
         Step {
             name: "format",

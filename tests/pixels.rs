@@ -7,6 +7,7 @@ use pusht_gym::env::Env;
 use pusht_gym::pixels::raster::{disc, polygon, thick_line};
 use pusht_gym::pixels::{Frame, PictureError, Point, Renderer, Surface, soft_line};
 use pusht_gym::pusht::{ObsType, PushT, PushTOptions};
+use pusht_gym::snapshot;
 use pusht_gym::value::{Dict, dict};
 use pusht_gym::vector::{AutoresetMode, Seed};
 use std::f64::consts::FRAC_PI_4;
@@ -98,12 +99,12 @@ fn shapes_have_the_pixels_of_pygames() {
 #[test]
 fn scenes_have_the_pixels_of_gym_pushts_at_every_size() {
     let mut records = Records(include_bytes!("golden/pixels/scenes.bin"));
-    let mut renderer = Renderer::new(GOAL);
+    let mut renderer = Renderer::new();
     let mut picture = Vec::new();
     for index in 0..N_SCENES {
         let state: [f64; 5] = records.f64s();
         let action: [f64; 2] = records.f64s();
-        let frame = Frame::of_state(&state);
+        let frame = Frame::of_state(&state, GOAL);
         let surface = checksum_of(renderer.draw(&frame));
         let what = format!("scene {index} (generate.py --scene {index}), {state:?}");
         assert_eq!(surface, records.checksum(), "{what}");
@@ -135,7 +136,7 @@ fn episodes() -> Vec<Vec<GoldenStep>> {
 
 #[test]
 fn steps_with_contacts_have_the_pixels_of_gym_pushts() {
-    let (mut renderer, mut n_touching) = (Renderer::new(GOAL), 0);
+    let (mut renderer, mut n_touching) = (Renderer::new(), 0);
     for (seed, steps) in (0..).zip(episodes()) {
         let start = StartState::from_seed(seed, Seeding::Pcg64).unwrap();
         let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy).unwrap();
@@ -252,6 +253,60 @@ fn final_pictures_show_the_last_states_of_the_ended_episodes() {
     assert!(now != expected, "the others show the next episodes");
 }
 
+/// The goal came from the batch's construction, whatever an environment was replaced by.
+#[test]
+fn each_environment_of_a_batch_is_drawn_with_its_own_goal() {
+    const N: usize = 35;
+    const LEN: usize = 96 * 96 * 3;
+    let params = |index: usize| PushTParams {
+        goal_px: [150.0 + 60.0 * (index % 3) as f64, 300.0].into(),
+        goal_angle_rad: 0.5 * (index % 2) as f64,
+        max_episode_steps: Some(3),
+        ..PushTParams::default()
+    };
+    let options = BatchOptions {
+        autoreset_mode: AutoresetMode::SameStep,
+        threads: NonZero::new(2),
+        ..BatchOptions::default()
+    };
+    let mut batch = PushTBatch::new(N, options).unwrap();
+    batch.reset(&Seed::Int(0)).unwrap();
+    let mut pictures = vec![0; N * LEN];
+    // With the default goal, so that the renderers have drawn another one before.
+    batch.pixels(96, 96, &mut pictures).unwrap();
+    let mut singles = Vec::new();
+    for index in 0..N {
+        let mut state = batch.state(index);
+        state.env.set_params(params(index)).unwrap();
+        singles.push(state.env);
+        let bytes = snapshot::encode(&state).unwrap();
+        batch.set_state(index, snapshot::decode(&bytes).unwrap());
+    }
+    let expect = |singles: &[PushTEnv], pictures: &[u8], what: &str| {
+        for (index, picture) in pictures.chunks_exact(LEN).enumerate() {
+            let mut expected = vec![0; LEN];
+            let frame = Frame::of_env(&singles[index]);
+            let mut renderer = Renderer::new();
+            renderer.observation(&frame, 96, 96, &mut expected).unwrap();
+            assert!(picture == expected, "{what}, environment {index}");
+        }
+    };
+    for step in 0..3 {
+        batch.pixels(96, 96, &mut pictures).unwrap();
+        expect(&singles, &pictures, &format!("step {step}"));
+        let mut rendered = vec![0; LEN];
+        batch.render(7, 96, 96, None, &mut rendered).unwrap();
+        expect(&singles[7..8], &rendered, "render");
+        batch.step(&[256.0; 2 * N]).unwrap();
+        for env in &mut singles {
+            env.step([256.0; 2]).unwrap();
+        }
+    }
+    batch.final_pixels(96, 96, &mut pictures).unwrap();
+    expect(&singles, &pictures, "final");
+    assert_ne!(pictures[..LEN], pictures[LEN..2 * LEN]);
+}
+
 #[test]
 fn rendered_pictures_mark_the_last_action() {
     let options = PushTOptions {
@@ -264,14 +319,14 @@ fn rendered_pictures_mark_the_last_action() {
     let start = [100.0, 400.0, 330.0, 240.0, 0.3];
     let start = dict([("reset_to_state", start.into())]);
     env.reset(None, &start).unwrap();
-    let mut renderer = Renderer::new(GOAL);
+    let mut renderer = Renderer::new();
     let mut expected = vec![0; 300 * 200 * 3];
     for action in [None, Some([100.0, 400.0])] {
         if let Some(action) = action {
             env.step(&action.into()).unwrap();
         }
         let state = env.get_attr("state").unwrap();
-        let frame = Frame::of_state(state.as_slice().unwrap().try_into().unwrap());
+        let frame = Frame::of_state(state.as_slice().unwrap().try_into().unwrap(), GOAL);
         renderer
             .render(&frame, 300, 200, action, &mut expected)
             .unwrap();
@@ -283,8 +338,8 @@ fn rendered_pictures_mark_the_last_action() {
 
 #[test]
 fn a_picture_that_cannot_be_drawn_is_an_error() {
-    let mut renderer = Renderer::new(GOAL);
-    let frame = Frame::of_state(&[100.0, 400.0, 330.0, 140.0, 0.3]);
+    let mut renderer = Renderer::new();
+    let frame = Frame::of_state(&[100.0, 400.0, 330.0, 140.0, 0.3], GOAL);
     let mut out = vec![0; 95 * 96 * 3];
     let (expected, got) = (96 * 96 * 3, out.len());
     assert_eq!(
@@ -303,7 +358,7 @@ fn a_picture_that_cannot_be_drawn_is_an_error() {
         );
     }
     // Far outside, where coordinates saturate.
-    let far = Frame::of_state(&[1e300, -1e300, -1e300, 1e300, 1e9]);
+    let far = Frame::of_state(&[1e300, -1e300, -1e300, 1e300, 1e9], GOAL);
     let marker = Some([1e300, -1e300]);
     let mut out = vec![0; 96 * 96 * 3];
     renderer.render(&far, 96, 96, marker, &mut out).unwrap();

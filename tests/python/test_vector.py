@@ -145,6 +145,27 @@ def test_reset_to_state_places_every_environment():
     assert (observations == expected).all()
 
 
+@pytest.mark.parametrize("mode", AutoresetMode)
+@pytest.mark.parametrize("obs_type", ["pixels", "pixels_agent_pos"])
+def test_each_environment_is_drawn_with_its_own_goal(obs_type, mode):
+    goals = [np.array([100.0 + 70 * index, 300.0, 0.3 * index]) for index in range(NUM_ENVS)]
+    theirs = sync("pusht/PushT-v0", mode, 5, obs_type=obs_type)
+    ours = native(mode, 5, obs_type=obs_type)
+    both = [ours, theirs]
+    # Both draw the default goal first.
+    equal(*[envs.reset(seed=1) for envs in both])
+    for env, goal in zip(theirs.envs, goals):
+        env.unwrapped.goal_pose = goal
+    ours.set_attr("goal_pose", goals)
+    restored = native(mode, 5, obs_type=obs_type)
+    restored.restore(ours.snapshot())
+    for action in actions(3, 5):
+        stepped = [envs.step(action) for envs in (*both, restored)]
+        equal(stepped[0], stepped[1])
+        equal(stepped[0], stepped[2])
+    equal(*[envs.render() for envs in both])
+
+
 def test_attributes_are_read_called_and_set():
     envs = native("NextStep")
     observations, infos = envs.reset(seed=0)

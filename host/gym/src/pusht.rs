@@ -184,10 +184,7 @@ impl PushT {
         action: Option<[f64; 2]>,
     ) -> Result<Value, EnvError> {
         let frame = Frame::of_env(self.running()?);
-        let params = &self.options.params;
-        let renderer = self.renderer.get_or_insert_with(|| {
-            Renderer::new([params.goal_px.x, params.goal_px.y, params.goal_angle_rad])
-        });
+        let renderer = self.renderer.get_or_insert_with(Renderer::new);
         let mut rgb = vec![0; 3 * width * height];
         renderer.render(&frame, width, height, action, &mut rgb)?;
         picture_of(rgb, [width, height])

@@ -213,14 +213,14 @@ impl Batch {
     }
 
     /// The current observations, in the kept arrays or in new ones.
-    fn observations<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn observations<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let n = self.is_over.len();
         let new = (self.kept.is_none()).then(|| Arrays::new(py, &self.options, n));
         let arrays = self.kept.as_ref().or(new.as_ref());
         let Some(arrays) = arrays else {
             return Ok(py.None().into_bound(py));
         };
-        arrays.fill(py, &self.batch)?;
+        arrays.fill(py, &mut self.batch)?;
         arrays.object(py)
     }
 

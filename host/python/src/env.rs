@@ -3,9 +3,9 @@
 use crate::arrays::{float64, numbers};
 use crate::errors::{not_started, refused, refused_snapshot};
 use crate::infos::info;
-use crate::observations::{observation, picture, values};
+use crate::observations::{observation, values};
 use crate::options::Options;
-use crate::pictures::View;
+use crate::pictures::picture;
 use numpy::PyArray3;
 use pusht_core::pusht::env::{PushTEnv, Seeding, StartState};
 use pusht_core::pusht::observation::{MaskedKeypoints, STATE_DIM};
@@ -99,8 +99,8 @@ impl Env {
 
     /// The picture that gym-pusht's `render` returns, with the last action.
     fn render<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray3<u8>>> {
-        let view = View::of(self.running()?);
-        picture(py, &view, self.options.visualization, self.last_action)
+        let size = self.options.visualization;
+        picture(py, self.running()?, size, self.last_action)
     }
 
     /// A picture of this size without the last action.
@@ -110,7 +110,7 @@ impl Env {
         width: usize,
         height: usize,
     ) -> PyResult<Bound<'py, PyArray3<u8>>> {
-        picture(py, &View::of(self.running()?), [width, height], None)
+        picture(py, self.running()?, [width, height], None)
     }
 
     /// Everything that the next steps depend on.

@@ -2,8 +2,8 @@
 
 use crate::errors::refused;
 use crate::options::{ObsType, Options};
-use crate::pictures::{Size, View, draw_all};
-use numpy::{PyArray1, PyArray2, PyArray3, PyArray4, PyArrayMethods};
+use crate::pictures::{Size, picture, refused_picture};
+use numpy::{PyArray1, PyArray2, PyArray4, PyArrayMethods};
 use pusht_core::pusht::env::PushTEnv;
 use pusht_core::pusht::observation::{
     MASKED_KEYPOINTS_DIM, MaskedKeypoints, ObservationKind, observe,
@@ -38,25 +38,12 @@ pub fn observation<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let (obs_type, size) = (options.obs_type, options.observation);
     let main = if obs_type.has_pixels() {
-        picture(py, &View::of(env), size, None)?.into_any()
+        picture(py, env, size, None)?.into_any()
     } else {
         PyArray1::from_slice(py, &values[..obs_type.n_values()]).into_any()
     };
     let agent = || PyArray1::from_slice(py, env.info().agent_pos_px.as_slice()).into_any();
     with_agent(py, obs_type, main, agent)
-}
-
-/// A picture as an array, (height, width, 3).
-pub fn picture<'py>(
-    py: Python<'py>,
-    view: &View,
-    size: Size,
-    action: Option<[f64; 2]>,
-) -> PyResult<Bound<'py, PyArray3<u8>>> {
-    let [width, height] = size;
-    let picture = PyArray3::zeros(py, [height, width, 3], false);
-    view.draw(size, action, picture.readwrite().as_slice_mut()?)?;
-    Ok(picture)
 }
 
 /// `main` alone, or a dictionary of it and the agent's position.
@@ -111,7 +98,7 @@ impl Arrays {
     }
 
     /// Writes the current observations of the batch.
-    pub fn fill(&self, py: Python<'_>, batch: &PushTBatch) -> PyResult<()> {
+    pub fn fill(&self, py: Python<'_>, batch: &mut PushTBatch) -> PyResult<()> {
         match &self.main {
             Main::Values(values) => {
                 let mut values = values.bind(py).try_readwrite()?;
@@ -126,10 +113,11 @@ impl Arrays {
                 });
             }
             Main::Pixels(pixels) => {
-                let mut views = Vec::with_capacity(batch.num_envs());
-                batch.rows(|rows| views.extend(rows.envs.iter().map(View::of)));
+                let [width, height] = self.size;
                 let mut pixels = pixels.bind(py).try_readwrite()?;
-                draw_all(py, &views, self.size, pixels.as_slice_mut()?)?;
+                let pixels = pixels.as_slice_mut()?;
+                py.detach(|| batch.pixels(width, height, pixels))
+                    .map_err(refused_picture)?;
             }
         }
         let mut agent = self.agent.bind(py).try_readwrite()?;

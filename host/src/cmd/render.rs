@@ -142,7 +142,7 @@ fn smooth_moment(engine: &Engine, args: &Args, seeding: Seeding) -> Result<Pixma
 /// If the episode can't be started or has no such tick, or the picture is too small for the action.
 fn exact_moment(engine: &Engine, args: &Args, seeding: Seeding) -> Result<Pixmap> {
     let (mut shown, mut n_ticks) = (None, 0);
-    let end = play(engine, args.seed, seeding, |tick, _, env| {
+    play(engine, args.seed, seeding, |tick, _, env| {
         n_ticks += 1;
         if args.tick.is_none_or(|wanted| wanted == tick.index) {
             shown = Some((Frame::of_env(env), tick.action));
@@ -152,7 +152,7 @@ fn exact_moment(engine: &Engine, args: &Args, seeding: Seeding) -> Result<Pixmap
         return no_such_tick(args.tick.unwrap_or_default(), args.seed, n_ticks);
     };
     let side = usize::from(args.size);
-    let mut renderer = Renderer::new(end.goal);
+    let mut renderer = Renderer::new();
     let rgb = renderer.picture(&frame, side, side, Some(action))?;
     let rgba = rgb
         .chunks_exact(3)

@@ -1,7 +1,7 @@
 //! Pictures of recorded steps, as gym-pusht and diffusion_policy's image environment draw them.
 
 use anyhow::Result;
-use pusht_core::pusht::env::{GOAL_ANGLE_RAD, GOAL_PX, PushTEnv};
+use pusht_core::pusht::env::PushTEnv;
 use pusht_gym::pixels::{Frame, Renderer};
 
 /// Width and height of a picture, pixels.
@@ -15,8 +15,7 @@ pub struct Camera(Option<Renderer>);
 impl Camera {
     /// A camera that is on or off.
     pub fn new(is_on: bool) -> Self {
-        let goal = [GOAL_PX.x, GOAL_PX.y, GOAL_ANGLE_RAD];
-        Self(is_on.then(|| Renderer::new(goal)))
+        Self(is_on.then(Renderer::new))
     }
 
     /// Appends a picture of `env` to `pictures`, if the camera is on.

@@ -183,12 +183,10 @@ impl PushTBatch {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let threads = options.threads.unwrap_or_else(cores).get();
         let dim = options.observation_dim();
-        let params = &options.params;
-        let goal = [params.goal_px.x, params.goal_px.y, params.goal_angle_rad];
         Ok(Self {
             num_envs,
             dim,
-            pool: Pool::new(chunks, threads, goal),
+            pool: Pool::new(chunks, threads),
             observations: vec![0.0; num_envs * dim],
             rewards: vec![0.0; num_envs],
             coverage: vec![0.0; num_envs],

@@ -20,7 +20,6 @@ pub(super) struct Pool {
 
 struct Shared {
     chunks: Vec<Mutex<Chunk>>,
-    goal: [f64; 3],
     /// Index of the next chunk to work on.
     next: AtomicUsize,
     job: Mutex<Job>,
@@ -54,13 +53,11 @@ impl Pictures {
 }
 
 impl Pool {
-    /// Starts `threads` threads, the caller's included, but at most one per chunk. `goal`: x, y, px;
-    /// angle, rad.
-    pub(super) fn new(chunks: Vec<Chunk>, threads: usize, goal: [f64; 3]) -> Self {
+    /// Starts `threads` threads, the caller's included, but at most one per chunk.
+    pub(super) fn new(chunks: Vec<Chunk>, threads: usize) -> Self {
         let threads = threads.min(chunks.len());
         let shared = Arc::new(Shared {
             chunks: chunks.into_iter().map(Mutex::new).collect(),
-            goal,
             next: AtomicUsize::new(0),
             job: Mutex::new(Job::Step),
             start: Barrier::new(threads),
@@ -106,8 +103,7 @@ impl Pool {
 
     /// The caller's renderer.
     pub(super) fn renderer(&mut self) -> &mut Renderer {
-        let goal = self.shared.goal;
-        self.renderer.get_or_insert_with(|| Renderer::new(goal))
+        self.renderer.get_or_insert_with(Renderer::new)
     }
 
     /// Has all threads, the caller's included, work on the chunks. The pool is borrowed mutably, so
@@ -147,7 +143,7 @@ impl Shared {
     fn work(&self, job: Job, renderer: &mut Option<Renderer>) {
         if let Job::Draw(pictures, _) = job {
             // By every thread, so that what a later job allocates does not depend on its speed.
-            let renderer = renderer.get_or_insert_with(|| Renderer::new(self.goal));
+            let renderer = renderer.get_or_insert_with(Renderer::new);
             let prepared = renderer.prepare(pictures.width, pictures.height);
             debug_assert_eq!(prepared, Ok(()), "the size was checked");
         }
@@ -163,7 +159,7 @@ impl Shared {
             match job {
                 Job::Step => chunk.step(),
                 Job::Draw(pictures, out) => {
-                    let renderer = renderer.get_or_insert_with(|| Renderer::new(self.goal));
+                    let renderer = renderer.get_or_insert_with(Renderer::new);
                     let first = index * CHUNK;
                     let rows = first * pictures.len()..(first + chunk.len()) * pictures.len();
                     // SAFETY: `Pool::draw` holds the slice until all threads are done, and each

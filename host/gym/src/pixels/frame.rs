@@ -1,4 +1,4 @@
-//! What a picture shows besides goal and walls, in whole pixels, and how it is drawn.
+//! What a picture shows besides the walls, in whole pixels, and how it is drawn.
 
 use super::colors::{
     AGENT_INSIDE, BLOCK_INSIDE, CONTACT_RED, LIGHT_GRAY, LIGHT_GREEN, LIGHT_SLATE_GRAY, ROYAL_BLUE,
@@ -28,14 +28,18 @@ pub(super) const WITHIN_WALLS: Range<usize> = {
 /// Length of a contact's mark on either side, px (Chipmunk `cpSpaceDebugDraw`).
 const MARK_PX: f64 = 2.0;
 
-/// The moving things of a picture: agent, block and contact points, rounded to pixels.
+/// The corners of the bar and the stem of a T.
+type Tee = [[Point; 4]; 2];
+
+/// What a picture shows: goal, agent, block and contact points, rounded to pixels.
 ///
 /// pymunk marks the contact points of the last physics step with short red lines, so the pictures
 /// of gym-pusht show them where the block touches the agent or a wall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
+    goal: Tee,
     agent: Point,
-    boxes: [[Point; 4]; 2],
+    block: Tee,
     marks: [[Point; 2]; MAX_CONTACTS],
     n_marks: usize,
 }
@@ -45,6 +49,7 @@ impl Frame {
     pub fn of_env(env: &PushTEnv) -> Self {
         let info = env.info();
         let mut frame = Self::new(
+            &Pose::new(info.goal_pos_px, info.goal_angle_rad),
             info.agent_pos_px,
             &Pose::new(info.block_pos_px, info.block_angle_rad),
         );
@@ -52,17 +57,19 @@ impl Frame {
         frame
     }
 
-    /// A state without contact points: agent x, y, block x, y, px; block angle, rad.
-    pub fn of_state(state: &[f64; STATE_DIM]) -> Self {
-        let [agent_x, agent_y, x, y, angle_rad] = *state;
-        let pose = Pose::new(Vec2::new(x, y), angle_rad);
-        Self::new(Vec2::new(agent_x, agent_y), &pose)
+    /// A state without contact points: agent x, y, block x, y, px; block angle, rad. The goal: x,
+    /// y, px; angle, rad.
+    pub fn of_state(state: &[f64; STATE_DIM], goal: [f64; 3]) -> Self {
+        let [agent_x, agent_y, block @ ..] = *state;
+        let pose = |[x, y, angle_rad]: [f64; 3]| Pose::new(Vec2::new(x, y), angle_rad);
+        Self::new(&pose(goal), Vec2::new(agent_x, agent_y), &pose(block))
     }
 
-    fn new(agent_px: Vec2, block: &Pose) -> Self {
+    fn new(goal: &Pose, agent_px: Vec2, block: &Pose) -> Self {
         Self {
+            goal: tee(goal),
             agent: Point::nearest(agent_px.x, agent_px.y),
-            boxes: boxes(block),
+            block: tee(block),
             marks: [[Point::default(); 2]; MAX_CONTACTS],
             n_marks: 0,
         }
@@ -79,11 +86,22 @@ impl Frame {
 
     /// Whether the block is at the same place in both.
     pub(super) fn has_block_of(&self, other: &Self) -> bool {
-        self.boxes == other.boxes
+        self.block == other.block
+    }
+
+    /// Whether the goal is at the same place in both.
+    pub(super) fn has_goal_of(&self, other: &Self) -> bool {
+        self.goal == other.goal
+    }
+
+    pub(super) fn draw_goal(&self, surface: &mut Surface) {
+        for corners in &self.goal {
+            polygon(surface, corners, LIGHT_GREEN);
+        }
     }
 
     pub(super) fn draw_block(&self, surface: &mut Surface) {
-        for corners in &self.boxes {
+        for corners in &self.block {
             polygon(surface, corners, BLOCK_INSIDE);
             for index in 0..corners.len() {
                 let ends = [corners[index], corners[(index + 1) % corners.len()]];
@@ -104,13 +122,6 @@ impl Frame {
     }
 }
 
-/// Draws the goal: x, y, px; angle, rad.
-pub(super) fn draw_goal(surface: &mut Surface, [x, y, angle_rad]: [f64; 3]) {
-    for corners in boxes(&Pose::new(Vec2::new(x, y), angle_rad)) {
-        polygon(surface, &corners, LIGHT_GREEN);
-    }
-}
-
 pub(super) fn draw_walls(surface: &mut Surface) {
     for ends in WALL_ENDS_PX {
         let ends = ends.map(|[x, y]| Point::nearest(x, y));
@@ -118,8 +129,7 @@ pub(super) fn draw_walls(surface: &mut Surface) {
     }
 }
 
-/// The corners of the bar and the stem of a T.
-fn boxes(pose: &Pose) -> [[Point; 4]; 2] {
+fn tee(pose: &Pose) -> Tee {
     std::array::from_fn(|index| {
         std::array::from_fn(|corner| {
             let [x, y] = BLOCK_VERTICES_PX[4 * index + corner];

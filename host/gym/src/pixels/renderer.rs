@@ -1,8 +1,8 @@
-//! Pictures of one goal after another, of any size.
+//! Pictures of one frame after another, of any size.
 
 use super::colors::{LIGHT_GRAY, WHITE};
 use super::error::PictureError;
-use super::frame::{Frame, WITHIN_WALLS, draw_goal, draw_walls};
+use super::frame::{Frame, WITHIN_WALLS, draw_walls};
 use super::marker;
 use super::resize::Resize;
 use super::surface::{Area, Surface};
@@ -15,14 +15,16 @@ pub(crate) const MAX_SIDE: usize = 1 << 14;
 
 /// Draws gym-pusht's pictures.
 ///
-/// What does not move, goal and walls, is drawn once, for the surface and for each size. After that
-/// only block, agent and contact points are drawn and reduced, and without allocation.
+/// Goal and walls are drawn once, for the surface and for each size, and again when a frame has
+/// another goal than the one before. Otherwise only block, agent and contact points are drawn and
+/// reduced. Nothing is allocated after the first picture of a size.
 ///
 /// ```
 /// use pusht_gym::pixels::{Renderer, Frame};
 ///
-/// let mut renderer = Renderer::new([256.0, 256.0, std::f64::consts::FRAC_PI_4]);
-/// let frame = Frame::of_state(&[100.0, 400.0, 330.0, 140.0, 0.3]);
+/// let goal = [256.0, 256.0, std::f64::consts::FRAC_PI_4];
+/// let frame = Frame::of_state(&[100.0, 400.0, 330.0, 140.0, 0.3], goal);
+/// let mut renderer = Renderer::new();
 /// let mut observation = vec![0; 96 * 96 * 3];
 /// renderer.observation(&frame, 96, 96, &mut observation)?;
 /// assert_eq!(observation[..3], [255, 255, 255]);
@@ -30,6 +32,7 @@ pub(crate) const MAX_SIDE: usize = 1 << 14;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Renderer {
+    /// Goal and walls of `shown`.
     background: Surface,
     surface: Surface,
     /// What is drawn on the surface, and where.
@@ -42,6 +45,7 @@ pub struct Renderer {
 #[derive(Clone, Debug)]
 struct Picture {
     resize: Resize,
+    /// Goal and walls of `shown`.
     background: Vec<u8>,
     pixels: Vec<u8>,
     /// What `pixels` shows, and where on the surface that is.
@@ -51,20 +55,33 @@ struct Picture {
     marker: Option<[Range<usize>; 2]>,
 }
 
+impl Default for Renderer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Renderer {
-    /// A renderer of pictures with this goal: x, y, px; angle, rad.
-    pub fn new(goal: [f64; 3]) -> Self {
-        let mut background = Surface::new(WHITE);
-        draw_goal(&mut background, goal);
-        draw_walls(&mut background);
-        background.take_changed(&mut Area::empty());
+    /// A renderer that has drawn nothing.
+    pub fn new() -> Self {
         Self {
-            surface: background.clone(),
-            background,
+            background: Surface::new(WHITE),
+            surface: Surface::new(WHITE),
             shown: None,
             drawn: std::array::from_fn(|_| Area::empty()),
             pictures: Vec::new(),
         }
+    }
+
+    /// Draws goal and walls of `frame`, and nothing else.
+    fn draw_background(&mut self, frame: &Frame) {
+        let background = &mut self.background;
+        background.fill(WHITE);
+        frame.draw_goal(background);
+        draw_walls(background);
+        background.forget_changed();
+        self.surface.copy(background, &Area::whole());
+        self.drawn.fill(Area::empty());
     }
 
     /// The surface of 512 x 512 pixels with goal, block, agent, walls and contact points: what
@@ -72,6 +89,9 @@ impl Renderer {
     pub fn draw(&mut self, frame: &Frame) -> &Surface {
         if self.shown.as_ref() == Some(frame) {
             return &self.surface;
+        }
+        if !self.shown.is_some_and(|shown| shown.has_goal_of(frame)) {
+            self.draw_background(frame);
         }
         for area in &self.drawn {
             self.surface.copy(&self.background, area);
@@ -141,7 +161,7 @@ impl Renderer {
         self.draw(frame);
         let picture = &mut self.pictures[at];
         picture.unmark(&self.surface);
-        picture.update(&self.surface, frame, &self.drawn);
+        picture.update([&self.background, &self.surface], frame, &self.drawn);
         if let Some(action) = action {
             let marker = marker::draw(&mut picture.pixels, [width, height], action)?;
             picture.marker = Some(marker);
@@ -170,20 +190,17 @@ impl Renderer {
             self.pictures.remove(0);
         }
         let resize = Resize::new(width, height);
-        self.pictures
-            .push(Picture::new(resize, &self.background, len));
+        self.pictures.push(Picture::new(resize, len));
         Ok(self.pictures.len() - 1)
     }
 }
 
 impl Picture {
-    fn new(resize: Resize, background: &Surface, len: usize) -> Self {
-        let mut pixels = vec![0; len];
-        resize.draw(background, &Area::whole(), &mut pixels);
+    fn new(resize: Resize, len: usize) -> Self {
         Self {
             resize,
-            background: pixels.clone(),
-            pixels,
+            background: vec![0; len],
+            pixels: vec![0; len],
             shown: None,
             drawn: std::array::from_fn(|_| Area::empty()),
             marker: None,
@@ -197,11 +214,23 @@ impl Picture {
         }
     }
 
+    /// Shows nothing but goal and walls.
+    fn clear(&mut self, background: &Surface) {
+        let pixels = &mut self.background;
+        self.resize.draw(background, &Area::whole(), pixels);
+        self.pixels.copy_from_slice(pixels);
+        self.shown = None;
+        self.drawn.fill(Area::empty());
+    }
+
     /// Changes the pixels to those of the surface, on which the areas `drawn` show block, agent and
     /// marks of `frame`.
-    fn update(&mut self, surface: &Surface, frame: &Frame, drawn: &[Area; 3]) {
+    fn update(&mut self, [background, surface]: [&Surface; 2], frame: &Frame, drawn: &[Area; 3]) {
         if self.shown.as_ref() == Some(frame) {
             return;
+        }
+        if !self.shown.is_some_and(|shown| shown.has_goal_of(frame)) {
+            self.clear(background);
         }
         let block_rests = self.shown.is_some_and(|shown| shown.has_block_of(frame));
         if !block_rests {
@@ -256,8 +285,8 @@ mod tests {
     /// `tests/golden/render/generate.py` has the scene.
     #[test]
     fn two_whole_pictures_are_gym_pushts() {
-        let frame = Frame::of_state(&[100.0, 400.0, 330.0, 140.0, 0.3]);
-        let mut renderer = Renderer::new(GOAL);
+        let frame = Frame::of_state(&[100.0, 400.0, 330.0, 140.0, 0.3], GOAL);
+        let mut renderer = Renderer::new();
         for png in [
             include_bytes!("../../../../tests/golden/render/96.png").as_slice(),
             include_bytes!("../../../../tests/golden/render/680.png"),
@@ -273,13 +302,15 @@ mod tests {
         }
     }
 
-    /// Block and agent move, rest and jump, over the walls, too; the marker comes and goes.
+    /// Block and agent move, rest and jump, over the walls, too; the goal jumps; the marker comes
+    /// and goes.
     #[test]
     fn a_picture_does_not_depend_on_those_before() {
         let mut random = crate::space::seeded(1);
         let mut uniform = |low, high| rand::RngExt::random_range(&mut random, low..high);
-        let mut kept = Renderer::new(GOAL);
+        let mut kept = Renderer::new();
         let mut state = [100.0, 400.0, 330.0, 140.0, 0.3];
+        let mut goal = GOAL;
         let mut expected = vec![0; 3 * 100 * 130];
         for _ in 0..300 {
             let reach = uniform(0.0, 20.0);
@@ -293,9 +324,12 @@ mod tests {
             if reach > 18.0 {
                 state = state.map(|_| uniform(0.0, 520.0));
             }
-            let frame = Frame::of_state(&state);
+            if (9.0..10.0).contains(&reach) {
+                goal = goal.map(|_| uniform(0.0, 520.0));
+            }
+            let frame = Frame::of_state(&state, goal);
             let action = (reach > 5.0).then(|| [uniform(0.0, 512.0), uniform(0.0, 512.0)]);
-            let mut new = Renderer::new(GOAL);
+            let mut new = Renderer::new();
             new.render(&frame, 100, 130, action, &mut expected).unwrap();
             assert!(kept.picture(&frame, 100, 130, action).unwrap() == expected);
             assert!(kept.draw(&frame).rows().eq(new.draw(&frame).rows()));

@@ -105,6 +105,11 @@ impl Surface {
         }
     }
 
+    /// Fills the whole surface.
+    pub(super) fn fill(&mut self, color: Rgb) {
+        self.pixels.fill(pixel(color));
+    }
+
     /// The colour of a pixel; `None` outside of the surface.
     pub fn get(&self, at: Point) -> Option<Rgb> {
         self.index(at).map(|index| rgb(self.pixels[index]))
@@ -130,6 +135,11 @@ impl Surface {
     pub(super) fn take_changed(&mut self, area: &mut Area) {
         area.clear();
         std::mem::swap(area, &mut self.changed);
+    }
+
+    /// Forgets the area that was drawn on.
+    pub(super) fn forget_changed(&mut self) {
+        self.changed.clear();
     }
 
     /// Copies the pixels of `area` from `other`.

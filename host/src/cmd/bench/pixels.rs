@@ -6,7 +6,7 @@ use crate::policy_file::write_whole;
 use crate::processor_time::processor_time;
 use anyhow::{Context, Result, ensure};
 use crc::{CRC_32_ISO_HDLC, Crc};
-use pusht_core::pusht::env::{GOAL_ANGLE_RAD, GOAL_PX, PushTEnv};
+use pusht_core::pusht::env::PushTEnv;
 use pusht_gym::pixels::{Frame, PictureError, Renderer};
 use serde::{Deserialize, Serialize};
 use std::hint::black_box;
@@ -115,7 +115,7 @@ pub fn run(args: &Args) -> Result<()> {
             None
         }
     };
-    let mut renderer = Renderer::new([GOAL_PX.x, GOAL_PX.y, GOAL_ANGLE_RAD]);
+    let mut renderer = Renderer::new();
     let (mut ours, mut theirs) = (Best::NONE, Best::NONE);
     let (mut compared, mut equal) = (0, 0);
     for sequence in &mut sequences::chase(args.rounds)? {

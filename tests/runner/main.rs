@@ -6,6 +6,7 @@ mod qemu;
 mod setup;
 mod step;
 mod steps;
+mod supply;
 #[cfg(test)]
 mod targets;
 

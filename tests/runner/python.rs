@@ -27,8 +27,19 @@ fn environment() -> PathBuf {
     repository().join("target/verify/python")
 }
 
+/// Command that makes the virtual environment; one that is there is left as it is.
+///
+/// # Errors
+/// If there is no Python to make it with.
+pub fn make_environment() -> Result<Command> {
+    let python = python().context(PYTHON_BY_HAND)?;
+    let mut venv = Command::new(python);
+    venv.args(["-m", "venv"]).arg(environment());
+    Ok(venv)
+}
+
 /// A program of the virtual environment.
-fn installed(name: &str, words: &[&str]) -> Command {
+pub fn installed(name: &str, words: &[&str]) -> Command {
     let folder = if cfg!(windows) { "Scripts" } else { "bin" };
     let mut command = Command::new(environment().join(folder).join(name));
     command
@@ -42,9 +53,6 @@ fn installed(name: &str, words: &[&str]) -> Command {
 
 /// Commands that install the wheel in a virtual environment of its own, and test it there.
 pub fn tests() -> Result<Vec<Command>> {
-    let python = python().context(PYTHON_BY_HAND)?;
-    let mut venv = Command::new(python);
-    venv.args(["-m", "venv"]).arg(environment());
     let mut pytest = installed(
         "pytest",
         &["tests/python", "--ignore", "tests/python/clients"],
@@ -53,7 +61,7 @@ pub fn tests() -> Result<Vec<Command>> {
     pytest.env("PUSHT", pusht_device::target_dir().join("release/pusht"));
     Ok(vec![
         cargo("build --release"),
-        venv,
+        make_environment()?,
         installed(
             "pip",
             &["install", "--requirement", "tests/python/requirements.txt"],

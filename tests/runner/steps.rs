@@ -1,7 +1,7 @@
 //! The steps of `cargo verify`, in order.
 
 use crate::step::Step;
-use crate::{clients, python, qemu, setup};
+use crate::{clients, python, qemu, setup, supply};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -99,6 +99,16 @@ pub fn all() -> Vec<Step> {
             commands: python::other_targets,
         },
         Step {
+            name: "supply",
+            purpose: "licences and sources of every dependency, in every workspace",
+            commands: supply::rules,
+        },
+        Step {
+            name: "packages",
+            purpose: "core, gym and host as packages of crates.io, built from what is in them",
+            commands: || Ok(vec![supply::packages()]),
+        },
+        Step {
             name: "no-std",
             purpose: "core compiles where there is no operating system",
             commands: || {
@@ -149,6 +159,15 @@ pub fn by_hand() -> Vec<Step> {
             commands: || {
                 Ok(vec![cargo(
                     "test --package pusht-tests --test figures -- --ignored",
+                )])
+            },
+        },
+        Step {
+            name: "licences",
+            purpose: "writes docs/licences.md (only when named)",
+            commands: || {
+                Ok(vec![cargo(
+                    "test --package pusht-tests --test supply -- --ignored",
                 )])
             },
         },

@@ -136,8 +136,11 @@ fn row(t: usize, env: &PushTEnv) -> [String; ROW_COLUMNS.len()] {
     ]
 }
 
-/// Reads the actions; every error names the file and the line.
-fn read_actions(path: &Path) -> Result<Vec<[f64; 2]>> {
+/// Reads a CSV file of actions (px).
+///
+/// # Errors
+/// If it can't be read, or a line is no action; the error names the file and the line.
+pub fn read_actions(path: &Path) -> Result<Vec<[f64; 2]>> {
     let file = || path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("{}: can't read", file()))?;
     let mut table = csv::ReaderBuilder::new()

@@ -52,9 +52,15 @@ const MAX_LINE: u64 = 64 << 20;
 /// If the policy can't be loaded, or standard input or output fails.
 pub fn run(args: &Args) -> Result<()> {
     let engine = Engine::load(&args.policy)?;
-    let checks = Checks::of(&engine);
-    let mut input = std::io::stdin().lock();
-    let mut output = std::io::stdout().lock();
+    serve(&engine, std::io::stdin().lock(), std::io::stdout().lock())
+}
+
+/// Answers the lines of `input` until it ends.
+///
+/// # Errors
+/// If `input` can't be read, or `output` not written.
+pub fn serve(engine: &Engine, mut input: impl BufRead, mut output: impl Write) -> Result<()> {
+    let checks = Checks::of(engine);
     engine.with_planner(|planner| {
         while let Some(line) = next_line(&mut input).context("standard input")? {
             let answer = line.and_then(|line| answer(planner, &checks, &line));

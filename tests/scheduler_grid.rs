@@ -5,7 +5,7 @@ mod tolerances;
 
 use pusht_core::policy::scheduler::{
     BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, NoiseSchedule, PredictionType,
-    SchedulerConfig, StepOutput, TimestepSpacing, VarianceType,
+    SchedulerConfig, SchedulerError, StepOutput, TimestepSpacing, VarianceType,
 };
 use serde::Deserialize;
 use std::path::Path;
@@ -137,26 +137,23 @@ enum Either {
 }
 
 impl Either {
-    fn new(case: &Case) -> Self {
+    fn new(case: &Case) -> Result<Self, SchedulerError> {
         let config = case.options.config();
         if case.kind == "DDIM" {
-            let mut ddim = Ddim::new(config).unwrap();
-            ddim.set_timesteps(case.chain.num_inference_steps.unwrap())
-                .unwrap();
+            let mut ddim = Ddim::new(config)?;
+            ddim.set_timesteps(case.chain.num_inference_steps.unwrap())?;
             let options = DDIMOptions {
                 eta: case.call.eta,
                 use_clipped_model_output: case.call.use_clipped_model_output,
             };
-            return Self::Ddim(ddim, options);
+            return Ok(Self::Ddim(ddim, options));
         }
-        let mut ddpm = Ddpm::new(config).unwrap();
+        let mut ddpm = Ddpm::new(config)?;
         match &case.chain.timesteps {
-            Some(timesteps) => ddpm.set_custom_timesteps(timesteps).unwrap(),
-            None => ddpm
-                .set_timesteps(case.chain.num_inference_steps.unwrap())
-                .unwrap(),
+            Some(timesteps) => ddpm.set_custom_timesteps(timesteps)?,
+            None => ddpm.set_timesteps(case.chain.num_inference_steps.unwrap())?,
         }
-        Self::Ddpm(ddpm)
+        Ok(Self::Ddpm(ddpm))
     }
 
     fn schedule(&self) -> &NoiseSchedule<1000> {
@@ -264,10 +261,16 @@ fn every_step_of_the_grid_is_that_of_diffusers() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/schedulers/grid.json");
     let cases: Vec<Case> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     assert!(cases.len() > 100);
-    let mut failures = Vec::new();
+    let (mut failures, mut n_refused) = (Vec::new(), 0);
     for (index, case) in cases.iter().enumerate() {
-        let scheduler = Either::new(case);
         let name = format!("case {index} {} {:?}", case.kind, case.options);
+        // Refused only where upstream divides by zero.
+        let Ok(scheduler) = Either::new(case) else {
+            let originals = case.steps.iter().flat_map(|s| &s.pred_original_sample);
+            assert!(originals.clone().any(Option::is_none), "{name}");
+            n_refused += 1;
+            continue;
+        };
         assert_eq!(scheduler.schedule().timesteps(), case.timesteps, "{name}");
         for step in &case.steps {
             let t = step.timestep;
@@ -283,4 +286,5 @@ fn every_step_of_the_grid_is_that_of_diffusers() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert_eq!(n_refused, 1);
 }

@@ -298,3 +298,196 @@ fn trained_betas_replace_the_schedule() {
     let last = scheduler.schedule().alphas_cumprod()[2];
     assert!((last - 0.36).abs() < 1e-7, "{last}");
 }
+
+/// Both schedulers of `config`, over `passes` passes.
+fn chain(config: SchedulerConfig<'static>, passes: usize) -> [Result<(), SchedulerError>; 2] {
+    [
+        Ddpm::new(config).and_then(|mut ddpm| ddpm.set_timesteps(passes)),
+        Ddim::new(config).and_then(|mut ddim| ddim.set_timesteps(passes)),
+    ]
+}
+
+#[test]
+fn betas_that_make_no_schedule_are_refused() {
+    let of = |betas: &'static [f32]| SchedulerConfig {
+        num_train_timesteps: betas.len(),
+        trained_betas: Some(betas),
+        ..DEFAULT
+    };
+    let of_ends = |beta_start, beta_end, beta_schedule| SchedulerConfig {
+        beta_start,
+        beta_end,
+        beta_schedule,
+        ..DEFAULT
+    };
+    let (linear, scaled) = (BetaSchedule::Linear, BetaSchedule::ScaledLinear);
+    for config in [
+        of(&[0.1, 2.0, 0.1]),
+        of(&[0.1, -1e-3, 0.1]),
+        of(&[0.1, f32::NAN, 0.1]),
+        // Without noise in the first sample, and without signal before the last.
+        of(&[0.0, 0.1, 0.1]),
+        of(&[1e-9, 0.1, 0.1]),
+        of(&[0.1, 1.0, 0.1]),
+        of_ends(1e-4, -1.0, linear),
+        of_ends(1e-4, -1.0, scaled),
+        of_ends(1e-4, 1.5, linear),
+        of_ends(f64::NAN, 0.02, linear),
+        of_ends(0.0, 0.02, linear),
+        SchedulerConfig {
+            num_train_timesteps: 1,
+            rescale_betas_zero_snr: true,
+            ..DEFAULT
+        },
+    ] {
+        for result in chain(config, 1) {
+            let is_config = matches!(result, Err(SchedulerError::Config(_)));
+            assert!(is_config, "{config:?}: {result:?}");
+        }
+    }
+    assert_eq!(chain(of(&[0.1, 0.2, 1.0]), 3), [Ok(()), Ok(())]);
+}
+
+#[test]
+fn limits_of_the_clean_sample_that_are_none_are_refused() {
+    let thresholding = |ratio, max| SchedulerConfig {
+        thresholding: true,
+        dynamic_thresholding_ratio: ratio,
+        sample_max_value: max,
+        ..DEFAULT
+    };
+    for config in [
+        thresholding(-0.1, 1.0),
+        thresholding(1.5, 1.0),
+        thresholding(f32::NAN, 1.0),
+        thresholding(0.9, 0.0),
+        thresholding(0.9, -1.0),
+        thresholding(0.9, f32::NAN),
+        SchedulerConfig {
+            clip_sample_range: f32::NAN,
+            ..DEFAULT
+        },
+    ] {
+        assert!(chain(config, 1).iter().all(Result::is_err), "{config:?}");
+    }
+}
+
+#[test]
+fn an_offset_past_the_training_steps_is_refused_and_changes_nothing() {
+    for (steps_offset, passes) in [(1, 1000), (50, 1000), (501, 2), (usize::MAX, 2)] {
+        let config = SchedulerConfig {
+            steps_offset,
+            ..DEFAULT
+        };
+        for result in chain(config, passes) {
+            let is_range = matches!(result, Err(SchedulerError::TimestepOutOfRange { .. }));
+            assert!(is_range, "{steps_offset}: {result:?}");
+        }
+    }
+    let mut scheduler = Ddim::new(SchedulerConfig {
+        steps_offset: 1,
+        ..DEFAULT
+    })
+    .unwrap();
+    scheduler.set_timesteps(2).unwrap();
+    assert!(scheduler.set_timesteps(1000).is_err());
+    assert_eq!(scheduler.schedule().timesteps(), [501, 1]);
+    assert_eq!(scheduler.previous_timestep(501), Ok(Some(1)));
+}
+
+#[test]
+fn unclipped_epsilon_prediction_is_refused_where_the_sample_is_pure_noise() {
+    let config = |clip_sample, thresholding, timestep_spacing| SchedulerConfig {
+        rescale_betas_zero_snr: true,
+        clip_sample,
+        thresholding,
+        timestep_spacing,
+        ..DEFAULT
+    };
+    let (trailing, leading) = (TimestepSpacing::Trailing, TimestepSpacing::Leading);
+    for (clip_sample, thresholding) in [(false, false), (true, true)] {
+        for result in chain(config(clip_sample, thresholding, trailing), 10) {
+            assert!(matches!(result, Err(SchedulerError::Config(_))));
+        }
+        // These steps do not begin at the last one.
+        let result = chain(config(clip_sample, thresholding, leading), 10);
+        assert_eq!(result, [Ok(()), Ok(())]);
+    }
+    assert_eq!(chain(config(true, false, trailing), 10), [Ok(()), Ok(())]);
+    // DDPM visits every step before timesteps are set.
+    let ddpm = Ddpm::new(config(false, false, leading)).unwrap();
+    let (mut previous, mut original) = ([0.0], [0.0]);
+    let to = StepOutput {
+        prev_sample: &mut previous,
+        pred_original_sample: &mut original,
+    };
+    let result = ddpm.step(&[0.5], 999, &[1.0], Some(&[0.0]), to);
+    assert!(matches!(result, Err(SchedulerError::Config(_))));
+}
+
+/// x_{t-1} of a step of DDIM at every timestep of `passes` passes.
+fn ddim_steps(
+    config: SchedulerConfig<'static>,
+    passes: usize,
+    eta: f32,
+    output: f32,
+) -> Result<Vec<f32>, SchedulerError> {
+    let mut ddim = Ddim::new(config)?;
+    ddim.set_timesteps(passes)?;
+    let options = DDIMOptions {
+        eta,
+        ..DDIMOptions::default()
+    };
+    let timesteps = ddim.schedule().timesteps().iter();
+    timesteps
+        .map(|&timestep| {
+            let (mut previous, mut original) = ([0.0; 2], [0.0; 2]);
+            let to = StepOutput {
+                prev_sample: &mut previous,
+                pred_original_sample: &mut original,
+            };
+            let noise = Some([1.0; 2].as_slice());
+            ddim.step(&[output, 0.5], timestep, &[1.0; 2], options, noise, to)?;
+            Ok(previous[0])
+        })
+        .collect()
+}
+
+#[test]
+fn eta_outside_of_0_to_1_is_refused() {
+    for eta in [-0.1, 1.1, 1e30, f32::NAN, f32::INFINITY] {
+        let result = ddim_steps(DEFAULT, 10, eta, 0.5);
+        assert!(matches!(result, Err(SchedulerError::Config(_))), "{eta}");
+    }
+}
+
+/// Rounding must not leave a negative number to take the root of.
+#[test]
+fn steps_at_eta_1_are_finite_in_any_number_of_passes() {
+    for prediction_type in [PredictionType::VPrediction, PredictionType::Sample] {
+        for rescale_betas_zero_snr in [false, true] {
+            let config = SchedulerConfig {
+                num_train_timesteps: 100,
+                prediction_type,
+                rescale_betas_zero_snr,
+                timestep_spacing: TimestepSpacing::Trailing,
+                ..DEFAULT
+            };
+            for passes in 1..=100 {
+                let steps = ddim_steps(config, passes, 1.0, 0.5).unwrap();
+                assert!(steps.iter().all(|x| x.is_finite()), "{config:?}: {steps:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn thresholding_keeps_a_value_that_is_not_a_number() {
+    let config = SchedulerConfig {
+        thresholding: true,
+        prediction_type: PredictionType::Sample,
+        ..DEFAULT
+    };
+    let steps = ddim_steps(config, 2, 0.0, f32::NAN).unwrap();
+    assert!(steps.iter().all(|x| x.is_nan()), "{steps:?}");
+}

@@ -9,7 +9,7 @@
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Error {
-    /// An action with a NaN or infinite coordinate.
+    /// An action, given or planned, with a NaN or infinite value.
     NonFiniteAction,
     /// A start state with a NaN or infinite value.
     NonFiniteState,

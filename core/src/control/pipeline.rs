@@ -12,7 +12,7 @@
 //! later plan misses its deadline: the last action is held until it arrives, and its actions for
 //! past ticks are dropped.
 
-use super::planner::{PlanShape, Planner};
+use super::planner::{PlanShape, Planner, check_actions};
 use super::receding_horizon::{RecedingHorizon, copy};
 use crate::Error;
 use crate::noise::NoiseSource;
@@ -186,7 +186,8 @@ impl<P: Planner> Planning<P> {
     /// Computes a plan.
     ///
     /// # Errors
-    /// As [`Planner::plan`]; [`Error::WrongLength`] if `CHUNK` is too small.
+    /// As [`Planner::plan`], and [`Error::NonFiniteAction`] whatever the planner says of a value
+    /// that is NaN or infinite; [`Error::WrongLength`] if `CHUNK` is too small.
     pub fn plan<const WINDOW: usize, const CHUNK: usize>(
         &mut self,
         request: &PlanRequest<WINDOW>,
@@ -194,12 +195,10 @@ impl<P: Planner> Planning<P> {
         let shape = self.planner.shape();
         let mut actions = [0.0; CHUNK];
         let window = request.window.get(..shape.window_len());
-        let chunk = actions.get_mut(..shape.chunk_len());
-        self.planner.plan(
-            window.unwrap_or_default(),
-            &mut self.noise,
-            chunk.unwrap_or_default(),
-        )?;
+        let chunk = actions.get_mut(..shape.chunk_len()).unwrap_or_default();
+        self.planner
+            .plan(window.unwrap_or_default(), &mut self.noise, chunk)?;
+        check_actions(chunk)?;
         Ok(Plan {
             began: request.began,
             actions,
@@ -345,6 +344,35 @@ mod tests {
             held: 5,
         };
         assert_eq!(counts, expected);
+    }
+
+    /// Plans nothing that can be executed.
+    struct Broken;
+
+    impl Planner for Broken {
+        fn shape(&self) -> PlanShape {
+            SHAPE
+        }
+
+        fn plan(&mut self, _: &[f64], _: &mut dyn Noise, chunk: &mut [f64]) -> Result<(), Error> {
+            chunk[5] = f64::NAN;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_plan_that_is_not_finite_is_an_error() {
+        let mut pipeline = Small::new(SHAPE, 3, 1).unwrap();
+        pipeline.observe(&[7.0]).unwrap();
+        let request = pipeline.begin_tick(None).unwrap();
+        let plan = Planning::new(Broken, 0).plan::<2, 14>(&request);
+        assert_eq!(plan, Err(Error::NonFiniteAction));
+        let mut pipeline = Small::new(SHAPE, 3, 1).unwrap();
+        let mut planning = SimulatedPlanning::new(Planning::new(Broken, 0), |_| 1);
+        pipeline.observe(&[7.0]).unwrap();
+        let begun = planning.begin_tick(&mut pipeline);
+        assert_eq!(begun, Err(Error::NonFiniteAction));
+        assert_eq!(pipeline.next_action(&[1.0, 1.0]), [1.0, 1.0]);
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub trait Planner {
     ///
     /// # Errors
     /// [`Error::NonFiniteObservation`] if a value of the window is NaN or infinite;
-    /// [`Error::WrongLength`] if a slice does not have the length of [`shape`](Self::shape).
+    /// [`Error::NonFiniteAction`] if an action would be; [`Error::WrongLength`] if a slice does not have the length of [`shape`](Self::shape).
     fn plan(
         &mut self,
         window: &[f64],
@@ -100,9 +100,22 @@ pub(crate) fn check_len(what: &'static str, expected: usize, got: usize) -> Resu
 
 /// Checks that every value of an observation is finite.
 pub(crate) fn check_finite(observation: &[f64]) -> Result<(), Error> {
-    if observation.iter().all(|value| value.is_finite()) {
+    if are_finite(observation) {
         Ok(())
     } else {
         Err(Error::NonFiniteObservation)
     }
+}
+
+/// Checks that every value of planned actions is finite.
+pub(super) fn check_actions(actions: &[f64]) -> Result<(), Error> {
+    if are_finite(actions) {
+        Ok(())
+    } else {
+        Err(Error::NonFiniteAction)
+    }
+}
+
+fn are_finite(values: &[f64]) -> bool {
+    values.iter().all(|value| value.is_finite())
 }

@@ -1,6 +1,6 @@
 //! Receding-horizon execution: plan a chunk of actions, execute it, plan again.
 
-use super::planner::{PlanJob, PlanShape, Planner, check_finite, check_len};
+use super::planner::{PlanJob, PlanShape, Planner, check_actions, check_finite, check_len};
 use crate::Error;
 use crate::noise::NoiseSource;
 
@@ -138,13 +138,16 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
     /// Replaces the remaining actions by a chunk from `planner`; simulated time stops meanwhile.
     ///
     /// # Errors
-    /// As [`Planner::plan`]; no action is planned then.
+    /// As [`Planner::plan`], and [`Error::NonFiniteAction`] whatever the planner says of a value
+    /// that is NaN or infinite; no action is planned then.
     pub fn plan(&mut self, planner: &mut (impl Planner + ?Sized)) -> Result<(), Error> {
         let (len, dim) = (self.shape.window_len(), self.shape.action_dim);
         let window = self.window.get(..len).unwrap_or_default();
         let chunk = self.actions.get_mut(dim..dim + self.shape.chunk_len());
+        let chunk = chunk.unwrap_or_default();
         (self.next, self.end) = (1, 1);
-        planner.plan(window, &mut self.noise, chunk.unwrap_or_default())?;
+        planner.plan(window, &mut self.noise, chunk)?;
+        check_actions(chunk)?;
         self.end = 1 + self.shape.n_action_steps;
         Ok(())
     }
@@ -154,9 +157,11 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
     /// tick.
     ///
     /// # Errors
-    /// [`Error::WrongLength`] if it is not `Ta` actions long; the episode is unchanged then.
+    /// [`Error::WrongLength`] if it is not `Ta` actions long, [`Error::NonFiniteAction`] if a value
+    /// is NaN or infinite; the episode is unchanged then.
     pub fn deliver(&mut self, chunk: &[f64], age: usize) -> Result<(), Error> {
         check_len("chunk", self.shape.chunk_len(), chunk.len())?;
+        check_actions(chunk)?;
         let dim = self.shape.action_dim;
         if let Some(queue) = self.actions.get_mut(dim..dim + chunk.len()) {
             copy(chunk, queue);
@@ -194,7 +199,8 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
     }
 
     /// Discards the queue; the last action becomes the one that `planner` holds. Returns it, or
-    /// `None` before the first observation.
+    /// `None` before the first observation. A held action that is not finite is none: the episode
+    /// has no last action then.
     pub fn hold(&mut self, planner: &(impl Planner + ?Sized)) -> Option<&[f64]> {
         if !self.has_observed {
             return None;
@@ -208,8 +214,8 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
         let dim = self.shape.action_dim;
         let last = self.actions.get_mut(..dim).unwrap_or_default();
         planner.hold(newest.unwrap_or_default(), last);
-        self.has_acted = true;
-        Some(last)
+        self.has_acted = check_actions(last).is_ok();
+        self.has_acted.then_some(last)
     }
 
     /// Records this control tick's observation and returns its action; plans if none is left.
@@ -358,6 +364,43 @@ mod tests {
         assert_eq!(episode.planned().count(), 1);
         assert_eq!(tick(&mut episode, 0.0), [5.0, 5.0]);
         assert!(episode.deliver(&[0.0; 7], 0).is_err());
+    }
+
+    /// Plans and holds actions with one value that is not finite.
+    struct Broken(f64);
+
+    impl Planner for Broken {
+        fn shape(&self) -> PlanShape {
+            SHAPE
+        }
+
+        fn plan(&mut self, _: &[f64], _: &mut dyn Noise, chunk: &mut [f64]) -> Result<(), Error> {
+            chunk.fill(1.0);
+            chunk[5] = self.0;
+            Ok(())
+        }
+
+        fn hold(&self, _: &[f64], action: &mut [f64]) {
+            action[1] = self.0;
+        }
+    }
+
+    #[test]
+    fn an_action_that_is_not_finite_is_an_error_wherever_it_comes_from() {
+        for bad in [f64::NAN, f64::INFINITY, -f64::INFINITY] {
+            let mut episode = horizon(0);
+            let error = episode.act(&mut Broken(bad), &[1.0]);
+            assert_eq!(error, Err(Error::NonFiniteAction));
+            assert!(episode.needs_plan() && episode.last_action().is_none());
+            episode.deliver(&CHUNK, 0).unwrap();
+            let mut chunk = CHUNK;
+            chunk[2] = bad;
+            assert_eq!(episode.deliver(&chunk, 1), Err(Error::NonFiniteAction));
+            assert_eq!(tick(&mut episode, 0.0), [1.0, 0.0]);
+            assert_eq!(episode.hold(&Broken(bad)), None);
+            assert_eq!(episode.last_action(), None);
+            assert_eq!(episode.next_action(&[7.0, 7.0]), [7.0, 7.0]);
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub enum PolicyError {
     Options(&'static str),
     /// A value of an observation is NaN or infinite.
     NonFiniteObservation,
+    /// A plan has overflowed `f32`, by too large an observation or too large weights.
+    NonFiniteAction,
     /// A slice of the wrong length.
     WrongLength {
         /// Name of the argument.
@@ -48,6 +50,7 @@ impl core::fmt::Display for PolicyError {
         match self {
             Self::Options(rule) => write!(f, "policy: {rule}"),
             Self::NonFiniteObservation => write!(f, "policy: observation is not finite"),
+            Self::NonFiniteAction => write!(f, "policy: planned action is not finite"),
             Self::WrongLength {
                 what,
                 expected,
@@ -70,6 +73,13 @@ impl From<UnetError> for PolicyError {
 impl From<SchedulerError> for PolicyError {
     fn from(error: SchedulerError) -> Self {
         Self::Scheduler(error)
+    }
+}
+
+fn expect_finite(values: &[f32]) -> Result<(), PolicyError> {
+    match values.iter().all(|value| value.is_finite()) {
+        true => Ok(()),
+        false => Err(PolicyError::NonFiniteAction),
     }
 }
 

@@ -16,7 +16,7 @@ impl<V: AsRef<[f32]>> LinearNormalizer<V> {
     ///
     /// # Errors
     /// [`PolicyError::WrongLength`] if they are not equally many; [`PolicyError::Options`] if there
-    /// is none, a scale is zero, or a value is not finite.
+    /// is none, a scale is zero, a value is not finite, or -1 or 1 stand for no finite raw value.
     pub fn new(scale: V, offset: V) -> Result<Self, PolicyError> {
         let (scales, offsets) = (scale.as_ref(), offset.as_ref());
         expect_len("normalizer offset", offsets.len(), scales.len())?;
@@ -28,11 +28,13 @@ impl<V: AsRef<[f32]>> LinearNormalizer<V> {
                 "a normalizer's scale is zero, or a value of it is not finite",
             ));
         }
-        Ok(Self {
+        let normalizer = Self {
             scale,
             offset,
             center: None,
-        })
+        };
+        normalizer.check_range()?;
+        Ok(normalizer)
     }
 
     /// The normaliser with a value to subtract from each feature before the multiplication. Folded
@@ -40,7 +42,7 @@ impl<V: AsRef<[f32]>> LinearNormalizer<V> {
     ///
     /// # Errors
     /// [`PolicyError::WrongLength`] if there is not one value per feature; [`PolicyError::Options`]
-    /// if a value is not finite.
+    /// if a value is not finite, or -1 or 1 stand for no finite raw value.
     pub fn with_center(self, center: V) -> Result<Self, PolicyError> {
         expect_len("normalizer center", center.as_ref().len(), self.dim())?;
         if center.as_ref().iter().any(|v| !v.is_finite()) {
@@ -48,10 +50,12 @@ impl<V: AsRef<[f32]>> LinearNormalizer<V> {
                 "a value of a normalizer's center is not finite",
             ));
         }
-        Ok(Self {
+        let normalizer = Self {
             center: Some(center),
             ..self
-        })
+        };
+        normalizer.check_range()?;
+        Ok(normalizer)
     }
 
     /// The factor of each feature.
@@ -84,6 +88,22 @@ impl<V: AsRef<[f32]>> LinearNormalizer<V> {
     pub fn unnormalize(&self, rows: &mut [f32]) {
         self.each(rows, |x, scale, offset| (x - offset) / scale);
         self.each_center(rows, |x, center| x + center);
+    }
+
+    /// Checks that the range of normalised values is one of finite raw values.
+    fn check_range(&self) -> Result<(), PolicyError> {
+        let zeros = [0.0].into_iter().cycle();
+        let centers = self.center().unwrap_or_default().iter().copied();
+        let features = self.scale().iter().zip(self.offset());
+        for ((scale, offset), center) in features.zip(centers.chain(zeros)) {
+            let raw = |normalized: f32| (normalized - offset) / scale + center;
+            if !raw(-1.0).is_finite() || !raw(1.0).is_finite() {
+                return Err(PolicyError::Options(
+                    "a normalizer's scale is too small: -1 or 1 stands for an infinite value",
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn each_center(&self, rows: &mut [f32], map: impl Fn(f32, f32) -> f32) {

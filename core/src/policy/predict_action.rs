@@ -1,7 +1,7 @@
 //! `DiffusionUnetLowdimPolicy`: observations in, actions out, in raw units.
 
 use super::sample::{Condition, SampleInput, Scheduler, conditional_sample, sample_scratch_len};
-use super::{LinearNormalizer, PolicyError, expect_len};
+use super::{LinearNormalizer, PolicyError, expect_finite, expect_len};
 use crate::noise::Noise;
 use crate::policy::unet::{ConditionalUnet1D, Observer, UnetConfig};
 use core::ops::Range;
@@ -41,6 +41,9 @@ pub struct PolicyOptions {
     pub oa_step_convention: bool,
 }
 
+/// Longest trajectory; keeps every product of sizes far from overflow.
+const MAX_HORIZON: usize = 1 << 14;
+
 impl PolicyOptions {
     /// Positions of the trajectory that the network sees.
     pub fn trajectory_len(&self) -> usize {
@@ -53,7 +56,7 @@ impl PolicyOptions {
     /// Channels of that trajectory: `Da`, and `Do` more when inpainting.
     pub fn trajectory_dim(&self) -> usize {
         match self.conditioning {
-            Conditioning::Inpainting => self.action_dim + self.obs_dim,
+            Conditioning::Inpainting => self.action_dim.saturating_add(self.obs_dim),
             _ => self.action_dim,
         }
     }
@@ -65,12 +68,12 @@ impl PolicyOptions {
             (false, true) => self.n_obs_steps.saturating_sub(1),
             (false, false) => self.n_obs_steps,
         };
-        start..start + self.n_action_steps
+        start..start.saturating_add(self.n_action_steps)
     }
 
     /// The sizes that the network must have.
     fn check(&self, unet: &UnetConfig) -> Result<(), PolicyError> {
-        let global = self.n_obs_steps * self.obs_dim;
+        let global = self.n_obs_steps.saturating_mul(self.obs_dim);
         let (global, local) = match self.conditioning {
             Conditioning::Global => (Some(global), None),
             Conditioning::Local => (None, Some(self.obs_dim)),
@@ -81,6 +84,10 @@ impl PolicyOptions {
             (
                 self.n_obs_steps >= 1 && self.n_action_steps >= 1 && self.num_inference_steps >= 1,
                 "n_obs_steps, n_action_steps and num_inference_steps must be at least 1",
+            ),
+            (
+                self.horizon <= MAX_HORIZON && length <= MAX_HORIZON,
+                "the horizon, or the predicted length, is more than 16384",
             ),
             (
                 self.n_obs_steps <= self.horizon,
@@ -227,7 +234,8 @@ impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPo
     /// # Errors
     /// [`PolicyError::Options`] for the first rule broken, by the options or between them and the
     /// network; [`PolicyError::WrongLength`] if a normaliser has another number of features;
-    /// [`PolicyError::Scheduler`] for a number of inference steps that the scheduler refuses.
+    /// [`PolicyError::Scheduler`] for a number of inference steps that the scheduler refuses, or a
+    /// step without a finite result.
     pub fn new(
         options: PolicyOptions,
         unet: ConditionalUnet1D<W>,
@@ -240,6 +248,7 @@ impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPo
         expect_len("normalizer of obs", obs, options.obs_dim)?;
         expect_len("normalizer of action", action, options.action_dim)?;
         scheduler.set_timesteps(options.num_inference_steps)?;
+        scheduler.check_chain()?;
         Ok(Self {
             options,
             unet,
@@ -275,6 +284,11 @@ impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPo
     /// [`PolicyError::Scheduler`] if the scheduler refuses it; the policy is then as before.
     pub fn set_num_inference_steps(&mut self, passes: usize) -> Result<(), PolicyError> {
         self.scheduler.set_timesteps(passes)?;
+        if let Err(error) = self.scheduler.check_chain() {
+            self.scheduler
+                .set_timesteps(self.options.num_inference_steps)?;
+            return Err(error.into());
+        }
         self.options.num_inference_steps = passes;
         Ok(())
     }
@@ -334,6 +348,7 @@ impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPo
     ///
     /// # Errors
     /// [`PolicyError::NonFiniteObservation`] for a NaN or infinite value;
+    /// [`PolicyError::NonFiniteAction`] if the plan overflows, with `to` overwritten;
     /// [`PolicyError::WrongLength`] if a slice has not the shape above or is too short;
     /// [`PolicyError::Options`] if observations are asked for without inpainting.
     pub fn predict_action<O: Observer>(
@@ -364,6 +379,8 @@ impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPo
         let (trajectory, scratch) = scratch.split_at_mut(len);
         let (observed, scratch) = scratch.split_at_mut(self.observed_len(batch));
         self.lay_out(obs, observed, mask);
+        // Normalised, a value that is finite can have overflowed.
+        expect_finite(observed)?;
         let mut input = SampleInput {
             batch,
             condition: None,
@@ -380,8 +397,7 @@ impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPo
         }
         let model = (&self.unet, &self.scheduler);
         conditional_sample(model, &input, noise, trajectory, scratch, observer)?;
-        self.hand_over(trajectory, to);
-        Ok(())
+        self.hand_over(trajectory, to)
     }
 
     fn check_output(&self, batch: usize, to: &ActionPrediction<'_>) -> Result<(), PolicyError> {
@@ -436,7 +452,11 @@ impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPo
     }
 
     /// Splits the trajectory into actions and observations and un-normalises them.
-    fn hand_over(&self, trajectory: &[f32], mut to: ActionPrediction<'_>) {
+    fn hand_over(
+        &self,
+        trajectory: &[f32],
+        mut to: ActionPrediction<'_>,
+    ) -> Result<(), PolicyError> {
         let PolicyOptions {
             action_dim,
             obs_dim,
@@ -451,8 +471,11 @@ impl<'a, W: AsRef<[f32]>, V: AsRef<[f32]>, const T: usize> DiffusionUnetLowdimPo
             }
         }
         self.action_normalizer.unnormalize(to.action_pred);
+        expect_finite(to.action_pred)?;
         if let Some(out) = to.obs_pred {
             self.obs_normalizer.unnormalize(out);
+            expect_finite(out)?;
         }
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Sampling a trajectory: noise in, N passes of the network, a trajectory out.
 
-use super::{PolicyError, expect_len};
+use super::{PolicyError, expect_finite, expect_len};
 use crate::noise::Noise;
 use crate::policy::scheduler::{
     DDIMOptions, DDIMScheduler, DDPMScheduler, FlowMatchEulerScheduler, SchedulerError, StepOutput,
@@ -40,6 +40,23 @@ impl<const T: usize> Scheduler<'_, T> {
             Self::Ddim(ddim, _) => ddim.schedule().timesteps(),
             Self::FlowMatchEuler(flow) => flow.timesteps(),
         }
+    }
+
+    /// Checks that every step of the chain leads from finite values to finite ones: some options of
+    /// upstream make NaN of anything.
+    pub(super) fn check_chain(&self) -> Result<(), SchedulerError> {
+        for &timestep in self.timesteps() {
+            let (mut prev_sample, mut pred_original_sample) = ([0.0], [0.0]);
+            let to = StepOutput {
+                prev_sample: &mut prev_sample,
+                pred_original_sample: &mut pred_original_sample,
+            };
+            self.step(&[0.5], timestep, &[1.0], Some(&[1.0]), to)?;
+            if !prev_sample[0].is_finite() {
+                return Err(SchedulerError::Config("a step has no finite result"));
+            }
+        }
+        Ok(())
     }
 
     fn needs_noise(&self, timestep: usize) -> bool {
@@ -116,7 +133,8 @@ pub fn sample_scratch_len(unet: &UnetConfig, batch: usize, length: usize) -> usi
 ///
 /// # Errors
 /// [`PolicyError::WrongLength`] if a condition has not the trajectory's shape, or `scratch` is too
-/// short; those of [`ConditionalUnet1D::forward`] and of the scheduler's step.
+/// short; [`PolicyError::NonFiniteAction`] if an output of the network or of the scheduler is NaN
+/// or infinite; those of [`ConditionalUnet1D::forward`] and of the scheduler's step.
 pub fn conditional_sample<W: AsRef<[f32]>, const T: usize, O: Observer>(
     (unet, scheduler): (&ConditionalUnet1D<W>, &Scheduler<'_, T>),
     input: &SampleInput<'_>,
@@ -152,6 +170,8 @@ pub fn conditional_sample<W: AsRef<[f32]>, const T: usize, O: Observer>(
             global_cond: input.global_cond,
         };
         unet.forward(&pass, model_output, scratch, observer)?;
+        // Clipping would hide it.
+        expect_finite(model_output)?;
         if scheduler.needs_noise(timestep) {
             draw(noise, step_noise);
         }
@@ -169,7 +189,7 @@ pub fn conditional_sample<W: AsRef<[f32]>, const T: usize, O: Observer>(
     if let Some(condition) = input.condition {
         condition.apply(trajectory);
     }
-    Ok(())
+    expect_finite(trajectory)
 }
 
 /// Fills `values` with noise, first to last.

@@ -194,7 +194,8 @@ impl<const WINDOW: usize, const CHUNK: usize> Rollout<RecedingHorizon<WINDOW, CH
     /// Accepts the plan that was needed.
     ///
     /// # Errors
-    /// [`Error::WrongLength`] if it is not `Ta` actions long.
+    /// [`Error::WrongLength`] if it is not `Ta` actions long, [`Error::NonFiniteAction`] if a value
+    /// is NaN or infinite.
     pub fn deliver(&mut self, chunk: &[f64]) -> Result<(), Error> {
         self.execution.deliver(chunk, 0)
     }

@@ -64,8 +64,9 @@ impl<'a, const T: usize> DDIMScheduler<'a, T> {
     /// # Errors
     /// [`SchedulerError::Capacity`] unless `num_train_timesteps` is 1 to `T`;
     /// [`SchedulerError::NotImplemented`] for the sigmoid schedule; [`SchedulerError::Config`] for
-    /// a negative `clip_sample_range`; [`SchedulerError::WrongLength`] unless there is one of
-    /// `trained_betas` per training step.
+    /// a beta outside 0 to 1, betas that leave a step to divide by zero, or a limit of the clean
+    /// sample that is none; [`SchedulerError::WrongLength`] unless there is one of `trained_betas`
+    /// per training step.
     pub fn new(config: SchedulerConfig<'a>) -> Result<Self, SchedulerError> {
         let sigmoid = BetaSchedule::Sigmoid;
         if config.beta_schedule == sigmoid && config.trained_betas.is_none() {
@@ -97,7 +98,9 @@ impl<'a, const T: usize> DDIMScheduler<'a, T> {
     ///
     /// # Errors
     /// [`SchedulerError::InferenceSteps`] unless `num_inference_steps` is 1 to
-    /// `num_train_timesteps`.
+    /// `num_train_timesteps`; [`SchedulerError::TimestepOutOfRange`] if `steps_offset` leads past
+    /// them; [`SchedulerError::Config`] for unclipped epsilon prediction at a step of pure noise.
+    /// The timesteps are then as before.
     pub fn set_timesteps(&mut self, num_inference_steps: usize) -> Result<(), SchedulerError> {
         self.schedule
             .set_timesteps(&self.config, num_inference_steps)?;
@@ -137,7 +140,8 @@ impl<'a, const T: usize> DDIMScheduler<'a, T> {
     ///
     /// # Errors
     /// [`SchedulerError::WrongLength`] if a slice has not the sample's length;
-    /// [`SchedulerError::NoiseMissing`] if eta > 0 and `noise` is None;
+    /// [`SchedulerError::NoiseMissing`] if eta > 0 and `noise` is None; [`SchedulerError::Config`]
+    /// if eta is not 0 to 1, or for unclipped epsilon prediction at a step of pure noise;
     /// [`SchedulerError::TimestepOutOfRange`] if `timestep` is no training step;
     /// [`SchedulerError::NoInferenceSteps`] before [`Self::set_timesteps`].
     pub fn step(
@@ -155,6 +159,10 @@ impl<'a, const T: usize> DDIMScheduler<'a, T> {
         expect_len("pred_original_sample", to.pred_original_sample.len(), len)?;
         let before = self.previous_timestep(timestep)?;
         let (alpha_prod, alpha_prod_prev) = self.alpha_prods(timestep, before)?;
+        self.config.check_division(alpha_prod)?;
+        if !(0.0..=1.0).contains(&options.eta) {
+            return Err(SchedulerError::Config("eta is not 0 to 1"));
+        }
         let mixture = Mixture::new(alpha_prod);
         let (previous, original) = (to.prev_sample, to.pred_original_sample);
         let inputs = (model_output, sample);
@@ -162,7 +170,8 @@ impl<'a, const T: usize> DDIMScheduler<'a, T> {
 
         let deviation = options.eta * libm::sqrtf(self.variance(timestep, before)?);
         let of_original = libm::sqrtf(alpha_prod_prev);
-        let of_noise = libm::sqrtf(1.0 - alpha_prod_prev - deviation * deviation);
+        // At eta 1 nothing is left of it, or by rounding less than nothing.
+        let of_noise = libm::sqrtf((1.0 - alpha_prod_prev - deviation * deviation).max(0.0));
         for i in 0..len {
             let predicted = match options.use_clipped_model_output {
                 true => mixture.noise(original[i], sample[i]),

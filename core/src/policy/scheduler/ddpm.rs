@@ -63,8 +63,9 @@ impl<'a, const T: usize> DDPMScheduler<'a, T> {
     ///
     /// # Errors
     /// [`SchedulerError::Capacity`] unless `num_train_timesteps` is 1 to `T`;
-    /// [`SchedulerError::Config`] for a negative `clip_sample_range`;
-    /// [`SchedulerError::WrongLength`] unless there is one of `trained_betas` per training step.
+    /// [`SchedulerError::Config`] for a beta outside 0 to 1, betas that leave a step to divide by
+    /// zero, or a limit of the clean sample that is none; [`SchedulerError::WrongLength`] unless
+    /// there is one of `trained_betas` per training step.
     pub fn new(config: SchedulerConfig<'a>) -> Result<Self, SchedulerError> {
         Ok(Self {
             config,
@@ -87,7 +88,9 @@ impl<'a, const T: usize> DDPMScheduler<'a, T> {
     ///
     /// # Errors
     /// [`SchedulerError::InferenceSteps`] unless `num_inference_steps` is 1 to
-    /// `num_train_timesteps`.
+    /// `num_train_timesteps`; [`SchedulerError::TimestepOutOfRange`] if `steps_offset` leads past
+    /// them; [`SchedulerError::Config`] for unclipped epsilon prediction at a step of pure noise.
+    /// The timesteps are then as before.
     pub fn set_timesteps(&mut self, num_inference_steps: usize) -> Result<(), SchedulerError> {
         self.schedule
             .set_timesteps(&self.config, num_inference_steps)?;
@@ -151,7 +154,8 @@ impl<'a, const T: usize> DDPMScheduler<'a, T> {
     /// # Errors
     /// [`SchedulerError::WrongLength`] if a slice has not the sample's length (`model_output`:
     /// [`Self::model_output_len`]); [`SchedulerError::NoiseMissing`] if the step adds noise and
-    /// `noise` is None; otherwise those of [`Self::variance`].
+    /// `noise` is None; [`SchedulerError::Config`] for unclipped epsilon prediction at a step of
+    /// pure noise; otherwise those of [`Self::variance`].
     pub fn step(
         &self,
         model_output: &[f32],
@@ -166,6 +170,7 @@ impl<'a, const T: usize> DDPMScheduler<'a, T> {
         expect_len("prev_sample", to.prev_sample.len(), len)?;
         expect_len("pred_original_sample", to.pred_original_sample.len(), len)?;
         let coefficients = self.coefficients(timestep)?;
+        self.config.check_division(coefficients.alpha_prod)?;
         let (output, predicted) = model_output.split_at(len);
         let mixture = Mixture::new(coefficients.alpha_prod);
         let (previous, original) = (to.prev_sample, to.pred_original_sample);

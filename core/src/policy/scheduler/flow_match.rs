@@ -25,7 +25,7 @@ impl<const T: usize> FlowMatchEulerScheduler<T> {
     ///
     /// # Errors
     /// [`SchedulerError::Capacity`] unless `num_train_timesteps` is 1 to `T`;
-    /// [`SchedulerError::Config`] for a negative `clip_sample_range`.
+    /// [`SchedulerError::Config`] for a limit of the clean sample that is none.
     pub fn new(config: &SchedulerConfig<'_>) -> Result<Self, SchedulerError> {
         let num_train_timesteps = config.num_train_timesteps;
         if !(1..=T).contains(&num_train_timesteps) {
@@ -34,11 +34,7 @@ impl<const T: usize> FlowMatchEulerScheduler<T> {
                 capacity: T,
             });
         }
-        if config.clip_sample_range.is_nan() || config.clip_sample_range < 0.0 {
-            return Err(SchedulerError::Config(
-                "clip_sample_range is not at least 0",
-            ));
-        }
+        config.check_limits()?;
         Ok(Self {
             num_train_timesteps,
             clip: config.clip_sample.then_some(config.clip_sample_range),

@@ -134,6 +134,43 @@ impl Default for SchedulerConfig<'_> {
     }
 }
 
+impl SchedulerConfig<'_> {
+    /// Checks the limits of the predicted clean sample.
+    fn check_limits(&self) -> Result<(), SchedulerError> {
+        let rules = [
+            (
+                self.clip_sample_range >= 0.0,
+                "clip_sample_range is negative or NaN",
+            ),
+            (
+                !self.thresholding || (0.0..=1.0).contains(&self.dynamic_thresholding_ratio),
+                "dynamic_thresholding_ratio is not 0 to 1",
+            ),
+            (
+                !self.thresholding || self.sample_max_value > 0.0,
+                "sample_max_value is not above 0",
+            ),
+        ];
+        match rules.iter().find(|(holds, _)| !holds) {
+            None => Ok(()),
+            Some((_, rule)) => Err(SchedulerError::Config(rule)),
+        }
+    }
+
+    /// Checks that the clean sample can be predicted at a step whose cumulative product is
+    /// `alpha_prod`: from noise alone, the predicted noise says nothing about it, and upstream
+    /// divides by zero. Only clipping makes a sample of the result.
+    fn check_division(&self, alpha_prod: f32) -> Result<(), SchedulerError> {
+        let is_clipped = self.clip_sample && !self.thresholding;
+        if alpha_prod == 0.0 && self.prediction_type == PredictionType::Epsilon && !is_clipped {
+            return Err(SchedulerError::Config(
+                "epsilon prediction at a step of pure noise needs clip_sample",
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// The results of a step, as long as the sample.
 #[derive(Debug)]
 pub struct StepOutput<'a> {

@@ -65,7 +65,8 @@ fn threshold(config: &SchedulerConfig<'_>, values: &mut [f32], room: &mut [f32])
     // Like torch.clamp: the upper bound wins where it is below 1.
     let limit = quantile.max(1.0).min(config.sample_max_value);
     for value in values {
-        *value = value.max(-limit).min(limit) / limit;
+        // Unlike `max` and `min`, this keeps a NaN.
+        *value = value.clamp(-limit, limit) / limit;
     }
 }
 

@@ -23,20 +23,19 @@ impl<const T: usize> NoiseSchedule<T> {
                 capacity: T,
             });
         }
-        if config.clip_sample_range.is_nan() || config.clip_sample_range < 0.0 {
-            return Err(SchedulerError::Config(
-                "clip_sample_range is negative or NaN",
-            ));
-        }
+        config.check_limits()?;
         if let Some(betas) = config.trained_betas {
             expect_len("trained_betas", betas.len(), n)?;
         }
         let mut betas: Vec<f32, T> = (0..n).map(|step| beta(config, step)).collect();
+        if !betas.iter().all(|beta| (0.0..=1.0).contains(beta)) {
+            return Err(SchedulerError::Config("a beta is not 0 to 1"));
+        }
         if config.rescale_betas_zero_snr {
             rescale_zero_terminal_snr(&mut betas);
         }
         let mut product = 1.0_f64;
-        let alphas_cumprod = betas
+        let alphas_cumprod: Vec<f32, T> = betas
             .iter()
             .map(|beta| {
                 // PyTorch multiplies in f64 and keeps each product as f32.
@@ -44,6 +43,7 @@ impl<const T: usize> NoiseSchedule<T> {
                 product as f32
             })
             .collect();
+        check_alphas(&alphas_cumprod)?;
         Ok(Self {
             betas,
             alphas_cumprod,
@@ -90,13 +90,19 @@ impl<const T: usize> NoiseSchedule<T> {
                 num_train_timesteps: n,
             });
         }
-        self.timesteps = (0..count)
+        let timesteps: Vec<usize, T> = (0..count)
             .map(|i| match config.timestep_spacing {
                 TimestepSpacing::Linspace => linspace_step(n, count, count - 1 - i),
-                TimestepSpacing::Leading => (count - 1 - i) * (n / count) + config.steps_offset,
+                TimestepSpacing::Leading => {
+                    ((count - 1 - i) * (n / count)).saturating_add(config.steps_offset)
+                }
                 TimestepSpacing::Trailing => trailing_step(n, count, i),
             })
             .collect();
+        for timestep in &timesteps {
+            config.check_division(self.alpha_prod(*timestep)?)?;
+        }
+        self.timesteps = timesteps;
         Ok(())
     }
 
@@ -187,6 +193,21 @@ impl<const T: usize> NoiseSchedule<T> {
             *out = a * first + b * second;
         }
         Ok(())
+    }
+}
+
+/// Checks that a step divides by none of the zeros that a schedule can contain: every sample has
+/// some noise, and every sample but the last some signal.
+fn check_alphas(alphas_cumprod: &[f32]) -> Result<(), SchedulerError> {
+    let Some((last, before)) = alphas_cumprod.split_last() else {
+        return Ok(());
+    };
+    let mixed = |alpha: &f32| *alpha > 0.0 && *alpha < 1.0;
+    match before.iter().all(mixed) && (*last == 0.0 || mixed(last)) {
+        true => Ok(()),
+        false => Err(SchedulerError::Config(
+            "the betas leave a step without noise, or one before the last without signal",
+        )),
     }
 }
 

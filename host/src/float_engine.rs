@@ -1,20 +1,18 @@
 //! The float policy as a planner, loaded from a file: the reference for the integer engine.
 
-use crate::policy_file::{self, PolicyConfig, SchedulerKind, Task, Tensors};
-use anyhow::{Context, Result, bail, ensure};
+mod convert;
+
+pub use convert::{scheduler_config, timesteps, unet_config};
+
+use crate::policy_file::{self, PolicyConfig, Task, Tensors};
+use anyhow::{Context, Result, ensure};
+use convert::scheduler;
 use pusht_core::Error;
 use pusht_core::control::{PlanShape, Planner};
 use pusht_core::noise::Noise;
-use pusht_core::policy::scheduler::{
-    BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, FlowMatchEulerScheduler,
-    PredictionType, SchedulerConfig, TimestepSpacing, VarianceType,
-};
-use pusht_core::policy::unet::{
-    ConditionalUnet1D, DownDims, Observer, TensorSource, UnetConfig, Unobserved,
-};
+use pusht_core::policy::unet::{ConditionalUnet1D, Observer, TensorSource, UnetInput, Unobserved};
 use pusht_core::policy::{
     ActionPrediction, DiffusionUnetLowdimPolicy, LinearNormalizer, PolicyError, PolicyOptions,
-    Scheduler,
 };
 use pusht_core::pusht::observation::ObservationKind;
 use std::cell::RefCell;
@@ -24,6 +22,9 @@ use std::path::Path;
 
 /// Largest number of training steps of a scheduler.
 const MAX_TRAIN_TIMESTEPS: usize = 1000;
+
+/// Largest working memory of a plan, in values of four bytes: a gigabyte.
+const MAX_SCRATCH_LEN: usize = 1 << 28;
 
 type Policy = DiffusionUnetLowdimPolicy<'static, Vec<f32>, Vec<f32>, MAX_TRAIN_TIMESTEPS>;
 
@@ -52,7 +53,8 @@ impl FloatPolicy {
     /// Creates a policy from a file's contents.
     ///
     /// # Errors
-    /// If the sizes are inconsistent, or a tensor is missing or has the wrong shape.
+    /// If the sizes are inconsistent or too large, a tensor is missing or has the wrong shape, the
+    /// scheduler's steps divide by zero, or the network or a normaliser overflows.
     pub fn from_parts(config: PolicyConfig, tensors: &Tensors) -> Result<Self> {
         let task = config.task()?;
         let (obs_dim, action_dim) = (task.observation.len(), task.action.len());
@@ -79,14 +81,50 @@ impl FloatPolicy {
         };
         let (obs, action) = (normalizer(tensors, "obs")?, normalizer(tensors, "action")?);
         let policy = Policy::new(options, unet, scheduler(&config.scheduler)?, obs, action)?;
-        let scratch = vec![0.0; policy.scratch_len(1)];
-        Ok(Self {
+        let scratch_len = policy.scratch_len(1);
+        ensure!(
+            scratch_len <= MAX_SCRATCH_LEN,
+            "a plan needs {scratch_len} values of memory, at most {MAX_SCRATCH_LEN} are supported"
+        );
+        let mut policy = Self {
             config,
             task,
             policy,
-            scratch,
+            scratch: vec![0.0; scratch_len],
             mask: Vec::new(),
-        })
+        };
+        policy.check_pass()?;
+        Ok(policy)
+    }
+
+    /// Checks that one pass of the network, with zeros for all it is given, does not overflow:
+    /// weights can be finite and still too large.
+    fn check_pass(&mut self) -> Result<()> {
+        let options = self.policy.options();
+        let length = options.trajectory_len();
+        let unet = self.policy.unet();
+        let size = unet.config();
+        let zeros = |n: usize| vec![0.0; n];
+        let local_cond = size.local_cond_dim.map(|dim| zeros(length * dim));
+        let global_cond = size.global_cond_dim.map(zeros);
+        let timesteps: Vec<f32> = (self.policy.scheduler().timesteps().iter())
+            .take(1)
+            .map(|&timestep| timestep as f32)
+            .collect();
+        let input = UnetInput {
+            batch: 1,
+            sample: &zeros(length * size.input_dim),
+            timesteps: &timesteps,
+            local_cond: local_cond.as_deref(),
+            global_cond: global_cond.as_deref(),
+        };
+        let mut output = zeros(length * size.input_dim);
+        unet.forward(&input, &mut output, &mut self.scratch, &mut Unobserved)?;
+        ensure!(
+            output.iter().all(|value| value.is_finite()),
+            "the network overflows: for zeros its output is not finite"
+        );
+        Ok(())
     }
 
     /// Settings of the policy.
@@ -162,8 +200,8 @@ impl FloatPolicy {
     /// execute. `observer` receives every sub-module's output in every pass.
     ///
     /// # Errors
-    /// [`Error::NonFiniteObservation`] if a value is NaN or infinite, [`Error::WrongLength`] if a
-    /// window has another length.
+    /// [`Error::NonFiniteObservation`] if a value is NaN or infinite, [`Error::NonFiniteAction`] if
+    /// the plan overflows, [`Error::WrongLength`] if a window has another length.
     pub fn predict(
         &mut self,
         windows: &[&[f64]],
@@ -222,10 +260,11 @@ fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), Erro
     })
 }
 
-/// Maps an error of the policy; all but the observation was checked on loading.
+/// Maps an error of the policy; the rest was checked on loading.
 fn refusal(error: PolicyError) -> Error {
     match error {
         PolicyError::NonFiniteObservation => Error::NonFiniteObservation,
+        PolicyError::NonFiniteAction => Error::NonFiniteAction,
         PolicyError::WrongLength {
             what,
             expected,
@@ -347,118 +386,4 @@ fn normalizer(tensors: &Tensors, field: &str) -> Result<LinearNormalizer<Vec<f32
             .with_context(|| name("center")),
         None => Ok(normalizer),
     }
-}
-
-/// Converts the network's options to `core`'s.
-///
-/// # Errors
-/// If there are too many levels.
-pub fn unet_config(config: &policy_file::UnetConfig) -> Result<UnetConfig> {
-    Ok(UnetConfig {
-        input_dim: config.input_dim,
-        local_cond_dim: (config.local_cond_dim > 0).then_some(config.local_cond_dim),
-        global_cond_dim: (config.global_cond_dim > 0).then_some(config.global_cond_dim),
-        diffusion_step_embed_dim: config.diffusion_step_embed_dim,
-        down_dims: DownDims::new(&config.down_dims)?,
-        kernel_size: config.kernel_size,
-        n_groups: config.n_groups,
-        cond_predict_scale: config.cond_predict_scale,
-    })
-}
-
-/// Converts the scheduler's options to `core`'s.
-///
-/// # Errors
-/// If a name is not one of diffusers'.
-pub fn scheduler_config(config: &policy_file::SchedulerConfig) -> Result<SchedulerConfig<'static>> {
-    let mut thresholding = SchedulerConfig::default();
-    if let Some(options) = config.thresholding {
-        thresholding.dynamic_thresholding_ratio = options.dynamic_thresholding_ratio;
-        thresholding.sample_max_value = options.sample_max_value;
-    }
-    Ok(SchedulerConfig {
-        num_train_timesteps: config.num_train_timesteps,
-        beta_start: f64::from(config.beta_start),
-        beta_end: f64::from(config.beta_end),
-        beta_schedule: match config.beta_schedule.as_str() {
-            "linear" => BetaSchedule::Linear,
-            "scaled_linear" => BetaSchedule::ScaledLinear,
-            "squaredcos_cap_v2" => BetaSchedule::SquaredcosCapV2,
-            "sigmoid" => BetaSchedule::Sigmoid,
-            other => bail!(
-                "scheduler: beta_schedule is {other:?}; linear, scaled_linear, squaredcos_cap_v2 and sigmoid are supported"
-            ),
-        },
-        prediction_type: match config.prediction_type.as_str() {
-            // Flow matching has a single prediction type, which is not part of these options.
-            "flow_prediction" if config.kind == SchedulerKind::FlowMatchEuler => {
-                PredictionType::Epsilon
-            }
-            other if config.kind == SchedulerKind::FlowMatchEuler => {
-                bail!("scheduler: flow matching predicts flow_prediction, not {other:?}")
-            }
-            "epsilon" => PredictionType::Epsilon,
-            "sample" => PredictionType::Sample,
-            "v_prediction" => PredictionType::VPrediction,
-            other => bail!(
-                "scheduler: prediction_type is {other:?}; epsilon, sample and v_prediction are supported"
-            ),
-        },
-        variance_type: match config.variance_type.as_str() {
-            "fixed_small" => VarianceType::FixedSmall,
-            "fixed_small_log" => VarianceType::FixedSmallLog,
-            "fixed_large" => VarianceType::FixedLarge,
-            "fixed_large_log" => VarianceType::FixedLargeLog,
-            other => bail!(
-                "scheduler: variance_type is {other:?}; fixed_small, fixed_small_log, fixed_large and fixed_large_log \
-                 are supported"
-            ),
-        },
-        timestep_spacing: match config.timestep_spacing.as_str() {
-            "leading" => TimestepSpacing::Leading,
-            "trailing" => TimestepSpacing::Trailing,
-            "linspace" => TimestepSpacing::Linspace,
-            other => bail!(
-                "scheduler: timestep_spacing is {other:?}; leading, trailing and linspace are supported"
-            ),
-        },
-        clip_sample: config.clip_sample,
-        clip_sample_range: config.clip_sample_range,
-        steps_offset: config.steps_offset,
-        set_alpha_to_one: config.set_alpha_to_one,
-        // Leaked: a few kilobytes, of the rare policies with betas of their own.
-        trained_betas: config.trained_betas.clone().map(|betas| &*betas.leak()),
-        rescale_betas_zero_snr: config.rescale_betas_zero_snr,
-        thresholding: config.thresholding.is_some(),
-        ..thresholding
-    })
-}
-
-/// Diffusion steps of a plan with `passes` passes, first to last.
-///
-/// # Errors
-/// If the scheduler is invalid or has fewer steps.
-pub fn timesteps(config: &policy_file::SchedulerConfig, passes: usize) -> Result<Vec<usize>> {
-    let mut scheduler = scheduler(config)?;
-    scheduler.set_timesteps(passes)?;
-    Ok(scheduler.timesteps().to_vec())
-}
-
-fn scheduler(
-    config: &policy_file::SchedulerConfig,
-) -> Result<Scheduler<'static, MAX_TRAIN_TIMESTEPS>> {
-    let options = scheduler_config(config)?;
-    Ok(match config.kind {
-        SchedulerKind::Ddpm => Scheduler::Ddpm(DDPMScheduler::new(options)?),
-        SchedulerKind::Ddim => {
-            let call = DDIMOptions {
-                eta: config.eta,
-                use_clipped_model_output: config.use_clipped_model_output,
-            };
-            Scheduler::Ddim(DDIMScheduler::new(options)?, call)
-        }
-        SchedulerKind::FlowMatchEuler => {
-            Scheduler::FlowMatchEuler(FlowMatchEulerScheduler::new(&options)?)
-        }
-    })
 }

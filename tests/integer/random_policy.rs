@@ -1,4 +1,5 @@
 //! Small float policies with random weights, spread as PyTorch initialises them.
+#![allow(dead_code)]
 
 use pusht_host::policy_file::{
     ActionFrame, Conditioning, Observation, PolicyConfig, SchedulerConfig, Task, Tensor, Tensors,

@@ -68,7 +68,8 @@ impl PolicyConfig {
         Ok(())
     }
 
-    /// A number that is not finite could not be written to the file's JSON.
+    /// A number that is not finite could not be written to the file's JSON. What the schedulers
+    /// themselves refuse is not repeated here, but for `eta`, which they take with each step.
     fn check_scheduler(&self) -> Result<()> {
         let scheduler = &self.scheduler;
         let numbers = [
@@ -94,6 +95,11 @@ impl PolicyConfig {
                 "{name} is {value}, only finite numbers are supported"
             );
         }
+        ensure!(
+            (0.0..=1.0).contains(&scheduler.eta),
+            "eta is {}, 0 to 1 is supported",
+            scheduler.eta
+        );
         Ok(())
     }
 
@@ -129,6 +135,11 @@ impl PolicyConfig {
             true => "n_action_steps",
             false => "horizon",
         };
+        ensure!(
+            predicted <= MAX_DIM,
+            "{what} is {predicted} with n_latency_steps {}, at most {MAX_DIM} are supported",
+            self.n_latency_steps
+        );
         let multiple = 1 << (self.unet.down_dims.len() - 1);
         ensure!(
             predicted.is_multiple_of(multiple),

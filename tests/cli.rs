@@ -183,10 +183,8 @@ fn info_says_what_a_float_policy_needs_in_integers() {
     let path = models.join("pusht-small.safetensors");
     let output = pusht(&["info", path.to_str().unwrap()], "");
     let text = String::from_utf8(output.stdout).unwrap();
-    // Of the size, the last digits differ with the features of serde_json, in which another package
-    // of the workspace asks for numbers of any precision.
     for words in [
-        "a model file of 2249",
+        "a model file of 224964 bytes",
         "scratch of 972 words",
         "nrf52840-dk (Cortex-M4F): flash 288 of 1024 KiB, RAM 11 of 224 KiB, a plan about 1.07",
         "microbit (Cortex-M0+): flash 264 of 256 KiB, RAM 8 of 8 KiB, does not fit",

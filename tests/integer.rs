@@ -341,7 +341,7 @@ fn what_the_integer_path_does_not_serve_is_refused_with_its_limit() {
         ),
         (
             with(|c| c.scheduler.eta = 1.5),
-            ["coefficients", "another eta"],
+            ["scheduler", "eta is not 0 to 1"],
         ),
         (
             with(|c| c.task.as_mut().unwrap().name = "n".repeat(33)),

@@ -10,7 +10,7 @@ use pusht_host::float_engine::FloatPolicy;
 use pusht_host::policy_file::{self, Conditioning, PolicyConfig, Task, Tensors};
 use pusht_host::quantize::boards::BOARDS;
 use pusht_host::quantize::needs::Needs;
-use pusht_host::quantize::{CalibrationData, model_file, needs};
+use pusht_host::quantize::{CalibrationData, model_file, needs, provenance};
 use random_policy::{config_of, random_tensors, random_windows, small_config};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,21 @@ fn a_shipped_model_needs_what_its_settings_say() {
         let needs = Needs::of(&config, &tensors, model.provenance().trim_end()).unwrap();
         assert_eq!(needs.file_bytes, bytes.len(), "{name}");
         assert_eq!(needs.scratch_len, model.scratch_len(), "{name}");
+    }
+}
+
+/// In this build, where other packages switch on features of serde_json, as in the one that made
+/// the files.
+#[test]
+fn a_shipped_model_says_what_quantize_would_say() {
+    for (name, passes, n_action_steps) in [("pusht", 4, 3), ("pusht-small", 2, 3), ("fetch", 5, 8)]
+    {
+        let ((mut config, _), bytes) = shipped(name);
+        config.num_inference_steps = passes;
+        config.n_action_steps = n_action_steps;
+        let made = provenance(&config, &CalibrationData::usual(&config).unwrap()).unwrap();
+        let model = Model::parse(&bytes).unwrap();
+        assert_eq!(made, model.provenance().trim_end(), "{name}");
     }
 }
 

@@ -16,6 +16,7 @@ pub mod expert;
 pub mod float_engine;
 pub mod import;
 pub mod info;
+mod kill;
 pub mod link;
 pub mod model_file;
 pub mod plan_input;

@@ -53,12 +53,10 @@ pub fn installed(name: &str, words: &[&str]) -> Command {
 
 /// Commands that install the wheel in a virtual environment of its own, and test it there.
 pub fn tests() -> Result<Vec<Command>> {
-    let mut pytest = installed(
+    let pytest = installed(
         "pytest",
         &["tests/python", "--ignore", "tests/python/clients"],
     );
-    // The main build: another one can have features of other packages, and so other texts.
-    pytest.env("PUSHT", pusht_device::target_dir().join("release/pusht"));
     Ok(vec![
         cargo("build --release"),
         make_environment()?,

@@ -2,12 +2,11 @@
 
 use super::eval::SeedingArg;
 use crate::collect::episode::{Corrections, Settings};
-use crate::collect::writer::Writer;
-use crate::collect::{RECORDING, Summary, collect};
+use crate::collect::{Format, Summary, collect, open};
 use crate::console;
 use crate::engine::{Engine, PolicyArgs};
 use crate::expert::ExpertOptions;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -90,15 +89,6 @@ pub struct Args {
     resume: bool,
 }
 
-/// Layout of the folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// diffusion_policy's replay buffer, Zarr v2
-    Zarr,
-    /// LeRobot dataset, v3.0
-    Lerobot,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -114,11 +104,7 @@ pub fn run(args: &Args) -> Result<()> {
     });
     let policy = policy.transpose()?;
     let settings = settings_of(args, policy.as_ref())?;
-    let recording = recording(args)?;
-    let mut writer = match args.resume {
-        true => Writer::resume(&recording, &settings)?,
-        false => Writer::create(&recording, &settings)?,
-    };
+    let mut writer = open(&args.out, args.format, args.resume, &settings)?;
     let progress = console::progress_bar("attempts");
     let summary = collect(
         &settings,
@@ -136,36 +122,6 @@ pub fn run(args: &Args) -> Result<()> {
     print(&summary);
     println!("wrote {}", args.out.display());
     Ok(())
-}
-
-/// Folder of the Zarr group, inside of a LeRobot dataset or alone.
-fn recording(args: &Args) -> Result<PathBuf> {
-    let inside = args.out.join(RECORDING);
-    match args.format {
-        Format::Zarr => {
-            ensure!(
-                !inside.exists(),
-                "{}: begun with --format lerobot",
-                args.out.display()
-            );
-            Ok(args.out.clone())
-        }
-        Format::Lerobot => {
-            #[cfg(not(feature = "demonstrations"))]
-            ensure!(false, "--format lerobot: {}", crate::data::MISSING_FEATURE);
-            ensure!(
-                args.resume || !args.out.exists(),
-                "{}: already there; go on with --resume, or name another folder",
-                args.out.display()
-            );
-            ensure!(
-                !args.resume || inside.exists(),
-                "{}: no {RECORDING} to go on with",
-                args.out.display()
-            );
-            Ok(inside)
-        }
-    }
 }
 
 #[cfg(feature = "demonstrations")]

@@ -1,5 +1,6 @@
 //! An array of a Zarr v2 folder that grows by rows.
 
+use crate::kill;
 use crate::policy_file::write_whole;
 use anyhow::{Context, Result, ensure};
 use flate2::Compression;
@@ -9,6 +10,8 @@ use serde_json::json;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+/// File of an array that describes it.
+const METADATA: &str = ".zarray";
 /// Rows per chunk of numbers.
 const CHUNK_ROWS: usize = 1024;
 /// Rows per chunk of pictures, which are compressed.
@@ -137,7 +140,19 @@ impl Column {
             "dtype": self.dtype, "compressor": compressor, "fill_value": 0, "order": "C",
             "filters": null,
         });
-        write_json(&folder.join(self.name).join(".zarray"), &metadata)
+        write_json(&folder.join(self.name).join(METADATA), metadata)
+    }
+
+    /// Makes the array's folder, and its metadata unless they are there.
+    ///
+    /// # Errors
+    /// If the folder or the file can't be written.
+    pub fn begin(&self, folder: &Path) -> Result<()> {
+        make_folder(&folder.join(self.name))?;
+        match folder.join(self.name).join(METADATA).exists() {
+            true => Ok(()),
+            false => self.write_shape(folder),
+        }
     }
 
     /// Loads the array, or its first `n_rows` rows.
@@ -145,7 +160,7 @@ impl Column {
     /// # Errors
     /// If a file is missing or damaged, or there are fewer rows; the error names the file.
     pub fn load(&mut self, folder: &Path, n_rows: Option<usize>) -> Result<()> {
-        let path = folder.join(self.name).join(".zarray");
+        let path = folder.join(self.name).join(METADATA);
         let metadata = read_json(&path)?;
         let stored = metadata["shape"][0].as_u64().unwrap_or(0) as usize;
         self.n_rows = n_rows.unwrap_or(stored);
@@ -222,6 +237,18 @@ impl Column {
     }
 }
 
+/// Makes a folder, unless it is there.
+///
+/// # Errors
+/// If it can't be made; the error names it.
+pub fn make_folder(path: &Path) -> Result<()> {
+    kill::point();
+    let made = std::fs::create_dir_all(path);
+    made.with_context(|| format!("{}: can't make the folder", path.display()))?;
+    kill::point();
+    Ok(())
+}
+
 /// The first `len` bytes of a compressed chunk.
 fn decoded(encoded: &[u8], len: usize) -> Result<Vec<u8>> {
     let mut chunk = Vec::new();
@@ -240,10 +267,12 @@ pub fn read_json(path: &Path) -> Result<serde_json::Value> {
     read().with_context(|| path.display().to_string())
 }
 
-/// Writes a JSON file, replaced whole.
+/// Writes a JSON file, replaced whole, with sorted keys: their order would else be that of the
+/// features that another crate of the build switches on in serde_json.
 ///
 /// # Errors
 /// If it can't be written.
-pub fn write_json(path: &Path, value: &serde_json::Value) -> Result<()> {
-    write_whole(path, &serde_json::to_vec_pretty(value)?)
+pub fn write_json(path: &Path, mut value: serde_json::Value) -> Result<()> {
+    value.sort_all_objects();
+    write_whole(path, &serde_json::to_vec_pretty(&value)?)
 }

@@ -15,10 +15,11 @@ pub mod lerobot;
 pub mod writer;
 
 use crate::engine::Engine;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use episode::{Attempt, Settings};
 use indicatif::ProgressBar;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -26,6 +27,64 @@ use writer::Writer;
 
 /// Folder of the recording in a LeRobot dataset; a resumed run continues it.
 pub const RECORDING: &str = "recording.zarr";
+
+/// Layout of a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// diffusion_policy's replay buffer, Zarr v2
+    Zarr,
+    /// LeRobot dataset, v3.0
+    Lerobot,
+}
+
+/// Starts the folder `out`, or resumes it. A folder that a killed run left without a recording is
+/// started.
+///
+/// # Errors
+/// If it is already there (to start), has none (to resume) or another run's (to resume) recording,
+/// or can't be written.
+pub fn open(out: &Path, format: Format, resume: bool, settings: &Settings) -> Result<Writer> {
+    let inside = out.join(RECORDING);
+    let recording = match format {
+        Format::Zarr => {
+            ensure!(
+                !inside.exists(),
+                "{}: begun with --format lerobot",
+                out.display()
+            );
+            out
+        }
+        Format::Lerobot => {
+            #[cfg(not(feature = "demonstrations"))]
+            ensure!(false, "--format lerobot: {}", crate::data::MISSING_FEATURE);
+            ensure!(
+                resume || !out.exists() || has_nothing_but(out, RECORDING)?,
+                "{}: already there; go on with --resume, or name another folder",
+                out.display()
+            );
+            ensure!(
+                !resume || inside.exists(),
+                "{}: no {RECORDING} to go on with",
+                out.display()
+            );
+            &inside
+        }
+    };
+    match resume {
+        true => Writer::resume(recording, settings),
+        false => Writer::create(recording, settings),
+    }
+}
+
+/// Whether the folder has no entry but one of this name.
+fn has_nothing_but(folder: &Path, name: &str) -> Result<bool> {
+    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        if entry?.file_name() != name {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
 
 /// Summary of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -107,5 +166,7 @@ impl Summary {
     }
 }
 
+#[cfg(test)]
+mod kill_tests;
 #[cfg(test)]
 mod tests;

@@ -1,20 +1,29 @@
 //! Incremental writer of demonstrations: a Zarr v2 folder in diffusion_policy's layout.
 //!
-//! Files are replaced as a whole, data first and `meta/` last, so that a kill keeps earlier
-//! episodes. A resumed run overwrites the rows beyond `meta/episode_ends`.
+//! A kill at any point leaves a folder that starts (nothing but an empty folder is there) or
+//! resumes (`.zattrs` is there, which is written first). The root's `.zgroup` is written last: without
+//! it, a resumed run makes what is missing. Files are replaced as a whole, data first and `meta/`
+//! last, so that a kill keeps earlier episodes. A resumed run overwrites the rows beyond
+//! `meta/attempt`.
 
 use super::camera::{PICTURE_LEN, SIDE};
-use super::column::{Column, Per, read_json, write_json};
+use super::column::{Column, Per, make_folder, read_json, write_json};
 use super::episode::{Attempt, Recording, Settings};
 use crate::data::ACTION_DIM;
 use crate::policy_file::write_whole;
 use anyhow::{Context, Result, ensure};
 use pusht_core::pusht::observation::{BLOCK_KEYPOINTS_PX, ObservationKind, STATE_DIM, observe};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// Attribute of the group that holds the settings.
+/// Attributes of the group.
+const ATTRIBUTES: &str = ".zattrs";
+/// Attribute that holds the settings.
 const SETTINGS: &str = "pusht_collect";
+/// What makes a folder a group.
+const GROUP: &str = ".zgroup";
+/// Beginning of the names of files that are being written.
+const UNFINISHED: &str = ".tmp";
 /// Log with the outcome of every attempt.
 const LOG: &str = "episodes.csv";
 const LOG_HEADER: &str =
@@ -66,38 +75,20 @@ fn columns(settings: &Settings) -> Vec<Column> {
 }
 
 impl Writer {
-    /// Creates a folder at `path`.
+    /// Creates a folder at `path`; one without attributes, that a killed run has left, is used.
     ///
     /// # Errors
     /// If `path` already exists or can't be written.
     pub fn create(path: &Path, settings: &Settings) -> Result<Self> {
         ensure!(
-            !path.exists(),
+            !path.exists() || is_unused(path)?,
             "{}: already there; go on with --resume, or name another folder",
             path.display()
         );
-        for part in ["data", "meta"] {
-            let folder = path.join(part);
-            std::fs::create_dir_all(&folder)
-                .with_context(|| format!("{}: can't make the folder", folder.display()))?;
-            write_json(&folder.join(".zgroup"), &json!({ "zarr_format": 2 }))?;
-        }
-        write_json(&path.join(".zattrs"), &json!({ SETTINGS: settings }))?;
-        let writer = Self {
-            folder: path.to_owned(),
-            columns: columns(settings),
-            log: LOG_HEADER.to_owned(),
-            next_attempt: 0,
-        };
-        write_whole(&path.join(LOG), writer.log.as_bytes())?;
-        for column in &writer.columns {
-            let folder = path.join(column.name);
-            std::fs::create_dir_all(&folder)
-                .with_context(|| format!("{}: can't make the folder", folder.display()))?;
-            column.write_shape(path)?;
-        }
-        write_json(&path.join(".zgroup"), &json!({ "zarr_format": 2 }))?;
-        Ok(writer)
+        make_folder(path)?;
+        write_json(&path.join(ATTRIBUTES), json!({ SETTINGS: settings }))?;
+        Self::complete(path, &columns(settings))?;
+        Self::open(path, settings)
     }
 
     /// Resumes the folder at `path` after its last complete episode.
@@ -105,44 +96,63 @@ impl Writer {
     /// # Errors
     /// If it does not exist, is damaged, or has other settings.
     pub fn resume(path: &Path, settings: &Settings) -> Result<Self> {
-        let read = || -> Result<Self> {
-            let attributes = read_json(&path.join(".zattrs"))?;
-            let (found, asked) = (&attributes[SETTINGS], serde_json::to_value(settings)?);
-            for (name, value) in found.as_object().into_iter().flatten() {
-                ensure!(
-                    asked[name] == *value,
-                    "it was begun with {name} {value}, now {}",
-                    asked[name]
-                );
+        let resume = || -> Result<Self> {
+            check_settings(path, settings)?;
+            if !path.join(GROUP).exists() {
+                Self::complete(path, &columns(settings))?;
             }
-            let mut columns = columns(settings);
-            columns[ATTEMPT].load(path, None)?;
-            let n_episodes = columns[ATTEMPT].n_rows;
-            for column in columns.iter_mut().filter(|c| c.per == Per::Episode) {
-                column.load(path, Some(n_episodes))?;
-            }
-            let n_rows = columns[EPISODE_ENDS].last_i64().unwrap_or(0) as usize;
-            let next_attempt = columns[ATTEMPT].last_i64();
-            let next_attempt = next_attempt.map_or(0, |attempt| attempt as u64 + 1);
-            for column in columns.iter_mut().filter(|c| c.per == Per::Step) {
-                column.load(path, Some(n_rows))?;
-            }
-            let log = std::fs::read_to_string(path.join(LOG))?;
-            let kept = log.lines().skip(1).filter(|row| {
-                let number = row.split(',').next().and_then(|n| n.parse::<u64>().ok());
-                number.is_some_and(|number| number < next_attempt)
-            });
-            Ok(Self {
-                folder: path.to_owned(),
-                log: std::iter::once(LOG_HEADER.trim_end())
-                    .chain(kept)
-                    .flat_map(|row| [row, "\n"])
-                    .collect(),
-                columns,
-                next_attempt,
-            })
+            Self::open(path, settings)
         };
-        read().with_context(|| format!("{}: can't go on", path.display()))
+        resume().with_context(|| format!("{}: can't go on", path.display()))
+    }
+
+    /// Makes what a folder with attributes has before its first episode, as far as it is missing.
+    fn complete(path: &Path, columns: &[Column]) -> Result<()> {
+        for part in ["data", "meta"] {
+            make_folder(&path.join(part))?;
+            write_json(&path.join(part).join(GROUP), json!({ "zarr_format": 2 }))?;
+        }
+        if !path.join(LOG).exists() {
+            write_whole(&path.join(LOG), LOG_HEADER.as_bytes())?;
+        }
+        for column in columns {
+            column.begin(path)?;
+        }
+        write_json(&path.join(GROUP), json!({ "zarr_format": 2 }))
+    }
+
+    /// Reads the state after the last complete episode, and removes files that were never finished.
+    fn open(path: &Path, settings: &Settings) -> Result<Self> {
+        let mut columns = columns(settings);
+        let parts = columns.iter().map(|column| path.join(column.name));
+        for folder in parts.chain(["", "data", "meta"].map(|part| path.join(part))) {
+            remove_unfinished(&folder)?;
+        }
+        columns[ATTEMPT].load(path, None)?;
+        let n_episodes = columns[ATTEMPT].n_rows;
+        for column in columns.iter_mut().filter(|c| c.per == Per::Episode) {
+            column.load(path, Some(n_episodes))?;
+        }
+        let n_rows = columns[EPISODE_ENDS].last_i64().unwrap_or(0) as usize;
+        let next_attempt = columns[ATTEMPT].last_i64();
+        let next_attempt = next_attempt.map_or(0, |attempt| attempt as u64 + 1);
+        for column in columns.iter_mut().filter(|c| c.per == Per::Step) {
+            column.load(path, Some(n_rows))?;
+        }
+        let log = std::fs::read_to_string(path.join(LOG)).context(LOG)?;
+        let kept = log.lines().skip(1).filter(|row| {
+            let number = row.split(',').next().and_then(|n| n.parse::<u64>().ok());
+            number.is_some_and(|number| number < next_attempt)
+        });
+        Ok(Self {
+            folder: path.to_owned(),
+            log: std::iter::once(LOG_HEADER.trim_end())
+                .chain(kept)
+                .flat_map(|row| [row, "\n"])
+                .collect(),
+            columns,
+            next_attempt,
+        })
     }
 
     /// Number of the next attempt.
@@ -248,6 +258,55 @@ impl Writer {
     }
 }
 
+/// Whether nothing is in the folder at `path` but files that were never finished.
+fn is_unused(path: &Path) -> Result<bool> {
+    remove_unfinished(path)?;
+    let mut entries = std::fs::read_dir(path).with_context(|| path.display().to_string())?;
+    Ok(entries.next().is_none())
+}
+
+/// Removes the files of a killed run that never got their names.
+fn remove_unfinished(folder: &Path) -> Result<()> {
+    let context = || folder.display().to_string();
+    for entry in std::fs::read_dir(folder).with_context(context)? {
+        let entry = entry.with_context(context)?;
+        let is_unfinished = (entry.file_name().to_str())
+            .is_some_and(|name| name.starts_with(UNFINISHED))
+            && entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_unfinished {
+            std::fs::remove_file(entry.path()).with_context(context)?;
+        }
+    }
+    Ok(())
+}
+
+/// Settings that the folder at `path` was begun with.
+///
+/// # Errors
+/// If it has none, or not all; the error names the file.
+fn stored_settings(path: &Path) -> Result<Settings> {
+    let mut attributes = read_json(&path.join(ATTRIBUTES))?;
+    let settings = attributes.get_mut(SETTINGS).map(Value::take);
+    let settings = settings.with_context(|| {
+        format!("{ATTRIBUTES} has no {SETTINGS}: pusht collect did not write it")
+    })?;
+    serde_json::from_value(settings).with_context(|| format!("{ATTRIBUTES}, {SETTINGS}"))
+}
+
+/// Checks that the folder at `path` was begun with `settings`.
+fn check_settings(path: &Path, settings: &Settings) -> Result<()> {
+    let stored = serde_json::to_value(stored_settings(path)?)?;
+    let asked = serde_json::to_value(settings)?;
+    for (name, asked) in asked.as_object().into_iter().flatten() {
+        ensure!(
+            stored[name] == *asked,
+            "it was begun with {name} {}, now {asked}",
+            stored[name]
+        );
+    }
+    Ok(())
+}
+
 /// The folder of a run that has ended.
 pub(super) struct Part {
     pub(super) settings: Settings,
@@ -263,9 +322,7 @@ impl Part {
     /// If it is missing, damaged or of an interrupted run; the error names it.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let open = || -> Result<Self> {
-            let attributes = read_json(&path.join(".zattrs"))?;
-            let settings = serde_json::from_value(attributes[SETTINGS].clone())
-                .context("pusht collect did not write it")?;
+            let settings = stored_settings(path)?;
             let stored = Writer::resume(path, &settings)?;
             let log = std::fs::read_to_string(path.join(LOG))?;
             let log: Vec<String> = log.lines().skip(1).map(str::to_owned).collect();

@@ -16,7 +16,7 @@ pub use settings::{
 };
 pub use task::{ActionFrame, CommandedValue, Hold, Observation, ObservedValue, Task};
 
-use crate::regular_file;
+use crate::{kill, regular_file};
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeMap, HashMap};
@@ -102,8 +102,11 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         _ => Path::new("."),
     };
     let context = || format!("{}: can't write", path.display());
+    kill::point();
     let mut file = tempfile::NamedTempFile::new_in(folder).with_context(context)?;
+    kill::point();
     file.write_all(bytes).with_context(context)?;
+    kill::point();
     // Temporary files are private to their owner; the result is not.
     #[cfg(unix)]
     {

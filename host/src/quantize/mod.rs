@@ -28,6 +28,7 @@ use anyhow::{Result, ensure};
 use calibrate::{Calibration, Window};
 use indicatif::ProgressBar;
 use needs::Needs;
+use serde_json::{Value, json};
 use std::ops::Range;
 
 /// Legacy seeds of the shipped model's calibration episodes; no score is reported on them.
@@ -116,8 +117,13 @@ pub fn needs(config: &PolicyConfig, tensors: &Tensors, data: &CalibrationData) -
     Needs::of(config, tensors, &provenance(config, data)?)
 }
 
-/// Provenance for the model file: settings and provenance of the policy, and the calibration data.
-fn provenance(config: &PolicyConfig, data: &CalibrationData) -> Result<String> {
+/// Provenance for the model file: settings and provenance of the policy, and the calibration data,
+/// as JSON. Its bytes depend on no feature of serde_json that another crate of the build switches on:
+/// keys are sorted, and numbers of single precision are written with the digits of double precision.
+///
+/// # Errors
+/// If a value has no form in JSON.
+pub fn provenance(config: &PolicyConfig, data: &CalibrationData) -> Result<String> {
     let (key, value) = match data {
         CalibrationData::Episodes(seeds) => {
             let seeds = format!("{}..{} (legacy)", seeds.start, seeds.end);
@@ -125,10 +131,25 @@ fn provenance(config: &PolicyConfig, data: &CalibrationData) -> Result<String> {
         }
         CalibrationData::Windows(_, name) => ("calibration_data", name.clone()),
     };
-    let text = serde_json::json!({
+    let mut text = json!({
         "quantized_by": concat!("pusht ", env!("CARGO_PKG_VERSION")),
         key: value,
         "policy": PolicyConfig { task: None, ..config.clone() },
     });
+    text.sort_all_objects();
+    widen(&mut text);
     Ok(serde_json::to_string(&text)?)
+}
+
+/// Replaces the fractions in `json`, all of single precision, by those of double precision.
+fn widen(json: &mut Value) {
+    match json {
+        Value::Array(values) => values.iter_mut().for_each(widen),
+        Value::Object(fields) => fields.values_mut().for_each(widen),
+        Value::Number(number) if !number.is_u64() && !number.is_i64() => {
+            let single = number.as_f64().unwrap_or_default() as f32;
+            *json = Value::from(f64::from(single));
+        }
+        _ => {}
+    }
 }

@@ -38,7 +38,7 @@ pub(super) fn passes(config: &PolicyConfig) -> Result<Vec<Pass>> {
         };
         Stepper::new(scheduler.kind, options, call, config.num_inference_steps)
     };
-    let free = with_clip(false, options.clip_sample_range)?;
+    let free = with_clip(true, f32::INFINITY)?;
     let without_clean = with_clip(true, 0.0)?;
     let clip = if options.clip_sample {
         to_fixed(options.clip_sample_range.into(), SAMPLE_PLACES)

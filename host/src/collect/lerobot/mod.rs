@@ -16,6 +16,7 @@ use super::column::write_json;
 use crate::data::lerobot::{INFO, VERSION, episode_column};
 use crate::data::reader::zarr;
 use crate::data::{Demonstrations, Episode};
+use crate::kill;
 use anyhow::{Context, Result};
 use frames::{FEATURES, FPS, Frames};
 use parquet::data_type::ByteArray;
@@ -54,20 +55,24 @@ pub fn write(folder: &Path) -> Result<()> {
     }
     .write()?;
     for part in ["data", "meta"] {
-        remove(&folder.join(part))?;
         let to = folder.join(part);
+        remove(&to)?;
         std::fs::rename(unfinished.join(part), &to).with_context(|| to.display().to_string())?;
+        kill::point();
     }
     remove(&unfinished)
 }
 
 fn remove(folder: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(folder) {
+    kill::point();
+    let removed = match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("{}: can't remove", folder.display()))
         }
         _ => Ok(()),
-    }
+    };
+    kill::point();
+    removed
 }
 
 /// A dataset that is being written.
@@ -147,8 +152,8 @@ impl Dataset<'_> {
         let pictures = pictures.then(|| (IMAGE.to_owned(), all_pictures.stats().to_json()));
         let stats = Value::Object(stats.chain(pictures).collect());
         self.write_tasks()?;
-        write_json(&self.folder.join("meta/stats.json"), &stats)?;
-        write_json(&self.folder.join(INFO), &self.info(start))
+        write_json(&self.folder.join("meta/stats.json"), stats)?;
+        write_json(&self.folder.join(INFO), self.info(start))
     }
 
     fn info(&self, n_frames: usize) -> Value {

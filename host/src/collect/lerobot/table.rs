@@ -1,5 +1,6 @@
 //! Tables in Parquet, with the types that pyarrow gives them.
 
+use crate::kill;
 use anyhow::{Context, Result};
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::column::writer::ColumnWriterImpl;
@@ -178,7 +179,9 @@ impl TableWriter {
     /// If it can't be written.
     pub fn create(path: &Path, fields: &[Field], metadata: Vec<KeyValue>) -> Result<Self> {
         let create = || -> Result<Self> {
+            kill::point();
             std::fs::create_dir_all(path.parent().context("no folder")?)?;
+            kill::point();
             let columns = fields.iter().map(Field::schema).collect::<Result<_>>()?;
             let schema = Type::group_type_builder("schema")
                 .with_fields(columns)
@@ -188,6 +191,7 @@ impl TableWriter {
                 .set_key_value_metadata(Some(metadata))
                 .build();
             let file = File::create(path)?;
+            kill::point();
             let writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties))?;
             Ok(Self { writer })
         };

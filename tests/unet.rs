@@ -5,7 +5,9 @@ mod hashed;
 mod tolerances;
 
 use hashed::{HashedWeights, UnetOptions, hashed};
-use pusht_core::policy::unet::{ConditionalUnet1D, DownDims, UnetError, UnetInput, Unobserved};
+use pusht_core::policy::unet::{
+    ConditionalUnet1D, DownDims, TensorSource, UnetConfig, UnetError, UnetInput, Unobserved,
+};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -215,6 +217,58 @@ fn options_that_contradict_each_other_are_refused() {
     assert!(broken(|c| c.input_dim = 0));
     assert!(DownDims::new(&[]).is_err());
     assert!(DownDims::new(&[8; 7]).is_err());
+}
+
+/// The tensors of a network by name, zeros but for their shapes.
+struct Listed(BTreeMap<String, (Vec<usize>, Vec<f32>)>);
+
+impl TensorSource for Listed {
+    fn tensor(&self, name: &str) -> Option<(&[usize], &[f32])> {
+        let (shape, values) = self.0.get(name)?;
+        Some((shape, values))
+    }
+}
+
+#[test]
+fn the_listed_tensors_are_those_that_a_network_needs() {
+    for name in ["scale_and_bias", "bias_only", "local_condition"] {
+        let (case, _) = read(name);
+        let config = case.options.config();
+        let mut listed = Listed(BTreeMap::new());
+        let visited = config.visit_tensors(|name, shape| {
+            let zeros = vec![0.0; shape.iter().product()];
+            let before = listed.0.insert(name.to_owned(), (shape.to_vec(), zeros));
+            assert!(before.is_none(), "{name} is listed once");
+        });
+        assert_eq!(visited, Ok(()));
+        let new = |source: &Listed| {
+            let memory = vec![0.0; config.weights_len().unwrap()];
+            ConditionalUnet1D::new(config.clone(), source, memory).map(|_| ())
+        };
+        assert_eq!(new(&listed), Ok(()));
+        // PyTorch has them, in the same shapes.
+        let theirs = HashedWeights::new(&case.options);
+        for (name, (shape, _)) in &listed.0 {
+            assert_eq!(
+                theirs.0.get(name).map(|(shape, _)| shape),
+                Some(shape),
+                "{name}"
+            );
+        }
+        for name in listed.0.keys().cloned().collect::<Vec<_>>() {
+            let tensor = listed.0.remove(&name).unwrap();
+            match new(&listed) {
+                Err(UnetError::MissingTensor(path)) => assert_eq!(path.as_str(), name),
+                other => panic!("without {name}: {other:?}"),
+            }
+            listed.0.insert(name, tensor);
+        }
+    }
+    let broken = UnetConfig {
+        input_dim: 0,
+        ..read("scale_and_bias").0.options.config()
+    };
+    assert!(broken.visit_tensors(|name, _| panic!("{name}")).is_err());
 }
 
 #[test]

@@ -24,6 +24,13 @@ pub enum Error {
     OutOfRange,
     /// A seed above 32 bits, which the legacy seeding does not take.
     LegacySeedTooLarge,
+    /// A name of something else.
+    UnknownName {
+        /// What it should have been.
+        what: &'static str,
+        /// The names of those.
+        known: &'static [&'static str],
+    },
     /// A slice whose length does not fit the shape that the callee documents.
     WrongLength {
         /// Name of the argument.
@@ -44,6 +51,13 @@ impl core::fmt::Display for Error {
             Self::InvalidParameter { what } => write!(f, "{what} is out of range"),
             Self::OutOfRange => write!(f, "values too large to simulate"),
             Self::LegacySeedTooLarge => write!(f, "legacy seeds end at 4294967295"),
+            Self::UnknownName { what, known } => {
+                write!(f, "no name of {what}; these are:")?;
+                for (index, name) in known.iter().enumerate() {
+                    write!(f, "{} {name}", if index == 0 { "" } else { "," })?;
+                }
+                Ok(())
+            }
             Self::WrongLength {
                 what,
                 expected,

@@ -39,6 +39,7 @@ pub mod digest;
 pub mod error;
 #[cfg(feature = "link")]
 pub mod link;
+mod names;
 pub mod noise;
 pub mod policy;
 #[cfg(feature = "pusht")]

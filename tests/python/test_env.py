@@ -164,6 +164,30 @@ def test_wrong_arguments_are_refused_by_name(kwargs, kind, message):
             ) else make("pusht/PushT-v0", 2, **kwargs)
 
 
+@pytest.mark.parametrize("make", [pusht.PushTEnv, pusht.PushTVectorEnv])
+def test_a_time_limit_of_no_step_is_refused(make):
+    with pytest.raises(ValueError, match="max_episode_steps"):
+        make(max_episode_steps=0)
+
+
+def test_a_given_state_is_set_in_the_given_order():
+    state = [100.0, 400.0, 330.0, 240.0, 1.5]
+    one, many = pusht.PushTEnv(), pusht.PushTVectorEnv(2)
+    blocks = []
+    for order in ({}, {"start_order": "legacy"}, {"start_order": "angle_first"}):
+        options = {"reset_to_state": state, **order}
+        observation, _ = one.reset(options=options)
+        equal(many.reset(options=options)[0], np.stack([observation] * 2))
+        blocks.append(observation[2:4])
+    assert (blocks[0] == blocks[1]).all() and (blocks[1] != blocks[2]).all()
+    assert (blocks[2] == state[2:4]).all()
+    for env in (one, many):
+        with pytest.raises(ValueError, match="legacy, angle_first"):
+            env.reset(options={"reset_to_state": state, "start_order": "last"})
+        with pytest.raises(ValueError, match="start_order.*missing"):
+            env.reset(options={"start_order": "legacy"})
+
+
 def test_wrong_calls_raise_what_gymnasiums_users_expect():
     env = pusht.PushTEnv()
     with pytest.raises(gymnasium.error.ResetNeeded):

@@ -58,7 +58,7 @@ fn test_autoreset_within_step() {
     for vectoriser in ALL {
         let mut envs = counting(vectoriser, AutoresetMode::SameStep);
         let end = |last: [Option<i64>; 3]| {
-            let observations = last.map(|last| last.map_or(Value::None, Value::Int));
+            let observations = last.map(Value::from);
             let mask = last.map(|last| last.is_some());
             dict([
                 ("final_obs", observations.to_vec().into()),
@@ -183,7 +183,7 @@ fn test_make_vec_autoreset() {
             made.err()
                 .unwrap()
                 .to_string()
-                .contains("no environment `NoEnv`")
+                .contains("no environment \"NoEnv\"")
         );
     }
 }

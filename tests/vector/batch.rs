@@ -199,13 +199,12 @@ fn a_nan_or_missing_action_or_seed_changes_nothing() {
         envs.step(&actions).unwrap_err(),
         VectorError::NonFiniteAction { index: 65 }
     );
-    let count = envs.step(&actions[..10]).unwrap_err();
+    // As many whole actions as environments, and a value more.
+    actions.push(1.0);
+    let length = envs.step(&actions).unwrap_err();
     assert_eq!(
-        count,
-        VectorError::ActionCount {
-            expected: NUM_ENVS,
-            got: 5
-        }
+        length.to_string(),
+        "the actions have 141 values, 140 are needed"
     );
     let seeds = envs.reset(&Seed::List(vec![None; 3])).unwrap_err();
     assert_eq!(
@@ -309,4 +308,127 @@ fn pusht_vector_env_equals_sync_vector_env() {
         batch.close();
         assert_eq!(batch.step(&nan), Err(VectorError::ClosedEnvironment));
     }
+}
+
+/// A reset that fails, since the environment came from a snapshot whose parameters were changed.
+#[test]
+fn the_last_step_of_an_episode_is_kept_when_the_reset_within_it_fails() {
+    let mut envs = PushTBatch::new(3, options(AutoresetMode::SameStep, 1)).unwrap();
+    envs.reset(&Seed::Int(0)).unwrap();
+    let state = serde_json::to_string(&envs.state(1)).unwrap();
+    let changed = state.replace("\"success_threshold\":0.95", "\"success_threshold\":2.0");
+    assert_ne!(changed, state);
+    envs.set_state(1, serde_json::from_str(&changed).unwrap());
+    for _ in 0..6 {
+        envs.step(&[256.0; 6]).unwrap();
+    }
+    let error = envs.step(&[256.0; 6]).unwrap_err();
+    let VectorError::Environments { faults, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!((faults.len(), faults[0].index), (1, 1), "{error}");
+    assert!(error.to_string().contains("success_threshold"), "{error}");
+    let step = envs.latest();
+    assert_eq!(step.truncations, [true; 3]);
+    assert_eq!(step.is_final, [true; 3]);
+    assert!(
+        step.rewards
+            .iter()
+            .zip(step.coverage)
+            .all(|(r, c)| *c == 0.0 || *r > 0.0)
+    );
+    assert_eq!(
+        step.observations[5..10],
+        step.final_obs[5..10],
+        "its last state"
+    );
+    assert_ne!(step.observations[..5], step.final_obs[..5]);
+}
+
+#[test]
+fn seeds_that_pass_the_largest_are_refused() {
+    let mut envs = PushTBatch::new(2, BatchOptions::default()).unwrap();
+    let before = envs.reset(&Seed::Int(u64::MAX - 1)).unwrap().to_vec();
+    let error = envs.reset(&Seed::Int(u64::MAX)).unwrap_err();
+    let first = u64::MAX;
+    assert_eq!(error, VectorError::SeedTooLarge { first, index: 1 });
+    assert_eq!(envs.latest().observations, before);
+}
+
+#[test]
+fn a_rate_that_is_no_probability_and_a_time_limit_of_no_step_are_refused() {
+    let keypoints = |rate| BatchOptions {
+        observation: ObservationKind::Keypoints,
+        keypoint_visible_rate: Some(rate),
+        ..BatchOptions::default()
+    };
+    let refused = |options| PushTBatch::new(2, options).err().unwrap().to_string();
+    for rate in [f64::NAN, -0.1, 7.0] {
+        let error = refused(keypoints(rate));
+        assert!(
+            error.contains("keypoint_visible_rate is out of range"),
+            "{error}"
+        );
+    }
+    assert!(PushTBatch::new(2, keypoints(0.5)).is_ok());
+    let of_states = BatchOptions {
+        observation: ObservationKind::State,
+        ..keypoints(0.5)
+    };
+    assert!(refused(of_states).contains("not of state"));
+    let params = PushTParams {
+        max_episode_steps: Some(0),
+        ..PushTParams::default()
+    };
+    let options = BatchOptions {
+        params,
+        ..BatchOptions::default()
+    };
+    assert!(refused(options).contains("max_episode_steps is out of range"));
+}
+
+#[test]
+fn a_given_state_is_set_in_the_given_order_by_batch_and_single_environment() {
+    let state = [100.0, 400.0, 330.0, 240.0, 1.5];
+    let mut envs = PushTVectorEnv::new(2, BatchOptions::default()).unwrap();
+    let sync = Vectoriser::Sync.make(&vec![spec(PUSHT_ID); 2], VectorOptions::default());
+    let mut sync = sync.unwrap();
+    let mut blocks = Vec::new();
+    for order in [None, Some("legacy"), Some("angle_first")] {
+        let options = dict([
+            ("reset_to_state", state.into()),
+            ("start_order", order.into()),
+        ]);
+        let (ours, _) = envs.reset(Seed::None, &options).unwrap();
+        assert_eq!(ours, sync.reset(Seed::None, &options).unwrap().0);
+        blocks.push(ours.as_slice::<f64>().unwrap()[2..4].to_vec());
+    }
+    assert_eq!(blocks[0], blocks[1], "the default");
+    assert_eq!(blocks[2], state[2..4], "where the state has the block");
+    assert_ne!(blocks[1], blocks[2]);
+    for (options, message) in [
+        (dict([("start_order", "legacy".into())]), "which is missing"),
+        (dict([("reset_to_sate", state.into())]), "\"reset_to_sate\""),
+        (
+            dict([("reset_to_state", [1.0].into())]),
+            "an array of 5 f64 needed",
+        ),
+    ] {
+        for envs in [&mut envs as &mut dyn VectorEnv, &mut sync] {
+            let error = envs.reset(Seed::None, &options).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+    }
+}
+
+#[test]
+fn observations_with_masked_keypoints_are_in_the_space() {
+    let options = BatchOptions {
+        observation: ObservationKind::Keypoints,
+        keypoint_visible_rate: Some(0.5),
+        ..BatchOptions::default()
+    };
+    let mut envs = PushTVectorEnv::new(3, options).unwrap();
+    let (observations, _) = envs.reset(Seed::Int(0), &Dict::new()).unwrap();
+    assert!(envs.spaces().observation_space.is_shape_of(&observations));
 }

@@ -1,5 +1,6 @@
 //! Small environments for these tests.
 
+use crate::resets::Stumbles;
 use pusht_gym::env::{Env, EnvError, EnvSpec, Registry, Step};
 use pusht_gym::space::{Pcg64, Space, seeded};
 use pusht_gym::value::{Array, Dict, Value, dict};
@@ -16,6 +17,7 @@ pub fn registry() -> Registry {
         .register("Final", |_| Ok(Box::new(Final)))
         .register("Infos", |kwargs| Ok(Box::new(Infos(kwargs.clone()))))
         .register("Faulty", |_| Ok(Box::new(Faulty::default())))
+        .register("Stumbles", |kwargs| Ok(Box::new(Stumbles::new(kwargs))))
         .register("Broken", |_| {
             Err(EnvError::new("ValueError", "broken from the start"))
         })
@@ -125,7 +127,7 @@ impl Env for CartPole {
     fn get_attr(&self, name: &str) -> Result<Value, EnvError> {
         match name {
             "gravity" => Ok(self.gravity.into()),
-            "np_random_seed" => Ok(Value::Int(self.seed as i64)),
+            "np_random_seed" => Ok(self.seed.into()),
             _ => Err(EnvError::no_attribute(name)),
         }
     }
@@ -171,21 +173,17 @@ impl Env for Count {
             true => dict([("reset", true.into())]),
             false => Dict::new(),
         };
-        Ok((Value::Int(self.count), info))
+        Ok((self.count.into(), info))
     }
 
     fn step(&mut self, action: &Value) -> Result<Step, EnvError> {
         let action = whole(action)?;
         self.count += 1;
-        let mut step = step(
-            Value::Int(self.count),
-            action as f64,
-            self.count == self.max_count,
-        );
+        let mut step = step(self.count, action as f64, self.count == self.max_count);
         step.truncated = self.count == self.truncate_at;
         if self.informs {
             step.info = dict([
-                ("count", Value::Int(self.count)),
+                ("count", self.count.into()),
                 ("half", (self.count as f64 / 2.0).into()),
             ]);
             if self.count % 2 == 1 {
@@ -197,22 +195,22 @@ impl Env for Count {
 
     fn call(&mut self, name: &str, arguments: &[Value]) -> Result<Value, EnvError> {
         match (name, arguments) {
-            ("add", [Value::Int(a), Value::Int(b)]) => Ok(Value::Int(a + b + self.count)),
+            ("add", [Value::Int(a), Value::Int(b)]) => Ok((a + b + i128::from(self.count)).into()),
             _ => self.get_attr(name),
         }
     }
 
     fn get_attr(&self, name: &str) -> Result<Value, EnvError> {
         match name {
-            "count" => Ok(Value::Int(self.count)),
+            "count" => Ok(self.count.into()),
             _ => Err(EnvError::no_attribute(name)),
         }
     }
 
     fn set_attr(&mut self, name: &str, value: Value) -> Result<(), EnvError> {
         match (name, value) {
-            ("max_count", Value::Int(value)) => self.max_count = value,
-            ("truncate_at", Value::Int(value)) => self.truncate_at = value,
+            ("max_count", Value::Int(value)) => self.max_count = value as i64,
+            ("truncate_at", Value::Int(value)) => self.truncate_at = value as i64,
             ("informs", Value::Bool(value)) => self.informs = value,
             _ => return Err(EnvError::no_attribute(name)),
         }
@@ -325,14 +323,14 @@ impl Env for Sampled {
 
     fn set_attr(&mut self, name: &str, value: Value) -> Result<(), EnvError> {
         match (name, value) {
-            ("max_count", Value::Int(value)) => self.max_count = value,
+            ("max_count", Value::Int(value)) => self.max_count = value as i64,
             _ => return Err(EnvError::no_attribute(name)),
         }
         Ok(())
     }
 }
 
-/// Takes `slow_reset` seconds to reset, and to step as many seconds as the action. Its observation is
+/// Takes `made_after_s` seconds to make, `slow_reset` seconds to reset, and to step as many seconds as the action. Its observation is
 /// the number of steps.
 struct Slow {
     slow_reset: f64,
@@ -341,9 +339,10 @@ struct Slow {
 
 impl Slow {
     fn new(kwargs: &Dict) -> Self {
-        let slow_reset = kwargs.get("slow_reset").and_then(Value::as_float);
+        let seconds = |name| kwargs.get(name).and_then(Value::as_float).unwrap_or(0.0);
+        std::thread::sleep(Duration::from_secs_f64(seconds("made_after_s")));
         Self {
-            slow_reset: slow_reset.unwrap_or(0.0),
+            slow_reset: seconds("slow_reset"),
             steps: 0,
         }
     }
@@ -416,12 +415,8 @@ impl Env for Final {
 
     fn step(&mut self, action: &Value) -> Result<Step, EnvError> {
         let action = whole(action)?;
-        let mut step = step(
-            Value::Int(if action < 3 { action } else { 0 }),
-            0.0,
-            action >= 3,
-        );
-        step.info = dict([("action", Value::Int(action))]);
+        let mut step = step(if action < 3 { action } else { 0 }, 0.0, action >= 3);
+        step.info = dict([("action", action.into())]);
         Ok(step)
     }
 }
@@ -501,7 +496,7 @@ impl Env for Faulty {
 
     fn get_attr(&self, name: &str) -> Result<Value, EnvError> {
         match name {
-            "pid" => Ok(Value::Int(i64::from(std::process::id()))),
+            "pid" => Ok(std::process::id().into()),
             _ => Err(EnvError::no_attribute(name)),
         }
     }

@@ -36,7 +36,7 @@ fn pid(envs: &mut AsyncVectorEnv, index: usize) -> u32 {
 }
 
 /// The state of a process as a letter; `None` if there is no such process.
-fn state(pid: u32) -> Option<char> {
+pub fn state(pid: u32) -> Option<char> {
     if Path::new("/proc/self/stat").exists() {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         return stat.rsplit_once(") ")?.1.chars().next();

@@ -26,7 +26,7 @@ fn value(json: &Json) -> Value {
         return parts.iter().map(value).collect::<Vec<_>>().into();
     }
     if let Some(number) = json["int"].as_i64() {
-        return Value::Int(number);
+        return number.into();
     }
     let Some(dtype) = json["dtype"].as_str() else {
         return Value::None;
@@ -93,7 +93,7 @@ fn make(vectoriser: Vectoriser, trace: &Json) -> Box<dyn VectorEnv> {
         Some(obs_type) => vectoriser.make(&vec![pusht(obs_type); 3], options).unwrap(),
         None => {
             let mut envs = vectoriser.make(&vec![spec("Count"); 3], options).unwrap();
-            let ints = |values: [i64; 3]| values.map(Value::Int).to_vec().into();
+            let ints = |values: [i64; 3]| values.map(Value::from).to_vec().into();
             envs.set_attr("max_count", &ints([2, 3, 5])).unwrap();
             envs.set_attr("truncate_at", &ints([0, 0, 4])).unwrap();
             envs.set_attr("informs", &true.into()).unwrap();

@@ -8,9 +8,13 @@ mod batch;
 mod envs;
 mod faults;
 mod golden;
+mod making;
 mod observation_mode;
 mod random_calls;
+mod resets;
 mod shared_memory;
+#[cfg(unix)]
+mod stopped;
 mod sync_vector_env;
 #[path = "../tolerances.rs"]
 mod tolerances;
@@ -84,8 +88,8 @@ impl Vectoriser {
     ) -> Result<AsyncVectorEnv, VectorError> {
         let shared_memory = self == Self::SharedMemory;
         let options = AsyncOptions {
-            vector,
             shared_memory,
+            ..vector.into()
         };
         if self == Self::Threads {
             return AsyncVectorEnv::threads(&env_fns(specs), options);

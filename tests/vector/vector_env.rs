@@ -233,6 +233,9 @@ fn test_action_count_compatibility() {
             Value::Int(0),
         ];
         let error = envs.step(&mixed.into()).unwrap_err();
-        assert!(matches!(error, VectorError::ActionShape { index: 2, .. }));
+        assert!(matches!(
+            error,
+            VectorError::ActionShape { index: Some(2), .. }
+        ));
     }
 }

@@ -18,7 +18,7 @@ fn list<const N: usize>(values: [Value; N]) -> Value {
 fn test_vector_add_info() {
     let info = |number: i64| {
         dict([
-            ("a", Value::Int(number)),
+            ("a", number.into()),
             ("b", Value::Float(number as f64)),
             ("c", Value::None),
             ("d", [0.0, 0.0].into()),
@@ -72,7 +72,7 @@ fn test_vector_add_info() {
     ]);
     assert_eq!(batched(&different), expected);
 
-    let episode = |a: i64, b: f64| dict([("a", Value::Int(a)), ("b", Value::Float(b))]).into();
+    let episode = |a: i64, b: f64| dict([("a", a.into()), ("b", Value::Float(b))]).into();
     let nested = [
         dict([("episode", episode(1, 1.0))]),
         dict([("episode", episode(2, 2.0)), ("a", Value::Int(1))]),

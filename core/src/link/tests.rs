@@ -557,3 +557,15 @@ fn no_bytes_make_a_device_panic_or_move() {
     say(&mut device, &[0]);
     assert_eq!(action_of(ask(&mut device, 9, 2, observe(1.0))), [1.0, 1.0]);
 }
+
+#[test]
+fn a_frame_that_does_not_fit_is_empty() {
+    let request = request(1, 2, RequestBody::Report);
+    let whole = frame_of(&request);
+    for len in 0..whole.len() {
+        let mut memory = std::vec![7; len];
+        let expected: &[u8] = if len == 0 { &[] } else { &[0] };
+        assert_eq!(encode(&request, &mut memory), expected, "{len} bytes");
+    }
+    assert_eq!(encode(&request, &mut std::vec![7; whole.len()]), whole);
+}

@@ -59,7 +59,8 @@ impl<const T: usize> Scheduler<'_, T> {
         Ok(())
     }
 
-    fn needs_noise(&self, timestep: usize) -> bool {
+    /// Whether [`Self::step`] at `timestep` needs noise.
+    pub fn needs_noise(&self, timestep: usize) -> bool {
         match self {
             Self::Ddpm(ddpm) => ddpm.needs_noise(timestep),
             Self::Ddim(_, options) => options.eta > 0.0,
@@ -67,7 +68,14 @@ impl<const T: usize> Scheduler<'_, T> {
         }
     }
 
-    fn step(
+    /// One step of the reverse process: from `sample` at `timestep` and the network's output for it
+    /// to the sample of the timestep visited next. `noise`: standard normal, of the sample's length;
+    /// it is read where [`Self::needs_noise`] holds.
+    ///
+    /// # Errors
+    /// [`SchedulerError::WrongLength`] if a slice has not the sample's length; the others of the
+    /// scheduler's own `step`, for a timestep that it does not know and for noise that is missing.
+    pub fn step(
         &self,
         model_output: &[f32],
         timestep: usize,

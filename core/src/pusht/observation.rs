@@ -1,6 +1,7 @@
 //! Observations of the policy, derived from the five values of the environment's state.
 
 use crate::Error;
+use crate::names;
 use crate::pusht::seeding::Generator;
 
 /// Length of a state: agent x, agent y, block x, block y (px), block angle (rad).
@@ -10,7 +11,7 @@ pub const STATE_DIM: usize = 5;
 pub const MAX_OBSERVATION_DIM: usize = 20;
 
 /// Representation of the scene in a policy's observation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ObservationKind {
@@ -20,6 +21,13 @@ pub enum ObservationKind {
     Keypoints,
     /// x, y of the T's vertices (gym-pusht's `environment_state`) and of the agent (`agent_pos`).
     Vertices,
+}
+
+names! {
+    ObservationKind, "a kind of observation":
+    State = "state",
+    Keypoints = "keypoints",
+    Vertices = "vertices",
 }
 
 impl ObservationKind {
@@ -114,11 +122,18 @@ pub struct MaskedKeypoints {
 impl MaskedKeypoints {
     /// Creates the mask's `numpy.random.default_rng(seed)`, with nine draws per observation.
     /// `visible_rate` is a keypoint's probability (upstream's `keypoint_visible_rate`, default 1).
-    pub fn new(visible_rate: f64, seed: u64) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] unless `visible_rate` is from 0 to 1.
+    pub fn new(visible_rate: f64, seed: u64) -> Result<Self, Error> {
+        if !(0.0..=1.0).contains(&visible_rate) {
+            let what = "keypoint_visible_rate";
+            return Err(Error::InvalidParameter { what });
+        }
+        Ok(Self {
             visible_rate,
             random: Generator::new(seed),
-        }
+        })
     }
 
     /// Computes the masked observation of `state`.
@@ -183,7 +198,7 @@ mod tests {
     fn the_keypoint_mask_equals_numpys() {
         // numpy.random.default_rng(7).random(9) < 0.5
         let visible = [0, 0, 0, 1, 1, 0, 1, 0, 0];
-        let mut keypoints = MaskedKeypoints::new(0.5, 7);
+        let mut keypoints = MaskedKeypoints::new(0.5, 7).unwrap();
         let state = [1.0, 2.0, 100.0, 200.0, 0.0];
         let out = keypoints.observe(&state).unwrap();
         let mut plain = [0.0; 20];
@@ -193,7 +208,8 @@ mod tests {
             assert_eq!(out[20 + 2 * keypoint..][..2], [f64::from(visible); 2]);
         }
         assert_eq!(out[38..], [1.0; 2], "the agent is always visible");
-        let all = MaskedKeypoints::new(1.0, 0).observe(&state).unwrap();
+        let all = MaskedKeypoints::new(1.0, 0).unwrap();
+        let all = all.clone().observe(&state).unwrap();
         assert_eq!(all[20..], [1.0; 20]);
     }
 
@@ -205,5 +221,14 @@ mod tests {
             Err(Error::NonFiniteObservation)
         );
         assert!(observe(ObservationKind::State, &[0.0; 5], &mut [0.0; 4]).is_err());
+    }
+
+    #[test]
+    fn a_rate_that_is_no_probability_is_refused() {
+        let what = "keypoint_visible_rate";
+        for rate in [f64::NAN, -0.1, 7.0, f64::INFINITY] {
+            let made = MaskedKeypoints::new(rate, 0);
+            assert_eq!(made.err(), Some(Error::InvalidParameter { what }));
+        }
     }
 }

@@ -48,8 +48,17 @@ impl Env for Walk {
 
 /// The environments that a worker process can make.
 fn registry() -> Registry {
-    Registry::default().register("Walk", |kwargs| {
-        let goal = kwargs.get("goal").and_then(Value::as_int).unwrap_or(10);
+    Registry::default().register(EnvSpec::new("Walk").with("goal", 10), |kwargs| {
+        let mut goal = 0;
+        for (name, value) in kwargs {
+            goal = match (name.as_str(), value.as_int()) {
+                ("goal", Some(goal)) if goal > 0 => goal,
+                ("goal", _) => {
+                    return Err(EnvError::wrong_value(name, "an integer above 0", value));
+                }
+                _ => return Err(EnvError::unknown_argument("Walk", name, &["goal"])),
+            };
+        }
         Ok(Box::new(Walk { position: 0, goal }))
     })
 }
@@ -57,7 +66,7 @@ fn registry() -> Registry {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     run_if_worker(&registry());
 
-    let specs = vec![EnvSpec::new("Walk").with("goal", 5_i64); 8];
+    let specs = vec![EnvSpec::new("Walk").with("goal", 5); 8];
     let mut envs =
         AsyncVectorEnv::processes(&specs, WorkerProgram::default(), AsyncOptions::default())?;
     let (first, _infos) = envs.reset(Seed::Int(0), &Dict::new())?;

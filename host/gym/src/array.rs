@@ -24,15 +24,53 @@ pub trait Element: Copy + PartialOrd + Send + Sync + 'static {
 
 /// An n-dimensional array, row-major: NumPy's `ndarray` without strides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Parts")]
 pub struct Array {
     shape: Vec<usize>,
     data: Data,
 }
 
+/// An array as it is stored, whose shape may not fit its elements.
+#[derive(Deserialize)]
+struct Parts {
+    shape: Vec<usize>,
+    data: Data,
+}
+
+impl TryFrom<Parts> for Array {
+    type Error = String;
+
+    fn try_from(Parts { shape, data }: Parts) -> Result<Self, String> {
+        match n_elements(&shape) {
+            Some(n) if n == data.len() => Ok(Self { shape, data }),
+            _ => Err(format!(
+                "an array of shape {shape:?} with {} elements",
+                data.len()
+            )),
+        }
+    }
+}
+
+/// Elements of an array of this shape; `None` if they are more than memory can address.
+fn n_elements(shape: &[usize]) -> Option<usize> {
+    shape
+        .iter()
+        .try_fold(1, |n: usize, len| n.checked_mul(*len))
+}
+
+/// [`n_elements`] of an array that is to be made.
+///
+/// # Panics
+/// If they are more than memory can address.
+fn room_for(shape: &[usize]) -> usize {
+    let n = n_elements(shape);
+    n.unwrap_or_else(|| panic!("an array of shape {shape:?} does not fit into memory"))
+}
+
 macro_rules! elements {
     ($($dtype:ident $element:ty, $name:literal, $size:literal, $finite:expr, $sample:path;)*) => {
         /// The element types.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Dtype {
             $(#[doc = concat!("`", $name, "`.")] $dtype,)*
         }
@@ -169,7 +207,15 @@ fn sample_float(low: f64, high: f64, random: &mut Pcg64) -> f64 {
     // In (0, 1], so that the logarithm is finite.
     let uniform = |random: &mut Pcg64| 1.0 - random.random::<f64>();
     match (low.is_finite(), high.is_finite()) {
-        (true, true) => (low + (high - low) * uniform(random)).clamp(low, high),
+        (true, true) => {
+            let (share, width) = (uniform(random), high - low);
+            // The width of two finite bounds may be infinite.
+            let drawn = match width.is_finite() {
+                true => low + width * share,
+                false => low * (1.0 - share) + high * share,
+            };
+            drawn.clamp(low, high)
+        }
         (true, false) => low - uniform(random).ln(),
         (false, true) => high + uniform(random).ln(),
         // Box and Muller, 1958.
@@ -241,7 +287,7 @@ bytes! {
 impl Array {
     /// An array of `shape`; `None` if `shape` does not have as many elements as `values`.
     pub fn new<T: Element>(shape: &[usize], values: Vec<T>) -> Option<Self> {
-        (shape.iter().product::<usize>() == values.len()).then(|| Self {
+        (n_elements(shape) == Some(values.len())).then(|| Self {
             shape: shape.to_vec(),
             data: T::data(values),
         })
@@ -256,18 +302,24 @@ impl Array {
     }
 
     /// An array with the same value everywhere.
+    ///
+    /// # Panics
+    /// If it has more elements than memory can address.
     pub fn filled<T: Element>(shape: &[usize], value: T) -> Self {
         Self {
             shape: shape.to_vec(),
-            data: T::data(vec![value; shape.iter().product()]),
+            data: T::data(vec![value; room_for(shape)]),
         }
     }
 
     /// An array of zeros.
+    ///
+    /// # Panics
+    /// If it has more elements than memory can address.
     pub fn zeros(dtype: Dtype, shape: &[usize]) -> Self {
         Self {
             shape: shape.to_vec(),
-            data: dtype.zeros(shape.iter().product()),
+            data: dtype.zeros(room_for(shape)),
         }
     }
 
@@ -354,5 +406,35 @@ impl Array {
             shape: low.shape.clone(),
             data: Data::sample(&low.data, &high.data, random),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shape_beyond_the_address_space_is_refused() {
+        let half = usize::MAX / 2 + 1;
+        assert_eq!(
+            Array::new::<u8>(&[half, 2], Vec::new()),
+            None,
+            "not 0 elements"
+        );
+        assert_eq!(Array::new(&[half, 2, 3], vec![0_u8; 3]), None);
+        assert_eq!(Array::new(&[2, 2], vec![0_u8; 3]), None);
+        assert!(Array::new(&[0, half], Vec::<u8>::new()).is_some());
+        assert!(std::panic::catch_unwind(|| Array::filled(&[half, 2], 0_u8)).is_err());
+        assert!(std::panic::catch_unwind(|| Array::zeros(Dtype::Bool, &[half, 2])).is_err());
+    }
+
+    #[test]
+    fn a_stored_array_whose_shape_does_not_fit_is_refused() {
+        let array = Array::new(&[2, 3], vec![1_i64; 6]).unwrap();
+        let bytes = postcard::to_allocvec(&array).unwrap();
+        assert_eq!(postcard::from_bytes(&bytes), Ok(array));
+        let parts = (vec![2_usize, 4], Data::I64(vec![1; 6]));
+        let bytes = postcard::to_allocvec(&parts).unwrap();
+        assert!(postcard::from_bytes::<Array>(&bytes).is_err());
     }
 }

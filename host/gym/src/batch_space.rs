@@ -128,6 +128,7 @@ pub fn set_row(space: &Space, batch: &mut Value, index: usize, row: Value) {
     match (space, batch, row) {
         (Space::Box { .. }, Value::Array(batch), Value::Array(row)) => batch.set_row(index, &row),
         (Space::Discrete { .. }, Value::Array(batch), Value::Int(row)) => {
+            let row = i64::try_from(row).expect("an integer of a discrete space has 64 bits");
             batch.set_row(index, &Array::filled(&[], row));
         }
         (Space::Dict(parts), Value::Dict(batch), Value::Dict(mut row)) => {
@@ -152,9 +153,10 @@ pub fn set_row(space: &Space, batch: &mut Value, index: usize, row: Value) {
 pub fn row(space: &Space, batch: &Value, index: usize) -> Value {
     match (space, batch) {
         (Space::Box { .. }, Value::Array(batch)) => Value::Array(batch.row(index)),
-        (Space::Discrete { .. }, Value::Array(batch)) => {
-            Value::Int(batch.slice::<i64>().map_or(0, |values| values[index]))
-        }
+        (Space::Discrete { .. }, Value::Array(batch)) => batch
+            .slice::<i64>()
+            .map_or(0, |values| values[index])
+            .into(),
         (Space::Dict(parts), Value::Dict(batch)) => Value::Dict(
             parts
                 .iter()

@@ -106,7 +106,7 @@ impl Step {
 }
 
 /// An error of an environment. It is sent unchanged from a worker to the caller.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EnvError {
     /// Name of the error's type, for example `ValueError`.
     pub kind: String,
@@ -130,8 +130,18 @@ impl EnvError {
 
     /// A `ValueError`: attribute, option or argument `name` needs a `needed`, but is `got`.
     pub fn wrong_value(name: &str, needed: &str, got: &Value) -> Self {
-        let message = format!("{name}: {needed} needed, {} given", got.kind());
+        let message = format!("{name}: {needed} needed, {} given", got.shown());
         Self::new("ValueError", message)
+    }
+
+    /// A `TypeError`: `what` (an environment, a reset) takes no argument `name`, but `supported`.
+    pub fn unknown_argument(what: &str, name: &str, supported: &[&str]) -> Self {
+        let supported = match supported {
+            [] => "none".to_owned(),
+            names => names.join(", "),
+        };
+        let message = format!("{what} takes no argument {name:?}; supported: {supported}");
+        Self::new("TypeError", message)
     }
 }
 
@@ -148,7 +158,7 @@ impl<E: std::error::Error> From<E> for EnvError {
     }
 }
 
-impl Env for Box<dyn Env> {
+impl<E: Env + ?Sized> Env for Box<E> {
     fn observation_space(&self) -> Space {
         (**self).observation_space()
     }
@@ -193,6 +203,14 @@ pub fn env_fn<E: Env + 'static>(make: impl Fn() -> E + Send + Sync + 'static) ->
 }
 
 /// The name and arguments of an environment: what a worker process receives to make it.
+///
+/// ```
+/// use pusht_gym::env::EnvSpec;
+/// use pusht_gym::pusht::{PUSHT_ID, registry};
+///
+/// let spec = EnvSpec::new(PUSHT_ID).with("obs_type", "keypoints").with("max_episode_steps", 100);
+/// assert!(registry().make(&spec).is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EnvSpec {
     /// Name in the [`Registry`].
@@ -217,41 +235,96 @@ impl EnvSpec {
     }
 }
 
-type Make = fn(&Dict) -> Result<Box<dyn Env>, EnvError>;
+/// An environment of this name with default arguments.
+impl From<&str> for EnvSpec {
+    fn from(id: &str) -> Self {
+        Self::new(id)
+    }
+}
 
-/// Environments by name: Gymnasium's `register` and `make`.
-#[derive(Clone, Debug, Default)]
-pub struct Registry(BTreeMap<&'static str, Make>);
+impl From<String> for EnvSpec {
+    fn from(id: String) -> Self {
+        Self::new(&id)
+    }
+}
+
+type Make = Arc<dyn Fn(&Dict) -> Result<Box<dyn Env>, EnvError> + Send + Sync>;
+
+/// Environments by name: Gymnasium's `register`, `make`, `spec` and `registry`.
+///
+/// ```
+/// use pusht_gym::env::{EnvSpec, Registry};
+/// use pusht_gym::pusht::{PUSHT_ID, registry};
+///
+/// let pusht = registry();
+/// let short = EnvSpec::new("Short").with("max_episode_steps", 50);
+/// let all = pusht.clone().register(short, move |kwargs| {
+///     let kwargs = kwargs.clone();
+///     pusht.make(&EnvSpec { kwargs, ..PUSHT_ID.into() })
+/// });
+/// assert!(all.names().any(|name| name == "Short"));
+/// assert_eq!(all.spec("Short").unwrap().kwargs["max_episode_steps"], 50.into());
+/// assert!(all.make(&"Short".into()).is_ok());
+/// assert!(all.make(&EnvSpec::new("Short").with("dampnig", 1.0)).is_err());
+/// ```
+#[derive(Clone, Default)]
+pub struct Registry(BTreeMap<String, (EnvSpec, Make)>);
 
 impl Registry {
-    /// Adds an environment, or replaces the one of the same name.
-    pub fn register(mut self, id: &'static str, make: Make) -> Self {
-        self.0.insert(id, make);
+    /// Adds an environment, or replaces the one of the same name. `spec`: its name, and the
+    /// arguments that it has unless [`Self::make`] is given others. `make` makes it of its
+    /// arguments; it refuses those that it does not know.
+    pub fn register(
+        mut self,
+        spec: impl Into<EnvSpec>,
+        make: impl Fn(&Dict) -> Result<Box<dyn Env>, EnvError> + Send + Sync + 'static,
+    ) -> Self {
+        let spec = spec.into();
+        self.0.insert(spec.id.clone(), (spec, Arc::new(make)));
         self
     }
 
-    /// Makes an environment.
+    /// Names of the environments, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// The registered name and arguments of an environment; `None` if there is none of this name.
+    pub fn spec(&self, id: &str) -> Option<&EnvSpec> {
+        self.0.get(id).map(|(spec, _)| spec)
+    }
+
+    /// Makes an environment. Arguments that `spec` does not have are the registered ones.
     ///
     /// # Errors
     /// If the name is not registered, or the environment does not accept its arguments.
     pub fn make(&self, spec: &EnvSpec) -> Result<Box<dyn Env>, EnvError> {
-        match self.0.get(spec.id.as_str()) {
-            Some(make) => make(&spec.kwargs),
-            None => {
-                let known: Vec<&str> = self.0.keys().copied().collect();
-                let message = format!(
-                    "no environment `{}`; there are {}",
-                    spec.id,
-                    known.join(", ")
-                );
-                Err(EnvError::new("NameNotFound", message))
-            }
-        }
+        let Some((registered, make)) = self.0.get(&spec.id) else {
+            let known: Vec<&str> = self.names().collect();
+            let message = format!(
+                "no environment {:?}; there are: {}",
+                spec.id,
+                known.join(", ")
+            );
+            return Err(EnvError::new("NameNotFound", message));
+        };
+        let mut kwargs = registered.kwargs.clone();
+        kwargs.extend(spec.kwargs.clone());
+        make(&kwargs)
     }
 
     /// An [`EnvFn`] that makes this environment.
     pub fn env_fn(&self, spec: EnvSpec) -> EnvFn {
         let registry = self.clone();
         Arc::new(move || registry.make(&spec))
+    }
+}
+
+/// Shows the registered environments.
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.values().map(|(spec, _)| spec))
+            .finish()
     }
 }

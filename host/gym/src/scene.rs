@@ -5,6 +5,7 @@ use crate::pixels::colors::{
     AGENT_INSIDE, BLOCK_INSIDE, LIGHT_GRAY, LIGHT_GREEN, LIGHT_SLATE_GRAY, RED, ROYAL_BLUE, Rgb,
     WHITE,
 };
+use crate::pixels::{MAX_SIDE, PictureError};
 use pusht_core::pusht::observation::BLOCK_VERTICES_PX;
 use tiny_skia::{
     Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, Transform,
@@ -63,9 +64,16 @@ pub struct Scene<'a> {
     pub plan: &'a [[f64; 2]],
 }
 
-/// Draws `scene` as a square picture of `size_px` pixels a side; `None` if `size_px` is 0.
-pub fn draw(scene: &Scene<'_>, size_px: u32) -> Option<Pixmap> {
-    let mut picture = Pixmap::new(size_px, size_px)?;
+/// Draws `scene` as a square picture of `size_px` pixels a side.
+///
+/// # Errors
+/// [`PictureError::Size`] unless `size_px` is 1 to 16384.
+pub fn draw(scene: &Scene<'_>, size_px: u32) -> Result<Pixmap, PictureError> {
+    let [width, height] = [size_px as usize; 2];
+    let picture = (width <= MAX_SIDE).then(|| Pixmap::new(size_px, size_px));
+    let mut picture = picture
+        .flatten()
+        .ok_or(PictureError::Size { width, height })?;
     picture.fill(color(WHITE));
     let scale = size_px as f32 / WINDOW_PX;
     let window = Transform::from_scale(scale, scale);
@@ -92,7 +100,7 @@ pub fn draw(scene: &Scene<'_>, size_px: u32) -> Option<Pixmap> {
     for [x, y] in scene.plan {
         canvas.fill(circle(*x as f32, *y as f32, PLAN_RADIUS_PX), ORANGE, window);
     }
-    Some(canvas.picture)
+    Ok(canvas.picture)
 }
 
 /// A picture that is being drawn.
@@ -238,6 +246,14 @@ mod tests {
             // The goal is turned by +45 degrees: its stem points down and to the left.
             assert_eq!(pixel(&picture, 256.0 - 60.0, 256.0 + 60.0), LIGHT_GREEN);
             assert_eq!(pixel(&picture, 256.0 + 60.0, 256.0 - 60.0), WHITE);
+        }
+    }
+
+    #[test]
+    fn a_size_that_cannot_be_drawn_is_named() {
+        for size_px in [0, 16385, 4_000_000_000] {
+            let message = draw(&SCENE, size_px).unwrap_err().to_string();
+            assert!(message.contains(&size_px.to_string()), "{message}");
         }
     }
 

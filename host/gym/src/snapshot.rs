@@ -17,7 +17,8 @@ const VERSION: u16 = 1;
 const CHECKSUM: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
 /// Why bytes are not a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SnapshotError {
     /// They do not begin as a snapshot, or end too early.
     NotASnapshot,

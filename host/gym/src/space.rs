@@ -78,12 +78,14 @@ impl Space {
     /// Draws a value of the space, uniformly where the space is bounded.
     ///
     /// # Panics
-    /// If the space is empty: a box whose bounds differ in type, or a discrete space with `n` below
-    /// 1.
+    /// If the space is empty: a box whose bounds differ in type, are NaN or in the wrong order, or a
+    /// discrete space with `n` below 1.
     pub fn sample(&self, random: &mut Pcg64) -> Value {
         match self {
             Self::Box { low, high } => Value::Array(Array::sample(low, high, random)),
-            Self::Discrete { n, start } => Value::Int(start + random.random_range(0..*n)),
+            Self::Discrete { n, start } => {
+                Value::Int(i128::from(*start) + i128::from(random.random_range(0..*n)))
+            }
             Self::Dict(spaces) => Value::Dict(
                 spaces
                     .iter()
@@ -104,7 +106,8 @@ impl Space {
         match (self, value) {
             (Self::Box { low, high }, Value::Array(array)) => array.is_between(low, high),
             (Self::Discrete { n, start }, Value::Int(value)) => {
-                (0..*n).contains(&value.wrapping_sub(*start))
+                let [n, start] = [*n, *start].map(i128::from);
+                (start..start + n).contains(value)
             }
             _ => self.zip_parts(value, Self::contains),
         }
@@ -114,7 +117,7 @@ impl Space {
     pub fn is_shape_of(&self, value: &Value) -> bool {
         match (self, value) {
             (Self::Box { low, .. }, Value::Array(array)) => array.is_like(low),
-            (Self::Discrete { .. }, Value::Int(_)) => true,
+            (Self::Discrete { .. }, value) if value.as_int().is_some() => true,
             _ => self.zip_parts(value, Self::is_shape_of),
         }
     }
@@ -165,7 +168,7 @@ impl Space {
     pub fn zero(&self) -> Value {
         match self {
             Self::Box { low, .. } => Value::Array(Array::zeros(low.dtype(), low.shape())),
-            Self::Discrete { start, .. } => Value::Int(*start),
+            Self::Discrete { start, .. } => (*start).into(),
             Self::Dict(spaces) => Value::Dict(
                 spaces
                     .iter()
@@ -243,9 +246,49 @@ pub(crate) mod tests {
         }
         let space = Space::Discrete { n: 3, start: -1 };
         assert!(space.contains(&Value::Int(1)) && !space.contains(&Value::Int(2)));
-        assert!(!space.contains(&Value::Int(i64::MIN)));
+        assert!(!space.contains(&i64::MIN.into()) && !space.is_shape_of(&u64::MAX.into()));
         let space = Space::dict([("a", Space::discrete(2))]);
         assert!(!space.contains(&super::super::value::dict([("b", Value::Int(0))]).into()));
+    }
+
+    /// Their difference is infinite, and so every sample was the upper bound.
+    #[test]
+    fn samples_between_the_largest_floats_are_uniform() {
+        let mut random = seeded(1);
+        let signs = |space: &Space, random: &mut Pcg64| {
+            let sample = space.sample(random);
+            assert!(space.contains(&sample) && sample.is_finite(), "{sample:?}");
+            let sample = sample.as_array().unwrap();
+            let halves = |share: f64| [share < -0.5, (-0.5..0.0).contains(&share), share >= 0.5];
+            match sample.slice::<f64>() {
+                Some(values) => halves(values[0] / f64::MAX),
+                None => halves(f64::from(sample.slice::<f32>().unwrap()[0] / f32::MAX)),
+            }
+        };
+        for space in [
+            Space::uniform_box(-f64::MAX, f64::MAX, &[1]),
+            Space::uniform_box(-f32::MAX, f32::MAX, &[1]),
+        ] {
+            let mut counts = [0; 3];
+            for _ in 0..4000 {
+                for (count, is_in) in counts.iter_mut().zip(signs(&space, &mut random)) {
+                    *count += usize::from(is_in);
+                }
+            }
+            // A quarter each; five standard deviations.
+            assert!(counts.iter().all(|n| (863..1137).contains(n)), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn a_discrete_space_at_the_end_of_the_integers_does_not_wrap() {
+        let (n, start) = (i64::MAX, i64::MAX - 2);
+        let space = Space::Discrete { n, start };
+        assert!(space.contains(&i64::MAX.into()) && !space.contains(&i64::MIN.into()));
+        let mut random = seeded(1);
+        for _ in 0..100 {
+            assert!(space.contains(&space.sample(&mut random)));
+        }
     }
 
     #[test]

@@ -29,6 +29,15 @@ PARAMETERS = ("goal_pose", "success_threshold", "damping", "block_cog")
 """Attributes of an environment that can be set."""
 
 
+def start_of(options: Mapping[str, Any] | None) -> tuple[Any, str | None]:
+    """The state at which a reset starts, and the order in which it is set, or `None` for either."""
+    options = {} if options is None else options
+    state, order = options.get("reset_to_state"), options.get("start_order")
+    if state is None and order is not None:
+        raise ValueError("start_order: it is the order of a `reset_to_state`, which is missing")
+    return state, order
+
+
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
     """An environment's state, random generator included."""
@@ -58,15 +67,19 @@ class PushTEnv(gymnasium.Env[Any, Array]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Starts an episode, at `options["reset_to_state"]` if that is given."""
+        """Starts an episode, at `options["reset_to_state"]` if that is given.
+
+        `options["start_order"]` is the order in which that state is set, if it is another than the
+        environment's. Other options are ignored, as in gym-pusht.
+        """
         if self._options.seeding == "legacy" and seed is not None and seed > MAX_LEGACY_SEED:
             raise gymnasium.error.Error(f"seed: legacy seeds end at {MAX_LEGACY_SEED}")
         super().reset(seed=seed)
-        state = None if options is None else options.get("reset_to_state")
+        state, order = start_of(options)
         if state is None:
             state = self._draw_start()
         # The visibility of keypoints has 64-bit seeds.
-        started = self._env.reset(state, None if seed is None else seed & (2**64 - 1))
+        started = self._env.reset(state, None if seed is None else seed & (2**64 - 1), order)
         if self.render_mode == "human":
             self.render()
         return started

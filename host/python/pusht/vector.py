@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space
 from typing_extensions import Unpack
 
 from . import _pusht
-from .env import PARAMETERS, PushTEnv
+from .env import PARAMETERS, PushTEnv, start_of
 from .options import Options, PushTKwargs
 from .spaces import action_space, observation_space
 
@@ -76,14 +76,14 @@ class PushTVectorEnv(VectorEnv[Any, Array, Array]):
         Args:
             seed: An integer, to which environment i adds i; a list with an integer or `None` for
                 each; or `None`, and the random generators continue.
-            options: `reset_mask` and `reset_to_state`.
+            options: `reset_mask`, `reset_to_state` and its `start_order`. Others are ignored, as in
+                gym-pusht.
         """
         self._check_open()
         options = {} if options is None else options
         mask = self._reset_mask(options)
         seeds = self._seeds_of(seed)
-        state = options.get("reset_to_state")
-        observations, infos = self._batch.reset(mask, seeds, state)
+        observations, infos = self._batch.reset(mask, seeds, *start_of(options))
         self._started = True
         for index in np.flatnonzero(mask):
             given = seeds[index]

@@ -5,10 +5,10 @@ use crate::env::Env;
 use crate::errors::{episode_over, refused, refused_batch, refused_snapshot};
 use crate::infos::{Masks, infos};
 use crate::observations::{Arrays, observation};
-use crate::options::Options;
+use crate::options::{Options, start_order};
 use crate::random::{Pcg64State, pcg64_state};
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
-use pusht_core::pusht::env::{StartSequence, StartState};
+use pusht_core::pusht::env::{StartOrder, StartSequence, StartState};
 use pusht_core::pusht::observation::{MaskedKeypoints, STATE_DIM};
 use pusht_gym::batch::{EnvState, PushTBatch};
 use pusht_gym::snapshot;
@@ -74,24 +74,28 @@ impl Batch {
             let mut state = self.batch.state(index);
             state.starts = StartSequence::new(seed, self.options.seeding).map_err(refused)?;
             if let Some(keypoints) = &mut state.keypoints {
-                *keypoints = MaskedKeypoints::new(self.options.keypoint_visible_rate, seed);
+                *keypoints = MaskedKeypoints::new(self.options.keypoint_visible_rate, seed)
+                    .map_err(refused)?;
             }
             self.batch.set_state(index, state);
         }
         Ok(())
     }
 
-    /// Starts episodes where `mask` is true, at `state` if it is given.
+    /// Starts episodes where `mask` is true, at `state` if it is given, which is set in `order`, or
+    /// in that of the options.
     fn reset<'py>(
         &mut self,
         py: Python<'py>,
         mask: PyReadonlyArray1<'py, bool>,
         seeds: Vec<Option<u64>>,
         state: Option<[f64; STATE_DIM]>,
+        order: Option<&str>,
     ) -> PyResult<Seen<'py>> {
         let mask = mask.as_slice()?;
-        let start = state.map(|state| StartState::from_state(&state));
-        let starts: Vec<StartState> = start.map_or(Vec::new(), |start| vec![start; mask.len()]);
+        let order: StartOrder = start_order(order, self.options.start_order)?;
+        let start = state.map(|state| (StartState::from_state(&state), order));
+        let starts = start.map_or(Vec::new(), |start| vec![start; mask.len()]);
         self.batch
             .reset_at(mask, &Seed::List(seeds), &starts)
             .map_err(refused_batch)?;

@@ -4,7 +4,7 @@ use crate::arrays::{float64, numbers};
 use crate::errors::{not_started, refused, refused_snapshot};
 use crate::infos::info;
 use crate::observations::{observation, values};
-use crate::options::Options;
+use crate::options::{Options, start_order};
 use crate::pictures::picture;
 use numpy::PyArray3;
 use pusht_core::pusht::env::{PushTEnv, Seeding, StartState};
@@ -40,13 +40,13 @@ type Stepped<'py> = (
 #[pymethods]
 impl Env {
     #[new]
-    fn new(options: Options) -> Self {
-        Self {
+    fn new(options: Options) -> PyResult<Self> {
+        Ok(Self {
             options,
             env: None,
-            keypoints: MaskedKeypoints::new(options.keypoint_visible_rate, 0),
+            keypoints: MaskedKeypoints::new(options.keypoint_visible_rate, 0).map_err(refused)?,
             last_action: None,
-        }
+        })
     }
 
     /// Takes over the parameters of the simulator. Goal and success threshold hold immediately, the
@@ -59,20 +59,24 @@ impl Env {
         Ok(())
     }
 
-    /// Starts an episode at `state`: agent x, y, block x, y, px; block angle, rad. A `seed` restarts
-    /// the visibility of keypoints. The last action stays, as in gym-pusht.
+    /// Starts an episode at `state`: agent x, y, block x, y, px; block angle, rad. It is set in
+    /// `order`, or in that of the options. A `seed` restarts the visibility of keypoints. The last
+    /// action stays, as in gym-pusht.
     fn reset<'py>(
         &mut self,
         py: Python<'py>,
         state: &Bound<'py, PyAny>,
         seed: Option<u64>,
+        order: Option<&str>,
     ) -> PyResult<Seen<'py>> {
         let state = numbers::<STATE_DIM>("reset_to_state", state)?;
         let start = StartState::from_state(&state);
-        let env = PushTEnv::new(self.options.params, start, self.options.start_order);
+        let order = start_order(order, self.options.start_order)?;
+        let env = PushTEnv::new(self.options.params, start, order);
         let env = self.env.insert(env.map_err(refused)?);
         if let Some(seed) = seed {
-            self.keypoints = MaskedKeypoints::new(self.options.keypoint_visible_rate, seed);
+            let rate = self.options.keypoint_visible_rate;
+            self.keypoints = MaskedKeypoints::new(rate, seed).map_err(refused)?;
         }
         let info = info(py, &env.info(), None)?;
         Ok((self.observation(py)?, info))

@@ -31,6 +31,8 @@ fn invalid(what: &str) -> &'static str {
         "goal_px" => "goal_pose: coordinates from -1e6 to 1e6 are supported",
         "goal_angle_rad" => "goal_pose: an angle from -1e6 to 1e6 is supported",
         "success_threshold" => "success_threshold: a number above 0, at most 1, is supported",
+        "keypoint_visible_rate" => "keypoint_visible_rate: a number from 0 to 1 is supported",
+        "max_episode_steps" => "max_episode_steps: 1 or more, or None, is supported",
         _ => "a parameter is out of range",
     }
 }

@@ -4,7 +4,9 @@ use crate::arrays::numbers;
 use crate::errors::refused;
 use crate::pictures::Size;
 use pusht_core::pusht::env::{PushTParams, Seeding, StartOrder, Vec2};
-use pusht_core::pusht::observation::{MASKED_KEYPOINTS_DIM, ObservationKind, STATE_DIM};
+use pusht_core::pusht::observation::{
+    MASKED_KEYPOINTS_DIM, MaskedKeypoints, ObservationKind, STATE_DIM,
+};
 use pusht_gym::batch::BatchOptions;
 use pusht_gym::vector::AutoresetMode;
 use pyo3::conversion::FromPyObjectOwned;
@@ -78,11 +80,7 @@ impl<'py> FromPyObject<'_, 'py> for Options {
     /// `given`: a `pusht.options.Options`.
     fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         let keypoint_visible_rate = field(given, "keypoint_visible_rate", "a number")?;
-        if !(0.0..=1.0).contains(&keypoint_visible_rate) {
-            return Err(PyValueError::new_err(
-                "keypoint_visible_rate: a number from 0 to 1 is supported",
-            ));
-        }
+        MaskedKeypoints::new(keypoint_visible_rate, 0).map_err(refused)?;
         Ok(Self {
             seeding: choice(given, "seeding", &SEEDINGS)?,
             obs_type: choice(given, "obs_type", &OBS_TYPES)?,
@@ -196,6 +194,13 @@ const START_ORDERS: [(&str, StartOrder); 2] = [
     ("legacy", StartOrder::Legacy),
     ("angle_first", StartOrder::AngleFirst),
 ];
+
+/// The order in which a start state is set: the one of this name, or `default`.
+pub fn start_order(name: Option<&str>, default: StartOrder) -> PyResult<StartOrder> {
+    name.map_or(Ok(default), |name| {
+        named("start_order", name, &START_ORDERS)
+    })
+}
 
 /// The value with this name.
 pub fn named<T: Copy>(argument: &str, name: &str, values: &[(&str, T)]) -> PyResult<T> {

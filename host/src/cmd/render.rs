@@ -205,5 +205,5 @@ fn goal_of(env: &PushTEnv) -> [f64; 3] {
 }
 
 fn picture(scene: &Scene<'_>, size_px: u16) -> Result<Pixmap> {
-    draw(scene, u32::from(size_px)).context("a picture needs at least one pixel")
+    Ok(draw(scene, u32::from(size_px))?)
 }

@@ -20,8 +20,8 @@ pub struct FlowMatchEulerScheduler<const T: usize> {
 }
 
 impl<const T: usize> FlowMatchEulerScheduler<T> {
-    /// Takes `num_train_timesteps`, `clip_sample` and `clip_sample_range` from `config`. It steps
-    /// only after [`Self::set_timesteps`].
+    /// Takes `num_train_timesteps`, `clip_sample` and `clip_sample_range` from `config`. Until
+    /// [`Self::set_timesteps`], inference visits every training step.
     ///
     /// # Errors
     /// [`SchedulerError::Capacity`] unless `num_train_timesteps` is 1 to `T`;
@@ -35,11 +35,13 @@ impl<const T: usize> FlowMatchEulerScheduler<T> {
             });
         }
         config.check_limits()?;
-        Ok(Self {
+        let mut scheduler = Self {
             num_train_timesteps,
             clip: config.clip_sample.then_some(config.clip_sample_range),
             timesteps: Vec::new(),
-        })
+        };
+        scheduler.set_timesteps(num_train_timesteps)?;
+        Ok(scheduler)
     }
 
     /// Spreads `num_inference_steps` timesteps evenly over the training steps.
@@ -134,6 +136,17 @@ mod tests {
         assert_eq!(scheduler(true, 3).timesteps(), [99, 66, 32]);
         assert_eq!(scheduler(true, 100).timesteps().len(), 100);
         assert_eq!(scheduler(true, 2).sigma(99), 1.0);
+    }
+
+    /// It visited none, so the sample stayed noise.
+    #[test]
+    fn a_new_scheduler_visits_every_training_step() {
+        let config = SchedulerConfig {
+            num_train_timesteps: 100,
+            ..SchedulerConfig::default()
+        };
+        let new = FlowMatchEulerScheduler::<100>::new(&config).unwrap();
+        assert_eq!(new.timesteps(), scheduler(true, 100).timesteps());
     }
 
     #[test]

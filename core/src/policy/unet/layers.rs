@@ -148,10 +148,14 @@ impl Layers {
 pub(super) struct Packer<'s, S> {
     config: &'s UnetConfig,
     source: Option<(&'s S, &'s mut [f32])>,
+    visit: Option<Visit<'s>>,
     used: usize,
     n_parameters: usize,
     path: ModulePath,
 }
+
+/// What is called with the name and the shape of each tensor.
+type Visit<'v> = &'v mut dyn FnMut(&str, &[usize]);
 
 /// A source of nothing, for counting.
 pub(super) struct NoTensors;
@@ -171,7 +175,12 @@ pub(super) struct Counts {
 
 /// Counts the network of `config`, which must have been checked.
 pub(super) fn count(config: &UnetConfig) -> Result<(Layers, Counts), UnetError> {
-    walk::<NoTensors>(config, None)
+    walk::<NoTensors>(config, None, None)
+}
+
+/// Calls `visit` with each tensor of the network of `config`, which must have been checked.
+pub(super) fn visit(config: &UnetConfig, visit: Visit<'_>) -> Result<(), UnetError> {
+    walk::<NoTensors>(config, None, Some(visit)).map(|_| ())
 }
 
 /// Packs the tensors of `source` into `packed`.
@@ -180,16 +189,18 @@ pub(super) fn pack<S: TensorSource>(
     source: &S,
     packed: &mut [f32],
 ) -> Result<Layers, UnetError> {
-    walk(config, Some((source, packed))).map(|(layers, _)| layers)
+    walk(config, Some((source, packed)), None).map(|(layers, _)| layers)
 }
 
 fn walk<'s, S: TensorSource>(
     config: &'s UnetConfig,
     source: Option<(&'s S, &'s mut [f32])>,
+    visit: Option<Visit<'s>>,
 ) -> Result<(Layers, Counts), UnetError> {
     let mut packer = Packer {
         config,
         source,
+        visit,
         used: 0,
         n_parameters: 0,
         path: ModulePath::default(),
@@ -328,7 +339,7 @@ impl<S: TensorSource> Packer<'_, S> {
         (dim_in, dim_out): (usize, usize),
     ) -> Result<Linear, UnetError> {
         self.within(part, |p| {
-            p.n_parameters += dim_out * (dim_in + 1);
+            p.declare(&[dim_out, dim_in], dim_out);
             p.pack(&[dim_out, dim_in], (dim_in, dim_out), |row, column| {
                 column * dim_in + row
             })
@@ -342,8 +353,8 @@ impl<S: TensorSource> Packer<'_, S> {
         taps: usize,
         (dim_in, dim_out): (usize, usize),
     ) -> Result<Linear, UnetError> {
-        self.n_parameters += dim_out * (dim_in * taps + 1);
         let shape = [dim_out, dim_in, taps];
+        self.declare(&shape, dim_out);
         self.pack(&shape, (taps * dim_in, dim_out), |row, column| {
             (column * dim_in + row % dim_in) * taps + row / dim_in
         })
@@ -352,8 +363,8 @@ impl<S: TensorSource> Packer<'_, S> {
     /// ConvTranspose1d: weight (in, out, 4).
     fn upsample(&mut self, dim: usize) -> Result<Upsample, UnetError> {
         const TAPS: usize = 4;
-        self.n_parameters += dim * (dim * TAPS + 1);
         let shape = [dim, dim, TAPS];
+        self.declare(&shape, dim);
         let mut phase = |tap_of_row: [usize; 2]| {
             self.pack(&shape, (2 * dim, dim), |row, column| {
                 ((row % dim) * dim + column) * TAPS + tap_of_row[row / dim]
@@ -366,7 +377,7 @@ impl<S: TensorSource> Packer<'_, S> {
 
     fn norm(&mut self, n_channels: usize, n_groups: usize) -> Result<Norm, UnetError> {
         let at = self.used;
-        self.n_parameters += 2 * n_channels;
+        self.declare(&[n_channels], n_channels);
         self.used += 2 * n_channels;
         if let Some((source, packed)) = self.source.as_mut() {
             let (weight, bias) = packed[at..self.used].split_at_mut(n_channels);
@@ -378,6 +389,20 @@ impl<S: TensorSource> Packer<'_, S> {
             n_channels,
             n_groups,
         })
+    }
+
+    /// Counts and visits the tensors of the module at the path: its weight of this shape, and its
+    /// bias.
+    fn declare(&mut self, weight: &[usize], n_outputs: usize) {
+        let bias = [n_outputs];
+        for (kind, shape) in [("weight", weight), ("bias", &bias)] {
+            self.n_parameters += shape.iter().product::<usize>();
+            if let Some(visit) = &mut self.visit {
+                let before = self.path.enter(format_args!("{kind}"));
+                visit(self.path.as_str(), shape);
+                self.path.leave(before);
+            }
+        }
     }
 
     /// Packs `weight` (of `shape`) and `bias` of the module at the path; `index_of(row, column)` is

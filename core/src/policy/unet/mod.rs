@@ -179,6 +179,40 @@ impl UnetConfig {
         Ok(layers::count(self)?.1.packed)
     }
 
+    /// Calls `visit` with the name, in PyTorch's state dict, and the shape of every tensor that
+    /// [`ConditionalUnet1D::new`] needs: the list for an exporter of weights.
+    ///
+    /// ```
+    /// use pusht_core::policy::unet::{DownDims, UnetConfig};
+    ///
+    /// let config = UnetConfig {
+    ///     input_dim: 2,
+    ///     local_cond_dim: None,
+    ///     global_cond_dim: Some(40),
+    ///     diffusion_step_embed_dim: 256,
+    ///     down_dims: DownDims::new(&[256, 512, 1024])?,
+    ///     kernel_size: 5,
+    ///     n_groups: 8,
+    ///     cond_predict_scale: true,
+    /// };
+    /// let mut n_values = 0;
+    /// config.visit_tensors(|name, shape| {
+    ///     if name == "down_modules.0.0.blocks.0.block.0.weight" {
+    ///         assert_eq!(shape, [256, 2, 5]);
+    ///     }
+    ///     n_values += shape.iter().product::<usize>();
+    /// })?;
+    /// assert_eq!(n_values, config.n_parameters()?);
+    /// # Ok::<(), pusht_core::policy::unet::UnetError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`UnetError::Config`] for the first rule that the options break.
+    pub fn visit_tensors(&self, mut visit: impl FnMut(&str, &[usize])) -> Result<(), UnetError> {
+        self.check()?;
+        layers::visit(self, &mut visit)
+    }
+
     /// Weights and biases that take part in a pass.
     ///
     /// # Errors

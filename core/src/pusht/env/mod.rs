@@ -279,7 +279,8 @@ impl PushTEnv {
         }
     }
 
-    /// State vector: agent x, y, block x, y, px; block angle, rad, in [0, 2 pi).
+    /// State vector: agent x, y, block x, y, px; block angle, rad, from 0 to 2 pi. It is exactly
+    /// 2 pi for an angle so little below 0 that the sum with 2 pi is rounded to that, as in Python.
     pub fn state(&self) -> [f64; STATE_DIM] {
         let (agent, block) = (&self.world.agent, &self.world.block);
         let angle_rad = wrap_angle(block.angle_rad);
@@ -396,7 +397,7 @@ impl ControlStep {
     }
 }
 
-/// The angle in [0, 2 pi), as Python's `%` computes it.
+/// The angle from 0 to 2 pi, both included, as Python's `%` computes it.
 fn wrap_angle(angle_rad: f64) -> f64 {
     let rest = angle_rad % TAU;
     if rest == 0.0 {
@@ -405,5 +406,30 @@ fn wrap_angle(angle_rad: f64) -> f64 {
         rest + TAU
     } else {
         rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Also Python's `-1e-17 % (2 * math.pi)` is `2 * math.pi`.
+    #[test]
+    fn the_angle_is_from_zero_to_a_whole_turn_both_included() {
+        assert_eq!(wrap_angle(-1e-17), TAU);
+        assert_eq!(wrap_angle(-1e-15), TAU - 1e-15);
+        for turns in [-2.0, -1.0, -0.0, 0.0, 1.0, 2.0] {
+            assert_eq!(wrap_angle(turns * TAU).to_bits(), 0.0_f64.to_bits());
+        }
+    }
+
+    #[test]
+    fn a_time_limit_of_no_step_is_refused() {
+        let params = PushTParams {
+            max_episode_steps: Some(0),
+            ..PushTParams::default()
+        };
+        let what = "max_episode_steps";
+        assert_eq!(params.check(), Err(Error::InvalidParameter { what }));
     }
 }

@@ -24,8 +24,8 @@ pub struct PushTParams {
     /// Coverage above which an episode is a success (gym-pusht's `success_threshold`); above 0, at
     /// most 1.
     pub success_threshold: f64,
-    /// Control steps after which [`Step::truncated`](super::Step::truncated) is set; `None` for
-    /// never. The environment can be stepped further.
+    /// Control steps after which [`Step::truncated`](super::Step::truncated) is set, at least 1;
+    /// `None` for never. The environment can be stepped further.
     pub max_episode_steps: Option<u32>,
 }
 
@@ -78,6 +78,9 @@ impl PushTParams {
         }
         if !(self.success_threshold > 0.0 && self.success_threshold <= 1.0) {
             return refuse("success_threshold");
+        }
+        if self.max_episode_steps == Some(0) {
+            return refuse("max_episode_steps");
         }
         Ok(())
     }

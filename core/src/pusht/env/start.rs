@@ -1,6 +1,7 @@
 //! Start states of episodes.
 
 use crate::Error;
+use crate::names;
 use crate::pusht::geometry::Vec2;
 use crate::pusht::observation::STATE_DIM;
 use crate::pusht::seeding::{Generator, RandomState};
@@ -28,7 +29,7 @@ pub struct StartState {
 }
 
 /// Generator that turns a seed into a start state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Seeding {
     /// NumPy's `RandomState(seed)`, with 32-bit seeds: diffusion_policy, gym-pusht up to 0.1.5, and
@@ -36,6 +37,12 @@ pub enum Seeding {
     Legacy,
     /// NumPy's `Generator(PCG64(SeedSequence(seed)))`: gym-pusht 0.1.8.
     Pcg64,
+}
+
+names! {
+    Seeding, "a seeding":
+    Legacy = "legacy",
+    Pcg64 = "pcg64",
 }
 
 /// Start states of one environment's successive episodes, as resets without a seed draw them.
@@ -95,7 +102,7 @@ impl StartSequence {
 
 /// Order in which the block's position and angle are set. Setting the angle turns the block about
 /// its centre of gravity and so moves its origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum StartOrder {
     /// Position, then angle: gym-pusht, and diffusion_policy with `legacy=True` as in its
@@ -103,6 +110,12 @@ pub enum StartOrder {
     Legacy,
     /// Angle, then position, to resume a recorded state.
     AngleFirst,
+}
+
+names! {
+    StartOrder, "an order of a start state":
+    Legacy = "legacy",
+    AngleFirst = "angle_first",
 }
 
 impl StartState {

@@ -6,7 +6,9 @@ use crate::env::EnvError;
 use crate::pixels::{Frame, Renderer};
 use crate::vector::{AutoresetMode, Cause};
 use pusht_core::Error;
-use pusht_core::pusht::env::{Info, PushTEnv, StartSequence, StartState, Step, step_side_by_side};
+use pusht_core::pusht::env::{
+    Info, PushTEnv, StartOrder, StartSequence, StartState, Step, step_side_by_side,
+};
 use pusht_core::pusht::observation::{MaskedKeypoints, observe};
 
 pub(super) struct Chunk {
@@ -31,7 +33,7 @@ pub(super) struct Chunk {
     fault: Vec<Option<Refusal>>,
 }
 
-/// Why an environment was not stepped.
+/// Why an environment was not stepped, or not reset after its last step.
 #[derive(Clone, Copy)]
 enum Refusal {
     EpisodeOver,
@@ -46,8 +48,9 @@ impl Chunk {
         let (mut starts, mut keypoints) = (Vec::new(), Vec::new());
         for seed in seeds {
             starts.push(StartSequence::new(seed, options.seeding)?);
-            let rate = options.keypoint_visible_rate;
-            keypoints.extend(rate.map(|rate| MaskedKeypoints::new(rate, seed)));
+            if let Some(rate) = options.keypoint_visible_rate {
+                keypoints.push(MaskedKeypoints::new(rate, seed)?);
+            }
         }
         let envs = starts
             .iter_mut()
@@ -81,13 +84,13 @@ impl Chunk {
         &self,
         at: usize,
         seed: Option<u64>,
-        start: Option<StartState>,
+        start: Option<(StartState, StartOrder)>,
     ) -> Result<(), Error> {
         if let Some(seed) = seed {
             StartSequence::new(seed, self.options.seeding)?;
         }
-        if let Some(start) = start {
-            PushTEnv::new(*self.envs[at].params(), start, self.options.start_order)?;
+        if let Some((start, order)) = start {
+            PushTEnv::new(*self.envs[at].params(), start, order)?;
         }
         Ok(())
     }
@@ -97,7 +100,7 @@ impl Chunk {
         &mut self,
         at: usize,
         seed: Option<u64>,
-        start: Option<StartState>,
+        start: Option<(StartState, StartOrder)>,
     ) -> Result<(), Error> {
         if let Some(seed) = seed {
             self.starts[at] = StartSequence::new(seed, self.options.seeding)?;
@@ -105,11 +108,12 @@ impl Chunk {
                 self.keypoints.get_mut(at),
                 self.options.keypoint_visible_rate,
             ) {
-                *keypoints = MaskedKeypoints::new(rate, seed);
+                *keypoints = MaskedKeypoints::new(rate, seed)?;
             }
         }
-        let start = start.unwrap_or_else(|| self.starts[at].draw());
-        self.envs[at].reset(start, self.options.start_order)?;
+        let of_seed = |starts: &mut StartSequence| (starts.draw(), self.options.start_order);
+        let (start, order) = start.unwrap_or_else(|| of_seed(&mut self.starts[at]));
+        self.envs[at].reset(start, order)?;
         self.is_over[at] = false;
         self.coverage[at] = self.envs[at].coverage();
         self.see(at)
@@ -209,17 +213,20 @@ impl Chunk {
             let stepped = if self.is_over[at] {
                 self.begin(at)
             } else {
-                self.end_step(at).map_err(Refusal::Simulator)
+                let outcome = self.outcomes[at];
+                outcome
+                    .map(|step| (step, self.end_step(at, step).err()))
+                    .map_err(Refusal::Simulator)
             };
-            let step = stepped
-                .as_ref()
-                .copied()
-                .unwrap_or_else(|_| self.unchanged(at));
+            let (step, fault) = match stepped {
+                Ok((step, fault)) => (step, fault.map(Refusal::Simulator)),
+                Err(refusal) => (self.unchanged(at), Some(refusal)),
+            };
             self.rewards[at] = step.reward;
             self.coverage[at] = step.coverage;
             self.terminations[at] = step.terminated;
             self.truncations[at] = step.truncated;
-            self.fault[at] = stepped.err();
+            self.fault[at] = fault;
         }
     }
 
@@ -234,17 +241,17 @@ impl Chunk {
     }
 
     /// Starts an episode instead of a step after the last.
-    fn begin(&mut self, at: usize) -> Result<Step, Refusal> {
+    fn begin(&mut self, at: usize) -> Result<(Step, Option<Error>), Refusal> {
         if self.options.autoreset_mode == AutoresetMode::Disabled {
             return Err(Refusal::EpisodeOver);
         }
         self.reset(at, None, None).map_err(Refusal::Simulator)?;
-        Ok(self.unchanged(at))
+        Ok((self.unchanged(at), None))
     }
 
-    /// Observes after the simulator's step, and resets if the mode is `SameStep`.
-    fn end_step(&mut self, at: usize) -> Result<Step, Error> {
-        let step = self.outcomes[at]?;
+    /// Observes after the simulator's step, and resets if the mode is `SameStep`. The step took
+    /// effect also where this fails.
+    fn end_step(&mut self, at: usize, step: Step) -> Result<(), Error> {
         self.see(at)?;
         if step.terminated || step.truncated {
             self.is_over[at] = true;
@@ -257,10 +264,10 @@ impl Chunk {
                 self.reset(at, None, None)?;
             }
         }
-        Ok(step)
+        Ok(())
     }
 
-    /// The environments that the latest step did not step, and why.
+    /// The environments that the latest step did not step, or not reset, and why.
     pub(super) fn faults(&self) -> impl Iterator<Item = (usize, Cause)> {
         let faults = self.fault.iter().enumerate();
         faults.filter_map(|(at, fault)| {

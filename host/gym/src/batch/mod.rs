@@ -21,6 +21,7 @@ use pusht_core::pusht::env::{
 use pusht_core::pusht::observation::{MASKED_KEYPOINTS_DIM, MaskedKeypoints, ObservationKind};
 use rand::TryRng;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::num::NonZero;
 use std::ops::Range;
 
@@ -34,8 +35,8 @@ pub const ACTION_DIM: usize = 2;
 pub struct BatchOptions {
     /// Kind of observation.
     pub observation: ObservationKind,
-    /// With [`ObservationKind::Keypoints`]: probability that a keypoint is visible. Observations
-    /// are then those of [`MaskedKeypoints`].
+    /// With [`ObservationKind::Keypoints`] only: probability that a keypoint is visible, 0 to 1.
+    /// Observations are then those of [`MaskedKeypoints`].
     pub keypoint_visible_rate: Option<f64>,
     /// How a seed becomes start states.
     pub seeding: Seeding,
@@ -161,10 +162,19 @@ impl PushTBatch {
     ///
     /// # Errors
     /// [`VectorError::NoEnvironments`] if `num_envs` is 0; [`VectorError::Environments`] if the
-    /// operating system provides no random numbers or the parameters are invalid.
+    /// operating system provides no random numbers or the options are invalid.
     pub fn new(num_envs: usize, options: BatchOptions) -> Result<Self, VectorError> {
         if num_envs == 0 {
             return Err(VectorError::NoEnvironments);
+        }
+        if options.keypoint_visible_rate.is_some()
+            && options.observation != ObservationKind::Keypoints
+        {
+            let message = format!(
+                "keypoint_visible_rate: it is for observations of keypoints, not of {}",
+                options.observation
+            );
+            return Err(VectorError::of(0, EnvError::new("ValueError", message)));
         }
         let seed = rand::rngs::SysRng
             .try_next_u32()
@@ -211,8 +221,8 @@ impl PushTBatch {
     ///
     /// # Errors
     /// [`VectorError::SeedCount`] if a list does not have one seed per environment,
-    /// [`VectorError::Environments`] if a seed is out of the seeding's range. In both cases no
-    /// environment is reset.
+    /// [`VectorError::SeedTooLarge`] if one would be beyond 2^64 - 1, [`VectorError::Environments`]
+    /// if one is out of the seeding's range. In all cases no environment is reset.
     pub fn reset(&mut self, seed: &Seed) -> Result<&[f64], VectorError> {
         self.reset_masked(&vec![true; self.num_envs], seed)
     }
@@ -223,13 +233,27 @@ impl PushTBatch {
     /// [`VectorError::ResetMaskShape`] if the mask does not have one value per environment,
     /// [`VectorError::ResetMaskEmpty`] if it is false everywhere, and those of [`Self::reset`].
     pub fn reset_masked(&mut self, mask: &[bool], seed: &Seed) -> Result<&[f64], VectorError> {
-        self.reset_at(mask, seed, &[])?;
+        self.reset_from(mask, seed, &[])
+    }
+
+    /// [`Self::reset_at`], and returns all observations, (n, dim).
+    ///
+    /// # Errors
+    /// Those of [`Self::reset_at`].
+    pub fn reset_from(
+        &mut self,
+        mask: &[bool],
+        seed: &Seed,
+        starts: &[(StartState, StartOrder)],
+    ) -> Result<&[f64], VectorError> {
+        self.reset_at(mask, seed, starts)?;
         self.gather();
         Ok(&self.observations)
     }
 
-    /// Starts an episode where `mask` is true: at that environment's state in `starts`, or at the
-    /// next start state of the seed where `starts` is too short. [`Self::rows`] has the results.
+    /// Starts an episode where `mask` is true: at that environment's state in `starts`, set in the
+    /// order beside it, or at the next start state of the seed where `starts` is too short.
+    /// [`Self::rows`] has the results.
     ///
     /// # Errors
     /// Those of [`Self::reset_masked`], and [`VectorError::Environments`] if the simulator does not
@@ -238,22 +262,11 @@ impl PushTBatch {
         &mut self,
         mask: &[bool],
         seed: &Seed,
-        starts: &[StartState],
+        starts: &[(StartState, StartOrder)],
     ) -> Result<(), VectorError> {
         self.check_mask(mask)?;
-        if let Seed::List(seeds) = seed
-            && seeds.len() != self.num_envs
-        {
-            return Err(VectorError::SeedCount {
-                expected: self.num_envs,
-                got: seeds.len(),
-            });
-        }
-        let seed_of = |index: usize| match seed {
-            Seed::None => None,
-            Seed::Int(first) => Some(first.wrapping_add(index as u64)),
-            Seed::List(seeds) => seeds[index],
-        };
+        seed.check(self.num_envs)?;
+        let seed_of = |index| seed.of(index);
         let asked = || (0..self.num_envs).filter(|index| mask[*index]);
         let of = |index: usize| {
             move |error: pusht_core::Error| VectorError::of(index, EnvError::from(error))
@@ -293,7 +306,7 @@ impl PushTBatch {
     /// [`ACTION_DIM`]).
     ///
     /// # Errors
-    /// [`VectorError::ActionCount`] if there is not one action per environment,
+    /// [`VectorError::ActionLength`] if there are not [`ACTION_DIM`] values per environment,
     /// [`VectorError::NonFiniteAction`] if one is NaN or infinite: no environment is stepped.
     /// [`VectorError::Environments`] if some environments cannot be stepped: the others are, and
     /// [`Self::latest`] has their results.
@@ -309,9 +322,9 @@ impl PushTBatch {
     /// Those of [`Self::step`].
     pub fn advance(&mut self, actions: &[f64]) -> Result<(), VectorError> {
         if actions.len() != self.num_envs * ACTION_DIM {
-            return Err(VectorError::ActionCount {
-                expected: self.num_envs,
-                got: actions.len() / ACTION_DIM,
+            return Err(VectorError::ActionLength {
+                expected: self.num_envs * ACTION_DIM,
+                got: actions.len(),
             });
         }
         if let Some(at) = actions.iter().position(|value| !value.is_finite()) {
@@ -456,5 +469,15 @@ impl PushTBatch {
             final_obs: &self.final_obs,
             is_final: &self.is_final,
         }
+    }
+}
+
+/// Shows the number of environments and the length of an observation.
+impl fmt::Debug for PushTBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushTBatch")
+            .field("num_envs", &self.num_envs)
+            .field("observation_dim", &self.dim)
+            .finish_non_exhaustive()
     }
 }

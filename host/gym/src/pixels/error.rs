@@ -4,11 +4,18 @@ use super::renderer::MAX_SIDE;
 use std::fmt;
 
 /// Why a picture was not drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PictureError {
     /// The picture has no pixels, or a side of more than 16384.
     Size {
+        /// Width, pixels.
+        width: usize,
+        /// Height, pixels.
+        height: usize,
+    },
+    /// An anti-aliased picture (`scene`) is to have sides that differ.
+    NotSquare {
         /// Width, pixels.
         width: usize,
         /// Height, pixels.
@@ -37,6 +44,10 @@ impl fmt::Display for PictureError {
             Self::Size { width, height } => write!(
                 f,
                 "a picture of {width} x {height} pixels; 1 to {MAX_SIDE} a side are supported"
+            ),
+            Self::NotSquare { width, height } => write!(
+                f,
+                "a smooth picture is square, {width} x {height} pixels are not"
             ),
             Self::BufferLength { expected, got } => {
                 write!(

@@ -35,7 +35,7 @@ type Tee = [[Point; 4]; 2];
 ///
 /// pymunk marks the contact points of the last physics step with short red lines, so the pictures
 /// of gym-pusht show them where the block touches the agent or a wall.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Frame {
     goal: Tee,
     agent: Point,

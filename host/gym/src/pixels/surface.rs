@@ -10,7 +10,7 @@ pub const SIDE: usize = 512;
 pub type Pixel = [u8; 4];
 
 /// A pixel's place. It may lie outside of the surface.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Point {
     /// Column, to the right.
     pub x: i32,

@@ -4,7 +4,9 @@ use super::error::Cause;
 use super::{AutoresetMode, VectorError};
 use crate::env::{Env, Step};
 use crate::space::Space;
-use crate::value::{Dict, Value, dict};
+use crate::value::{Dict, Value};
+use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::str::FromStr;
 
 impl AutoresetMode {
@@ -15,6 +17,12 @@ impl AutoresetMode {
             Self::SameStep => "SameStep",
             Self::Disabled => "Disabled",
         }
+    }
+}
+
+impl fmt::Display for AutoresetMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 
@@ -65,6 +73,8 @@ impl SubEnv {
         Ok((observation, info))
     }
 
+    /// Takes an action, or starts the next episode instead where the last one has ended.
+    /// [`Self::autoreset`] comes after it.
     pub(super) fn step(&mut self, action: &Value) -> Result<Step, Cause> {
         if self.is_over {
             return match self.mode {
@@ -74,14 +84,8 @@ impl SubEnv {
         }
         let step = self.env.step(action).map_err(Cause::Error)?;
         self.check(&step.observation)?;
-        if !step.is_last() {
-            return Ok(step);
-        }
-        self.is_over = true;
-        match self.mode {
-            AutoresetMode::SameStep => self.reset_in_step(step),
-            AutoresetMode::NextStep | AutoresetMode::Disabled => Ok(step),
-        }
+        self.is_over = step.is_last();
+        Ok(step)
     }
 
     /// Resets instead of stepping, and returns the reset as a step.
@@ -96,39 +100,52 @@ impl SubEnv {
         })
     }
 
-    /// Resets after the last step of an episode, whose observation and info go into the infos.
-    fn reset_in_step(&mut self, last: Step) -> Result<Step, Cause> {
-        let (observation, mut info) = self.reset(None, &Dict::new())?;
-        info.extend(dict([
-            ("final_obs", last.observation),
-            ("final_info", last.info.into()),
-        ]));
-        Ok(Step {
-            observation,
-            info,
-            ..last
-        })
+    /// The reset within a step that ended the episode; `None` if none is due.
+    pub(super) fn autoreset(&mut self) -> Option<Result<(Value, Dict), Cause>> {
+        let is_due = self.is_over && self.mode == AutoresetMode::SameStep;
+        is_due.then(|| self.reset(None, &Dict::new()))
     }
 
     fn check(&self, observation: &Value) -> Result<(), Cause> {
         if self.space.is_shape_of(observation) {
             return Ok(());
         }
-        Err(Cause::ObservationShape(describe(observation)))
+        Err(Cause::ObservationShape(observation.describe()))
     }
 }
 
-/// Type and shape of a value, for error messages.
-pub(super) fn describe(value: &Value) -> String {
-    match value {
-        Value::Array(array) => format!("{} of shape {:?}", array.dtype().name(), array.shape()),
-        Value::Dict(parts) => {
-            let parts: Vec<String> = parts
-                .iter()
-                .map(|(name, part)| format!("{name}: {}", describe(part)))
-                .collect();
-            format!("{{{}}}", parts.join(", "))
+/// A step, with the reset that followed within it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Stepped {
+    pub(super) step: Step,
+    /// Why that reset failed.
+    pub(super) fault: Option<Cause>,
+}
+
+impl Stepped {
+    /// Combines a step with the reset within it. The episode's last observation and info go into the
+    /// infos, also where the reset failed: nothing of the step is lost.
+    pub(super) fn new(step: Step, reset: Option<Result<(Value, Dict), Cause>>) -> Self {
+        let Some(reset) = reset else {
+            return Self { step, fault: None };
+        };
+        let (observation, mut info, mut fault) = match reset {
+            Ok((observation, info)) => (observation, info, None),
+            Err(cause) => (step.observation.clone(), Dict::new(), Some(cause)),
+        };
+        for (name, last) in [
+            ("final_obs", step.observation),
+            ("final_info", step.info.into()),
+        ] {
+            if info.insert(name.to_owned(), last).is_some() {
+                fault = Some(Cause::InfoName(name.to_owned()));
+            }
         }
-        other => other.kind().to_owned(),
+        let step = Step {
+            observation,
+            info,
+            ..step
+        };
+        Self { step, fault }
     }
 }

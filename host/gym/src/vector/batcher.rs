@@ -1,11 +1,12 @@
 //! Checks and splits what goes into a vector environment and combines what comes out. The same code
 //! for all of them.
 
-use super::autoreset::describe;
+use super::autoreset::Stepped;
 use super::error::{Cause, Fault};
+use super::infos::taken_name;
 use super::{ObservationMode, Seed, Spaces, VectorError, VectorOptions, VectorStep, batch_infos};
 use crate::batch_space::{batch_differing_spaces, batch_space, create_empty_array, row, set_row};
-use crate::env::{Env, Step};
+use crate::env::Env;
 use crate::space::Space;
 use crate::value::{Dict, Value};
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,7 @@ impl Description {
     }
 }
 
+#[derive(Debug)]
 pub(super) struct Batcher {
     pub(super) num_envs: usize,
     pub(super) spaces: Spaces,
@@ -81,8 +83,7 @@ impl Batcher {
         let spaces = &mut batcher.spaces;
         if let Some(batched) = batched_space(&options.observation_mode, envs) {
             if !spaces.observation_space.is_same_shape(&batched) {
-                let (index, may_differ) = (0, true);
-                return Err(VectorError::ObservationSpace { index, may_differ });
+                return Err(VectorError::BatchedSpace);
             }
             spaces.observation_space = batched;
         }
@@ -114,17 +115,9 @@ impl Batcher {
     }
 
     /// One seed or `None` per sub-environment.
-    pub(super) fn seeds(&self, seed: Seed) -> Result<Vec<Option<u64>>, VectorError> {
-        let n = self.num_envs;
-        match seed {
-            Seed::None => Ok(vec![None; n]),
-            Seed::Int(first) => Ok((0..n as u64).map(|i| Some(first.wrapping_add(i))).collect()),
-            Seed::List(seeds) if seeds.len() == n => Ok(seeds),
-            Seed::List(seeds) => Err(VectorError::SeedCount {
-                expected: n,
-                got: seeds.len(),
-            }),
-        }
+    pub(super) fn seeds(&self, seed: &Seed) -> Result<Vec<Option<u64>>, VectorError> {
+        seed.check(self.num_envs)?;
+        Ok((0..self.num_envs).map(|index| seed.of(index)).collect())
     }
 
     /// The reset mask, and the options without it.
@@ -165,13 +158,13 @@ impl Batcher {
         };
         let wrong = |index, value: &Value| VectorError::ActionShape {
             index,
-            got: describe(value),
+            got: value.describe(),
         };
         let each: Vec<Value> = match (space, actions) {
             (Space::Tuple(_), Value::List(_)) | (_, Value::Array(_) | Value::Dict(_)) => {
-                count(leading(actions).ok_or_else(|| wrong(0, actions))?)?;
+                count(leading(actions).ok_or_else(|| wrong(None, actions))?)?;
                 if !self.spaces.action_space.is_shape_of(actions) {
-                    return Err(wrong(0, actions));
+                    return Err(wrong(None, actions));
                 }
                 (0..self.num_envs)
                     .map(|index| row(space, actions, index))
@@ -181,11 +174,11 @@ impl Batcher {
                 count(each.len())?;
                 each.clone()
             }
-            _ => return Err(wrong(0, actions)),
+            _ => return Err(wrong(None, actions)),
         };
         for (index, action) in each.iter().enumerate() {
             if !space.is_shape_of(action) {
-                return Err(wrong(index, action));
+                return Err(wrong(Some(index), action));
             }
             if !action.is_finite() {
                 return Err(VectorError::NonFiniteAction { index });
@@ -230,6 +223,7 @@ impl Batcher {
         &self,
         answers: Vec<Option<Result<Dict, Cause>>>,
     ) -> Result<(Arc<Value>, Dict), VectorError> {
+        let n = self.num_envs;
         let mut faults = Vec::new();
         let mut infos = Vec::new();
         for (index, answer) in answers.into_iter().enumerate() {
@@ -242,17 +236,20 @@ impl Batcher {
                 None => None,
             });
         }
-        if !faults.is_empty() {
-            return Err(VectorError::Environments { faults, rest: None });
-        }
-        let infos: Vec<Option<&Dict>> = infos.iter().map(Option::as_ref).collect();
-        Ok((self.observations(), batch_infos(&infos)))
+        let step = VectorStep {
+            observations: self.observations(),
+            rewards: vec![0.0; n],
+            terminations: vec![false; n],
+            truncations: vec![false; n],
+            infos: combined(&infos, &mut faults),
+        };
+        whole(step, faults).map(|step| (step.observations, step.infos))
     }
 
     /// The answers to a step, whose observations are noticed.
     pub(super) fn collect_step(
         &self,
-        answers: Vec<Result<Step, Cause>>,
+        answers: Vec<Result<Stepped, Cause>>,
     ) -> Result<VectorStep, VectorError> {
         let n = self.num_envs;
         let mut faults = Vec::new();
@@ -261,7 +258,8 @@ impl Batcher {
         let (mut terminations, mut truncations) = (vec![false; n], vec![false; n]);
         for (index, answer) in answers.into_iter().enumerate() {
             infos.push(match answer {
-                Ok(step) => {
+                Ok(Stepped { step, fault }) => {
+                    faults.extend(fault.map(|cause| Fault { index, cause }));
                     rewards[index] = step.reward;
                     terminations[index] = step.terminated;
                     truncations[index] = step.truncated;
@@ -273,19 +271,14 @@ impl Batcher {
                 }
             });
         }
-        let infos: Vec<Option<&Dict>> = infos.iter().map(Option::as_ref).collect();
         let step = VectorStep {
             observations: self.observations(),
             rewards,
             terminations,
             truncations,
-            infos: batch_infos(&infos),
+            infos: combined(&infos, &mut faults),
         };
-        if faults.is_empty() {
-            return Ok(step);
-        }
-        let rest = Some(Box::new(step));
-        Err(VectorError::Environments { faults, rest })
+        whole(step, faults)
     }
 
     /// The answers to a call.
@@ -303,6 +296,30 @@ impl Batcher {
         }
         Err(VectorError::Environments { faults, rest: None })
     }
+}
+
+/// The infos of all sub-environments. A name that is taken becomes a fault of its sub-environment,
+/// unless that has one.
+fn combined(infos: &[Option<Dict>], faults: &mut Vec<Fault>) -> Dict {
+    let infos: Vec<Option<&Dict>> = infos.iter().map(Option::as_ref).collect();
+    for index in 0..infos.len() {
+        let is_faulty = faults.iter().any(|fault| fault.index == index);
+        if let (false, Some(name)) = (is_faulty, taken_name(&infos, index)) {
+            let cause = Cause::InfoName(name);
+            faults.push(Fault { index, cause });
+        }
+    }
+    faults.sort_by_key(|fault| fault.index);
+    batch_infos(&infos)
+}
+
+/// The results if no sub-environment failed.
+fn whole(step: VectorStep, faults: Vec<Fault>) -> Result<VectorStep, VectorError> {
+    if faults.is_empty() {
+        return Ok(step);
+    }
+    let rest = Some(Box::new(step));
+    Err(VectorError::Environments { faults, rest })
 }
 
 /// The observation space of all, where it is another than that of as many of the first.

@@ -44,6 +44,13 @@ pub enum VectorError {
         /// Number of seeds.
         got: usize,
     },
+    /// The seeds that count up from the first one pass 2^64 - 1.
+    SeedTooLarge {
+        /// The first one.
+        first: u64,
+        /// Index of the first sub-environment without a seed.
+        index: usize,
+    },
     /// `options["reset_mask"]` is not an array.
     ResetMaskKind {
         /// Its kind.
@@ -70,11 +77,18 @@ pub enum VectorError {
         /// Number of actions.
         got: usize,
     },
-    /// An action does not have the action space's type and shape.
+    /// The number of values of the actions is not that of the sub-environments' actions together.
+    ActionLength {
+        /// Values needed.
+        expected: usize,
+        /// Values given.
+        got: usize,
+    },
+    /// The actions do not have the action space's type and shape.
     ActionShape {
-        /// Index of the first such action.
-        index: usize,
-        /// Type and shape of the action.
+        /// Index of the first such action; `None` for the batch as a whole.
+        index: Option<usize>,
+        /// Type and shape of that action or batch.
         got: String,
     },
     /// An action contains NaN or an infinite number. No sub-environment was stepped.
@@ -91,7 +105,11 @@ pub enum VectorError {
     },
     /// `call` was given the name of a method of the vector environment itself.
     ReservedName(String),
-    /// A sub-environment's observation space differs from the first one's.
+    /// The batched observation space that [`ObservationMode::Spaces`](super::ObservationMode) gives
+    /// is not one of as many values of the sub-environments' spaces.
+    BatchedSpace,
+    /// A sub-environment's observation space differs from the first one's, or from the one that
+    /// [`ObservationMode::Spaces`](super::ObservationMode) gives.
     ObservationSpace {
         /// Index of the sub-environment.
         index: usize,
@@ -121,14 +139,18 @@ pub enum VectorError {
     Environments {
         /// The failures, by index.
         faults: Vec<Fault>,
-        /// For a step: the results of the others. The rows of those that failed hold their latest
-        /// observations and reward 0.
+        /// For a step or a reset: the results of the others, in a reset with reward 0. The rows of
+        /// those that failed hold their latest observations and reward 0. Only where the step itself
+        /// succeeded, and what followed failed (with [`SameStep`](super::AutoresetMode::SameStep) the
+        /// reset, or [`Cause::InfoName`]), do they hold its results, and `final_obs` and `final_info`
+        /// of an episode that ended. `None` after all other calls, and after a reset of
+        /// [`PushTBatch`](crate::batch::PushTBatch), which fails before it resets any.
         rest: Option<Box<VectorStep>>,
     },
 }
 
 /// A failure of a sub-environment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Fault {
     /// Index of the sub-environment.
     pub index: usize,
@@ -137,7 +159,7 @@ pub struct Fault {
 }
 
 /// How a sub-environment failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Cause {
     /// It returned an error. It stays usable.
@@ -147,6 +169,10 @@ pub enum Cause {
     /// It returned an observation of another type or shape than its space (given here). It stays
     /// usable.
     ObservationShape(String),
+    /// Its info has this name, which is taken: `_x` beside `x` says which sub-environments have an
+    /// `x`; after the end of an episode `final_obs` and `final_info` hold the last ones. Its other
+    /// results are kept. It stays usable.
+    InfoName(String),
     /// Its worker panicked, with this message.
     Panicked(String),
     /// Its worker process exited with this code.
@@ -179,7 +205,7 @@ impl Cause {
     pub fn is_fatal(&self) -> bool {
         !matches!(
             self,
-            Self::Error(_) | Self::EpisodeOver | Self::ObservationShape(_)
+            Self::Error(_) | Self::EpisodeOver | Self::ObservationShape(_) | Self::InfoName(_)
         )
     }
 }
@@ -192,6 +218,12 @@ impl fmt::Display for Cause {
             Self::ObservationShape(got) => {
                 write!(f, "its observation is not of its space: {got}")
             }
+            Self::InfoName(name) => {
+                write!(
+                    f,
+                    "its info `{name}` has a name that the vector environment needs"
+                )
+            }
             Self::Panicked(message) => write!(f, "its worker panicked: {message}"),
             Self::Exited(code) => write!(f, "its worker exited with code {code}"),
             Self::Killed(signal) => write!(f, "its worker was killed by signal {signal}"),
@@ -199,6 +231,16 @@ impl fmt::Display for Cause {
         }
     }
 }
+
+impl std::error::Error for Cause {}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "environment {}: {}", self.index, self.cause)
+    }
+}
+
+impl std::error::Error for Fault {}
 
 impl fmt::Display for VectorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -228,6 +270,11 @@ impl fmt::Display for VectorError {
             Self::SeedCount { expected, got } => {
                 write!(f, "{got} seeds for {expected} environments")
             }
+            Self::SeedTooLarge { first, index } => write!(
+                f,
+                "seed {first}: environment {index} would get one beyond {}",
+                u64::MAX
+            ),
             Self::ResetMaskKind { got } => {
                 write!(f, "options[\"reset_mask\"] must be an array, it is {got}")
             }
@@ -245,11 +292,16 @@ impl fmt::Display for VectorError {
             Self::ActionCount { expected, got } => {
                 write!(f, "{got} actions for {expected} environments")
             }
-            Self::ActionShape { index, got } => write!(
-                f,
-                "the action of environment {index} does not have the action space's type and \
-                 shape: {got}"
-            ),
+            Self::ActionLength { expected, got } => {
+                write!(f, "the actions have {got} values, {expected} are needed")
+            }
+            Self::ActionShape { index, got } => {
+                match index {
+                    Some(index) => write!(f, "the action of environment {index} does")?,
+                    None => write!(f, "the actions do")?,
+                }
+                write!(f, " not have the action space's type and shape: {got}")
+            }
             Self::NonFiniteAction { index } => {
                 write!(f, "the action of environment {index} is not finite")
             }
@@ -259,6 +311,10 @@ impl fmt::Display for VectorError {
             Self::ReservedName(name) => {
                 write!(f, "`{name}` is not for `call`: use `{name}` itself")
             }
+            Self::BatchedSpace => write!(
+                f,
+                "the batched observation space is not one of the environments' spaces"
+            ),
             Self::ObservationSpace { index, may_differ } => match may_differ {
                 false => write!(
                     f,
@@ -267,8 +323,8 @@ impl fmt::Display for VectorError {
                 ),
                 true => write!(
                     f,
-                    "the observation space of environment {index} differs from the first one's in \
-                     type or shape"
+                    "the observation space of environment {index} differs from that of the others \
+                     in type or shape"
                 ),
             },
             Self::ActionSpace { index } => write!(
@@ -287,9 +343,9 @@ impl fmt::Display for VectorError {
             ),
             Self::NoSuchEnvironment(index) => write!(f, "there is no environment {index}"),
             Self::Environments { faults, .. } => {
-                for (at, Fault { index, cause }) in faults.iter().enumerate() {
+                for (at, fault) in faults.iter().enumerate() {
                     let separator = if at == 0 { "" } else { "; " };
-                    write!(f, "{separator}environment {index}: {cause}")?;
+                    write!(f, "{separator}{fault}")?;
                 }
                 Ok(())
             }

@@ -15,8 +15,8 @@ mod pusht;
 mod sync;
 
 pub use asynchronous::{
-    AsyncOptions, AsyncVectorEnv, Closed, SharedMemory, SharedMemoryError, WorkerProgram,
-    run_if_worker,
+    AsyncOptions, AsyncVectorEnv, Closed, DEFAULT_TIMEOUT, SharedMemory, SharedMemoryError,
+    WorkerProgram, run_if_worker,
 };
 pub use error::{Cause, Fault, VectorError};
 pub use infos::batch_infos;
@@ -31,7 +31,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 /// When a sub-environment whose episode has ended starts the next one: Gymnasium's `AutoresetMode`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub enum AutoresetMode {
     /// In the next step, which ignores the action and returns the first observation with reward 0.
     #[default]
@@ -95,15 +97,56 @@ impl Default for VectorOptions {
 }
 
 /// Seeds of the sub-environments.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Seed {
     /// No seed: their random number generators continue.
     #[default]
     None,
-    /// Sub-environment `i` gets this seed plus `i`.
+    /// Sub-environment `i` gets this seed plus `i`, at most 2^64 - 1.
     Int(u64),
     /// One entry per sub-environment; `None` leaves its generator as it is.
     List(Vec<Option<u64>>),
+}
+
+impl Seed {
+    /// Checks that there is one for each of `n` sub-environments.
+    pub(crate) fn check(&self, n: usize) -> Result<(), VectorError> {
+        match self {
+            Self::Int(first) if first.checked_add(n.saturating_sub(1) as u64).is_none() => {
+                let index = (u64::MAX - first) as usize + 1;
+                Err(VectorError::SeedTooLarge {
+                    first: *first,
+                    index,
+                })
+            }
+            Self::List(seeds) if seeds.len() != n => Err(VectorError::SeedCount {
+                expected: n,
+                got: seeds.len(),
+            }),
+            Self::None | Self::Int(_) | Self::List(_) => Ok(()),
+        }
+    }
+
+    /// The seed of a sub-environment, after [`Self::check`].
+    pub(crate) fn of(&self, index: usize) -> Option<u64> {
+        match self {
+            Self::None => None,
+            Self::Int(first) => Some(first + index as u64),
+            Self::List(seeds) => seeds[index],
+        }
+    }
+}
+
+impl From<u64> for Seed {
+    fn from(first: u64) -> Self {
+        Self::Int(first)
+    }
+}
+
+impl From<Vec<Option<u64>>> for Seed {
+    fn from(seeds: Vec<Option<u64>>) -> Self {
+        Self::List(seeds)
+    }
 }
 
 /// The result of [`VectorEnv::step`], with one row or element per sub-environment.
@@ -135,7 +178,9 @@ pub struct Spaces {
 }
 
 /// Sub-environments that are reset and stepped together: Gymnasium's `VectorEnv`.
-pub trait VectorEnv {
+///
+/// A vector environment may move to another thread, as `Box<dyn VectorEnv>`, too.
+pub trait VectorEnv: Send {
     /// Number of sub-environments.
     fn num_envs(&self) -> usize;
 
@@ -152,9 +197,10 @@ pub trait VectorEnv {
     /// (n)) is true. The other options are passed on. Returns all observations and the infos.
     ///
     /// # Errors
-    /// [`VectorError::SeedCount`] if a list does not have one seed per sub-environment; one of the
-    /// `ResetMask` variants if the mask is wrong; [`VectorError::Environments`] if a
-    /// sub-environment fails. [`VectorError::ClosedEnvironment`] after [`Self::close`], as for all
+    /// [`VectorError::SeedCount`] if a list does not have one seed per sub-environment,
+    /// [`VectorError::SeedTooLarge`] if one would be beyond 2^64 - 1; one of the `ResetMask` variants
+    /// if the mask is wrong; [`VectorError::Environments`] if a sub-environment fails: the others
+    /// are reset. [`VectorError::ClosedEnvironment`] after [`Self::close`], as for all
     /// methods below.
     fn reset(&mut self, seed: Seed, options: &Dict) -> Result<(Arc<Value>, Dict), VectorError>;
 
@@ -198,10 +244,55 @@ pub trait VectorEnv {
 
     /// Closes the sub-environments. Later calls return [`VectorError::ClosedEnvironment`].
     fn close(&mut self);
+
+    /// The vector environment with workers, if it is one: to call it asynchronously, to restart a
+    /// worker, to set its timeout.
+    fn as_async(&mut self) -> Option<&mut AsyncVectorEnv> {
+        None
+    }
+}
+
+impl<V: VectorEnv + ?Sized> VectorEnv for Box<V> {
+    fn num_envs(&self) -> usize {
+        (**self).num_envs()
+    }
+    fn spaces(&self) -> &Spaces {
+        (**self).spaces()
+    }
+    fn metadata(&self) -> &Dict {
+        (**self).metadata()
+    }
+    fn render_mode(&self) -> Option<&str> {
+        (**self).render_mode()
+    }
+    fn reset(&mut self, seed: Seed, options: &Dict) -> Result<(Arc<Value>, Dict), VectorError> {
+        (**self).reset(seed, options)
+    }
+    fn step(&mut self, actions: &Value) -> Result<VectorStep, VectorError> {
+        (**self).step(actions)
+    }
+    fn render(&mut self) -> Result<Vec<Value>, VectorError> {
+        (**self).render()
+    }
+    fn call(&mut self, name: &str, arguments: &[Value]) -> Result<Vec<Value>, VectorError> {
+        (**self).call(name, arguments)
+    }
+    fn get_attr(&mut self, name: &str) -> Result<Vec<Value>, VectorError> {
+        (**self).get_attr(name)
+    }
+    fn set_attr(&mut self, name: &str, values: &Value) -> Result<(), VectorError> {
+        (**self).set_attr(name, values)
+    }
+    fn close(&mut self) {
+        (**self).close();
+    }
+    fn as_async(&mut self) -> Option<&mut AsyncVectorEnv> {
+        (**self).as_async()
+    }
 }
 
 /// How [`make_vec`] runs the sub-environments.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum VectorizeMode {
     /// One after another in the caller's thread: [`SyncVectorEnv`].
     Sync,
@@ -212,18 +303,26 @@ pub enum VectorizeMode {
 }
 
 /// Makes a vector environment of `num_envs` copies of a registered environment:
-/// `gymnasium.make_vec`.
+/// `gymnasium.make_vec`. `options`: [`AsyncOptions`], or [`VectorOptions`] alone;
+/// [`VectorizeMode::Sync`] has no use for the others.
 ///
 /// ```
 /// use pusht_gym::env::EnvSpec;
 /// use pusht_gym::pusht::{PUSHT_ID, registry};
-/// use pusht_gym::value::Dict;
+/// use pusht_gym::value::{Dict, Value};
 /// use pusht_gym::vector::{Seed, VectorOptions, VectorizeMode, make_vec};
 ///
-/// let spec = EnvSpec::new(PUSHT_ID).with("max_episode_steps", 300_i64);
-/// let mut envs = make_vec(&registry(), &spec, 4, VectorizeMode::Sync, VectorOptions::default())?;
+/// let spec = EnvSpec::new(PUSHT_ID).with("max_episode_steps", 300);
+/// let options = VectorOptions::default();
+/// let mut envs = make_vec(&registry(), &spec, 4, VectorizeMode::Threads, options)?;
 /// let (observations, _infos) = envs.reset(Seed::Int(0), &Dict::new())?; // seeds 0, 1, 2, 3
 /// assert_eq!(observations.as_array().unwrap().shape(), [4, 5]);
+///
+/// if let Some(workers) = envs.as_async() {
+///     workers.step_async(&vec![Value::from([256.0, 256.0]); 4].into())?;
+///     assert_eq!(workers.step_wait(None)?.terminations, [false; 4]);
+///     workers.restart(3)?;
+/// }
 /// # Ok::<(), pusht_gym::vector::VectorError>(())
 /// ```
 ///
@@ -236,19 +335,16 @@ pub fn make_vec(
     spec: &EnvSpec,
     num_envs: usize,
     mode: VectorizeMode,
-    options: VectorOptions,
+    options: impl Into<AsyncOptions>,
 ) -> Result<Box<dyn VectorEnv>, VectorError> {
-    let specs = vec![spec.clone(); num_envs];
+    let options = options.into();
     let env_fns = vec![registry.env_fn(spec.clone()); num_envs];
-    let options_async = AsyncOptions {
-        vector: options.clone(),
-        ..AsyncOptions::default()
-    };
     Ok(match mode {
-        VectorizeMode::Sync => Box::new(SyncVectorEnv::new(&env_fns, options)?),
-        VectorizeMode::Threads => Box::new(AsyncVectorEnv::threads(&env_fns, options_async)?),
+        VectorizeMode::Sync => Box::new(SyncVectorEnv::new(&env_fns, options.vector)?),
+        VectorizeMode::Threads => Box::new(AsyncVectorEnv::threads(&env_fns, options)?),
         VectorizeMode::Processes(program) => {
-            Box::new(AsyncVectorEnv::processes(&specs, program, options_async)?)
+            let specs = vec![spec.clone(); num_envs];
+            Box::new(AsyncVectorEnv::processes(&specs, program, options)?)
         }
     })
 }

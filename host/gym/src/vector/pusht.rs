@@ -6,19 +6,22 @@ use super::{
 };
 use crate::batch::{ACTION_DIM, BatchOptions, BatchStep, PushTBatch};
 use crate::env::{Env, EnvError};
-use crate::pusht::{PushT, PushTOptions};
+use crate::pusht::{ObsType, PushT, PushTOptions, start_of};
 use crate::space::Space;
 use crate::value::{Array, Dict, Value, dict};
-use pusht_core::pusht::env::WINDOW_PX;
+use pusht_core::pusht::env::{StartOrder, StartState, WINDOW_PX};
 use pusht_core::pusht::observation::ObservationKind;
 use std::sync::Arc;
 
 /// [`PushTBatch`] behind the interface of [`VectorEnv`]. Observations are copies. The infos are
-/// `coverage` and `is_success`, and with [`AutoresetMode::SameStep`] `final_obs`.
+/// `coverage` and `is_success`, and with [`AutoresetMode::SameStep`] `final_obs`. A reset takes the
+/// options of [`PushT`]'s.
+#[derive(Debug)]
 pub struct PushTVectorEnv {
     batch: PushTBatch,
     batcher: Batcher,
     autoreset_mode: AutoresetMode,
+    start_order: StartOrder,
     is_closed: bool,
 }
 
@@ -29,11 +32,18 @@ impl PushTVectorEnv {
     /// As [`PushTBatch::new`].
     pub fn new(num_envs: usize, options: BatchOptions) -> Result<Self, VectorError> {
         let batch = PushTBatch::new(num_envs, options)?;
-        let single =
-            PushT::new(PushTOptions::default()).map_err(|error| VectorError::of(0, error))?;
-        let observation_space = match options.observation {
-            ObservationKind::State => single.observation_space(),
-            other => Space::uniform_box(0.0, WINDOW_PX, &[other.dim()]),
+        let obs_type = match options.keypoint_visible_rate {
+            Some(_) => ObsType::Keypoints,
+            None => ObsType::State,
+        };
+        let single = PushT::new(PushTOptions {
+            obs_type,
+            ..PushTOptions::default()
+        });
+        let single = single.map_err(|error| VectorError::of(0, error))?;
+        let observation_space = match (options.observation, options.keypoint_visible_rate) {
+            (ObservationKind::State, _) | (_, Some(_)) => single.observation_space(),
+            (other, None) => Space::uniform_box(0.0, WINDOW_PX, &[other.dim()]),
         };
         let description = Description {
             observation_space,
@@ -49,6 +59,7 @@ impl PushTVectorEnv {
             batch,
             batcher: Batcher::new(&vec![description; num_envs], &vector)?,
             autoreset_mode: options.autoreset_mode,
+            start_order: options.start_order,
             is_closed: false,
         })
     }
@@ -120,11 +131,13 @@ impl VectorEnv for PushTVectorEnv {
     fn reset(&mut self, seed: Seed, options: &Dict) -> Result<(Arc<Value>, Dict), VectorError> {
         self.check_open()?;
         let (mask, rest) = self.batcher.reset_mask(options)?;
-        if let Some(name) = rest.keys().next() {
-            let message = format!("a batch takes no option `{name}`");
-            return Err(VectorError::of(0, EnvError::new("ValueError", message)));
-        }
-        self.batch.reset_masked(&mask, &seed)?;
+        let start = start_of(&rest, None).map_err(|error| VectorError::of(0, error))?;
+        let start = start.map(|(state, order)| {
+            let order = order.unwrap_or(self.start_order);
+            (StartState::from_state(&state), order)
+        });
+        let starts = start.map_or(Vec::new(), |start| vec![start; mask.len()]);
+        self.batch.reset_from(&mask, &seed, &starts)?;
         let infos = dict([
             ("is_success", vec![false; mask.len()].into()),
             ("_is_success", mask.into()),

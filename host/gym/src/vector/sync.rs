@@ -1,11 +1,12 @@
 //! Sub-environments that are stepped one after another.
 
-use super::autoreset::SubEnv;
+use super::autoreset::{Stepped, SubEnv};
 use super::batcher::{Batcher, Description, check_name};
 use super::error::Cause;
 use super::{Seed, Spaces, VectorEnv, VectorError, VectorOptions, VectorStep};
 use crate::env::EnvFn;
 use crate::value::{Dict, Value};
+use std::fmt;
 use std::sync::Arc;
 
 /// Steps sub-environments one after another in the caller's thread: Gymnasium's `SyncVectorEnv`. A
@@ -79,7 +80,7 @@ impl VectorEnv for SyncVectorEnv {
 
     fn reset(&mut self, seed: Seed, options: &Dict) -> Result<(Arc<Value>, Dict), VectorError> {
         self.check_open()?;
-        let seeds = self.batcher.seeds(seed)?;
+        let seeds = self.batcher.seeds(&seed)?;
         let (mask, options) = self.batcher.reset_mask(options)?;
         let mut answers = Vec::with_capacity(mask.len());
         for (index, sub) in self.envs.iter_mut().enumerate() {
@@ -99,10 +100,11 @@ impl VectorEnv for SyncVectorEnv {
         let actions = self.batcher.split_actions(actions)?;
         let mut answers = Vec::with_capacity(actions.len());
         for (index, (sub, action)) in self.envs.iter_mut().zip(&actions).enumerate() {
-            answers.push(sub.step(action).map(|mut step| {
-                self.batcher
-                    .observe(index, std::mem::take(&mut step.observation));
-                step
+            answers.push(sub.step(action).map(|step| {
+                let mut stepped = Stepped::new(step, sub.autoreset());
+                let observation = std::mem::take(&mut stepped.step.observation);
+                self.batcher.observe(index, observation);
+                stepped
             }));
         }
         self.batcher.collect_step(answers)
@@ -135,5 +137,15 @@ impl VectorEnv for SyncVectorEnv {
             sub.env.close();
         }
         self.envs.clear();
+    }
+}
+
+/// Shows the spaces.
+impl fmt::Debug for SyncVectorEnv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SyncVectorEnv")
+            .field("num_envs", &self.batcher.num_envs)
+            .field("spaces", &self.batcher.spaces)
+            .finish_non_exhaustive()
     }
 }

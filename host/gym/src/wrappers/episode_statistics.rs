@@ -10,10 +10,11 @@ use std::time::Instant;
 const BUFFER_LENGTH: usize = 100;
 
 /// Adds `episode` to the `info` of an episode's last step: return `r`, length `l` (steps) and
-/// duration `t` (s).
+/// duration `t` (s). A step whose info has an `episode` already is an error, as in Gymnasium.
 ///
 /// Attributes: `return_queue`, `length_queue` and `time_queue` of the last hundred episodes,
 /// `episode_count`.
+#[derive(Clone, Debug)]
 pub struct RecordEpisodeStatistics<E> {
     env: E,
     start: Instant,
@@ -61,7 +62,10 @@ impl<E: Env> Env for RecordEpisodeStatistics<E> {
                 ("l", self.length.into()),
                 ("t", time_s.into()),
             ]);
-            step.info.insert("episode".into(), episode.into());
+            if step.info.insert("episode".into(), episode.into()).is_some() {
+                let message = "the environment has an info `episode` of its own";
+                return Err(EnvError::new("ValueError", message));
+            }
             push_bounded(&mut self.returns, self.episode_return, BUFFER_LENGTH);
             push_bounded(&mut self.lengths, self.length, BUFFER_LENGTH);
             push_bounded(&mut self.times, time_s, BUFFER_LENGTH);

@@ -12,7 +12,19 @@ pub use multi_step::{MultiStep, MultiStepOptions, RewardAggregation};
 pub use record_video::{RecordVideo, capped_cubic_video_schedule};
 pub use time_limit::TimeLimit;
 
+use crate::env::EnvError;
 use std::collections::VecDeque;
+
+/// Checks a number of steps after which episodes are truncated.
+fn check_limit(max_episode_steps: Option<u64>) -> Result<(), EnvError> {
+    match max_episode_steps {
+        Some(0) => Err(EnvError::new(
+            "ValueError",
+            "max_episode_steps: at least 1 needed",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
 
 /// Appends `value` to a queue of at most `len` values and drops the oldest.
 fn push_bounded<T>(queue: &mut VecDeque<T>, value: T, len: usize) {

@@ -1,15 +1,16 @@
 //! diffusion_policy's `MultiStepWrapper` (`gym_util/multistep_wrapper.py`).
 
-use super::{forward, push_bounded};
+use super::{check_limit, forward, push_bounded};
 use crate::batch_space::{batch_space, concatenate, row};
 use crate::env::{Env, EnvError, Step};
 use crate::space::Space;
 use crate::value::{Dict, Value};
 use crate::vector::stack_values;
+use pusht_core::names;
 use std::collections::{BTreeMap, VecDeque};
 
 /// How the rewards of an episode are combined.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RewardAggregation {
     /// Largest reward.
     #[default]
@@ -22,14 +23,23 @@ pub enum RewardAggregation {
     Sum,
 }
 
+names! {
+    RewardAggregation, "a way to combine rewards":
+    Max = "max",
+    Min = "min",
+    Mean = "mean",
+    Sum = "sum",
+}
+
 /// Options of [`MultiStep`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MultiStepOptions {
     /// Observations per returned stack, the latest last.
     pub n_obs_steps: usize,
     /// Actions per step.
     pub n_action_steps: usize,
-    /// Steps of the wrapped environment after which an episode is truncated; `None`: never.
+    /// Steps of the wrapped environment after which an episode is truncated, at least 1; `None`:
+    /// never.
     pub max_episode_steps: Option<usize>,
     /// How the rewards are combined.
     pub reward_agg_method: RewardAggregation,
@@ -40,6 +50,7 @@ pub struct MultiStepOptions {
 /// As upstream: at the start of an episode the oldest observation pads the stack; actions after the
 /// end of the episode are skipped; the reward combines **all** steps of the episode so far, not
 /// only the chunk's; `info` entries are stacked like the observations, without padding.
+#[derive(Clone, Debug)]
 pub struct MultiStep<E> {
     env: E,
     options: MultiStepOptions,
@@ -56,12 +67,13 @@ impl<E: Env> MultiStep<E> {
     /// Wraps `env`.
     ///
     /// # Errors
-    /// If `n_obs_steps` or `n_action_steps` is 0.
+    /// If `n_obs_steps`, `n_action_steps` or `max_episode_steps` is 0.
     pub fn new(env: E, options: MultiStepOptions) -> Result<Self, EnvError> {
         if options.n_obs_steps == 0 || options.n_action_steps == 0 {
             let message = "n_obs_steps and n_action_steps: at least 1 needed";
             return Err(EnvError::new("ValueError", message));
         }
+        check_limit(options.max_episode_steps.map(|most| most as u64))?;
         Ok(Self {
             space: env.observation_space(),
             action_space: env.action_space(),

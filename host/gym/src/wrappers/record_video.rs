@@ -22,8 +22,9 @@ pub fn capped_cubic_video_schedule(episode: u64) -> bool {
 }
 
 /// Records episodes as `PREFIX-episode-N.gif`, one frame per step; the file is written when the
-/// episode ends.
-pub struct RecordVideo<E> {
+/// episode ends, or when the wrapper is closed or dropped in its middle.
+#[derive(Debug)]
+pub struct RecordVideo<E: Env> {
     env: E,
     folder: PathBuf,
     prefix: String,
@@ -143,12 +144,23 @@ impl<E: Env> Env for RecordVideo<E> {
     }
 }
 
+impl<E: Env> Drop for RecordVideo<E> {
+    fn drop(&mut self) {
+        // As in `close`, where there are no frames left.
+        let _ = self.write();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::EnvFn;
     use crate::pusht::{PictureStyle, PushT, PushTOptions};
+    use crate::vector::{Seed, SyncVectorEnv, VectorEnv, VectorOptions};
     use crate::wrappers::TimeLimit;
     use crate::wrappers::tests::Counter;
+    use std::path::Path;
+    use std::sync::Arc;
 
     #[test]
     fn the_default_schedule_is_cubes_then_thousands() {
@@ -164,17 +176,8 @@ mod tests {
     #[test]
     fn each_recorded_episode_is_a_file_with_a_frame_per_step() {
         let folder = tempfile::tempdir().unwrap();
-        let options = PushTOptions {
-            visualization_width: 32,
-            visualization_height: 32,
-            picture_style: PictureStyle::Smooth,
-            ..PushTOptions::default()
-        };
-        let env = TimeLimit::new(PushT::new(options).unwrap(), 3);
-        let mut env = RecordVideo::new(env, folder.path().join("videos"), "pusht", |episode| {
-            episode != 1
-        })
-        .unwrap();
+        let env = TimeLimit::new(PushT::new(small()).unwrap(), 3).unwrap();
+        let mut env = recorder(env, folder.path(), |episode| episode != 1);
         for seed in 0..3 {
             env.reset(Some(seed), &Dict::new()).unwrap();
             for step in 0..3 {
@@ -185,22 +188,58 @@ mod tests {
             }
         }
         env.close();
-        let frames = |episode: u64| {
-            let path = folder
-                .path()
-                .join(format!("videos/pusht-episode-{episode}.gif"));
-            let file = std::fs::File::open(path).ok()?;
-            let mut decoder = gif::DecodeOptions::new().read_info(file).unwrap();
-            assert_eq!((decoder.width(), decoder.height()), (32, 32));
-            let mut delays = Vec::new();
-            while let Some(frame) = decoder.read_next_frame().unwrap() {
-                delays.push(frame.delay);
-            }
-            Some(delays)
-        };
+        let frames = |episode| frames(folder.path(), episode);
         assert_eq!(frames(0), Some(vec![10; 4]));
         assert_eq!(frames(1), None);
         assert_eq!(frames(2), Some(vec![10; 2]));
         assert!(RecordVideo::new(Counter::new(1), folder.path(), "counter", |_| true).is_err());
+    }
+
+    /// Gymnasium warns that they are lost.
+    #[test]
+    fn the_frames_of_a_recorder_that_is_dropped_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut env = recorder(PushT::new(small()).unwrap(), folder.path(), |_| true);
+        env.reset(Some(0), &Dict::new()).unwrap();
+        env.step(&[100.0, 400.0].into()).unwrap();
+        drop(env);
+        assert_eq!(frames(folder.path(), 0), Some(vec![10; 2]));
+        // Also behind another wrapper, in a vector environment that is not closed.
+        let path = folder.path().join("vector");
+        let env_fn: EnvFn = Arc::new(move || {
+            let recorder = recorder(PushT::new(small())?, &path, |_| true);
+            Ok(Box::new(TimeLimit::new(recorder, 9)?))
+        });
+        let mut envs = SyncVectorEnv::new(&[env_fn], VectorOptions::default()).unwrap();
+        envs.reset(Seed::Int(0), &Dict::new()).unwrap();
+        drop(envs);
+        assert_eq!(frames(&folder.path().join("vector"), 0), Some(vec![10]));
+    }
+
+    /// PushT with small pictures.
+    fn small() -> PushTOptions {
+        PushTOptions {
+            visualization_width: 32,
+            visualization_height: 32,
+            picture_style: PictureStyle::Smooth,
+            ..PushTOptions::default()
+        }
+    }
+
+    fn recorder<E: Env>(env: E, folder: &Path, is_recorded: fn(u64) -> bool) -> RecordVideo<E> {
+        RecordVideo::new(env, folder.join("videos"), "pusht", is_recorded).unwrap()
+    }
+
+    /// How long each frame of an episode's file is shown; `None` if there is no file.
+    fn frames(folder: &Path, episode: u64) -> Option<Vec<u16>> {
+        let path = folder.join(format!("videos/pusht-episode-{episode}.gif"));
+        let file = fs::File::open(path).ok()?;
+        let mut decoder = gif::DecodeOptions::new().read_info(file).unwrap();
+        assert_eq!((decoder.width(), decoder.height()), (32, 32));
+        let mut delays = Vec::new();
+        while let Some(frame) = decoder.read_next_frame().unwrap() {
+            delays.push(frame.delay);
+        }
+        Some(delays)
     }
 }

@@ -31,7 +31,7 @@ impl Env for Counter {
             terminated: self.count == self.last,
             truncated: false,
             info: dict([
-                ("count", Value::Int(self.count)),
+                ("count", self.count.into()),
                 ("pos", [self.count as f64, 0.5].into()),
             ]),
         })
@@ -45,7 +45,7 @@ impl Counter {
     fn observation(&self) -> Value {
         dict([
             ("count", [self.count].into()),
-            ("odd", Value::Int(self.count % 2)),
+            ("odd", (self.count % 2).into()),
         ])
         .into()
     }
@@ -154,13 +154,38 @@ fn multi_step_cuts_off_and_aggregates() {
 
 #[test]
 fn time_limit_truncates_and_starts_anew() {
-    let mut env = TimeLimit::new(Counter::new(100), 2);
+    let mut env = TimeLimit::new(Counter::new(100), 2).unwrap();
     for _ in 0..2 {
         env.reset(None, &Dict::new()).unwrap();
         assert!(!env.step(&[0.0].into()).unwrap().truncated);
         let step = env.step(&[0.0].into()).unwrap();
         assert_eq!((step.terminated, step.truncated), (false, true));
     }
+}
+
+#[test]
+fn a_time_limit_of_no_step_is_refused() {
+    let zero = TimeLimit::new(Counter::new(9), 0).err().unwrap();
+    assert_eq!(
+        zero.to_string(),
+        "ValueError: max_episode_steps: at least 1 needed"
+    );
+    let options = MultiStepOptions {
+        n_obs_steps: 1,
+        n_action_steps: 1,
+        max_episode_steps: Some(0),
+        reward_agg_method: RewardAggregation::Max,
+    };
+    assert_eq!(MultiStep::new(Counter::new(9), options).err(), Some(zero));
+}
+
+#[test]
+fn an_environment_with_an_episode_of_its_own_has_no_statistics() {
+    let inner = RecordEpisodeStatistics::new(Counter::new(1));
+    let mut env = RecordEpisodeStatistics::new(inner);
+    env.reset(None, &Dict::new()).unwrap();
+    let error = env.step(&[1.0].into()).unwrap_err().to_string();
+    assert!(error.contains("`episode` of its own"), "{error}");
 }
 
 #[test]

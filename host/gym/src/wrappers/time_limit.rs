@@ -1,10 +1,11 @@
 //! Gymnasium's `TimeLimit`.
 
-use super::forward;
+use super::{check_limit, forward};
 use crate::env::{Env, EnvError, Step};
 use crate::value::{Dict, Value};
 
 /// Truncates episodes after a number of steps.
+#[derive(Clone, Debug)]
 pub struct TimeLimit<E> {
     env: E,
     max_episode_steps: u64,
@@ -13,12 +14,16 @@ pub struct TimeLimit<E> {
 
 impl<E: Env> TimeLimit<E> {
     /// Sets `truncated` from step `max_episode_steps` on.
-    pub fn new(env: E, max_episode_steps: u64) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// If `max_episode_steps` is 0.
+    pub fn new(env: E, max_episode_steps: u64) -> Result<Self, EnvError> {
+        check_limit(Some(max_episode_steps))?;
+        Ok(Self {
             env,
             max_episode_steps,
             elapsed_steps: 0,
-        }
+        })
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::AsyncVectorEnv;
 use super::link::Received;
-use super::protocol::{Answer, Call, Reply, Request};
-use super::transport::Worker;
+use super::protocol::{Answer, Call, Reply, Request, fatal};
+use super::transport::{Worker, deadline};
 use crate::value::Value;
 use crate::vector::error::{Cause, VectorError};
 use std::time::{Duration, Instant};
@@ -104,7 +104,7 @@ impl AsyncVectorEnv {
         called: &'static str,
         timeout: Option<Duration>,
     ) -> Result<Vec<Option<Result<Answer, Cause>>>, VectorError> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let deadline = deadline(timeout);
         let (mut answers, mut late) = (Vec::with_capacity(asked.len()), Vec::new());
         for (index, asked) in asked.into_iter().enumerate() {
             let answer = match asked {
@@ -149,9 +149,7 @@ impl AsyncVectorEnv {
             {
                 self.batcher.observe(index, std::mem::take(observation));
             }
-            if let Err(cause) = &answer
-                && cause.is_fatal()
-            {
+            if let Some(cause) = fatal(&answer) {
                 worker.bury(cause);
                 return Some(answer);
             }
@@ -164,6 +162,6 @@ impl AsyncVectorEnv {
     /// Sends a call and waits for its replies.
     pub(super) fn ask_and_wait(&mut self, calls: Vec<Call>) -> Result<Vec<Value>, VectorError> {
         self.ask(Kind::Call, calls.into_iter().map(Some).collect());
-        self.call_wait(None)
+        self.call_wait(self.timeout)
     }
 }

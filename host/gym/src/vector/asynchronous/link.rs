@@ -6,7 +6,7 @@ use crate::vector::AutoresetMode;
 use crate::vector::error::Cause;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a worker receives when it starts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,6 +47,17 @@ pub(super) trait Link: Send {
     /// Kills the worker.
     fn kill(&mut self);
 
-    /// Waits for the end of a worker that was asked to close.
-    fn join(&mut self);
+    /// Waits for the end of a worker that was asked to close; false if it does not end in time.
+    fn join(&mut self, deadline: Option<Instant>) -> bool;
+}
+
+/// Waits until `is_done`; false if the deadline comes first.
+pub(super) fn wait_until(deadline: Option<Instant>, mut is_done: impl FnMut() -> bool) -> bool {
+    while !is_done() {
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
 }

@@ -37,9 +37,14 @@ use crate::value::{Dict, Value};
 use calls::{Kind, Pending};
 use link::Start;
 use protocol::{Answer, Call};
+use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use transport::{Transport, Worker, description, shared_memory};
+use std::time::Duration;
+use transport::{Transport, Worker, deadline, description, shared_memory};
+
+/// Timeout of calls unless the options have another: far beyond what a step or a reset takes, so that
+/// only a worker that hangs or was stopped meets it.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Options of an [`AsyncVectorEnv`].
 #[derive(Clone, Debug, PartialEq)]
@@ -49,19 +54,30 @@ pub struct AsyncOptions {
     /// Whether worker processes return observations in shared memory instead of messages. Ignored
     /// for threads.
     pub shared_memory: bool,
+    /// Longest wait for a worker in calls that have no timeout of their own: [`VectorEnv`]'s methods,
+    /// [`AsyncVectorEnv::restart`], and while the workers start. `None`: for as long as it takes.
+    pub timeout: Option<Duration>,
 }
 
 impl Default for AsyncOptions {
     fn default() -> Self {
+        VectorOptions::default().into()
+    }
+}
+
+/// These options with shared memory and [`DEFAULT_TIMEOUT`].
+impl From<VectorOptions> for AsyncOptions {
+    fn from(vector: VectorOptions) -> Self {
         Self {
-            vector: VectorOptions::default(),
+            vector,
             shared_memory: true,
+            timeout: Some(DEFAULT_TIMEOUT),
         }
     }
 }
 
 /// The outcome of [`AsyncVectorEnv::close_with`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Closed {
     /// The call that was pending, if any.
     pub interrupted: Option<&'static str>,
@@ -71,12 +87,17 @@ pub struct Closed {
 
 /// Steps sub-environments in parallel, each in a worker process or thread: Gymnasium's
 /// `AsyncVectorEnv`.
+///
+/// A worker that hangs or was stopped does not block a call for ever: after
+/// [`AsyncOptions::timeout`] it ends with [`VectorError::Timeout`], and [`Self::restart`] replaces the
+/// worker. Dropping kills the workers; [`VectorEnv::close`] lets the sub-environments close first.
 pub struct AsyncVectorEnv {
     batcher: Batcher,
     workers: Vec<Worker>,
     transport: Transport,
     memory: Option<Arc<SharedMemory>>,
     autoreset_mode: AutoresetMode,
+    timeout: Option<Duration>,
     /// Number of the latest request.
     number: u64,
     pending: Option<Pending>,
@@ -156,7 +177,9 @@ impl AsyncVectorEnv {
             .collect();
         let started = links
             .into_iter()
-            .map(|link| link.and_then(|mut link| Ok((description(&mut *link)?, link))))
+            .map(|link| {
+                link.and_then(|mut link| Ok((description(&mut *link, options.timeout)?, link)))
+            })
             .collect();
         let (envs, mut links): (Vec<_>, Vec<_>) =
             Batcher::collect_values(started)?.into_iter().unzip();
@@ -179,10 +202,21 @@ impl AsyncVectorEnv {
             transport,
             memory,
             autoreset_mode,
+            timeout: options.timeout,
             number: 0,
             pending: None,
             is_closed: false,
         })
+    }
+
+    /// The timeout of calls that have none of their own.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// Sets the timeout of calls that have none of their own.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.timeout = timeout;
     }
 
     /// Starts a [`VectorEnv::reset`] without waiting; [`Self::reset_wait`] returns its result.
@@ -191,7 +225,7 @@ impl AsyncVectorEnv {
     /// As [`VectorEnv::reset`], and [`VectorError::AlreadyPendingCall`] if another call is pending.
     pub fn reset_async(&mut self, seed: Seed, options: &Dict) -> Result<(), VectorError> {
         self.check_open()?;
-        let seeds = self.batcher.seeds(seed)?;
+        let seeds = self.batcher.seeds(&seed)?;
         self.check_idle(Kind::Reset.send())?;
         let (mask, options) = self.batcher.reset_mask(options)?;
         let calls = seeds.into_iter().zip(mask).map(|(seed, is_asked)| {
@@ -241,7 +275,7 @@ impl AsyncVectorEnv {
     pub fn step_wait(&mut self, timeout: Option<Duration>) -> Result<VectorStep, VectorError> {
         let answers = self.wait(Kind::Step, timeout)?;
         let steps = answers.into_iter().flatten().map(|answer| match answer? {
-            Answer::Step(step) => Ok(step),
+            Answer::Step(stepped) => Ok(stepped),
             _ => Err(unexpected()),
         });
         self.batcher.collect_step(steps.collect())
@@ -304,7 +338,7 @@ impl AsyncVectorEnv {
         };
         let fault = |cause| VectorError::of(index, cause);
         let mut link = self.transport.start(&start).map_err(fault)?;
-        let env = description(&mut *link).map_err(fault)?;
+        let env = description(&mut *link, self.timeout).map_err(fault)?;
         self.batcher.check_spaces(index, &env)?;
         if let Some(memory) = &self.memory {
             link.share(memory, self.batcher.num_envs).map_err(fault)?;
@@ -333,12 +367,13 @@ impl AsyncVectorEnv {
             .take()
             .map(|pending| pending.asked)
             .unwrap_or_default();
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let deadline = deadline(timeout);
         for index in 0..self.workers.len() {
             let is_asked = matches!(asked.get(index), Some(Some(Ok(()))));
-            if is_asked && self.receive(index, deadline).is_some() {
-                self.workers[index].link.join();
-            } else {
+            let has_closed = is_asked
+                && self.receive(index, deadline).is_some()
+                && self.workers[index].link.join(deadline);
+            if !has_closed {
                 if self.workers[index].dead.is_none() {
                     closed.terminated.push(index);
                 }
@@ -373,17 +408,17 @@ impl VectorEnv for AsyncVectorEnv {
 
     fn reset(&mut self, seed: Seed, options: &Dict) -> Result<(Arc<Value>, Dict), VectorError> {
         self.reset_async(seed, options)?;
-        self.reset_wait(None)
+        self.reset_wait(self.timeout)
     }
 
     fn step(&mut self, actions: &Value) -> Result<VectorStep, VectorError> {
         self.step_async(actions)?;
-        self.step_wait(None)
+        self.step_wait(self.timeout)
     }
 
     fn call(&mut self, name: &str, arguments: &[Value]) -> Result<Vec<Value>, VectorError> {
         self.call_async(name, arguments)?;
-        self.call_wait(None)
+        self.call_wait(self.timeout)
     }
 
     fn get_attr(&mut self, name: &str) -> Result<Vec<Value>, VectorError> {
@@ -404,12 +439,28 @@ impl VectorEnv for AsyncVectorEnv {
     }
 
     fn close(&mut self) {
-        self.close_with(None, false);
+        self.close_with(self.timeout, false);
+    }
+
+    fn as_async(&mut self) -> Option<&mut AsyncVectorEnv> {
+        Some(self)
     }
 }
 
 impl Drop for AsyncVectorEnv {
     fn drop(&mut self) {
         self.close_with(None, true);
+    }
+}
+
+/// Shows the spaces and whether it is closed.
+impl fmt::Debug for AsyncVectorEnv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncVectorEnv")
+            .field("num_envs", &self.batcher.num_envs)
+            .field("spaces", &self.batcher.spaces)
+            .field("timeout", &self.timeout)
+            .field("is_closed", &self.is_closed)
+            .finish_non_exhaustive()
     }
 }

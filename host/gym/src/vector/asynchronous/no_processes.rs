@@ -34,7 +34,7 @@ impl Link for ProcessLink {
     fn kill(&mut self) {
         match *self {}
     }
-    fn join(&mut self) {
+    fn join(&mut self, _deadline: Option<Instant>) -> bool {
         match *self {}
     }
 }

@@ -1,6 +1,6 @@
 //! A worker in a process: the caller's side.
 
-use super::link::{Link, Received, Start};
+use super::link::{Link, Received, Start, wait_until};
 use super::program::WorkerProgram;
 use super::protocol::{Reply, Request};
 use super::shared_memory::SharedMemory;
@@ -81,19 +81,14 @@ impl ProcessLink {
 
     /// How a worker ended that no longer replies.
     fn fate(&mut self) -> Cause {
-        let until = Instant::now() + EXIT_TIMEOUT;
-        loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => return cause(status),
-                Ok(None) if Instant::now() < until => {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                Ok(None) => {
-                    self.kill();
-                    return Cause::Lost("it closed its connection".into());
-                }
-                Err(error) => return Cause::Lost(error.to_string()),
+        self.join(Some(Instant::now() + EXIT_TIMEOUT));
+        match self.child.try_wait() {
+            Ok(Some(status)) => cause(status),
+            Ok(None) => {
+                self.kill();
+                Cause::Lost("it closed its connection".into())
             }
+            Err(error) => Cause::Lost(error.to_string()),
         }
     }
 
@@ -186,8 +181,9 @@ impl Link for ProcessLink {
         let _ = self.child.wait();
     }
 
-    fn join(&mut self) {
-        let _ = self.child.wait();
+    fn join(&mut self, deadline: Option<Instant>) -> bool {
+        // An error means that it is no longer there.
+        wait_until(deadline, || !matches!(self.child.try_wait(), Ok(None)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// The program that worker processes run. It must call [`run_if_worker`](super::run_if_worker)
 /// before anything else.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct WorkerProgram {
     /// Path of the program; `None`: the running program itself.
     pub path: Option<PathBuf>,

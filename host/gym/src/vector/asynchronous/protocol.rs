@@ -1,8 +1,8 @@
 //! Messages between the caller and a worker, and how a worker handles them.
 
-use crate::env::{EnvError, Step};
+use crate::env::EnvError;
 use crate::value::{Dict, Value};
-use crate::vector::autoreset::SubEnv;
+use crate::vector::autoreset::{Stepped, SubEnv};
 use crate::vector::batcher::Description;
 use crate::vector::error::Cause;
 use serde::{Deserialize, Serialize};
@@ -37,9 +37,19 @@ pub(super) enum Answer {
     /// The first reply of a worker.
     Started(Box<Description>),
     Reset(Value, Dict),
-    Step(Step),
+    Step(Stepped),
     Value(Value),
     Done,
+}
+
+/// Why the worker behind this answer is gone: it panicked, or the caller lost it.
+pub(super) fn fatal(answer: &Result<Answer, Cause>) -> Option<&Cause> {
+    let cause = match answer {
+        Ok(Answer::Step(stepped)) => stepped.fault.as_ref(),
+        Ok(_) => None,
+        Err(cause) => Some(cause),
+    };
+    cause.filter(|cause| cause.is_fatal())
 }
 
 impl Answer {
@@ -47,7 +57,7 @@ impl Answer {
     pub(super) fn observation(&mut self) -> Option<&mut Value> {
         match self {
             Self::Reset(observation, _) => Some(observation),
-            Self::Step(step) => Some(&mut step.observation),
+            Self::Step(stepped) => Some(&mut stepped.step.observation),
             Self::Started(_) | Self::Value(_) | Self::Done => None,
         }
     }
@@ -59,7 +69,7 @@ pub(super) fn perform(sub: &mut SubEnv, call: Call) -> Result<Answer, Cause> {
         Call::Reset { seed, options } => sub
             .reset(seed, &options)
             .map(|(observation, info)| Answer::Reset(observation, info)),
-        Call::Step(action) => sub.step(&action).map(Answer::Step),
+        Call::Step(action) => step(sub, &action),
         Call::Method { name, arguments } => value(sub.env.call(&name, &arguments)),
         Call::GetAttr(name) => value(sub.env.get_attr(&name)),
         Call::SetAttr { name, value } => match sub.env.set_attr(&name, value) {
@@ -72,6 +82,13 @@ pub(super) fn perform(sub: &mut SubEnv, call: Call) -> Result<Answer, Cause> {
         }
     });
     answer.unwrap_or_else(Err)
+}
+
+/// Takes an action. What the step returned is kept where the reset within it fails or panics.
+fn step(sub: &mut SubEnv, action: &Value) -> Result<Answer, Cause> {
+    let step = guarded(|| sub.step(action)).unwrap_or_else(Err)?;
+    let reset = guarded(|| sub.autoreset()).unwrap_or_else(|panic| Some(Err(panic)));
+    Ok(Answer::Step(Stepped::new(step, reset)))
 }
 
 fn value(result: Result<Value, EnvError>) -> Result<Answer, Cause> {

@@ -13,6 +13,7 @@ const MEMORY_FOLDER: &str = "/dev/shm";
 
 /// A row of shared memory per sub-environment, for observations of one space. A worker writes its
 /// own row; the caller reads a row between the worker's reply and its own next request.
+#[derive(Debug)]
 pub struct SharedMemory {
     space: Space,
     row_bytes: usize,
@@ -168,7 +169,10 @@ fn to_bytes(value: &Value, out: &mut &mut [u8]) {
             array.data().write_bytes(own);
             *out = rest;
         }
-        Value::Int(value) => to_bytes(&Array::filled(&[], *value).into(), out),
+        Value::Int(value) => {
+            let value = i64::try_from(*value).expect("an integer of a discrete space has 64 bits");
+            to_bytes(&Array::filled(&[], value).into(), out);
+        }
         Value::Dict(parts) => parts.values().for_each(|part| to_bytes(part, out)),
         Value::List(parts) => parts.iter().for_each(|part| to_bytes(part, out)),
         Value::None | Value::Bool(_) | Value::Float(_) | Value::Text(_) => (),
@@ -185,7 +189,7 @@ fn from_bytes(value: &mut Value, bytes: &mut &[u8]) {
         }
         Value::Int(value) => {
             if let Some((own, rest)) = bytes.split_first_chunk() {
-                *value = i64::from_ne_bytes(*own);
+                *value = i64::from_ne_bytes(*own).into();
                 *bytes = rest;
             }
         }

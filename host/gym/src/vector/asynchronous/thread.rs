@@ -1,7 +1,8 @@
 //! A worker in a thread.
 
+use super::link::wait_until;
 use super::link::{Link, Received, Start};
-use super::protocol::{Answer, Call, Reply, Request, guarded, perform};
+use super::protocol::{Answer, Call, Reply, Request, fatal, guarded, perform};
 use crate::env::EnvFn;
 use crate::vector::autoreset::SubEnv;
 use crate::vector::batcher::Description;
@@ -49,7 +50,7 @@ fn serve(env_fn: &EnvFn, start: &Start, inbox: &Receiver<Request>, outbox: &Send
     while let Ok(Request { number, call }) = inbox.recv() {
         let is_last = matches!(call, Call::Close);
         let answer = perform(&mut sub, call);
-        let has_panicked = matches!(answer, Err(Cause::Panicked(_)));
+        let has_panicked = fatal(&answer).is_some();
         let _ = outbox.send(Reply { number, answer });
         if is_last || has_panicked {
             return;
@@ -96,10 +97,15 @@ impl Link for ThreadLink {
         }
     }
 
-    fn join(&mut self) {
+    fn join(&mut self, deadline: Option<Instant>) -> bool {
         self.requests = None;
+        let thread = self.thread.as_ref();
+        if !wait_until(deadline, || thread.is_none_or(JoinHandle::is_finished)) {
+            return false;
+        }
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        true
     }
 }

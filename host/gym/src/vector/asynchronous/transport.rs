@@ -9,6 +9,7 @@ use crate::env::{EnvFn, EnvSpec};
 use crate::vector::batcher::{Batcher, Description};
 use crate::vector::error::{Cause, VectorError};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The worker of a sub-environment.
 pub(super) struct Worker {
@@ -65,9 +66,12 @@ impl Transport {
     }
 }
 
-/// Waits for the first reply of a worker.
-pub(super) fn description(link: &mut dyn Link) -> Result<Description, Cause> {
-    match link.receive(None) {
+/// Waits for the first reply of a worker; without a timeout, for as long as it takes.
+pub(super) fn description(
+    link: &mut dyn Link,
+    timeout: Option<Duration>,
+) -> Result<Description, Cause> {
+    match link.receive(deadline(timeout)) {
         Received::Reply(Reply {
             answer: Ok(Answer::Started(description)),
             ..
@@ -76,10 +80,19 @@ pub(super) fn description(link: &mut dyn Link) -> Result<Description, Cause> {
             answer: Err(cause), ..
         })
         | Received::Dead(cause) => Err(cause),
-        Received::Reply(_) | Received::Nothing => {
-            Err(Cause::Lost("it did not introduce itself".into()))
+        Received::Reply(_) => Err(Cause::Lost("it did not introduce itself".into())),
+        Received::Nothing => {
+            link.kill();
+            let seconds = timeout.unwrap_or_default().as_secs_f64();
+            let message = format!("it was not made within {seconds} s");
+            Err(Cause::Lost(message))
         }
     }
+}
+
+/// The time at which a timeout that begins now ends; `None` if it never does.
+pub(super) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }
 
 /// Allocates shared memory for the observations of all sub-environments.

@@ -1,7 +1,7 @@
 //! A worker in a process: the worker's side.
 
 use super::process::{ProcessStart, WORKER_VARIABLE};
-use super::protocol::{Answer, Call, Reply, Request, guarded, perform};
+use super::protocol::{Answer, Call, Reply, Request, fatal, guarded, perform};
 use super::shared_memory::SharedMemory;
 use super::wire;
 use crate::env::Registry;
@@ -94,7 +94,7 @@ fn serve(registry: &Registry, socket: &UnixStream) -> io::Result<()> {
             memory.write(start.index, observation);
             *observation = Value::None;
         }
-        let has_panicked = matches!(answer, Err(Cause::Panicked(_)));
+        let has_panicked = fatal(&answer).is_some();
         reply(socket, number, answer)?;
         if is_last || has_panicked {
             return Ok(());

@@ -140,10 +140,10 @@ fn render_writes_an_episode_as_gif_or_a_moment_as_png() {
         ("episode.gif", &exact[..2], ["--style gym-pusht", ".png"]),
         (
             "moment.png",
-            &["--style", "gym-pusht", "--tick", "300"],
-            ["--tick 300", "seed 3"],
+            &["--style", "gym-pusht", "--tick", "299"],
+            ["--tick 299", "seed 3"],
         ),
-        ("moment.png", &["--tick", "300"], ["--tick 300", "seed 3"]),
+        ("moment.png", &["--tick", "299"], ["--tick 299", "seed 3"]),
         ("episode.gif", &["--tick", "3"], ["--tick", "GIF"]),
     ] {
         assert_refused(&render(file, more).0, &words);
@@ -254,8 +254,6 @@ fn bench_vector_says_what_is_wrong() {
         &bench(&["--sizes", "1", "--gym-pusht", "false"]),
         &["false"],
     );
-    assert_refused(&bench(&["--seconds", "0"]), &["--seconds"]);
-    assert_refused(&bench(&["--sizes", "0"]), &["0 environments"]);
 }
 
 #[test]

@@ -165,7 +165,11 @@ fn a_bad_start_is_refused() {
         &["5 numbers needed, 4 given"],
     );
     assert_refused(ACTIONS, &["--state", "1,2,3,4,east"], &["east"]);
-    assert_refused(ACTIONS, &["--state", "1,2,3,4,NaN"], &["start state"]);
+    for value in ["NaN", "inf", "1e308", "-1000001"] {
+        let state = format!("1,2,3,4,{value}");
+        let words = [value, "not a number from -1000000 to 1000000"];
+        assert_refused(ACTIONS, &["--state", &state], &words);
+    }
     assert_refused(ACTIONS, &["--seed", "4294967296"], &["--seed 4294967296"]);
     assert_refused(
         ACTIONS,

@@ -32,3 +32,14 @@ pub fn assert_refused(output: &Output, words: &[&str]) {
         assert!(stderr.contains(word), "no `{word}` in: {stderr}");
     }
 }
+
+/// Fails unless the program refused its arguments with a first line that holds every one of `words`.
+#[track_caller]
+pub fn assert_bad_argument(output: &Output, words: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "stderr: {stderr}");
+    let first = stderr.lines().next().unwrap_or_default();
+    for word in words {
+        assert!(first.contains(word), "no `{word}` in: {stderr}");
+    }
+}

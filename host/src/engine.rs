@@ -1,7 +1,9 @@
 //! A policy file with the engine that runs it.
 
+use crate::arguments::{legacy_seeds, whole};
 use crate::float_engine::FloatPolicy;
 use crate::model_file::ModelFile;
+use crate::policy_file::MAX_DIM;
 use crate::{console, policy_file, quantize, regular_file, shipped};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use pusht_core::Error;
@@ -32,7 +34,7 @@ pub struct PolicyArgs {
     #[arg(long, value_enum)]
     pub engine: Option<EngineKind>,
     /// Actions executed per plan [default: that of the policy file]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=MAX_DIM as u64))]
     pub n_action_steps: Option<usize>,
 }
 
@@ -159,7 +161,7 @@ impl Engine {
                 config.n_action_steps = model.n_action_steps();
                 config.num_inference_steps = passes;
                 let twin = FloatPolicy::from_parts(config, &tensors)?;
-                let seeds = console::parse_seeds(quantize::CALIBRATION_SEEDS)?;
+                let seeds = legacy_seeds(quantize::CALIBRATION_SEEDS)?;
                 let data = quantize::CalibrationData::Episodes(seeds);
                 let progress = console::progress_bar("episodes to calibrate on");
                 let bytes = quantize::model_file(&twin, &tensors, &data, &progress)?;

@@ -6,6 +6,9 @@
 //! checked, [`evaluate`] scores it, [`render`] draws it. Environments and vector environments, as in
 //! Gymnasium, are in [`pusht_gym`]. [`cmd`] has one module per command.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+pub mod arguments;
 pub mod cmd;
 pub mod collect;
 pub mod console;
@@ -19,6 +22,7 @@ pub mod info;
 mod kill;
 pub mod link;
 pub mod model_file;
+pub mod output;
 pub mod plan_input;
 pub mod policy_file;
 mod processor_time;
@@ -26,5 +30,6 @@ pub mod quantize;
 pub mod regular_file;
 pub mod render;
 pub mod shipped;
+pub mod stdout;
 #[cfg(feature = "train")]
 pub mod train;

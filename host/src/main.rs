@@ -2,18 +2,28 @@
 
 use clap::{Parser, Subcommand};
 use pusht_gym::vector::run_if_worker;
-use pusht_host::cmd;
+use pusht_host::{cmd, stdout};
 use std::process::ExitCode;
 
 /// PushT and its diffusion policy: simulate, replay, train, quantise, evaluate, render.
 ///
 /// Without a command: plays 50 episodes with the shipped policy and writes one of them as a GIF.
 #[derive(Parser)]
-#[command(name = "pusht", version)]
+#[command(name = "pusht", version, after_long_help = PROMISES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 }
+
+/// What holds for every command; docs/commands.md explains it.
+const PROMISES: &str = "\
+Files: an output file is written whole or not at all; an existing one is replaced once the new one is
+whole. Where its path is a symbolic link, the file that it leads to is replaced; a device or a pipe
+is written as it is. Policies, model files, results and checkpoints are on the disk when the command
+says so or ends. Input files are regular files of at most 4 GiB.
+
+Exit codes: 0 success; 1 an error, told in one line; 2 wrong arguments; 141 the reader of standard
+output is gone (the files that were asked for are written all the same).";
 
 #[derive(Subcommand)]
 enum Command {
@@ -35,7 +45,11 @@ enum Command {
 fn main() -> ExitCode {
     // Worker processes of vector environments run this program, too.
     run_if_worker(&pusht_gym::pusht::registry());
-    let result = match Cli::parse().command {
+    let cli: Cli = match stdout::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let result = match cli.command {
         None => cmd::demo::run(),
         Some(Command::Rollout(args)) => cmd::rollout::run(&args),
         Some(Command::Collect(args)) => cmd::collect::run(&args),
@@ -51,11 +65,5 @@ fn main() -> ExitCode {
         Some(Command::Render(args)) => cmd::render::run(&args),
         Some(Command::Bench(args)) => cmd::bench::run(&args),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    stdout::exit_code(result)
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use pusht_device::{BOARDS, Board, Log, build, is_qemu_there, run};
+use pusht_device::{BOARDS, Board, Log, build, is_qemu_there, outln, run, stdout};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,12 +59,9 @@ struct Plan {
 }
 
 fn main() -> ExitCode {
-    match bench(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+    match stdout::parse() {
+        Ok(args) => stdout::exit_code(bench(&args)),
+        Err(code) => code,
     }
 }
 
@@ -76,10 +73,10 @@ fn bench(args: &Args) -> Result<()> {
         named.collect::<Result<_>>()?
     };
     if !is_qemu_there() {
-        println!("skipped: qemu-system-arm is not there; `cargo verify qemu-install` installs it");
+        outln!("skipped: qemu-system-arm is not there; `cargo verify qemu-install` installs it");
         return Ok(());
     }
-    println!(
+    outln!(
         "Instructions, counted by QEMU. Per multiplication of a convolution (64 channels to 64, 3 taps, 8 positions, all of the layer);
 of a whole plan, in millions, with the share beyond convolutions and projections.
 
@@ -89,7 +86,7 @@ of a whole plan, in millions, with the share beyond convolutions and projections
     let mut table = Vec::new();
     for board in &boards {
         let figures = measure(board)?;
-        println!(
+        outln!(
             "{:44} {:6.3} {:>15} {:>16} {:>16}",
             figures.core,
             figures.conv_8_positions,

@@ -6,6 +6,10 @@ mod port;
 mod program;
 mod qemu;
 
+// A file of the commands', which is not a dependency: it would be built before every tool.
+#[path = "../../host/src/stdout.rs"]
+pub mod stdout;
+
 pub use board::{BOARDS, Board, MICROBIT, Runner, SILICON};
 pub use elf::{Footprint, Symbols, demangled, footprint};
 pub use port::Port;

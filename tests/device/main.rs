@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use pusht_device::{BOARDS, Board, Runner, Setup, build, footprint, run_with};
+use pusht_device::{BOARDS, Board, Runner, Setup, build, footprint, outln, run_with, stdout};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -31,17 +31,14 @@ struct Args {
     #[arg(long, value_name = "PORT", default_value_t = 4321)]
     tcp: u16,
     /// Seconds after which a run is aborted.
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=YEAR_S))]
     limit_s: u64,
 }
 
 fn main() -> ExitCode {
-    match firmware(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+    match stdout::parse() {
+        Ok(args) => stdout::exit_code(firmware(&args)),
+        Err(code) => code,
     }
 }
 
@@ -53,7 +50,7 @@ fn firmware(args: &Args) -> Result<()> {
         (None, None) => unreachable!("clap demands one of the two"),
     };
     let size = footprint(&elf)?;
-    println!(
+    outln!(
         "{} ({}): {} KiB of flash, {} KiB of RAM without stack",
         board.name,
         board.core,
@@ -68,12 +65,12 @@ fn firmware(args: &Args) -> Result<()> {
     let mut limit_s = args.limit_s;
     if let Some(port) = &setup.serial {
         let port = port.address()?.port();
-        println!("UART 0 is at port {port}: pusht link --tcp localhost:{port} [--describe]");
+        outln!("UART 0 is at port {port}: pusht link --tcp localhost:{port} [--describe]");
         // `controller` serves for ever.
         limit_s = YEAR_S;
     }
     let limit = Duration::from_secs(limit_s);
-    let log = run_with(&setup, &board, &elf, limit, |line| println!("{line}"))?;
+    let log = run_with(&setup, &board, &elf, limit, |line| outln!("{line}"))?;
     ensure!(log.exit_code == Some(0), "the firmware ended with failure");
     Ok(())
 }

@@ -58,7 +58,9 @@ def test_a_signal_ends_an_evaluation(small: pusht.Policy) -> None:
         ({"seeds": [1 << 32]}, ValueError, "legacy seeds end at 4294967295"),
         ({"seeds": ["a"]}, TypeError, "a is not an integer"),
         ({"seeds": [0], "seeding": "mt19937"}, ValueError, "`mt19937` is not supported"),
+        ({"seeds": range(1 << 64)}, ValueError, "more than 1000000 are given"),
         ({"seeds": [0], "num_threads": 0}, ValueError, "num_threads: 0"),
+        ({"seeds": [0], "num_threads": (1 << 64) - 1}, ValueError, "1 to 1024"),
         ({"seeds": 5}, TypeError, "not iterable"),
     ],
 )

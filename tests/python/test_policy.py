@@ -271,6 +271,25 @@ def test_what_is_saved_is_read_back(name: str, tmp_path: Path) -> None:
         assert np.array_equal(other.predict_action(window, seed=0), expected)
 
 
+def test_a_saved_policy_follows_links_and_keeps_modes(
+    small: pusht.Policy, tmp_path: Path
+) -> None:
+    target, link = tmp_path / "policy.ptm", tmp_path / "link"
+    target.write_bytes(b"old")
+    target.chmod(0o640)
+    link.symlink_to(target.name)
+    small.save(link)
+    assert link.is_symlink()
+    assert target.stat().st_mode & 0o7777 == 0o640
+    assert target.read_bytes() == small.to_bytes()
+    device = tmp_path / "device"
+    device.symlink_to("/dev/null")
+    small.save(device)
+    assert device.is_char_device()
+    with pytest.raises(ValueError, match="not a regular file"):
+        pusht.Policy(device)
+
+
 def test_executed_actions_survive_pickling_and_stay_out_of_a_model_file(tmp_path: Path) -> None:
     policy = pusht.Policy(n_action_steps=4)
     assert pickle.loads(pickle.dumps(policy)).n_action_steps == 4

@@ -10,8 +10,10 @@ mod supply;
 #[cfg(test)]
 mod targets;
 
+use anyhow::{Result, ensure};
 use clap::Parser;
 use indicatif::HumanDuration;
+use pusht_device::{outln, stdout};
 use std::process::ExitCode;
 use std::time::Instant;
 use step::Step;
@@ -32,27 +34,41 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    match stdout::parse() {
+        Ok(args) => stdout::exit_code(verify(&args)),
+        Err(code) => code,
+    }
+}
+
+/// Runs or lists the steps that are asked for.
+fn verify(args: &Args) -> Result<()> {
     let is_named = |step: &Step| args.words.iter().any(|word| step.name.contains(word));
-    let mut chosen = steps::all();
+    let (mut chosen, by_hand) = (steps::all(), steps::by_hand());
+    for word in &args.words {
+        let mut names = chosen.iter().chain(&by_hand).map(|step| step.name);
+        ensure!(
+            names.any(|name| name.contains(word)),
+            "no step is called {word}; cargo verify --list names them"
+        );
+    }
     chosen.retain(|step| args.words.is_empty() || is_named(step));
     let lists_all = args.list && args.words.is_empty();
     chosen.extend(
-        steps::by_hand()
+        by_hand
             .into_iter()
             .filter(|step| lists_all || is_named(step)),
     );
-    if chosen.is_empty() {
-        eprintln!("error: no step is called so; cargo verify --list names them");
-        return ExitCode::FAILURE;
-    }
     if args.list {
         for step in &chosen {
-            println!("{:18} {}", step.name, step.purpose);
+            outln!("{:18} {}", step.name, step.purpose);
         }
-        return ExitCode::SUCCESS;
+        return Ok(());
     }
+    run(&chosen)
+}
 
+/// Runs the steps, even after one has failed.
+fn run(chosen: &[Step]) -> Result<()> {
     let start = Instant::now();
     let width = chosen.len().to_string().len();
     let mut failed = Vec::new();
@@ -62,14 +78,16 @@ fn main() -> ExitCode {
             failed.push(step.name);
         }
     }
-    println!("in {}", HumanDuration(start.elapsed()));
+    outln!("in {}", HumanDuration(start.elapsed()));
     for name in &failed {
-        println!("failed: {name} (again alone: cargo verify {name})");
+        outln!("failed: {name} (again alone: cargo verify {name})");
     }
-    println!(
-        "{} passed, {} failed",
-        chosen.len() - failed.len(),
+    let n_passed = chosen.len() - failed.len();
+    ensure!(
+        failed.is_empty(),
+        "{n_passed} passed, {} failed",
         failed.len()
     );
-    ExitCode::from(u8::from(!failed.is_empty()))
+    outln!("{n_passed} passed, 0 failed");
+    Ok(())
 }

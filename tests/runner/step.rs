@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
+use pusht_device::outln;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -42,20 +43,20 @@ pub fn run(step: &Step, place: &str) -> bool {
     spinner.finish_and_clear();
     let word = if result.is_ok() { "ok" } else { "FAILED" };
     let seconds = start.elapsed().as_secs_f64();
-    println!(
+    outln!(
         "{place} {:14} {word:6} {seconds:6.1} s{}",
         step.name,
         outcome.tests()
     );
     for line in outcome.lines.iter().filter(|l| l.starts_with("skipped:")) {
-        println!("        {line}");
+        outln!("        {line}");
     }
     if let Err(error) = &result {
         let hidden = outcome.lines.len().saturating_sub(LINES_SHOWN);
         for line in &outcome.lines[hidden..] {
-            println!("    | {line}");
+            outln!("    | {line}");
         }
-        println!("    {error:#}");
+        outln!("    {error:#}");
     }
     result.is_ok()
 }

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from .options import Options
 
 __all__ = [
+    "MAX_SEEDS",
     "Batch",
     "Env",
     "Policy",
@@ -25,6 +26,8 @@ __all__ = [
 _Array = np.ndarray[Any, Any]
 _Floats = np.ndarray[Any, np.dtype[np.float64]]
 _Observation = npt.ArrayLike | dict[str, npt.ArrayLike]
+
+MAX_SEEDS: int
 
 @final
 class Env:

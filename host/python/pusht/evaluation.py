@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -78,6 +79,7 @@ def evaluate(
     Raises:
         ValueError: If the policy is for another task, or an argument is out of range.
     """
-    seeds = list(seeds)
+    # One more than is supported, which is refused: a range can be longer than memory.
+    seeds = list(itertools.islice(seeds, _pusht.MAX_SEEDS + 1))
     scores = _pusht.evaluate(policy, seeds, seeding, num_threads)
     return Evaluation(np.array(seeds, dtype=np.uint64), *scores)

@@ -33,6 +33,7 @@ use pyo3::prelude::*;
 /// The compiled half of the package `pusht`.
 #[pymodule]
 fn _pusht(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("MAX_SEEDS", seeds::MAX_SEEDS)?;
     module.add_class::<env::Env>()?;
     module.add_class::<batch::Batch>()?;
     module.add_function(wrap_pyfunction!(env::legacy_start, module)?)?;

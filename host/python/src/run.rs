@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+/// Most threads of a call.
+const MAX_THREADS: usize = 1024;
 /// Longest time until a signal is noticed.
 const SIGNAL_CHECK: Duration = Duration::from_millis(50);
 
@@ -55,10 +57,10 @@ pub fn interruptible<T: Send>(
 /// Number of threads for rayon, where 0 stands for one per core.
 fn threads(given: Option<usize>) -> PyResult<usize> {
     match given {
-        Some(0) => Err(pyo3::exceptions::PyValueError::new_err(
-            "num_threads: 0 is not supported, but 1 and more, or None for one per core",
-        )),
-        Some(n) => Ok(n),
+        Some(n @ 1..=MAX_THREADS) => Ok(n),
+        Some(n) => Err(pyo3::exceptions::PyValueError::new_err(format!(
+            "num_threads: {n} is not supported, but 1 to {MAX_THREADS}, or None for one per core"
+        ))),
         None => Ok(0),
     }
 }

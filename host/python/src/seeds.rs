@@ -4,12 +4,22 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use std::ops::Range;
 
+/// Most seeds of an argument.
+pub const MAX_SEEDS: usize = pusht_host::arguments::MAX_SEEDS as usize;
+
 /// The seeds of `value`: a range, an array or another iterable of integers.
 pub fn seeds(value: &Bound<'_, PyAny>) -> PyResult<Vec<u64>> {
     let items = value.try_iter().map_err(|_| {
         PyTypeError::new_err("seeds: a range or a sequence of integers is needed, as range(0, 50)")
     })?;
-    items.map(|item| seed(&item?)).collect()
+    let seeds = items.take(MAX_SEEDS + 1).map(|item| seed(&item?));
+    let seeds: Vec<u64> = seeds.collect::<PyResult<_>>()?;
+    if seeds.len() > MAX_SEEDS {
+        return Err(PyValueError::new_err(format!(
+            "seeds: more than {MAX_SEEDS} are given, which is the most that is supported"
+        )));
+    }
+    Ok(seeds)
 }
 
 /// The seed `value`.

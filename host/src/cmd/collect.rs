@@ -1,12 +1,16 @@
 //! `pusht collect`.
 
 use super::eval::SeedingArg;
-use crate::collect::episode::{Corrections, Settings};
+use crate::arguments::{number, seed, share, whole};
+use crate::collect::episode::{Corrections, MAX_CORRECTIONS, Settings};
 use crate::collect::{Format, Summary, collect, open};
 use crate::console;
 use crate::engine::{Engine, PolicyArgs};
 use crate::expert::ExpertOptions;
-use anyhow::{Context, Result};
+use crate::output::check_folder;
+use crate::policy_file::MAX_DIM;
+use crate::{outln, regular_file};
+use anyhow::Result;
 use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -19,7 +23,8 @@ use std::sync::atomic::AtomicBool;
 /// (data/next_coverage), and for every episode whether it begins (meta/continues) and ends
 /// (meta/cut_off) in the middle of a motion; episodes.csv has the outcome of every attempt. The
 /// same command with --resume continues an interrupted run, with the same bytes as an
-/// uninterrupted one.
+/// uninterrupted one. When it ends, the folder survives a power failure; during the run, it survives
+/// a kill.
 ///
 /// With --format lerobot (feature `demonstrations`) the folder is a LeRobot dataset (v3.0). During
 /// the run it holds that Zarr group only, as recording.zarr; the dataset is written from it when
@@ -39,46 +44,46 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "zarr")]
     format: Format,
     /// Episodes to attempt; unsolved ones are not recorded
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=1_000_000_000))]
     attempts: u64,
     /// Seed of the first; the others follow. Scores use other seeds
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 1_000_000, value_parser = seed)]
     seed: u64,
     /// Mapping from a seed to a start state
     #[arg(long, value_enum, default_value = "legacy")]
     seeding: SeedingArg,
     /// Largest movement of the target per control step, px
-    #[arg(long, value_name = "PX", default_value_t = ExpertOptions::default().speed_limit_px)]
+    #[arg(long, value_name = "PX", default_value_t = ExpertOptions::default().speed_limit_px, value_parser = number(1.0..=100.0))]
     speed_limit: f64,
     /// Coverage above which an episode ends
-    #[arg(long, value_name = "C", default_value_t = ExpertOptions::default().stop_coverage)]
+    #[arg(long, value_name = "C", default_value_t = ExpertOptions::default().stop_coverage, value_parser = number(0.01..=0.99))]
     stop_coverage: f64,
     /// Random pushes per search of the expert
-    #[arg(long, value_name = "N", default_value_t = ExpertOptions::default().n_samples)]
+    #[arg(long, value_name = "N", default_value_t = ExpertOptions::default().n_samples, value_parser = whole::<usize>(8..=10_000))]
     samples: usize,
     /// Share of the episodes with noise added to the executed (not to the recorded) actions
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share())]
     noise_share: f64,
     /// Standard deviation of that noise, px
-    #[arg(long, value_name = "PX", default_value_t = 4.0)]
+    #[arg(long, value_name = "PX", default_value_t = 4.0, value_parser = number(0.0..=100.0))]
     noise_px: f64,
     /// Share of the episodes that start within 30 px and 0.3 rad of the goal
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share())]
     near_goal_share: f64,
     /// Policy to correct: it plays, and the expert continues from some of its states (DAgger)
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// With --policy: actions executed per plan [default: that of its file]
-    #[arg(long, value_name = "N", requires = "policy")]
+    #[arg(long, value_name = "N", requires = "policy", value_parser = whole::<usize>(1..=MAX_DIM as u64))]
     n_action_steps: Option<usize>,
     /// With --policy: corrected states per episode
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = whole::<usize>(1..=MAX_CORRECTIONS as u64))]
     corrections: usize,
     /// With --policy: recorded steps of the expert per corrected state
-    #[arg(long, value_name = "N", default_value_t = 24)]
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = whole::<usize>(1..=MAX_EPISODE_STEPS as u64))]
     correction_steps: usize,
     /// With --policy: share of those states with a coverage of at least 0.8
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = share())]
     near_miss_share: f64,
     /// Also record pictures of 96 x 96 pixels, as gym-pusht draws them: data/img (in single
     /// precision, 0 to 255, as in pusht.zip), or observation.image with --format lerobot
@@ -104,6 +109,7 @@ pub fn run(args: &Args) -> Result<()> {
     });
     let policy = policy.transpose()?;
     let settings = settings_of(args, policy.as_ref())?;
+    check_folder(&args.out)?;
     let mut writer = open(&args.out, args.format, args.resume, &settings)?;
     let progress = console::progress_bar("attempts");
     let summary = collect(
@@ -120,12 +126,13 @@ pub fn run(args: &Args) -> Result<()> {
         write_lerobot(&args.out)?;
     }
     print(&summary);
-    println!("wrote {}", args.out.display());
+    outln!("wrote {}", args.out.display());
     Ok(())
 }
 
 #[cfg(feature = "demonstrations")]
 fn write_lerobot(folder: &std::path::Path) -> Result<()> {
+    use anyhow::Context;
     crate::collect::lerobot::write(folder)
         .with_context(|| format!("{}: no dataset was written", folder.display()))
 }
@@ -143,7 +150,7 @@ fn settings_of(args: &Args, policy: Option<&Engine>) -> Result<Settings> {
     };
     let corrections = match (&args.policy, policy) {
         (Some(path), Some(policy)) => {
-            let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+            let bytes = regular_file::read(path)?;
             Some(Corrections {
                 policy_crc32: crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&bytes),
                 n_action_steps: policy.shape().n_action_steps,
@@ -181,18 +188,18 @@ fn print(summary: &Summary) {
         cpu,
     } = *summary;
     let per = |total: f64, n: u64| total / n.max(1) as f64;
-    println!("{:<20} {attempts}", "attempts");
-    println!(
+    outln!("{:<20} {attempts}", "attempts");
+    outln!(
         "{:<20} {solved}  ({:.1} %)",
         "solved",
         100.0 * per(solved as f64, attempts)
     );
-    println!(
+    outln!(
         "{:<20} {episodes}  ({:.1} steps each)",
         "recorded episodes",
         per(steps as f64, episodes)
     );
-    println!(
+    outln!(
         "{:<20} {:.3} s",
         "CPU time an attempt",
         per(cpu.as_secs_f64(), attempts)

@@ -4,6 +4,8 @@ use crate::cmd::{eval, render};
 use crate::console;
 use crate::engine::{Engine, PolicyArgs};
 use crate::evaluate::{EpisodeScore, evaluate};
+use crate::outln;
+use crate::output::check_file;
 use anyhow::Result;
 use pusht_core::pusht::env::Seeding;
 use std::ops::Range;
@@ -20,8 +22,9 @@ const GIF_SIZE_PX: u16 = 340;
 /// # Errors
 /// If the GIF can't be written.
 pub fn run() -> Result<()> {
+    check_file(Path::new(GIF_FILE))?;
     let engine = Engine::load(&PolicyArgs::default())?;
-    println!(
+    outln!(
         "The shipped policy plays PushT: {} episodes.",
         SEEDS.end - SEEDS.start
     );
@@ -34,7 +37,7 @@ pub fn run() -> Result<()> {
     if let Some(seed) = typical(&timed.evaluation.episodes) {
         let path = Path::new(GIF_FILE);
         render::episode_gif(&engine, seed, Seeding::Legacy, GIF_SIZE_PX, path)?;
-        println!(
+        outln!(
             "{:<20} {} (seed {seed})",
             "animation",
             std::path::absolute(path)?.display()

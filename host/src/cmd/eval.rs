@@ -1,11 +1,12 @@
 //! `pusht eval`.
 
+use crate::arguments::{seeds, whole};
 use crate::console;
 use crate::engine::{Engine, EngineKind, PolicyArgs};
-use crate::evaluate::{Evaluation, TimedEvaluation, evaluate};
-use crate::policy_file::write_whole;
+use crate::evaluate::{Evaluation, TimedEvaluation, evaluate, start};
+use crate::outln;
+use crate::output::{check_file, write_whole};
 use anyhow::Result;
-use clap::builder::RangedU64ValueParser;
 use pusht_core::pusht::env::Seeding;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -28,13 +29,13 @@ pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
     /// Seeds A..B of the episodes, B excluded
-    #[arg(long, value_name = "A..B", default_value = "100000..100050", value_parser = console::parse_seeds)]
+    #[arg(long, value_name = "A..B", default_value = "100000..100050", value_parser = seeds)]
     seeds: Range<u64>,
     /// Mapping from a seed to a start state: that of diffusion_policy or of gym-pusht 0.1.8
     #[arg(long, value_enum, default_value = "legacy")]
     seeding: SeedingArg,
     /// Passes of the network per plan [default: that of the policy file]
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=1000))]
     passes: Option<usize>,
     /// JSON file for the scores of every episode
     #[arg(long, value_name = "FILE")]
@@ -64,6 +65,9 @@ impl From<SeedingArg> for Seeding {
 /// # Errors
 /// If the policy can't be loaded or the JSON file can't be written.
 pub fn run(args: &Args) -> Result<()> {
+    args.json.as_deref().map_or(Ok(()), check_file)?;
+    // The last one, before any of them is played.
+    start(args.seeds.end - 1, args.seeding.into())?;
     let engine = Engine::load(&args.policy)?;
     let engine = match args.passes {
         Some(passes) => engine.with_passes(passes, &args.policy)?,
@@ -74,12 +78,12 @@ pub fn run(args: &Args) -> Result<()> {
     let never = AtomicBool::new(false);
     let timed = evaluate(&engine, &seeds, args.seeding.into(), &never, &progress)?;
     progress.finish_and_clear();
-    print_scores(&engine, &timed);
     if let Some(path) = &args.json {
         let mut json = serde_json::to_vec_pretty(&timed.evaluation)?;
         json.push(b'\n');
         write_whole(path, &json)?;
     }
+    print_scores(&engine, &timed);
     Ok(())
 }
 
@@ -93,27 +97,29 @@ pub fn print_scores(engine: &Engine, timed: &TimedEvaluation) {
         EngineKind::Int => "integer",
         EngineKind::Float => "float",
     };
-    println!("{:<20} {n}", "episodes");
-    println!(
+    outln!("{:<20} {n}", "episodes");
+    outln!(
         "{:<20} {arithmetic}, {} passes a plan",
         "engine",
         engine.passes()
     );
-    println!("{:<20} {:.4}", "mean max reward", scores.mean_max_reward);
-    println!(
+    outln!("{:<20} {:.4}", "mean max reward", scores.mean_max_reward);
+    outln!(
         "{:<20} {:.4}",
-        "mean max coverage", scores.mean_max_coverage
+        "mean max coverage",
+        scores.mean_max_coverage
     );
-    println!(
+    outln!(
         "{:<20} {:.1} %  ({successes} of {n}; 95 % interval {low:.1} to {high:.1} %)",
         "success rate",
         100.0 * scores.success_rate,
     );
     print_failures(scores);
     let milliseconds = 1e3 * timed.planning.as_secs_f64() / f64::from(timed.plans.max(1));
-    println!(
+    outln!(
         "{:<20} {milliseconds:.2} ms  (mean of {} plans)",
-        "time a plan", timed.plans
+        "time a plan",
+        timed.plans
     );
 }
 
@@ -132,5 +138,5 @@ fn print_failures(scores: &Evaluation) {
         0 => String::new(),
         n => format!(" and {n} more, see --json"),
     };
-    println!("{:<20} {}{more}", "failed (coverage)", shown.join(", "));
+    outln!("{:<20} {}{more}", "failed (coverage)", shown.join(", "));
 }

@@ -1,6 +1,8 @@
 //! `pusht import`.
 
 use crate::import::{self, Options, Weights};
+use crate::outln;
+use crate::output::check_file;
 use crate::policy_file::{self, Observation, Task};
 use crate::regular_file;
 use anyhow::Context;
@@ -45,6 +47,7 @@ pub struct Args {
 /// # Errors
 /// If the policy is not supported, with the reason; nothing is written then.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    check_file(&args.out)?;
     let options = Options {
         task: args.task.as_deref().map(read_task).transpose()?,
         observation: args.observation,
@@ -56,8 +59,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let imported = import::read(&args.path, &options)?;
     policy_file::save(&args.out, &imported.config, &imported.tensors)?;
-    println!("{}", imported.summary);
-    println!("{:<16}{}", "written", args.out.display());
+    outln!("{}", imported.summary);
+    outln!("{:<16}{}", "written", args.out.display());
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use crate::engine::{Engine, PolicyArgs};
 use crate::float_engine::{FloatPolicy, unet_config};
 use crate::info::{Info, Quantized, ValueInfo};
+use crate::outln;
 use crate::policy_file::{
     self, Conditioning, PolicyConfig, SchedulerConfig, SchedulerKind, Tensors,
 };
@@ -46,7 +47,7 @@ pub fn run(args: &Args) -> Result<()> {
         }
     };
     for (name, value) in rows {
-        println!("{name:<16}{value}");
+        outln!("{name:<16}{value}");
     }
     Ok(())
 }

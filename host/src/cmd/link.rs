@@ -1,11 +1,13 @@
 //! `pusht link`.
 
+use crate::arguments::{legacy_seeds, number, whole};
 use crate::console;
 use crate::engine::{Engine, PolicyArgs};
 use crate::evaluate::{self, Evaluation, score};
 use crate::link::{
     Client, DEFAULT_TIMEOUT, DeviceEvent, Hello, Latency, Noisy, Wire, open_serial, open_tcp, play,
 };
+use crate::{errln, outln, regular_file, stdout};
 use anyhow::{Context, Result, bail, ensure};
 use crc::{CRC_32_ISO_HDLC, Crc};
 use pusht_core::link::{Counts, Event, Restart};
@@ -29,10 +31,10 @@ pub struct Args {
     #[command(flatten)]
     wire: WireArgs,
     /// Baud rate of the serial port
-    #[arg(long, value_name = "N", default_value_t = 115_200)]
+    #[arg(long, value_name = "N", default_value_t = 115_200, value_parser = whole::<u32>(50..=12_000_000))]
     baud: u32,
     /// Seeds A..B of the episodes, B excluded
-    #[arg(long, value_name = "A..B", default_value = "100000..100050", value_parser = console::parse_seeds)]
+    #[arg(long, value_name = "A..B", default_value = "100000..100050", value_parser = legacy_seeds)]
     seeds: Range<u64>,
     /// Compare every episode with the local integer engine; the exit code is 0 if all are equal
     #[arg(long)]
@@ -45,10 +47,10 @@ pub struct Args {
     describe: bool,
     /// Milliseconds without an answer until a request is sent again: longer than a plan, and shorter than the second after
     /// which a device gives its host up
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_TIMEOUT.as_millis() as u64, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_TIMEOUT.as_millis() as u64, value_parser = whole::<u64>(1..=600_000))]
     timeout_ms: u64,
     /// Share of all bytes to damage, to test the link, per cent
-    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = parse_percent)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = number(0.0..=100.0))]
     noise: f64,
 }
 
@@ -66,12 +68,6 @@ struct WireArgs {
     pty: Option<PathBuf>,
 }
 
-fn parse_percent(text: &str) -> Result<f64> {
-    let percent: f64 = text.parse()?;
-    ensure!((0.0..=100.0).contains(&percent), "not 0 to 100");
-    Ok(percent)
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -83,9 +79,12 @@ pub fn run(args: &Args) -> Result<()> {
     let timeout = Duration::from_millis(args.timeout_ms);
     let mut client = Client::new(wire, timeout, show);
     let hello = client.hello()?;
-    println!(
+    outln!(
         "{:<20} {}, model {:08x}, task {:?}",
-        "device", hello.board, hello.model_crc32, hello.task
+        "device",
+        hello.board,
+        hello.model_crc32,
+        hello.task
     );
     if args.describe {
         return describe(&mut client, &hello);
@@ -104,6 +103,7 @@ pub fn run(args: &Args) -> Result<()> {
     progress.set_length(args.seeds.end - args.seeds.start);
     let (mut scores, mut unequal) = (Vec::new(), Vec::new());
     for seed in args.seeds.clone() {
+        stdout::check()?;
         let env = evaluate::start(seed, Seeding::Legacy)?;
         let played = play(&mut client, kind, || Ok(env), seed, MAX_EPISODE_STEPS);
         let played = played.with_context(|| format!("seed {seed}"))?;
@@ -125,7 +125,7 @@ pub fn run(args: &Args) -> Result<()> {
     if engine.is_some() {
         let n = args.seeds.end - args.seeds.start;
         let equal = n - unequal.len() as u64;
-        println!(
+        outln!(
             "{:<20} {equal} of {n} episodes, bit for bit",
             "equal to the host's"
         );
@@ -140,9 +140,11 @@ pub fn run(args: &Args) -> Result<()> {
 /// Prints the names and units of the device's values.
 fn describe(client: &mut Client<impl Wire>, hello: &Hello) -> Result<()> {
     let shape = hello.shape;
-    println!(
+    outln!(
         "{:<20} {} observations in, {} actions out",
-        "plan", shape.n_obs_steps, shape.n_action_steps
+        "plan",
+        shape.n_obs_steps,
+        shape.n_action_steps
     );
     for index in 0..shape.obs_dim + shape.action_dim {
         let value = client.describe(u16::try_from(index)?)?;
@@ -150,7 +152,7 @@ fn describe(client: &mut Client<impl Wire>, hello: &Hello) -> Result<()> {
             None => ("observation", index),
             Some(index) => ("action", index),
         };
-        println!(
+        outln!(
             "{:<20} {} {}",
             format!("{side} {index}"),
             value.name,
@@ -171,7 +173,7 @@ fn open(args: &WireArgs, baud: u32) -> Result<Box<dyn Wire>> {
 /// Local engine for the comparison; requires the device's model.
 fn engine_of(args: &Args, hello: &Hello) -> Result<Engine> {
     let bytes = match &args.policy {
-        Some(path) => std::fs::read(path).with_context(|| path.display().to_string())?,
+        Some(path) => regular_file::read(path)?,
         None => crate::shipped::INTEGER_MODEL.to_vec(),
     };
     let crc32 = Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(&bytes);
@@ -202,19 +204,20 @@ fn show(told: DeviceEvent) {
         Event::Overrun { bytes } => format!("{bytes} bytes lost, faster than they were taken"),
     };
     let at_s = told.at_us as f64 / 1e6;
-    eprintln!("device {at_s:10.3} s  {what}");
+    errln!("device {at_s:10.3} s  {what}");
 }
 
 fn print_scores(scores: &Evaluation) {
     let n = scores.episodes.len();
     let successes = scores.episodes.iter().filter(|e| e.success).count();
-    println!("{:<20} {n}", "episodes");
-    println!("{:<20} {:.4}", "mean max reward", scores.mean_max_reward);
-    println!(
+    outln!("{:<20} {n}", "episodes");
+    outln!("{:<20} {:.4}", "mean max reward", scores.mean_max_reward);
+    outln!(
         "{:<20} {:.4}",
-        "mean max coverage", scores.mean_max_coverage
+        "mean max coverage",
+        scores.mean_max_coverage
     );
-    println!(
+    outln!(
         "{:<20} {:.1} %  ({successes} of {n})",
         "success rate",
         100.0 * scores.success_rate
@@ -223,7 +226,7 @@ fn print_scores(scores: &Evaluation) {
 
 fn print_latency(latency: &Latency) {
     let percents = [50.0, 90.0, 99.0, 100.0];
-    println!("{:<20} {}", "control ticks", latency.ticks());
+    outln!("{:<20} {}", "control ticks", latency.ticks());
     for (what, times) in [
         ("round trip", latency.round_trip(&percents)),
         ("on the device", latency.on_device(&percents)),
@@ -232,13 +235,13 @@ fn print_latency(latency: &Latency) {
             .iter()
             .map(|t| format!("{:.2}", 1e3 * t.as_secs_f64()))
             .collect();
-        println!("{what:<20} {} ms  (50, 90, 99, 100 %)", ms.join(", "));
+        outln!("{what:<20} {} ms  (50, 90, 99, 100 %)", ms.join(", "));
     }
 }
 
 fn print_link(client: &mut Client<Noisy<Box<dyn Wire>>>, device: &Counts) {
     let (here, frames) = (client.counts, client.frames());
-    println!(
+    outln!(
         "{:<20} {} requests answered, {} sent again ({} unanswered, {} damaged there, {} damaged back), {} stale answers, {} episodes begun anew",
         "host",
         here.answered,
@@ -249,14 +252,14 @@ fn print_link(client: &mut Client<Noisy<Box<dyn Wire>>>, device: &Counts) {
         here.stale,
         here.restarts
     );
-    println!(
+    outln!(
         "{:<20} {} good, {} damaged, {} empty",
         "frames to the host",
         frames.good,
         frames.damaged(),
         frames.empty
     );
-    println!(
+    outln!(
         "{:<20} {} good, {} damaged, {} empty; {} requests done, {} repeated, {} refused; {} holds, {} bytes overrun",
         "frames to the device",
         device.frames.good,
@@ -271,9 +274,13 @@ fn print_link(client: &mut Client<Noisy<Box<dyn Wire>>>, device: &Counts) {
     let [there, back] = client.wire().faults();
     let noise = [there, back].map(|f| f.flipped + f.dropped + f.doubled);
     if noise != [0, 0] {
-        println!(
+        outln!(
             "{:<20} {} bytes there, {} back: {} and {} frames damaged",
-            "noise", noise[0], noise[1], there.damaged_frames, back.damaged_frames
+            "noise",
+            noise[0],
+            noise[1],
+            there.damaged_frames,
+            back.damaged_frames
         );
     }
 }

@@ -1,16 +1,21 @@
 //! `pusht quantize`.
 
-use crate::console::{self, parse_seeds};
+use crate::arguments::{legacy_seeds, whole};
+use crate::console;
+use crate::evaluate;
 use crate::float_engine::FloatPolicy;
-use crate::policy_file::{self, SchedulerKind};
+use crate::output::{check_file, write_whole};
+use crate::policy_file::{self, MAX_DIM, SchedulerKind};
 use crate::quantize::boards::BOARDS;
 use crate::quantize::calibrate::Window;
 use crate::quantize::compare::{self, LayerNoise, Metric, Parity};
 use crate::quantize::needs::Needs;
 use crate::quantize::sensitivity;
 use crate::quantize::{self, CALIBRATION_SEEDS, CalibrationData, windows};
+use crate::{errln, outln};
 use anyhow::{Context, Result};
 use pusht_core::control::Planner;
+use pusht_core::pusht::env::Seeding;
 use pusht_core::quant::{Model, selftest};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -30,20 +35,20 @@ pub struct Args {
     /// The float policy.
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
-    /// The model file to write.
+    /// The model file to write; it is on the disk before the comparison begins.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Passes of the network per plan [default: that of the float policy].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=1000))]
     passes: Option<usize>,
     /// Actions executed per plan [default: that of the float policy].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=MAX_DIM as u64))]
     n_action_steps: Option<usize>,
     /// Sampler [default: that of the float policy].
     #[arg(long, value_enum)]
     scheduler: Option<SchedulerKind>,
     /// Legacy seeds A..B of the calibration episodes, B excluded; the next B - A are for comparing.
-    #[arg(long, value_name = "A..B", default_value = CALIBRATION_SEEDS, value_parser = parse_seeds, conflicts_with = "data")]
+    #[arg(long, value_name = "A..B", default_value = CALIBRATION_SEEDS, value_parser = legacy_seeds, conflicts_with = "data")]
     seeds: Range<u64>,
     /// Windows of observations to calibrate on instead: (N, To, Do) numbers in a `.npy` file or the
     /// tensor `obs` of a `.safetensors` file; a LeRobot dataset (v3.0); for a policy of PushT also
@@ -52,7 +57,7 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// Least number of plans in the comparison.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = whole::<usize>(1..=1_000_000))]
     compare: usize,
 }
 
@@ -61,6 +66,7 @@ pub struct Args {
 /// # Errors
 /// If a file can't be read or written, or the policy can't be quantised.
 pub fn run(args: &Args) -> Result<()> {
+    check_file(&args.out)?;
     let (mut config, tensors) = policy_file::load(&args.policy)?;
     config.scheduler.kind = args.scheduler.unwrap_or(config.scheduler.kind);
     config.num_inference_steps = args.passes.unwrap_or(config.num_inference_steps);
@@ -74,7 +80,7 @@ pub fn run(args: &Args) -> Result<()> {
     let bytes = quantize::model_file(&policy, &tensors, &data, &progress)?;
     progress.finish_and_clear();
     let model = Model::parse(&bytes).context("the quantised network is refused")?;
-    policy_file::write_whole(&args.out, &bytes)?;
+    write_whole(&args.out, &bytes)?;
 
     let progress = console::progress_bar("comparison");
     let windows = held_back.calibrate(&policy, &progress)?.windows;
@@ -87,7 +93,7 @@ pub fn run(args: &Args) -> Result<()> {
     let distances = compare::distances(&policy, &model, &compared, &progress)?;
     progress.finish();
     let parity = Parity::of(&distances)?;
-    println!(
+    outln!(
         "actions of {} plans, float against integer ({}): median {:.4}, 99 % {:.4}, largest {:.4}",
         parity.n_plans,
         Metric::of(&policy).unit,
@@ -97,9 +103,9 @@ pub fn run(args: &Args) -> Result<()> {
     );
     print_sensitivity(&policy, &compared, &distances)?;
     if let Some(warning) = few_windows(&noise, &data) {
-        eprintln!("warning: {warning}");
+        errln!("warning: {warning}");
     }
-    println!(
+    outln!(
         "{}: {} bytes, {} passes, scratch of {} words of 8 bytes, digest {:016x}",
         args.out.display(),
         bytes.len(),
@@ -112,12 +118,13 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// Prints what the model will need, and the boards that it fits.
 fn print_needs(needs: &Needs) {
-    println!(
+    outln!(
         "model file of {} bytes, scratch of {} words of 8 bytes; on the boards of the firmware:",
-        needs.file_bytes, needs.scratch_len
+        needs.file_bytes,
+        needs.scratch_len
     );
     for board in BOARDS {
-        println!("  {}", board.describe(needs));
+        outln!("  {}", board.describe(needs));
     }
 }
 
@@ -161,6 +168,8 @@ fn data(args: &Args, policy: &FloatPolicy) -> Result<(CalibrationData, Calibrati
             .observation()
             .context("a policy of another task than PushT plays no episodes here: --data FILE names windows of observations to calibrate on")?;
         let next_seeds = args.seeds.end..2 * args.seeds.end - args.seeds.start;
+        evaluate::start(next_seeds.end - 1, Seeding::Legacy)
+            .context("--seeds: the comparison plays as many after them")?;
         return Ok((
             CalibrationData::Episodes(args.seeds.clone()),
             CalibrationData::Episodes(next_seeds),
@@ -185,7 +194,7 @@ fn print_sensitivity(
     const SHOWN: usize = 20;
     let [a, b, c] = sensitivity::STEPS;
     let unit = Metric::of(policy).unit;
-    println!(
+    outln!(
         "float's own actions move by (median, {unit}), if the values that it sees move by {a}, {b} and {c} of their half range:"
     );
     for (what, first) in [("most apart", 0), ("in the middle", windows.len() / 2)] {
@@ -194,7 +203,7 @@ fn print_sensitivity(
             continue;
         };
         let [a, b, c] = sensitivity::median_moves(&plans);
-        println!(
+        outln!(
             "  {:<42} {a:>8.4} {b:>8.3} {c:>8.2}",
             format!(
                 "{} plans {what}, {:.2} to {:.2}",
@@ -208,9 +217,12 @@ fn print_sensitivity(
 }
 
 fn print_noise(layers: &[LayerNoise]) {
-    println!(
+    outln!(
         "{:<44} {:>8} {:>9} {:>11}",
-        "tensor", "exponent", "SNR, dB", "saturated"
+        "tensor",
+        "exponent",
+        "SNR, dB",
+        "saturated"
     );
     for LayerNoise {
         path,
@@ -219,7 +231,7 @@ fn print_noise(layers: &[LayerNoise]) {
         saturated,
     } in layers
     {
-        println!(
+        outln!(
             "{path:<44} {exponent:>8} {snr_db:>9.1} {:>9.4} %",
             100.0 * saturated
         );

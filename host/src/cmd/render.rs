@@ -1,9 +1,10 @@
 //! `pusht render`.
 
+use crate::arguments::{seed, whole};
 use crate::cmd::eval::SeedingArg;
 use crate::engine::{Engine, PolicyArgs};
 use crate::evaluate::start;
-use crate::policy_file::write_whole;
+use crate::output::{check_file, write_whole};
 use crate::render::{Animation, FRAME_DELAY_CS};
 use anyhow::{Context, Result, bail};
 use pusht_core::pusht::env::{PushTEnv, Seeding};
@@ -33,16 +34,16 @@ pub struct Args {
     #[command(flatten)]
     policy: PolicyArgs,
     /// Seed of the start state and of the policy's noise
-    #[arg(long)]
+    #[arg(long, value_parser = seed)]
     seed: u64,
     /// Mapping from the seed to a start state
     #[arg(long, value_enum, default_value = "legacy")]
     seeding: SeedingArg,
     /// Width and height, pixels
-    #[arg(long, default_value_t = 340, value_parser = clap::value_parser!(u16).range(16..=2048))]
+    #[arg(long, default_value_t = 340, value_parser = whole::<u16>(16..=2048))]
     size: u16,
     /// Control tick of a PNG, from 0 [default: the end of the episode]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(0..=MAX_EPISODE_STEPS as u64 - 1))]
     tick: Option<usize>,
     /// Kind of picture; a GIF is always smooth
     #[arg(long, value_enum, default_value = "smooth")]
@@ -67,6 +68,7 @@ enum StyleArg {
 /// If the policy can't be loaded, the episode has no such tick, or the file can't be written or has
 /// another extension.
 pub fn run(args: &Args) -> Result<()> {
+    check_file(&args.out)?;
     let seeding = args.seeding.into();
     let ending = args
         .out

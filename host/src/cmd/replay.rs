@@ -1,7 +1,9 @@
 //! `pusht replay`.
 
+use crate::arguments::number;
 use crate::console;
 use crate::data::{Demonstrations, Episode};
+use crate::outln;
 use anyhow::{Context, Result, ensure};
 use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_core::pusht::observation::STATE_DIM;
@@ -25,10 +27,10 @@ pub struct Args {
     /// (v3.0) with the block's pose in its features
     dataset: PathBuf,
     /// Largest deviation from the record, px
-    #[arg(long, value_name = "PX", default_value_t = 0.01)]
+    #[arg(long, value_name = "PX", default_value_t = 0.01, value_parser = number(0.0..=1e6))]
     tolerance_px: f64,
     /// Largest deviation of the angle from the record, rad
-    #[arg(long, value_name = "RAD", default_value_t = 1e-4)]
+    #[arg(long, value_name = "RAD", default_value_t = 1e-4, value_parser = number(0.0..=10.0))]
     tolerance_rad: f64,
 }
 
@@ -64,14 +66,14 @@ pub fn run(args: &Args) -> Result<()> {
         })
         .collect::<Result<Vec<_>>>()?;
     progress.finish_and_clear();
-    let beyond = |d: &Deviation| d.px.0 > args.tolerance_px || d.rad.0 > args.tolerance_rad;
+    let beyond = |d: &Deviation| !(d.px.0 <= args.tolerance_px && d.rad.0 <= args.tolerance_rad);
 
-    println!("episode  steps  start     largest px  at step  largest rad  at step");
+    outln!("episode  steps  start     largest px  at step  largest rad  at step");
     for (number, (episode, deviation)) in episodes.iter().zip(&deviations).enumerate() {
         let Deviation { seed, px, rad } = deviation;
         let start = seed.map_or("recorded".to_owned(), |seed| format!("seed {seed}"));
         let mark = if beyond(deviation) { "  beyond" } else { "" };
-        println!(
+        outln!(
             "{number:>7}  {:>5}  {start:8}  {:>10.2e}  {:>7}  {:>11.2e}  {:>7}{mark}",
             episode.states.len(),
             px.0,
@@ -81,7 +83,7 @@ pub fn run(args: &Args) -> Result<()> {
         );
     }
     let largest = |of: fn(&Deviation) -> f64| deviations.iter().map(of).fold(0.0, f64::max);
-    println!(
+    outln!(
         "{} episodes, {} steps: at most {:.2e} px and {:.2e} rad from the record",
         episodes.len(),
         demonstrations.n_steps(),
@@ -114,10 +116,10 @@ pub fn replay(number: u64, episode: &Episode) -> Result<Deviation, pusht_core::E
             env.step(episode.actions[step - 1])?;
         }
         let (px, rad) = distance(&env.state(), state);
-        if px > deviation.px.0 {
+        if px > deviation.px.0 || px.is_nan() {
             deviation.px = (px, step);
         }
-        if rad > deviation.rad.0 {
+        if rad > deviation.rad.0 || rad.is_nan() {
             deviation.rad = (rad, step);
         }
     }

@@ -1,12 +1,16 @@
 //! `pusht rollout`.
 
 use super::eval::SeedingArg;
-use crate::policy_file::write_whole;
+use crate::arguments::{number, seed};
+use crate::output::{check_file, write_whole};
+use crate::regular_file;
 use anyhow::{Context, Result, ensure};
 use pusht_core::pusht::env::{PushTEnv, PushTParams, StartOrder, StartState};
 use pusht_core::pusht::observation::STATE_DIM;
 use std::path::{Path, PathBuf};
 
+/// Largest size of a value of a start state, px and rad, as of the environment's parameters.
+const FARTHEST: f64 = 1e6;
 const ACTION_COLUMNS: [&str; 2] = ["action_x", "action_y"];
 const ROW_COLUMNS: [&str; 12] = [
     "t",
@@ -45,7 +49,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "legacy", conflicts_with = "seed")]
     order: OrderArg,
     /// Start state of this seed
-    #[arg(long, value_name = "N", group = "start")]
+    #[arg(long, value_name = "N", group = "start", value_parser = seed)]
     seed: Option<u64>,
     /// Mapping from a seed to a start state
     #[arg(long, value_enum, default_value = "legacy", conflicts_with = "state")]
@@ -68,15 +72,12 @@ enum OrderArg {
 }
 
 fn parse_state(text: &str) -> Result<[f64; STATE_DIM]> {
-    let values = text
-        .split(',')
-        .map(|value| {
-            value
-                .trim()
-                .parse()
-                .with_context(|| format!("`{value}` is not a number"))
-        })
-        .collect::<Result<Vec<f64>>>()?;
+    let parse = number(-FARTHEST..=FARTHEST);
+    let values = text.split(',').map(|value| {
+        let parsed = parse(value.trim());
+        parsed.map_err(|error| anyhow::anyhow!("`{value}` is {error}"))
+    });
+    let values = values.collect::<Result<Vec<f64>>>()?;
     let count = values.len();
     <[f64; STATE_DIM]>::try_from(values)
         .map_err(|_| anyhow::anyhow!("{STATE_DIM} numbers needed, {count} given"))
@@ -87,6 +88,7 @@ fn parse_state(text: &str) -> Result<[f64; STATE_DIM]> {
 /// # Errors
 /// If the actions are invalid, or the trajectory can't be written; no partial file remains.
 pub fn run(args: &Args) -> Result<()> {
+    check_file(&args.out)?;
     let mut env = start(args)?;
     let actions = read_actions(&args.actions)?;
     let mut rows = csv::Writer::from_writer(Vec::new());
@@ -142,7 +144,7 @@ fn row(t: usize, env: &PushTEnv) -> [String; ROW_COLUMNS.len()] {
 /// If it can't be read, or a line is no action; the error names the file and the line.
 pub fn read_actions(path: &Path) -> Result<Vec<[f64; 2]>> {
     let file = || path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("{}: can't read", file()))?;
+    let text = regular_file::read_text(path)?;
     let mut table = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .flexible(true)

@@ -1,7 +1,8 @@
 //! An array of a Zarr v2 folder that grows by rows.
 
 use crate::kill;
-use crate::policy_file::write_whole;
+use crate::output::write_unsynced;
+use crate::regular_file;
 use anyhow::{Context, Result, ensure};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
@@ -101,7 +102,7 @@ impl Column {
             let mut chunk = self.tail[..self.tail.len().min(chunk_bytes)].to_vec();
             // The last chunk has its full size; bytes after the end are ignored.
             chunk.resize(chunk_bytes, 0);
-            write_whole(&self.chunk_path(folder, first), &self.encoded(chunk)?)?;
+            write_unsynced(&self.chunk_path(folder, first), &self.encoded(chunk)?)?;
             if !full {
                 break;
             }
@@ -199,7 +200,7 @@ impl Column {
             return Ok(Vec::new());
         }
         let path = self.chunk_path(folder, index);
-        let encoded = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        let encoded = regular_file::read(&path)?;
         let mut chunk = match self.is_compressed {
             true => decoded(&encoded, left).with_context(|| path.display().to_string())?,
             false => encoded,
@@ -263,8 +264,8 @@ fn decoded(encoded: &[u8], len: usize) -> Result<Vec<u8>> {
 /// # Errors
 /// If it can't be read; the error names it.
 pub fn read_json(path: &Path) -> Result<serde_json::Value> {
-    let read = || -> Result<_> { Ok(serde_json::from_slice(&std::fs::read(path)?)?) };
-    read().with_context(|| path.display().to_string())
+    let bytes = regular_file::read(path)?;
+    serde_json::from_slice(&bytes).with_context(|| path.display().to_string())
 }
 
 /// Writes a JSON file, replaced whole, with sorted keys: their order would else be that of the
@@ -274,5 +275,5 @@ pub fn read_json(path: &Path) -> Result<serde_json::Value> {
 /// If it can't be written.
 pub fn write_json(path: &Path, mut value: serde_json::Value) -> Result<()> {
     value.sort_all_objects();
-    write_whole(path, &serde_json::to_vec_pretty(&value)?)
+    write_unsynced(path, &serde_json::to_vec_pretty(&value)?)
 }

@@ -59,6 +59,18 @@ impl Settings {
             let is_share = (0.0..=1.0).contains(&share);
             ensure!(is_share, "{name} share {share} is not 0 to 1");
         }
+        if let Some(corrections) = corrections {
+            for (name, n, most) in [
+                (
+                    "corrections per episode",
+                    corrections.per_episode,
+                    MAX_CORRECTIONS,
+                ),
+                ("steps per correction", corrections.steps, MAX_EPISODE_STEPS),
+            ] {
+                ensure!((1..=most).contains(&n), "{n} {name} are not 1 to {most}");
+            }
+        }
         let noise_px = self.noise_px;
         ensure!(
             (0.0..=100.0).contains(&noise_px),
@@ -88,6 +100,9 @@ pub struct Corrections {
     /// Share of those states with a coverage of at least [`NEAR_MISS_COVERAGE`].
     pub near_miss_share: f64,
 }
+
+/// Most corrected states per episode.
+pub const MAX_CORRECTIONS: usize = 1000;
 
 /// Least coverage of a near miss.
 pub const NEAR_MISS_COVERAGE: f64 = 0.8;

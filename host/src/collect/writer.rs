@@ -10,7 +10,8 @@ use super::camera::{PICTURE_LEN, SIDE};
 use super::column::{Column, Per, make_folder, read_json, write_json};
 use super::episode::{Attempt, Recording, Settings};
 use crate::data::ACTION_DIM;
-use crate::policy_file::write_whole;
+use crate::output::{remove_unfinished, sync_all, write_unsynced};
+use crate::regular_file;
 use anyhow::{Context, Result, ensure};
 use pusht_core::pusht::observation::{BLOCK_KEYPOINTS_PX, ObservationKind, STATE_DIM, observe};
 use serde_json::{Value, json};
@@ -22,8 +23,6 @@ const ATTRIBUTES: &str = ".zattrs";
 const SETTINGS: &str = "pusht_collect";
 /// What makes a folder a group.
 const GROUP: &str = ".zgroup";
-/// Beginning of the names of files that are being written.
-const UNFINISHED: &str = ".tmp";
 /// Log with the outcome of every attempt.
 const LOG: &str = "episodes.csv";
 const LOG_HEADER: &str =
@@ -113,7 +112,7 @@ impl Writer {
             write_json(&path.join(part).join(GROUP), json!({ "zarr_format": 2 }))?;
         }
         if !path.join(LOG).exists() {
-            write_whole(&path.join(LOG), LOG_HEADER.as_bytes())?;
+            write_unsynced(&path.join(LOG), LOG_HEADER.as_bytes())?;
         }
         for column in columns {
             column.begin(path)?;
@@ -139,7 +138,7 @@ impl Writer {
         for column in columns.iter_mut().filter(|c| c.per == Per::Step) {
             column.load(path, Some(n_rows))?;
         }
-        let log = std::fs::read_to_string(path.join(LOG)).context(LOG)?;
+        let log = regular_file::read_text(&path.join(LOG))?;
         let kept = log.lines().skip(1).filter(|row| {
             let number = row.split(',').next().and_then(|n| n.parse::<u64>().ok());
             number.is_some_and(|number| number < next_attempt)
@@ -186,18 +185,20 @@ impl Writer {
             return Ok(());
         }
         self.flush(Per::Step)?;
-        write_whole(&self.folder.join(LOG), self.log.as_bytes())?;
+        write_unsynced(&self.folder.join(LOG), self.log.as_bytes())?;
         self.flush(Per::Episode)?;
         self.next_attempt += 1;
         Ok(())
     }
 
-    /// Writes the log rows of the last attempts without recorded episodes.
+    /// Writes the log rows of the last attempts without recorded episodes, and synchronises the
+    /// folder with the disk.
     ///
     /// # Errors
-    /// If the file can't be written.
+    /// If a file can't be written.
     pub fn finish(&self) -> Result<()> {
-        write_whole(&self.folder.join(LOG), self.log.as_bytes())
+        write_unsynced(&self.folder.join(LOG), self.log.as_bytes())?;
+        sync_all(&self.folder)
     }
 
     /// Stores all attempts of `part`, numbered after those that are stored already.
@@ -265,21 +266,6 @@ fn is_unused(path: &Path) -> Result<bool> {
     Ok(entries.next().is_none())
 }
 
-/// Removes the files of a killed run that never got their names.
-fn remove_unfinished(folder: &Path) -> Result<()> {
-    let context = || folder.display().to_string();
-    for entry in std::fs::read_dir(folder).with_context(context)? {
-        let entry = entry.with_context(context)?;
-        let is_unfinished = (entry.file_name().to_str())
-            .is_some_and(|name| name.starts_with(UNFINISHED))
-            && entry.file_type().is_ok_and(|kind| kind.is_file());
-        if is_unfinished {
-            std::fs::remove_file(entry.path()).with_context(context)?;
-        }
-    }
-    Ok(())
-}
-
 /// Settings that the folder at `path` was begun with.
 ///
 /// # Errors
@@ -324,7 +310,7 @@ impl Part {
         let open = || -> Result<Self> {
             let settings = stored_settings(path)?;
             let stored = Writer::resume(path, &settings)?;
-            let log = std::fs::read_to_string(path.join(LOG))?;
+            let log = regular_file::read_text(&path.join(LOG))?;
             let log: Vec<String> = log.lines().skip(1).map(str::to_owned).collect();
             let episodes = |row: &String| row.split(',').nth(7)?.parse::<usize>().ok();
             ensure!(

@@ -16,11 +16,10 @@ pub use settings::{
 };
 pub use task::{ActionFrame, CommandedValue, Hold, Observation, ObservedValue, Task};
 
-use crate::{kill, regular_file};
+use crate::{output, regular_file};
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::Path;
 
 const METADATA_KEY: &str = "pusht_policy";
@@ -58,12 +57,12 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Writes a policy; an existing file is replaced atomically.
+/// Writes a policy, as [`output::write_whole`] does.
 ///
 /// # Errors
 /// If a value is not finite, or the file can't be written; no partial file remains.
 pub fn save(path: &Path, config: &PolicyConfig, tensors: &Tensors) -> Result<()> {
-    write_whole(path, &to_bytes(config, tensors)?)
+    output::write_whole(path, &to_bytes(config, tensors)?)
 }
 
 /// Contents of a policy's file.
@@ -90,32 +89,6 @@ pub fn to_bytes(config: &PolicyConfig, tensors: &Tensors) -> Result<Vec<u8>> {
         .collect::<Result<Vec<_>>>()?;
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), serde_json::to_string(config)?)]);
     Ok(safetensors::serialize(views, Some(metadata))?)
-}
-
-/// Writes `bytes` to a temporary file and renames it to `path`, so that no reader sees a part.
-///
-/// # Errors
-/// If the file can't be written.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let context = || format!("{}: can't write", path.display());
-    kill::point();
-    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(context)?;
-    kill::point();
-    file.write_all(bytes).with_context(context)?;
-    kill::point();
-    // Temporary files are private to their owner; the result is not.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(mode).with_context(context)?;
-    }
-    file.persist(path).with_context(context)?;
-    Ok(())
 }
 
 /// Reads a policy and checks that every value is a finite `f32`.

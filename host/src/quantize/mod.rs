@@ -21,7 +21,7 @@ pub mod windows;
 pub use check::check;
 pub use network::quantize;
 
-use crate::console::parse_seeds;
+use crate::arguments::legacy_seeds;
 use crate::float_engine::FloatPolicy;
 use crate::policy_file::{PolicyConfig, Tensors};
 use anyhow::{Result, ensure};
@@ -102,7 +102,7 @@ impl CalibrationData {
     /// None: the default seeds are valid.
     pub fn usual(config: &PolicyConfig) -> Result<Self> {
         match config.observation {
-            Some(_) => Ok(Self::Episodes(parse_seeds(CALIBRATION_SEEDS)?)),
+            Some(_) => Ok(Self::Episodes(legacy_seeds(CALIBRATION_SEEDS)?)),
             None => Ok(Self::Windows(Vec::new(), "windows.npy".into())),
         }
     }

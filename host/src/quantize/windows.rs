@@ -2,6 +2,7 @@
 
 use super::calibrate::Window;
 use crate::data::{self, Demonstrations};
+use crate::regular_file;
 use anyhow::{Context, Result, bail, ensure};
 use pusht_core::control::PlanShape;
 use pusht_core::pusht::observation::{ObservationKind, observe};
@@ -25,9 +26,7 @@ pub fn read(path: &Path, shape: PlanShape, kind: Option<ObservationKind>) -> Res
             None => of_lerobot(path, shape).with_context(file),
         };
     }
-    let bytes = std::fs::read(path)
-        .context("can't read")
-        .with_context(file)?;
+    let bytes = regular_file::read(path)?;
     let (dims, values) = match path.extension().and_then(|e| e.to_str()) {
         Some("npy") => of_npy(&bytes).with_context(file)?,
         Some("safetensors") => of_safetensors(&bytes).with_context(file)?,

@@ -5,7 +5,9 @@
 
 use super::learner::State;
 use super::trainer::Settings;
-use crate::policy_file::write_whole;
+use crate::errln;
+use crate::output::write_whole;
+use crate::regular_file;
 use anyhow::{Context, Result, ensure};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -34,8 +36,9 @@ pub struct Header {
 /// Writes a checkpoint into `folder` and removes those older than the last two.
 ///
 /// # Errors
-/// If the folder can't be written.
+/// If a value of the state is not finite, or the folder can't be written.
 pub fn save(folder: &Path, header: &Header, state: &State) -> Result<()> {
+    state.check()?;
     let vectors = [
         ("parameters", &state.parameters),
         ("ema", &state.ema),
@@ -65,17 +68,41 @@ pub fn save(folder: &Path, header: &Header, state: &State) -> Result<()> {
     Ok(())
 }
 
-/// The newest checkpoint in `folder`, if there is one.
+/// Whether `folder` has a checkpoint, whole or not.
 ///
 /// # Errors
-/// If it can't be read or is damaged.
+/// If the folder can't be read.
+pub fn exists(folder: &Path) -> Result<bool> {
+    Ok(!list(folder)?.is_empty())
+}
+
+/// The newest whole checkpoint in `folder`, if there is any checkpoint. Newer ones that are damaged
+/// are named on standard error.
+///
+/// # Errors
+/// If none is whole; the error names the newest.
 pub fn load_newest(folder: &Path) -> Result<Option<(Header, State)>> {
-    let Some(path) = list(folder)?.pop() else {
-        return Ok(None);
-    };
-    let read = || parse(&fs::read(&path)?);
-    let checkpoint = read().with_context(|| format!("{}: not a checkpoint", path.display()))?;
-    Ok(Some(checkpoint))
+    let mut damaged = Vec::new();
+    for path in list(folder)?.into_iter().rev() {
+        match load(&path) {
+            Ok(checkpoint) => {
+                for error in damaged {
+                    errln!("warning: {error:#}; going on from {}", path.display());
+                }
+                return Ok(Some(checkpoint));
+            }
+            Err(error) => damaged.push(error),
+        }
+    }
+    match damaged.into_iter().next() {
+        Some(newest) => Err(newest.context("no checkpoint is whole; of the newest")),
+        None => Ok(None),
+    }
+}
+
+fn load(path: &Path) -> Result<(Header, State)> {
+    let checkpoint = parse(&regular_file::read(path)?);
+    checkpoint.with_context(|| format!("{}: not a checkpoint", path.display()))
 }
 
 /// The checkpoints in `folder`, oldest first; none if there is no folder.
@@ -120,5 +147,6 @@ fn parse(bytes: &[u8]) -> Result<(Header, State)> {
         moment_1: vector("moment_1")?,
         moment_2: vector("moment_2")?,
     };
+    state.check()?;
     Ok((header, state))
 }

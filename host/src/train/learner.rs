@@ -4,6 +4,7 @@ use super::diffusion::{self, NoisyBatch};
 use super::parameters::Layout;
 use super::unet::{Unet, step_embedding, values_of};
 use crate::policy_file::UnetConfig;
+use anyhow::{Result, ensure};
 use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -37,6 +38,25 @@ impl State {
             moment_2: vec![0.0; parameters.len()],
             parameters,
         }
+    }
+
+    /// Checks that the vectors are equally long and their values finite.
+    ///
+    /// # Errors
+    /// If they are not, with the step.
+    pub fn check(&self) -> Result<()> {
+        ensure!(
+            self.n_values().is_some(),
+            "the vectors of step {} have different lengths",
+            self.step
+        );
+        let vectors = [&self.parameters, &self.ema, &self.moment_1, &self.moment_2];
+        ensure!(
+            vectors.into_iter().flatten().all(|value| value.is_finite()),
+            "the weights of step {} are not finite: a smaller --learning-rate is needed",
+            self.step
+        );
+        Ok(())
     }
 
     /// Length of the vectors, if they are equally long.

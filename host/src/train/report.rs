@@ -2,7 +2,8 @@
 
 use super::picture;
 use crate::evaluate::Evaluation;
-use crate::policy_file;
+use crate::output::write_unsynced;
+use crate::regular_file;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use std::io::{IsTerminal, Write};
@@ -24,8 +25,7 @@ impl Log {
         const HEADER: &str = "step,learning_rate,loss,validation_loss,mean_max_reward,mean_max_coverage,success_rate";
         let old = match step {
             0 => String::new(),
-            _ => std::fs::read_to_string(path)
-                .with_context(|| format!("{}: can't read", path.display()))?,
+            _ => regular_file::read_text(path)?,
         };
         let is_done = |row: &&str| {
             row.split(',')
@@ -38,7 +38,7 @@ impl Log {
             .chain(kept)
             .flat_map(|row| [row, "\n"])
             .collect();
-        policy_file::write_whole(path, text.as_bytes())?;
+        write_unsynced(path, text.as_bytes())?;
         let file = std::fs::OpenOptions::new().append(true).open(path)?;
         Ok(Self {
             path: path.to_owned(),
@@ -65,14 +65,22 @@ impl Log {
         self.writer.flush().with_context(context)
     }
 
+    /// Synchronises the table with the disk, so that a checkpoint never is ahead of it.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn sync(&self) -> Result<()> {
+        let synced = self.writer.get_ref().sync_data();
+        synced.with_context(|| format!("{}: can't write", self.path.display()))
+    }
+
     /// Draws the table so far.
     ///
     /// # Errors
     /// If it can't be read or the picture can't be written.
     pub fn draw(&self, to: &Path) -> Result<()> {
-        let table = std::fs::read_to_string(&self.path)
-            .with_context(|| format!("{}: can't read", self.path.display()))?;
-        policy_file::write_whole(to, picture::draw(&table)?.as_bytes())
+        let table = regular_file::read_text(&self.path)?;
+        write_unsynced(to, picture::draw(&table)?.as_bytes())
     }
 }
 

@@ -1,10 +1,13 @@
 //! `pusht bench env`.
 
+use super::SECONDS;
 use super::python::Python;
 use super::sequences::{self, Sequence};
+use crate::arguments::{number, whole};
 use crate::data::Demonstrations;
-use crate::policy_file::write_whole;
+use crate::output::{check_file, write_whole};
 use crate::processor_time::processor_time;
+use crate::{outln, stdout};
 use anyhow::{Context, Result, ensure};
 use pusht_core::pusht::env::{Phase, PushTEnv, StartOrder, step_side_by_side};
 use serde::{Deserialize, Serialize};
@@ -45,10 +48,10 @@ pub struct Args {
     #[arg(long, value_name = "PYTHON")]
     gym_pusht: Option<PathBuf>,
     /// Alternating measurements of each
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = whole::<usize>(1..=1000))]
     rounds: usize,
     /// Duration of a measurement of this simulator, s
-    #[arg(long, value_name = "S", default_value_t = 0.4)]
+    #[arg(long, value_name = "S", default_value_t = 0.4, value_parser = number(SECONDS))]
     seconds: f64,
 }
 
@@ -81,14 +84,13 @@ struct Shares {
 /// # Errors
 /// If the demonstrations can't be read, or the given Python fails.
 pub fn run(args: &Args) -> Result<()> {
-    ensure!(args.seconds > 0.0, "--seconds: more than 0 needed");
-    ensure!(args.rounds > 0, "--rounds: 1 needed at least");
+    args.json.as_deref().map_or(Ok(()), check_file)?;
     let data = args.data.clone();
     let data = data.or_else(|| std::env::var_os("PUSHT_DATASET").map(PathBuf::from));
     let first = match &data {
         Some(path) => ("human", sequences::human(&Demonstrations::open(path)?)),
         None => {
-            println!(
+            outln!(
                 "skipped: the recorded demonstrations (--data or PUSHT_DATASET names them); chase instead"
             );
             ("chase", sequences::chase(GENERATED)?)
@@ -102,23 +104,32 @@ pub fn run(args: &Args) -> Result<()> {
     let mut upstream = match &args.gym_pusht {
         Some(python) => Some(Python::start(python, GYM_PUSHT)?),
         None => {
-            println!("skipped: gym-pusht (--gym-pusht names a Python with it)");
+            outln!("skipped: gym-pusht (--gym-pusht names a Python with it)");
             None
         }
     };
-    println!("control steps/s, and times gym-pusht's; what the time of one goes into");
-    println!(
+    outln!("control steps/s, and times gym-pusht's; what the time of one goes into");
+    outln!(
         "{:<9} {:>15} {:>15} {:>9} {:>8} {:>9} {:>9}",
-        "sequences", "one", "side by side", "gym-pusht", "physics", "contacts", "coverage"
+        "sequences",
+        "one",
+        "side by side",
+        "gym-pusht",
+        "physics",
+        "contacts",
+        "coverage"
     );
     let mut figures = Vec::new();
     for (name, sequences) in &kinds {
+        if args.json.is_none() {
+            stdout::check()?;
+        }
         let figure = measure(name, sequences, upstream.as_mut(), args)?;
         let with_ratio = |rate: f64, ratio: Option<f64>| match ratio {
             Some(ratio) => format!("{rate:.0} ({ratio:.0})"),
             None => format!("{rate:.0}"),
         };
-        println!(
+        outln!(
             "{:<9} {:>15} {:>15} {:>9} {:>7.0}% {:>8.0}% {:>8.0}%",
             figure.sequences,
             with_ratio(figure.steps_per_s, figure.ratio),

@@ -9,6 +9,10 @@ pub mod vector;
 
 use anyhow::Result;
 use clap::Subcommand;
+use std::ops::RangeInclusive;
+
+/// Durations of a measurement, s.
+const SECONDS: RangeInclusive<f64> = 0.001..=3600.0;
 
 /// Measures the cost of simulation and planning.
 #[derive(clap::Args)]

@@ -1,10 +1,13 @@
 //! `pusht bench pixels`.
 
+use super::SECONDS;
 use super::python::Python;
 use super::sequences::{self, Sequence};
-use crate::policy_file::write_whole;
+use crate::arguments::{number, whole};
+use crate::outln;
+use crate::output::{check_file, write_whole};
 use crate::processor_time::processor_time;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use crc::{CRC_32_ISO_HDLC, Crc};
 use pusht_core::pusht::env::PushTEnv;
 use pusht_gym::pixels::{Frame, PictureError, Renderer};
@@ -38,10 +41,10 @@ pub struct Args {
     #[arg(long, value_name = "PYTHON")]
     gym_pusht: Option<PathBuf>,
     /// Alternating measurements of each
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<usize>(1..=1000))]
     rounds: usize,
     /// Duration of a measurement of these pictures, s
-    #[arg(long, value_name = "S", default_value_t = 0.2)]
+    #[arg(long, value_name = "S", default_value_t = 0.2, value_parser = number(SECONDS))]
     seconds: f64,
 }
 
@@ -106,12 +109,11 @@ impl Best {
 /// # Errors
 /// If the given Python fails.
 pub fn run(args: &Args) -> Result<()> {
-    ensure!(args.seconds > 0.0, "--seconds: more than 0 needed");
-    ensure!(args.rounds > 0, "--rounds: 1 needed at least");
+    args.json.as_deref().map_or(Ok(()), check_file)?;
     let mut upstream = match &args.gym_pusht {
         Some(python) => Some(Python::start(python, GYM_PUSHT)?),
         None => {
-            println!("skipped: gym-pusht (--gym-pusht names a Python with it)");
+            outln!("skipped: gym-pusht (--gym-pusht names a Python with it)");
             None
         }
     };
@@ -160,14 +162,17 @@ fn report(args: &Args, [ours, theirs]: [Best; 2], (compared, equal): (usize, usi
         figure("render, 680 x 680", ours.render_s, theirs.render_s),
         figure("the same, copied", ours.copied_s, theirs.copied_s),
     ];
-    println!("pictures/s on one core");
-    println!(
+    outln!("pictures/s on one core");
+    outln!(
         "{:<21} {:>9} {:>10} {:>6}",
-        "", "here", "gym-pusht", "ratio"
+        "",
+        "here",
+        "gym-pusht",
+        "ratio"
     );
     for figure in &figures {
         let or_dash = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.0}"));
-        println!(
+        outln!(
             "{:<21} {:>9.0} {:>10} {:>6}",
             figure.pictures,
             figure.per_s,
@@ -176,7 +181,7 @@ fn report(args: &Args, [ours, theirs]: [Best; 2], (compared, equal): (usize, usi
         );
     }
     if compared > 0 {
-        println!("{equal} of {compared} observations are equal byte for byte");
+        outln!("{equal} of {compared} observations are equal byte for byte");
     }
     let figures = Figures {
         figures,

@@ -1,5 +1,7 @@
 //! `pusht bench plan`: instructions per convolution and per plan on every core that QEMU emulates.
 
+use crate::output::{check_file, write_whole};
+use crate::regular_file;
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,14 +39,18 @@ pub fn run(args: &Args) -> Result<()> {
     for board in &args.boards {
         tool.args(["--board", board]);
     }
-    if let Some(path) = &args.json {
-        let path = std::path::absolute(path).with_context(|| path.display().to_string())?;
-        tool.arg("--json").arg(path);
+    args.json.as_deref().map_or(Ok(()), check_file)?;
+    let table = tempfile::NamedTempFile::new().context("no temporary file")?;
+    if args.json.is_some() {
+        tool.arg("--json").arg(table.path());
     }
     let status = tool
         .current_dir(repository)
         .status()
         .context("cargo cannot be started")?;
     ensure!(status.success(), "the measurement failed");
-    Ok(())
+    match &args.json {
+        Some(path) => write_whole(path, &regular_file::read(table.path())?),
+        None => Ok(()),
+    }
 }

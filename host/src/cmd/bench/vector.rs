@@ -1,6 +1,9 @@
 //! `pusht bench vector`.
 
-use crate::policy_file::write_whole;
+use super::SECONDS;
+use crate::arguments::{number, whole};
+use crate::output::{check_file, write_whole};
+use crate::{out, outln};
 use anyhow::{Context, Result, ensure};
 use pusht_gym::batch::{BatchOptions, PushTBatch};
 use pusht_gym::env::EnvSpec;
@@ -14,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Largest number of environments.
+const MOST_ENVS: u64 = 16_384;
 /// Largest number of worker processes and threads.
 const MOST_PROCESSES: usize = 64;
 const MOST_THREADS: usize = 512;
@@ -44,10 +49,10 @@ pub struct Args {
     #[arg(long, value_name = "PYTHON")]
     gym_pusht: Option<PathBuf>,
     /// Numbers of environments, in ascending order
-    #[arg(long, value_name = "N,N..", value_delimiter = ',', default_values_t = [1, 2, 8, 64, 512, 4096])]
+    #[arg(long, value_name = "N,N..", value_delimiter = ',', default_values_t = [1, 2, 8, 64, 512, 4096], value_parser = whole::<usize>(1..=MOST_ENVS))]
     sizes: Vec<usize>,
     /// Duration of a measurement, s
-    #[arg(long, value_name = "S", default_value_t = 0.3)]
+    #[arg(long, value_name = "S", default_value_t = 0.3, value_parser = number(SECONDS))]
     seconds: f64,
 }
 
@@ -73,12 +78,12 @@ struct Report {
 /// # Errors
 /// If an environment can't be created, the given Python fails, or the file can't be written.
 pub fn run(args: &Args) -> Result<()> {
-    ensure!(args.seconds > 0.0, "--seconds: more than 0 needed");
-    let slice = Duration::try_from_secs_f64(args.seconds).context("--seconds")?;
+    let slice = Duration::from_secs_f64(args.seconds);
+    args.json.as_deref().map_or(Ok(()), check_file)?;
     let mut figures = Vec::new();
     match &args.gym_pusht {
         Some(python) => figures.extend(gymnasium(python, &args.sizes, args.seconds)?),
-        None => println!("skipped: gymnasium (--gym-pusht names a Python with gym-pusht)"),
+        None => outln!("skipped: gymnasium (--gym-pusht names a Python with gym-pusht)"),
     }
     for num_envs in args.sizes.iter().copied() {
         figures.extend(measure(candidates(num_envs)?, num_envs, slice)?);
@@ -98,11 +103,11 @@ pub fn run(args: &Args) -> Result<()> {
         ),
         figures,
     };
-    print(&report, &args.sizes);
-    match &args.json {
-        Some(path) => write_whole(path, &serde_json::to_vec_pretty(&report)?),
-        None => Ok(()),
+    if let Some(path) = &args.json {
+        write_whole(path, &serde_json::to_vec_pretty(&report)?)?;
     }
+    print(&report, &args.sizes);
+    Ok(())
 }
 
 fn cores() -> usize {
@@ -256,9 +261,9 @@ fn gain(
 }
 
 fn print(report: &Report, sizes: &[usize]) {
-    print!("{:<28}", "environment steps per second");
-    sizes.iter().for_each(|size| print!("{size:>11}"));
-    println!();
+    out!("{:<28}", "environment steps per second");
+    sizes.iter().for_each(|size| out!("{size:>11}"));
+    outln!("");
     let mut names: Vec<&str> = Vec::new();
     for figure in &report.figures {
         if !names.contains(&figure.name.as_str()) {
@@ -266,28 +271,28 @@ fn print(report: &Report, sizes: &[usize]) {
         }
     }
     for name in names {
-        print!("{name:<28}");
+        out!("{name:<28}");
         for &size in sizes {
             let figure = report
                 .figures
                 .iter()
                 .find(|figure| figure.name == name && figure.num_envs == size);
             match figure {
-                Some(figure) => print!("{:>11.0}", figure.steps_per_s),
-                None => print!("{:>11}", "-"),
+                Some(figure) => out!("{:>11.0}", figure.steps_per_s),
+                None => out!("{:>11}", "-"),
             }
         }
-        println!();
+        outln!("");
     }
-    println!("cores: {}", report.cores);
+    outln!("cores: {}", report.cores);
     if let Some(gain) = report.cores_gain {
-        println!(
+        outln!(
             "PushTBatch of {} on all cores against 1 thread: {gain:.2} times",
             sizes.iter().max().unwrap_or(&0)
         );
     }
     if let Some(gain) = report.gymnasium_async_gain {
-        println!(
+        outln!(
             "PushTBatch at its best against {GYM_ASYNC} of gym-pusht at its best: {gain:.0} times"
         );
     }

@@ -4,6 +4,7 @@ mod request;
 
 use crate::engine::{Engine, PolicyArgs};
 use crate::plan_input::{Checks, PlanNoise, noise_value};
+use crate::stdout;
 use anyhow::{Context, Result, bail, ensure};
 use pusht_core::control::Planner;
 use pusht_core::noise::I8F24;
@@ -52,7 +53,9 @@ const MAX_LINE: u64 = 64 << 20;
 /// If the policy can't be loaded, or standard input or output fails.
 pub fn run(args: &Args) -> Result<()> {
     let engine = Engine::load(&args.policy)?;
-    serve(&engine, std::io::stdin().lock(), std::io::stdout().lock())
+    let served = serve(&engine, std::io::stdin().lock(), stdout::Stdout);
+    stdout::check()?;
+    served
 }
 
 /// Answers the lines of `input` until it ends.

@@ -12,9 +12,12 @@ use crate::policy_file::{self, Conditioning, PolicyConfig};
 use crate::train::checkpoint::{self, Header};
 use crate::train::report::{Log, Progress, Row};
 use crate::train::trainer::{Settings, Trainer};
+use crate::{errln, output};
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
-use pusht_core::pusht::env::Seeding;
+use pusht_core::control::Planner;
+use pusht_core::noise::NoiseSource;
+use pusht_core::pusht::env::{Seeding, WINDOW_PX};
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
@@ -25,18 +28,23 @@ use std::sync::atomic::AtomicBool;
 /// If options contradict each other, demonstrations can't be read, the folder already holds a run
 /// (without `--resume`) or another one (with it), or a file can't be written.
 pub fn run(args: &Args) -> Result<()> {
+    output::check_folder(&args.out)?;
     let init = args.init.as_deref().map(policy_file::load).transpose()?;
     let settings = args.settings(init.as_ref())?;
     let sets = (args.data.iter())
         .map(|path| Demonstrations::open(path))
         .collect::<Result<Vec<_>>>()?;
-    let found = checkpoint::load_newest(&args.out)?;
-    let started = args.out.join("log.csv").exists() || found.is_some();
-    ensure!(
-        args.resume || !started,
-        "{}: already holds a run; go on with --resume, or name another folder",
-        args.out.display()
-    );
+    let found = match args.resume {
+        true => checkpoint::load_newest(&args.out)?,
+        false => {
+            ensure!(
+                !args.out.join("log.csv").exists() && !checkpoint::exists(&args.out)?,
+                "{}: already holds a run; go on with --resume, or name another folder",
+                args.out.display()
+            );
+            None
+        }
+    };
     let header = Header {
         step: 0,
         data_crc32: sets.iter().map(Demonstrations::crc32).collect(),
@@ -53,6 +61,7 @@ pub fn run(args: &Args) -> Result<()> {
     let trainer = Trainer::new(settings, &sets, init, state, args.device.into())?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("{}: can't make the folder", args.out.display()))?;
+    output::remove_unfinished(&args.out)?;
     let threads = rayon::ThreadPoolBuilder::new()
         .num_threads(args.threads.into())
         .build()?;
@@ -129,6 +138,19 @@ fn commit() -> Option<String> {
     (output.status.success()).then(|| text.trim().to_owned())
 }
 
+/// Plans once, from a window in the middle of the scene.
+fn check_plan(mut policy: FloatPolicy) -> Result<()> {
+    let shape = policy.shape();
+    let window = vec![WINDOW_PX / 2.0; shape.window_len()];
+    let mut chunk = vec![0.0; shape.chunk_len()];
+    policy.plan(&window, &mut NoiseSource::new(0), &mut chunk)?;
+    ensure!(
+        chunk.iter().all(|value| value.is_finite()),
+        "its actions are not finite"
+    );
+    Ok(())
+}
+
 /// A run with its output files.
 struct Run<'a> {
     args: &'a Args,
@@ -160,7 +182,7 @@ impl Run<'_> {
                     step,
                     learning_rate,
                     loss: loss_sum / f64::from(n_losses),
-                    validation_loss: self.trainer.validation_loss(),
+                    validation_loss: self.validation_loss()?,
                     scores: self.evaluate_if_due()?,
                 };
                 log.add(&row)?;
@@ -168,11 +190,24 @@ impl Run<'_> {
                 (loss_sum, n_losses) = (0.0, 0);
             }
             if step.is_multiple_of(self.args.checkpoint_every) || step == self.args.steps {
+                log.sync()?;
                 self.save()?;
                 log.draw(&self.args.out.join("log.svg"))?;
             }
         }
         self.save_policy()
+    }
+
+    /// Loss on the held-out episodes, if there are any.
+    fn validation_loss(&self) -> Result<Option<f32>> {
+        let loss = self.trainer.validation_loss();
+        ensure!(
+            loss.is_none_or(f32::is_finite),
+            "the validation loss after step {} is {}",
+            self.trainer.step(),
+            loss.unwrap_or_default()
+        );
+        Ok(loss)
     }
 
     /// Evaluates the moving average if an evaluation is due.
@@ -196,8 +231,11 @@ impl Run<'_> {
 
     fn save_policy(&self) -> Result<()> {
         let path = self.args.out.join("policy.safetensors");
-        policy_file::save(&path, &self.config(), &self.trainer.policy_tensors())?;
-        eprintln!("wrote {}", path.display());
+        let tensors = self.trainer.policy_tensors();
+        check_plan(FloatPolicy::from_parts(self.config(), &tensors)?)
+            .context("no policy is written: the trained one does not plan")?;
+        policy_file::save(&path, &self.config(), &tensors)?;
+        errln!("wrote {}", path.display());
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! Options of `pusht train`: definition, checks and defaults.
 
+use crate::arguments::{legacy_seeds, number, seed, whole};
+use crate::float_engine::unet_config;
 use crate::policy_file::{
     ActionFrame, Observation, PolicyConfig, SchedulerConfig, SchedulerKind, Tensors, UnetConfig,
 };
@@ -7,21 +9,23 @@ use crate::train::device::DeviceArg;
 use crate::train::diffusion::TrainTimesteps;
 use crate::train::trainer::Settings;
 use anyhow::{Result, bail, ensure};
-use clap::builder::RangedU64ValueParser;
 use pusht_core::pusht::observation::ObservationKind;
 use std::ops::Range;
 use std::path::PathBuf;
 
 const N_GROUPS: usize = 8;
 const N_OBS_STEPS: usize = 2;
+/// Most parameters of a network: 1 GiB for each of its vectors.
+const MAX_PARAMETERS: usize = 1 << 28;
 
 /// Train a float policy on recorded demonstrations.
 ///
 /// Example: pusht train --data pusht.zip --out runs/human
 ///
 /// The folder receives log.csv (a row every --log-every steps), its plot log.svg, the last two
-/// checkpoints, and policy.safetensors. The same command with --resume continues an interrupted
-/// run.
+/// checkpoints, and policy.safetensors; checkpoints and policy survive a power failure. The same
+/// command with --resume continues an interrupted run from the newest checkpoint that is whole. A
+/// run whose losses or weights are not finite fails and writes no policy.
 #[derive(clap::Args)]
 pub struct Args {
     /// Demonstrations: pusht.zip, a .zarr folder (Zarr v2 or v3), or the folder of a LeRobot dataset
@@ -29,7 +33,7 @@ pub struct Args {
     #[arg(long, value_name = "PATH", required = true)]
     pub data: Vec<PathBuf>,
     /// Share of each --data in every batch, in the same order [default: all windows alike].
-    #[arg(long, value_delimiter = ',', value_name = "S,S,..")]
+    #[arg(long, value_delimiter = ',', value_name = "S,S,..", value_parser = number(1e-9..=1e9))]
     pub shares: Vec<f64>,
     /// Folder of the run.
     #[arg(long, value_name = "DIR")]
@@ -38,23 +42,23 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
     /// Optimiser steps; the learning rate decays to 0 along a cosine over them.
-    #[arg(long, default_value_t = 16_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, default_value_t = 16_000, value_parser = whole::<u64>(1..=1_000_000_000))]
     pub steps: u64,
     /// Windows per step.
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, default_value_t = 256, value_parser = whole::<u32>(1..=65_536))]
     pub batch: u32,
     /// Seed of all random numbers of the run.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = seed)]
     pub seed: u64,
     /// Observation of the policy.
     #[arg(long, value_enum, default_value = "vertices")]
     pub observation: Observation,
     /// Actions predicted per plan (`Tp`).
-    #[arg(long, default_value_t = 16, value_parser = RangedU64ValueParser::<usize>::new().range(2..=64))]
+    #[arg(long, default_value_t = 16, value_parser = whole::<usize>(2..=64))]
     pub horizon: usize,
     /// Actions executed per plan (`Ta`), unless --eval-action-steps is given. Windows reach as far
     /// beyond the end of an episode.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = whole::<usize>(1..=64))]
     pub n_action_steps: usize,
     /// Origin of the actions' coordinates.
     #[arg(long, value_enum, default_value = "window")]
@@ -64,14 +68,15 @@ pub struct Args {
         long,
         value_delimiter = ',',
         default_value = "32,64,128",
-        value_name = "C,C,.."
+        value_name = "C,C,..",
+        value_parser = whole::<usize>(N_GROUPS as u64..=4096)
     )]
     pub down_dims: Vec<usize>,
     /// Taps of the U-Net's convolutions (odd).
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = whole::<usize>(1..=15))]
     pub kernel_size: usize,
     /// Passes of the network per plan, stored in the policy file.
-    #[arg(long, default_value_t = 10, value_parser = RangedU64ValueParser::<usize>::new().range(1..=100))]
+    #[arg(long, default_value_t = 10, value_parser = whole::<usize>(1..=100))]
     pub passes: usize,
     /// Sampler, which also determines the forward process.
     #[arg(long, value_enum, default_value = "ddim")]
@@ -86,37 +91,37 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "all")]
     pub train_timesteps: TrainTimesteps,
     /// Peak learning rate.
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, default_value_t = 1e-3, value_parser = number(1e-12..=1e6))]
     pub learning_rate: f64,
     /// Steps of learning rate warmup.
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 500, value_parser = whole::<u64>(0..=999_999_999))]
     pub warmup_steps: u64,
     /// Train on the recorded episodes only, without their mirror images.
     #[arg(long)]
     pub no_mirror: bool,
     /// Episodes held out for the validation loss.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, value_parser = whole::<usize>(0..=1_000_000))]
     pub validation_episodes: usize,
     /// Steps between evaluations of the policy; 0: none.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole::<u64>(0..=1_000_000_000))]
     pub eval_every: u64,
     /// Legacy seeds A..B of evaluation episodes. Do not report scores on seeds used for selection.
-    #[arg(long, value_name = "A..B", default_value = "200000..200100", value_parser = crate::console::parse_seeds)]
+    #[arg(long, value_name = "A..B", default_value = "200000..200100", value_parser = legacy_seeds)]
     pub eval_seeds: Range<u64>,
     /// Actions executed per plan in evaluations and in the policy file [default: --n-action-steps].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=64))]
     pub eval_action_steps: Option<usize>,
     /// Device for the computation; weights of a GPU differ from a CPU's in their last digits.
     #[arg(long, value_enum, default_value = "cpu")]
     pub device: DeviceArg,
     /// Threads of tensor operations and evaluations; the weights do not depend on it.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, default_value_t = 1, value_parser = whole::<u16>(1..=1024))]
     pub threads: u16,
     /// Steps between rows of the log.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 100, value_parser = whole::<u64>(1..=1_000_000_000))]
     pub log_every: u64,
     /// Steps between checkpoints.
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 1000, value_parser = whole::<u64>(1..=1_000_000_000))]
     pub checkpoint_every: u64,
     /// Continue from the newest checkpoint in the folder.
     #[arg(long)]
@@ -153,6 +158,11 @@ impl Args {
                 "--init: its network, observation or action frame is another than the options say"
             );
         }
+        let n_parameters = unet_config(&unet)?.n_parameters()?;
+        ensure!(
+            n_parameters <= MAX_PARAMETERS,
+            "--down-dims: a network of {n_parameters} parameters, more than the supported {MAX_PARAMETERS}"
+        );
         Ok(Settings {
             steps: self.steps,
             batch: self.batch as usize,
@@ -202,11 +212,6 @@ impl Args {
                 self.log_every
             );
         }
-        ensure!(
-            self.learning_rate > 0.0 && self.learning_rate.is_finite(),
-            "--learning-rate {} is not a positive number",
-            self.learning_rate
-        );
         self.check_shares()?;
         self.check_network()
     }
@@ -234,14 +239,14 @@ impl Args {
 
     fn check_network(&self) -> Result<()> {
         ensure!(
-            self.kernel_size % 2 == 1 && self.kernel_size <= 15,
-            "--kernel-size {} is not odd and at most 15",
+            self.kernel_size % 2 == 1,
+            "--kernel-size {} is not odd",
             self.kernel_size
         );
         for &channels in &self.down_dims {
             ensure!(
-                channels > 0 && channels % N_GROUPS == 0 && channels <= 4096,
-                "--down-dims {channels} is not a multiple of {N_GROUPS} up to 4096"
+                channels.is_multiple_of(N_GROUPS),
+                "--down-dims {channels} is not a multiple of {N_GROUPS}"
             );
         }
         // Each level but the last halves the length.

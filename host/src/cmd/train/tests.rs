@@ -70,7 +70,11 @@ fn train(folder: &Path, out: &Path, options: &[&str]) -> Result<()> {
 }
 
 fn error_of(folder: &Path, out: &Path, options: &[&str]) -> String {
-    let message = format!("{:#}", train(folder, out, options).unwrap_err());
+    let error = train(folder, out, options).unwrap_err();
+    let message = format!("{error:#}");
+    if error.is::<clap::Error>() {
+        return message;
+    }
     assert!(
         !message.trim_end().contains('\n'),
         "more than one line: {message}"
@@ -158,14 +162,63 @@ fn resuming_with_other_settings_is_refused() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_named() {
+fn a_run_goes_on_from_the_newest_whole_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     train(folder.path(), &out, &[]).unwrap();
-    let last = out.join("checkpoint-00000008.safetensors");
-    let bytes = fs::read(&last).unwrap();
-    fs::write(&last, &bytes[..bytes.len() / 2]).unwrap();
+    let (older, last) = (
+        out.join("checkpoint-00000004.safetensors"),
+        out.join("checkpoint-00000008.safetensors"),
+    );
+    let (whole, log) = (
+        fs::read(&last).unwrap(),
+        fs::read(out.join("log.csv")).unwrap(),
+    );
+    let not_finite = {
+        let mut bytes = whole.clone();
+        bytes.splice(whole.len() - 4.., f32::NAN.to_le_bytes());
+        bytes
+    };
+    for damaged in [&[][..], &whole[..whole.len() / 2], &whole[..8], &not_finite] {
+        fs::write(&last, damaged).unwrap();
+        fs::remove_file(out.join("policy.safetensors")).unwrap();
+        train(folder.path(), &out, &["--resume"]).unwrap();
+        assert!(fs::read(&last).unwrap() == whole);
+        assert!(fs::read(out.join("log.csv")).unwrap() == log);
+        policy_file::load(&out.join("policy.safetensors")).unwrap();
+    }
+    for path in [older, last] {
+        fs::write(path, "").unwrap();
+    }
     assert!(error_of(folder.path(), &out, &["--resume"]).contains("checkpoint-00000008"));
+    // Without --resume it is still a run that nothing overwrites.
+    assert!(error_of(folder.path(), &out, &[]).contains("--resume"));
+}
+
+#[test]
+fn a_run_without_finite_losses_writes_no_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, steps) in [("one", "1"), ("some", "8")] {
+        let out = folder.path().join(name);
+        for episodes in ["0", "1"] {
+            let options = [
+                "--learning-rate",
+                "1e6",
+                "--steps",
+                steps,
+                "--warmup-steps",
+                "0",
+                "--validation-episodes",
+                episodes,
+            ];
+            let out = out.join(episodes);
+            error_of(folder.path(), &out, &options);
+            assert!(
+                !out.join("policy.safetensors").exists(),
+                "{name} {episodes}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -185,6 +238,12 @@ fn bad_options_are_refused_before_anything_is_written() {
         ["--shares", "0"],
         ["--horizon", "9"],
         ["--n-action-steps", "16"],
+        ["--n-action-steps", "18446744073709551615"],
+        ["--down-dims", "4096,4096,4096,4096"],
+        ["--warmup-steps", "18446744073709551615"],
+        ["--validation-episodes", "18446744073709551615"],
+        ["--eval-seeds", "0..18446744073709551615"],
+        ["--shares", "nan"],
         ["--eval-action-steps", "16"],
         ["--eval-every", "3"],
         ["--init", "/no/such/policy.safetensors"],

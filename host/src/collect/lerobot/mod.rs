@@ -17,6 +17,7 @@ use crate::data::lerobot::{INFO, VERSION, episode_column};
 use crate::data::reader::zarr;
 use crate::data::{Demonstrations, Episode};
 use crate::kill;
+use crate::output::sync_all;
 use anyhow::{Context, Result};
 use frames::{FEATURES, FPS, Frames};
 use parquet::data_type::ByteArray;
@@ -54,13 +55,15 @@ pub fn write(folder: &Path) -> Result<()> {
         pictures: Pictures::open(&recording)?,
     }
     .write()?;
+    sync_all(&unfinished)?;
     for part in ["data", "meta"] {
         let to = folder.join(part);
         remove(&to)?;
         std::fs::rename(unfinished.join(part), &to).with_context(|| to.display().to_string())?;
         kill::point();
     }
-    remove(&unfinished)
+    remove(&unfinished)?;
+    sync_all(folder)
 }
 
 fn remove(folder: &Path) -> Result<()> {

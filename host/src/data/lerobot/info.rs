@@ -1,5 +1,6 @@
 //! `meta/info.json`: version, counts and features.
 
+use crate::regular_file;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ impl Info {
     /// # Errors
     /// If it is missing, damaged, or of another version.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).with_context(|| format!("{INFO}: can't read"))?;
+        let bytes = regular_file::read(path)?;
         let info: Self = serde_json::from_slice(&bytes).with_context(|| INFO.to_owned())?;
         if !info.codebase_version.starts_with("v3.") {
             bail!(

@@ -3,6 +3,7 @@
 use super::pages::CheckedPages;
 use super::parquet_files;
 use crate::data::reader::bounds::decoded_limit;
+use crate::regular_file;
 use anyhow::{Context, Result, bail, ensure};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::DataType;
@@ -30,7 +31,7 @@ impl Table {
         let mut stored = 0;
         for path in parquet_files(folder)? {
             let mut open = || -> Result<_> {
-                let file = File::open(&path)?;
+                let file = regular_file::open(&path)?;
                 stored += file.metadata()?.len();
                 Ok(SerializedFileReader::new(file)?)
             };

@@ -1,8 +1,8 @@
 //! Reads whole arrays of a Zarr v2 or v3 hierarchy from a folder or a zip archive.
 
 use super::bounds::{Layout, decoded_limit};
+use crate::regular_file;
 use anyhow::{Context, Result, bail, ensure};
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,9 +23,10 @@ const ROOT_MARKS: [&str; 2] = ["data/state/.zarray", "data/state/zarr.json"];
 /// If it does not exist, is damaged, is not a replay buffer, or inflates beyond all measure.
 pub fn open_store(path: &Path) -> Result<Store> {
     if path.is_dir() {
+        regular_file::check_all(path)?;
         return Ok(Arc::new(FilesystemStore::new(path)?));
     }
-    let file = File::open(path).context("can't open it")?;
+    let file = regular_file::open(path)?;
     let limit = decoded_limit(file.metadata()?.len());
     let mut archive = zip::ZipArchive::new(file).context("not a whole zip archive")?;
     let root_of = |name: &str| {

@@ -1,0 +1,253 @@
+//! Files that a command writes: whole or not at all, where the path leads.
+//!
+//! A regular file is replaced: its new contents are written beside it and renamed over it. So a
+//! failure leaves the old file as it was, and no reader sees a part. A symbolic link stays, and the
+//! file that it leads to is replaced; a device, a pipe or a FIFO is written as it is.
+
+use crate::{kill, stdout};
+use anyhow::{Context, Result, bail, ensure};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// Most symbolic links that lead to a file, as in Linux.
+const MAX_LINKS: usize = 40;
+
+/// Beginning of the names of files that are not whole yet.
+const UNFINISHED: &str = ".unfinished-";
+
+/// Where a path leads.
+enum Target {
+    /// The program's own standard output.
+    Stdout,
+    /// What is written as it is: a device, a pipe, or a file that is open already.
+    AsItIs(PathBuf),
+    /// A regular file, new without metadata.
+    File(PathBuf, Option<Metadata>),
+}
+
+/// Writes a file that survives a power failure once this returns: file and folder are synchronised
+/// with the disk. An existing file keeps its mode, a new one has the umask's.
+///
+/// # Errors
+/// If it can't be written; the error names it, and an existing file is as before.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    write(path, bytes, true).with_context(|| format!("{}: can't write", path.display()))
+}
+
+/// As [`write_whole`], but what is written can be lost in a power failure (not if the program is
+/// killed): for many files, until [`sync_all`].
+///
+/// # Errors
+/// As [`write_whole`].
+pub fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<()> {
+    write(path, bytes, false).with_context(|| format!("{}: can't write", path.display()))
+}
+
+/// Checks, before long work begins, that [`write_whole`] can write to `path`; changes nothing.
+///
+/// # Errors
+/// If it can't; the error names it.
+pub fn check_file(path: &Path) -> Result<()> {
+    let check = || match target(path)? {
+        Target::Stdout => Ok(()),
+        Target::AsItIs(path) => Ok(writable(&path)?),
+        Target::File(path, old) => new_beside(&path, old.as_ref()).map(drop),
+    };
+    check().with_context(|| format!("{}: can't write", path.display()))
+}
+
+/// Checks, before long work begins, that files can be written in `folder`, or that it can be made.
+///
+/// # Errors
+/// If not; the error names it.
+pub fn check_folder(folder: &Path) -> Result<()> {
+    let there = folder
+        .ancestors()
+        .find(|path| path.symlink_metadata().is_ok());
+    let there = there.filter(|path| !path.as_os_str().is_empty());
+    let made = tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .tempfile_in(there.unwrap_or(Path::new(".")));
+    made.map(drop)
+        .with_context(|| format!("{}: can't write to the folder", folder.display()))
+}
+
+/// Synchronises every file and folder below `folder` with the disk.
+///
+/// # Errors
+/// If one can't be; the error names the folder.
+pub fn sync_all(folder: &Path) -> Result<()> {
+    fn sync(folder: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let (entry, path) = entry.map(|entry| (entry.file_type(), entry.path()))?;
+            match entry? {
+                kind if kind.is_dir() => sync(&path)?,
+                kind if kind.is_file() => File::open(&path)?.sync_all()?,
+                _ => {}
+            }
+        }
+        sync_folder(folder)
+    }
+    sync(folder).with_context(|| format!("{}: can't write", folder.display()))
+}
+
+/// Removes what a program that was killed left in `folder` of files that were not whole.
+///
+/// # Errors
+/// If the folder can't be read, or a file not removed.
+pub fn remove_unfinished(folder: &Path) -> Result<()> {
+    let remove = || -> io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name.to_string_lossy().starts_with(UNFINISHED) && entry.file_type()?.is_file() {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    remove().with_context(|| format!("{}: can't remove unfinished files", folder.display()))
+}
+
+fn write(path: &Path, bytes: &[u8], is_synced: bool) -> Result<()> {
+    match target(path)? {
+        Target::Stdout => {
+            // Its failure is told by the exit code.
+            stdout::Stdout
+                .write_all(bytes)
+                .map_err(|_| stdout::Broken)?;
+            Ok(())
+        }
+        Target::AsItIs(path) => {
+            let mut file = OpenOptions::new().append(true).open(path)?;
+            Ok(file.write_all(bytes)?)
+        }
+        Target::File(path, old) => {
+            kill::point();
+            let mut new = new_beside(&path, old.as_ref())?;
+            kill::point();
+            new.write_all(bytes)?;
+            kill::point();
+            if let Some(old) = &old {
+                keep_access(new.as_file(), old)?;
+            }
+            if is_synced {
+                new.as_file().sync_all()?;
+            }
+            new.persist(&path)?;
+            if is_synced {
+                sync_folder(folder_of(&path))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Follows `path` to what is written.
+fn target(path: &Path) -> Result<Target> {
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => Some(metadata),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error.into()),
+    };
+    let mut path = path.to_owned();
+    match &metadata {
+        Some(metadata) if metadata.is_dir() => bail!("it is a folder"),
+        Some(metadata) if is_stdout(metadata) => return Ok(Target::Stdout),
+        Some(metadata) if !metadata.is_file() => return Ok(Target::AsItIs(path)),
+        _ => {}
+    }
+    for _ in 0..MAX_LINKS {
+        let folder = folder_of(&path).canonicalize()?;
+        if folder.starts_with("/proc") {
+            return Ok(Target::AsItIs(path));
+        }
+        match fs::read_link(&path) {
+            Ok(link) => path = folder.join(link),
+            Err(_) => return Ok(Target::File(path, metadata)),
+        }
+    }
+    bail!("it leads through more than {MAX_LINKS} symbolic links")
+}
+
+/// A new file beside `path`, removed unless it is renamed. Refused if `path` itself is protected.
+fn new_beside(path: &Path, old: Option<&Metadata>) -> Result<NamedTempFile> {
+    ensure!(path.file_name().is_some(), "it is no name of a file");
+    if old.is_some() {
+        OpenOptions::new().write(true).open(path)?;
+    }
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(UNFINISHED);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Less the umask.
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    Ok(builder.tempfile_in(folder_of(path))?)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Gives `new` the mode of `old`, and its owner if the system allows that.
+fn keep_access(new: &File, old: &Metadata) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, fchown};
+        let created = new.metadata()?;
+        if (created.uid(), created.gid()) != (old.uid(), old.gid()) {
+            let _ = fchown(new, Some(old.uid()), Some(old.gid()));
+        }
+    }
+    new.set_permissions(old.permissions())
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        // A file system that synchronises no folders.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether this is the file, pipe or device that standard output is.
+#[cfg(unix)]
+fn is_stdout(metadata: &Metadata) -> bool {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::MetadataExt;
+    let own = io::stdout().as_fd().try_clone_to_owned();
+    let own = own.and_then(|own| File::from(own).metadata());
+    own.is_ok_and(|own| (own.dev(), own.ino()) == (metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn is_stdout(_: &Metadata) -> bool {
+    false
+}
+
+/// Whether what is at `path` can be written; opening a FIFO would wait for its reader.
+#[cfg(unix)]
+fn writable(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::access(path, rustix::fs::Access::WRITE_OK)?)
+}
+
+#[cfg(not(unix))]
+fn writable(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).open(path).map(drop)
+}
+
+#[cfg(test)]
+mod tests;

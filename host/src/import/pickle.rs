@@ -9,6 +9,14 @@ use std::collections::HashMap;
 /// Most objects of a pickle: a checkpoint of diffusion_policy has some ten thousand.
 const MAX_OBJECTS: usize = 1 << 21;
 
+/// Longest text that is kept, bytes: names and settings are shorter.
+const MAX_TEXT: usize = 1 << 12;
+
+/// Bytes that the names of classes may take beside those of the pickle, and for each of its bytes:
+/// a name can be put together any number of times from texts that are written once.
+const FREE_NAME_BYTES: usize = 1 << 20;
+const NAME_BYTES_A_BYTE: usize = 8;
+
 /// Index of an object in a [`Pickle`]: objects may be shared and cyclic.
 pub type Id = usize;
 
@@ -20,7 +28,8 @@ pub enum Object {
     Int(i64),
     Float(f64),
     Text(String),
-    /// Bytes, or an integer of more than 64 bits: what is in them is not needed.
+    /// Bytes, a text of more than 4096 bytes, or an integer of more than 64 bits: what is in them is
+    /// not needed.
     Bytes,
     List(Vec<Id>),
     Tuple(Vec<Id>),
@@ -83,6 +92,7 @@ impl Pickle {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
+            name_room: FREE_NAME_BYTES + NAME_BYTES_A_BYTE * bytes.len(),
         };
         loop {
             let at = machine.at;
@@ -156,6 +166,8 @@ struct Machine<'b> {
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<usize, Id>,
+    /// Bytes that names of classes may still take.
+    name_room: usize,
 }
 
 impl<'b> Machine<'b> {
@@ -243,6 +255,7 @@ impl<'b> Machine<'b> {
         let bytes = self.take(usize::try_from(len)?)?;
         match opcode {
             b'B' | b'C' | 0x8e | 0x96 => self.push(Object::Bytes),
+            _ if bytes.len() > MAX_TEXT => self.push(Object::Bytes),
             _ => self.push(Object::Text(std::str::from_utf8(bytes)?.to_owned())),
         }
     }
@@ -306,7 +319,10 @@ impl<'b> Machine<'b> {
                 }
             }
         };
-        self.push(Object::Global(format!("{module}.{name}")))
+        let name = format!("{module}.{name}");
+        let room = self.name_room.checked_sub(name.len());
+        self.name_room = room.context("the names of classes are longer than the file allows")?;
+        self.push(Object::Global(name))
     }
 
     fn run_call(&mut self, opcode: u8) -> Result<()> {
@@ -404,6 +420,33 @@ mod tests {
                 bytes[at] = wrong;
                 let _ = Pickle::parse(&bytes);
             }
+        }
+    }
+
+    /// 65 KB took 4 GB: a name of two long texts, again and again.
+    #[test]
+    fn names_of_classes_take_no_more_memory_than_the_file_allows() {
+        let mut bytes = b"\x80\x04X".to_vec();
+        bytes.extend(4000_u32.to_le_bytes());
+        bytes.extend([b'm'; 4000]);
+        bytes.extend(b"q\x00");
+        for _ in 0..12_000 {
+            bytes.extend(b"h\x00h\x00\x93");
+        }
+        bytes.push(b'.');
+        let error = format!("{:#}", Pickle::parse(&bytes).unwrap_err());
+        assert!(error.contains("longer than the file allows"), "{error}");
+    }
+
+    #[test]
+    fn a_long_text_is_kept_as_bytes() {
+        for (len, kept) in [(4096_u32, true), (4097, false)] {
+            let mut bytes = b"\x80\x04X".to_vec();
+            bytes.extend(len.to_le_bytes());
+            bytes.extend(vec![b'm'; len as usize]);
+            bytes.push(b'.');
+            let pickle = Pickle::parse(&bytes).unwrap();
+            assert_eq!(pickle.text(pickle.root()).is_some(), kept, "{len}");
         }
     }
 

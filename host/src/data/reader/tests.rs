@@ -117,6 +117,9 @@ fn a_flipped_bit_in_an_archive_is_never_read_as_other_data() {
 fn a_missing_file_or_array_is_named() {
     let message = error_of(Path::new("/no/such/pusht.zip"));
     assert!(message.contains("/no/such/pusht.zip"), "{message}");
+    // It would be read for ever.
+    let message = error_of(Path::new("/dev/zero"));
+    assert!(message.contains("not a regular file"), "{message}");
     let folder = two_steps(&[1.0; 10], &[2.0; 4], &[2]);
     fs::remove_dir_all(folder.path().join("data/action")).unwrap();
     let message = error_of(folder.path());

@@ -20,6 +20,9 @@ const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
 /// Largest pickle, bytes: weights are stored outside of it.
 const MAX_PICKLE_BYTES: u64 = 1 << 26;
 
+/// Most axes of a tensor: a network's have up to three.
+const MAX_AXES: usize = 16;
+
 /// Bytes of tensors per byte of the file, at most: 2 for half precision, and as much again for
 /// tensors that share a storage.
 const MAX_GROWTH: u64 = 4;
@@ -337,11 +340,149 @@ impl View {
 }
 
 fn sizes(pickle: &Pickle, id: Id) -> Result<Vec<usize>> {
-    let sizes = pickle.elements(id).iter();
+    let sizes = pickle.elements(id);
+    ensure!(
+        sizes.len() <= MAX_AXES,
+        "has {} axes, up to {MAX_AXES} are supported",
+        sizes.len()
+    );
+    let sizes = sizes.iter();
     sizes
         .map(|id| match pickle.get(*id) {
             Object::Int(size) if (0..1 << 32).contains(size) => Ok(*size as usize),
             other => bail!("has {} as a size or stride", other.kind()),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use zip::write::SimpleFileOptions;
+
+    fn int(value: u32) -> Vec<u8> {
+        [b"J", &value.to_le_bytes()[..]].concat()
+    }
+
+    fn text(text: &str) -> Vec<u8> {
+        [
+            b"X",
+            &(text.len() as u32).to_le_bytes()[..],
+            text.as_bytes(),
+        ]
+        .concat()
+    }
+
+    fn tuple(sizes: &[u32]) -> Vec<u8> {
+        let sizes: Vec<u8> = sizes.iter().flat_map(|size| int(*size)).collect();
+        [b"(", &sizes[..], b"t"].concat()
+    }
+
+    /// A tensor of `float32` that begins its storage.
+    fn tensor(key: &str, shape: &[u32], strides: &[u32]) -> Vec<u8> {
+        let storage = [
+            b"(",
+            &text("storage")[..],
+            b"ctorch\nFloatStorage\n",
+            &text(key),
+            &text("cpu"),
+            &int(1),
+            b"tQ",
+        ];
+        let parts = [
+            &storage.concat()[..],
+            &int(0),
+            &tuple(shape),
+            &tuple(strides),
+        ]
+        .concat();
+        [b"ctorch._utils\n_rebuild_tensor_v2\n(", &parts[..], b"tR"].concat()
+    }
+
+    /// A checkpoint with a list of tensors, and storages of these bytes.
+    fn checkpoint(path: &Path, tensors: &[Vec<u8>], storages: &[(&str, usize)]) {
+        let pickle = [b"\x80\x02](", &tensors.concat()[..], b"e."].concat();
+        let mut zip = zip::ZipWriter::new(File::create(path).unwrap());
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        zip.start_file("archive/data.pkl", options).unwrap();
+        zip.write_all(&pickle).unwrap();
+        for (key, len) in storages {
+            zip.start_file(format!("archive/data/{key}"), options)
+                .unwrap();
+            zip.write_all(&vec![0; *len]).unwrap();
+        }
+        zip.finish().unwrap();
+    }
+
+    /// How many tensors of the checkpoint can be read, and the error of the next.
+    fn read_all(path: &Path) -> (usize, Option<String>) {
+        let mut archive = Archive::open(path).unwrap();
+        let ids = archive.pickle.elements(archive.pickle.root()).to_vec();
+        for (index, id) in ids.iter().enumerate() {
+            if let Err(error) = archive.tensor(*id) {
+                return (index, Some(format!("{error:#}")));
+            }
+        }
+        (ids.len(), None)
+    }
+
+    /// A storage was read again for each tensor, and each tensor took its bytes again.
+    #[test]
+    fn tensors_of_one_storage_take_no_more_than_the_file_allows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shared.ckpt");
+        let shared = vec![tensor("0", &[1024], &[1]); 2000];
+        checkpoint(&path, &shared, &[("0", 4096)]);
+        let most = path.metadata().unwrap().len() * MAX_GROWTH / 4096;
+        let (n_read, error) = read_all(&path);
+        assert_eq!(n_read as u64, most);
+        assert!(error.unwrap().contains("larger than the file allows"));
+        let few = vec![tensor("0", &[1024], &[1]); 3];
+        checkpoint(&path, &few, &[("0", 4096)]);
+        assert_eq!(read_all(&path), (3, None));
+    }
+
+    /// Strides of zero make any number of values of one.
+    #[test]
+    fn a_tensor_that_repeats_its_storage_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("repeated.ckpt");
+        for shape in [
+            &[1 << 30][..],
+            &[1 << 16, 1 << 16],
+            &[1 << 30, 1 << 30, 1 << 30],
+        ] {
+            let strides = vec![0; shape.len()];
+            checkpoint(&path, &[tensor("0", shape, &strides)], &[("0", 4)]);
+            let error = read_all(&path).1.unwrap();
+            let is_bounded = error.contains("the file allows") || error.contains("product");
+            assert!(is_bounded, "{error}");
+        }
+        checkpoint(&path, &[tensor("0", &[1; 17], &[0; 17])], &[("0", 4)]);
+        let error = read_all(&path).1.unwrap();
+        assert!(error.contains("17 axes"), "{error}");
+    }
+
+    #[test]
+    fn a_storage_is_read_once_and_no_further_than_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("once.ckpt");
+        checkpoint(
+            &path,
+            &[tensor("0", &[2], &[1]), tensor("0", &[1], &[1])],
+            &[("0", 8)],
+        );
+        let mut archive = Archive::open(&path).unwrap();
+        let ids = archive.pickle.elements(archive.pickle.root()).to_vec();
+        let unread = archive.unread;
+        for id in ids {
+            archive.tensor(id).unwrap();
+        }
+        assert_eq!(archive.unread, unread - 8);
+        archive.cache.clear();
+        archive.unread = 7;
+        let error = format!("{:#}", archive.storage("0").unwrap_err());
+        assert!(error.contains("more than the 7 that are left"), "{error}");
+    }
 }

@@ -3,9 +3,18 @@
 use super::expression;
 use crate::import::pickle::{Id, Object, Pickle};
 use anyhow::{Context, Result, bail, ensure};
+use std::cell::Cell;
+use std::rc::Rc;
 
 /// Longest chain of interpolations.
 const MAX_DEPTH: usize = 16;
+
+/// Most interpolations of a configuration: one that is used twice, in one that is used twice, ..,
+/// takes as many as 2 to the power of their number.
+const MAX_INTERPOLATIONS: u32 = 1 << 14;
+
+/// Longest text with its interpolations replaced, bytes.
+const MAX_TEXT: usize = 1 << 12;
 
 /// A plain value of the configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +68,8 @@ pub(super) struct Node<'p> {
     /// Place in the configuration, for messages.
     path: String,
     depth: usize,
+    /// Interpolations that may still be resolved, of all nodes of the configuration.
+    interpolations_left: Rc<Cell<u32>>,
 }
 
 impl<'p> Node<'p> {
@@ -70,6 +81,7 @@ impl<'p> Node<'p> {
             id,
             path: "cfg".to_owned(),
             depth: 0,
+            interpolations_left: Rc::new(Cell::new(MAX_INTERPOLATIONS)),
         }
     }
 
@@ -191,6 +203,14 @@ impl<'p> Node<'p> {
             "{}: more than {MAX_DEPTH} interpolations in each other",
             self.path
         );
+        let left = self.interpolations_left.get().checked_sub(1);
+        let left = left.with_context(|| {
+            format!(
+                "{}: more than {MAX_INTERPOLATIONS} interpolations",
+                self.path
+            )
+        })?;
+        self.interpolations_left.set(left);
         let depth = self.depth + 1;
         Ok(Self {
             depth,
@@ -227,6 +247,11 @@ impl<'p> Node<'p> {
             let len = len.with_context(|| format!("{}: {text:?} has no }}", self.path))?;
             result += &rest[..start];
             result += &self.interpolated(&inner[..len])?.text();
+            ensure!(
+                result.len() <= MAX_TEXT,
+                "{}: longer than {MAX_TEXT} bytes with its interpolations",
+                self.path
+            );
             rest = &inner[len + 1..];
         }
         Ok(result + rest)
@@ -356,6 +381,55 @@ fn closing(inner: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn text(text: &str) -> Vec<u8> {
+        [
+            b"X",
+            &(text.len() as u32).to_le_bytes()[..],
+            text.as_bytes(),
+        ]
+        .concat()
+    }
+
+    /// A configuration with these texts.
+    fn configuration(entries: &[(String, String)]) -> Pickle {
+        let mut bytes = b"\x80\x02}(".to_vec();
+        for (name, value) in entries {
+            bytes.extend(text(name));
+            bytes.extend(text(value));
+        }
+        bytes.extend(b"u.");
+        Pickle::parse(&bytes).unwrap()
+    }
+
+    /// 2 KB took half a minute: every level names the one below eight times.
+    #[test]
+    fn interpolations_in_each_other_are_counted() {
+        let mut entries = vec![("a0".to_owned(), String::new())];
+        for level in 1..8 {
+            let value = format!("${{a{}}}", level - 1).repeat(8);
+            entries.push((format!("a{level}"), value));
+        }
+        let pickle = configuration(&entries);
+        let node = Node::root(&pickle, pickle.root());
+        assert_eq!(node.text("a3").unwrap(), Some(String::new()));
+        let error = format!("{:#}", node.text("a7").unwrap_err());
+        assert!(error.contains("more than 16384 interpolations"), "{error}");
+    }
+
+    #[test]
+    fn a_text_that_grows_with_its_interpolations_is_refused() {
+        let mut entries = vec![("a0".to_owned(), "x".repeat(100))];
+        for level in 1..4 {
+            let value = format!("${{a{}}}", level - 1).repeat(8);
+            entries.push((format!("a{level}"), value));
+        }
+        let pickle = configuration(&entries);
+        let node = Node::root(&pickle, pickle.root());
+        assert_eq!(node.text("a1").unwrap().unwrap().len(), 800);
+        let error = format!("{:#}", node.text("a3").unwrap_err());
+        assert!(error.contains("longer than 4096 bytes"), "{error}");
+    }
 
     #[test]
     fn an_interpolation_ends_at_its_own_brace() {

@@ -43,6 +43,10 @@ pub const MPS2_AN386: Budget = Budget {
 /// cycle: a physics step, and in every tenth also the coverage, the digests and the exchange with
 /// the planning side. The period is 10,000 us.
 pub const REALTIME_TURN_US: u64 = 1500;
+/// The same on `b-l475e-iot01a`, in QEMU at 16 ns per instruction: its core at 80 MHz with 1.28
+/// cycles per instruction.
+#[allow(dead_code, reason = "of the tests in QEMU")]
+pub const L475_REALTIME_TURN_US: u64 = 3000;
 /// Longest latency from the timer to the first instruction of its task: critical sections and the
 /// log mask interrupts.
 pub const REALTIME_LATENCY_US: u64 = 10;
@@ -67,10 +71,20 @@ pub const CODE_BYTES: u64 = 48 * 1024;
 /// file is checked.
 pub const PLAN_RAM_BYTES: u64 = 20 * 1024;
 
+/// What the log's buffer (RTT) and its control block add to it on a physical board.
+#[allow(dead_code, reason = "of the tests in QEMU")]
+pub const LOG_RAM_BYTES: u64 = 1024 + 64;
+
 /// Every board.
-pub const PLANS: [PlanBudget; 6] = [
+pub const PLANS: [PlanBudget; 7] = [
     PlanBudget {
         board: "mps2-an386",
+        conv_milli_instructions: 900,
+        best_plan_instructions: 6_590_000,
+        small_plan_instructions: 1_090_000,
+    },
+    PlanBudget {
+        board: "b-l475e-iot01a",
         conv_milli_instructions: 900,
         best_plan_instructions: 6_590_000,
         small_plan_instructions: 1_090_000,
@@ -117,12 +131,19 @@ pub struct SiliconBudget {
     pub ram_bytes: u64,
 }
 
-/// Flash of the binary `bench`, which holds both models: all that the nRF52840 has.
+/// Flash of the binary `bench`, which holds both models: all that the nRF52840 and
+/// the STM32L475 have.
 pub const SILICON_BENCH_FLASH_BYTES: u64 = 1024 * 1024;
 
-/// Images with the larger model. The nRF52840 has 1 MiB of flash and 256 KiB of RAM, the STM32H743
+/// Images with the larger model. The STM32L475 has 1 MiB of flash and 96 KiB of RAM in one piece,
+/// the nRF52840 1 MiB and 256 KiB, the STM32H743
 /// 2 MiB and 128 KiB (the DTCM), the Pico 2 4 MiB and 520 KiB.
-pub const SILICON_BUDGETS: [SiliconBudget; 3] = [
+pub const SILICON_BUDGETS: [SiliconBudget; 4] = [
+    SiliconBudget {
+        board: "b-l475e-iot01a",
+        flash_bytes: 890 * 1024,
+        ram_bytes: 40 * 1024,
+    },
     SiliconBudget {
         board: "nrf52840-dk",
         flash_bytes: 890 * 1024,

@@ -141,5 +141,5 @@ fn a_device_whose_host_vanished_holds_and_says_so() {
         ensure!(client.report()?.holds == 1);
         same_here(engine, [(100_000, there)])
     });
-    expected_log::compare("controller", BOARDS[0].name, &log);
+    expected_log::compare("controller", &BOARDS[0], &log);
 }

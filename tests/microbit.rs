@@ -29,7 +29,7 @@ fn a_cortex_m0_computes_what_the_host_computes() {
         let show = |line: &str| println!("{line}");
         let log = run_with(&Setup::COUNTING, &MICROBIT, &elf, LIMIT, show).unwrap();
         assert_eq!(log.exit_code, Some(0), "{binary}: {:#?}", log.lines);
-        expected_log::compare(binary, MICROBIT.name, &log);
+        expected_log::compare(binary, &MICROBIT, &log);
         if let Some((name, digest)) = digest {
             assert_bits(&log, name, digest);
         }

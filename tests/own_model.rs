@@ -12,7 +12,14 @@ const SMALL: &[u8] = include_bytes!("../models/pusht-small.ptm");
 fn run_model(binary: &str, board: &Board, model: &Path) -> Log {
     let elf = build(binary, board, Some(model)).unwrap();
     let show = |line: &str| println!("{binary} on {}: {line}", board.name);
-    run_with(&Setup::of(binary, 0).unwrap(), board, &elf, LIMIT, show).unwrap()
+    run_with(
+        &Setup::of(binary, board, 0).unwrap(),
+        board,
+        &elf,
+        LIMIT,
+        show,
+    )
+    .unwrap()
 }
 
 /// The only line of the log of a run that failed.

@@ -4,6 +4,9 @@
 mod microbit;
 #[cfg(all(feature = "qemu", not(feature = "board-microbit")))]
 mod mps2;
+#[cfg(feature = "board-b-l475e-iot01a")]
+#[path = "board/b_l475e_iot01a/mod.rs"]
+mod part;
 #[cfg(feature = "board-nrf52840-dk")]
 #[path = "board/nrf52840_dk.rs"]
 mod part;
@@ -13,7 +16,7 @@ mod part;
 #[cfg(feature = "board-pico2")]
 #[path = "board/pico2.rs"]
 mod part;
-#[cfg(feature = "silicon")]
+#[cfg(feature = "embassy")]
 mod silicon;
 
 #[cfg(feature = "board-microbit")]
@@ -21,10 +24,11 @@ pub use microbit::SYSTICK_MHZ;
 #[cfg(all(feature = "qemu", not(feature = "board-microbit")))]
 pub use mps2::{SYSTICK_MHZ, Uart, Watchdog};
 #[cfg(feature = "silicon")]
-pub use {
-    part::{SYSTICK_MHZ, Watchdog},
-    silicon::Uart,
-};
+pub use part::{SYSTICK_MHZ, Watchdog};
+#[cfg(feature = "board-b-l475e-iot01a")]
+pub use part::{Uart, on_timer};
+#[cfg(feature = "embassy")]
+pub use silicon::Uart;
 
 /// Name of the board, as in its feature.
 pub const NAME: &str = env!("PUSHT_BOARD");

@@ -54,6 +54,8 @@ fn SysTick() {
     static mut TASK: Option<&'static mut dyn Task> = None;
     #[cfg(feature = "silicon")]
     cycles::carry();
+    #[cfg(feature = "board-b-l475e-iot01a")]
+    crate::board::on_timer();
     // Nothing else writes it, and a Cortex-M0 has no atomic addition.
     WRAPS.store(WRAPS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     if TASK.is_none() {
@@ -85,7 +87,9 @@ impl Counter {
 
     fn start_with_period(peripherals: Peripherals, reload: u32) -> Self {
         #[cfg(feature = "silicon")]
-        cycles::start(peripherals.DCB, peripherals.DWT);
+        if !cycles::start(peripherals.DCB, peripherals.DWT) {
+            defmt::warn!("absent: DWT; the timer counts cycles");
+        }
         let mut timer = peripherals.SYST;
         RELOAD.store(reload, Ordering::Relaxed);
         timer.set_clock_source(SystClkSource::Core);
@@ -106,8 +110,9 @@ impl Counter {
     /// [`in_units`](Self::in_units).
     pub fn raw(&self) -> u64 {
         #[cfg(feature = "silicon")]
-        return cycles::now();
-        #[cfg(feature = "qemu")]
+        if cycles::is_counting() {
+            return cycles::now();
+        }
         self.ticks()
     }
 
@@ -143,19 +148,30 @@ impl Counter {
 /// timer interrupt comes more often than it wraps.
 #[cfg(feature = "silicon")]
 mod cycles {
-    use core::sync::atomic::{AtomicU32, Ordering};
+    use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
     use cortex_m::peripheral::{DCB, DWT};
+
+    static IS_COUNTING: AtomicBool = AtomicBool::new(false);
 
     static HIGH: AtomicU32 = AtomicU32::new(0);
     /// Value of the counter when `HIGH` was last updated.
     static LAST: AtomicU32 = AtomicU32::new(0);
 
-    pub fn start(mut debug: DCB, mut counters: DWT) {
+    /// Starts the counter, and tells whether it counts: QEMU has none.
+    pub fn start(mut debug: DCB, mut counters: DWT) -> bool {
         debug.enable_trace();
         // The registers of the Cortex-M7 are locked after a reset.
         DWT::unlock();
         counters.set_cycle_count(0);
         counters.enable_cycle_counter();
+        let before = DWT::cycle_count();
+        cortex_m::asm::delay(8);
+        IS_COUNTING.store(DWT::cycle_count() != before, Ordering::Relaxed);
+        is_counting()
+    }
+
+    pub fn is_counting() -> bool {
+        IS_COUNTING.load(Ordering::Relaxed)
     }
 
     /// Counts a wrap; called by the timer interrupt.

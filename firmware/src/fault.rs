@@ -79,6 +79,8 @@ fn is_first(why: Restart) -> bool {
 /// Ends the safe state: restarts the device or ends the run.
 fn end() -> ! {
     if RESTARTS.load(Ordering::Relaxed) {
+        #[cfg(feature = "silicon")]
+        crate::rtt::let_a_debugger_read();
         SCB::sys_reset()
     }
     exit::failure()
@@ -154,6 +156,15 @@ extern "C" fn hard_fault(sp: u32, pc: u32) -> ! {
         }
     } else if is_first(Restart::HardFault { address: pc }) {
         defmt::error!("hard fault at pc={=u32:#010x}", pc);
+    }
+    end()
+}
+
+/// Handles a timeout where the timer's interrupt stands in for a watchdog.
+#[cfg(feature = "board-b-l475e-iot01a")]
+pub fn not_fed() -> ! {
+    if is_first(Restart::Watchdog) {
+        defmt::error!("watchdog: not fed in time");
     }
     end()
 }

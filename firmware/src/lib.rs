@@ -2,7 +2,7 @@
 //! the values that the host expects.
 //!
 //! Each binary does one thing. It logs through `defmt` and ends through [`exit`] with a code that
-//! the shell gets when QEMU runs it.
+//! `cargo firmware` passes on.
 #![no_std]
 
 #[cfg(feature = "silicon")]
@@ -18,6 +18,8 @@ pub mod fault;
 pub mod image;
 pub mod products;
 pub mod realtime;
+#[cfg(feature = "silicon")]
+pub mod rtt;
 pub mod stack;
 pub mod telemetry;
 pub mod timed;

@@ -4,7 +4,7 @@ use crate::counter::{Counter, UNIT};
 use crate::expected::{LARGEST_CHUNK_LEN, LARGEST_WINDOW_LEN};
 use pusht_core::noise::NoiseSource;
 use pusht_core::quant::measure::{Convolution, panel_len};
-use pusht_core::quant::{self, Factor, IntPolicy, Layer, LayerKind, Model, Observer};
+use pusht_core::quant::{Factor, IntPolicy, Layer, LayerKind, Model, Observer};
 
 /// Cost of products.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,12 +95,26 @@ impl Convolved {
     }
 }
 
-/// Mean cost of a plan, in [`UNIT`]s.
-pub fn plan_cost(counter: &Counter, model: &Model<'_>, scratch: &mut [u64], n_plans: u32) -> u64 {
-    let start = counter.now();
-    let planned = quant::selftest(model, scratch, n_plans);
-    defmt::assert!(planned.is_ok(), "the scratch is the model's");
-    (counter.now() - start) / u64::from(n_plans)
+/// Fills `costs` with the costs of as many plans with different noise, in [`UNIT`]s, in ascending
+/// order.
+pub fn plan_costs(counter: &Counter, model: &Model<'_>, scratch: &mut [u64], costs: &mut [u32]) {
+    let window = [0; LARGEST_WINDOW_LEN];
+    let mut chunk = [0; LARGEST_CHUNK_LEN];
+    let shape = model.shape();
+    let (window, chunk) = (
+        &window[..shape.window_len()],
+        &mut chunk[..shape.chunk_len()],
+    );
+    let Ok(mut policy) = IntPolicy::new(model, scratch) else {
+        defmt::panic!("the scratch is the model's");
+    };
+    for (seed, cost) in (0..).zip(costs.iter_mut()) {
+        let start = counter.now();
+        let planned = policy.plan_fixed(window, &mut NoiseSource::new(seed), chunk);
+        *cost = (counter.now() - start) as u32;
+        defmt::assert!(planned.is_ok(), "the lengths are the model's");
+    }
+    costs.sort_unstable();
 }
 
 /// Cost of the products of one plan.

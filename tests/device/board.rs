@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 /// A board: how to build for it and how to run on it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Board {
     /// Name of the board in `cargo firmware --board`, of its feature and of its memory map.
     pub name: &'static str,
@@ -11,17 +11,11 @@ pub struct Board {
     pub core: &'static str,
     /// Target triple of the compiler.
     pub target: &'static str,
-    /// What runs it.
-    pub runner: Runner,
-}
-
-/// What runs a board.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Runner {
-    /// QEMU with this `-machine`.
-    Qemu(&'static str),
-    /// A physical board: probe-rs flashes this chip and shows its log.
-    ProbeRs(&'static str),
+    /// QEMU's `-machine` that runs its images; `None` where QEMU has none.
+    pub machine: Option<&'static str>,
+    /// The chip of a physical board, by probe-rs's name; its images log through RTT. `None` for a
+    /// board of QEMU alone, which logs by semihosting.
+    pub chip: Option<&'static str>,
 }
 
 /// Every board that QEMU has; the first is the default.
@@ -30,37 +24,43 @@ pub const BOARDS: [Board; 6] = [
         name: "mps2-an386",
         core: "Cortex-M4F",
         target: "thumbv7em-none-eabihf",
-        runner: Runner::Qemu("mps2-an386"),
+        machine: Some("mps2-an386"),
+        chip: None,
     },
     Board {
         name: "mps2-an385",
         core: "Cortex-M3",
         target: "thumbv7m-none-eabi",
-        runner: Runner::Qemu("mps2-an385"),
+        machine: Some("mps2-an385"),
+        chip: None,
     },
     Board {
         name: "mps2-an385-v6m",
         core: "Cortex-M3 with a Cortex-M0+'s instructions",
         target: "thumbv6m-none-eabi",
-        runner: Runner::Qemu("mps2-an385"),
+        machine: Some("mps2-an385"),
+        chip: None,
     },
     Board {
         name: "mps2-an500",
         core: "Cortex-M7",
         target: "thumbv7em-none-eabihf",
-        runner: Runner::Qemu("mps2-an500"),
+        machine: Some("mps2-an500"),
+        chip: None,
     },
     Board {
         name: "mps2-an505",
         core: "Cortex-M33",
         target: "thumbv8m.main-none-eabihf",
-        runner: Runner::Qemu("mps2-an505"),
+        machine: Some("mps2-an505"),
+        chip: None,
     },
     Board {
         name: "mps3-an547",
         core: "Cortex-M55",
         target: "thumbv8m.main-none-eabihf",
-        runner: Runner::Qemu("mps3-an547"),
+        machine: Some("mps3-an547"),
+        chip: None,
     },
 ];
 
@@ -70,29 +70,42 @@ pub const MICROBIT: Board = Board {
     name: "microbit",
     core: "Cortex-M0",
     target: "thumbv6m-none-eabi",
-    runner: Runner::Qemu("microbit"),
+    machine: Some("microbit"),
+    chip: None,
 };
 
-/// Physical boards. None was at hand when the firmware was written: their images are built, linked
+/// A physical board that QEMU has, too: the image that is flashed is the one that QEMU runs.
+pub const B_L475E_IOT01A: Board = Board {
+    name: "b-l475e-iot01a",
+    core: "Cortex-M4F at 80 MHz",
+    target: "thumbv7em-none-eabihf",
+    machine: Some("b-l475e-iot01a"),
+    chip: Some("STM32L475VG"),
+};
+
+/// Further physical boards. None was at hand when the firmware was written: their images are built, linked
 /// and measured, but have not run.
 pub const SILICON: [Board; 3] = [
     Board {
         name: "nrf52840-dk",
         core: "Cortex-M4F",
         target: "thumbv7em-none-eabihf",
-        runner: Runner::ProbeRs("nRF52840_xxAA"),
+        machine: None,
+        chip: Some("nRF52840_xxAA"),
     },
     Board {
         name: "nucleo-h743zi2",
         core: "Cortex-M7",
         target: "thumbv7em-none-eabihf",
-        runner: Runner::ProbeRs("STM32H743ZITx"),
+        machine: None,
+        chip: Some("STM32H743ZITx"),
     },
     Board {
         name: "pico2",
         core: "Cortex-M33",
         target: "thumbv8m.main-none-eabihf",
-        runner: Runner::ProbeRs("RP235x"),
+        machine: None,
+        chip: Some("RP235x"),
     },
 ];
 
@@ -102,7 +115,12 @@ impl Board {
     /// # Errors
     /// If no board has this name; the message lists the known ones.
     pub fn named(name: &str) -> Result<Self> {
-        let all = || BOARDS.into_iter().chain([MICROBIT]).chain(SILICON);
+        let all = || {
+            BOARDS
+                .into_iter()
+                .chain([MICROBIT, B_L475E_IOT01A])
+                .chain(SILICON)
+        };
         let known: Vec<&str> = all().map(|board| board.name).collect();
         all()
             .find(|board| board.name == name)

@@ -46,6 +46,22 @@ fn is_variable(flags: SectionFlags) -> bool {
     matches!(flags, SectionFlags::Elf { sh_flags } if sh_flags & wanted == wanted)
 }
 
+/// Addresses of symbols in the ELF file at `path`.
+///
+/// # Errors
+/// If the file cannot be read, or has no such symbol.
+pub(crate) fn addresses<const N: usize>(path: &Path, names: [&str; N]) -> Result<[u32; N]> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let file = object::File::parse(bytes.as_slice())?;
+    let mut addresses = [0; N];
+    for (address, name) in addresses.iter_mut().zip(names) {
+        let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name));
+        let symbol = symbol.with_context(|| format!("{} has no {name}", path.display()))?;
+        *address = u32::try_from(symbol.address())?;
+    }
+    Ok(addresses)
+}
+
 /// The functions of an ELF file.
 #[derive(Debug)]
 pub struct Symbols(Vec<(Range<u64>, String)>);

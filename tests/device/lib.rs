@@ -2,19 +2,27 @@
 
 mod board;
 mod elf;
+mod gdb;
+mod log;
 mod port;
+mod probe;
 mod program;
 mod qemu;
+pub mod report;
+mod rtt;
+pub mod silicon_page;
 
 // A file of the commands', which is not a dependency: it would be built before every tool.
 #[path = "../../host/src/stdout.rs"]
 pub mod stdout;
 
-pub use board::{BOARDS, Board, MICROBIT, Runner, SILICON};
+pub use board::{B_L475E_IOT01A, BOARDS, Board, MICROBIT, SILICON};
 pub use elf::{Footprint, Symbols, demangled, footprint};
+pub use log::Log;
 pub use port::Port;
+pub use probe::{Attached, attached, flash_and_run};
 pub use program::{WANTED, is_qemu_there, qemu_program, qemu_version, unpacked_qemu_dir};
-pub use qemu::{Log, Setup, run, run_beside, run_with};
+pub use qemu::{Setup, run, run_beside, run_with};
 
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};

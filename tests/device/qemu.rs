@@ -1,37 +1,15 @@
-//! Runs an ELF file in QEMU and decodes the `defmt` log that it writes through semihosting.
+//! Runs an ELF file in QEMU. The log comes by semihosting, or from RTT's buffer on a board that
+//! exists.
 
-use crate::{Board, Port, Runner, Symbols, qemu_program};
-use anyhow::{Context, Result, bail};
-use defmt_decoder::{DecodeError, Frame, Table};
+use crate::gdb::{self, Gdb};
+use crate::log::{Log, read_log};
+use crate::{Board, Port, qemu_program, rtt};
+use anyhow::{Context, Result};
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
-
-/// Log and exit code of a run.
-#[derive(Clone, Debug)]
-pub struct Log {
-    /// The log, one line per message.
-    pub lines: Vec<String>,
-    /// The exit code of the firmware; 0 is success, `None` if it was still running.
-    pub exit_code: Option<i32>,
-}
-
-impl Log {
-    /// The value of the last `name=value` in the log.
-    ///
-    /// # Errors
-    /// If the name does not occur; the message shows the log.
-    pub fn value(&self, name: &str) -> Result<&str> {
-        self.lines
-            .iter()
-            .rev()
-            .flat_map(|line| line.split_whitespace())
-            .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-            .with_context(|| format!("no {name}= in the log:\n{}", self.lines.join("\n")))
-    }
-}
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 /// How QEMU runs a board.
 #[derive(Debug)]
@@ -56,13 +34,20 @@ impl Setup {
         serial: None,
     };
 
+    /// 16 ns per instruction: the STM32L475's core at 80 MHz with 1.28 cycles per instruction.
+    pub const AT_80_MHZ: Self = Self {
+        icount: Some("shift=4,sleep=off"),
+        serial: None,
+    };
+
     /// The usual setup of a binary; `serial_port` is used by the one that serves a host.
     ///
     /// # Errors
     /// If another program has the port.
-    pub fn of(binary: &str, serial_port: u16) -> Result<Self> {
+    pub fn of(binary: &str, board: &Board, serial_port: u16) -> Result<Self> {
         Ok(match binary {
             "controller" => Self::serving(Port::open(serial_port)?),
+            "realtime" | "realtime-late" if board.chip.is_some() => Self::AT_80_MHZ,
             "realtime" | "realtime-late" => Self::AT_125_MHZ,
             _ => Self::COUNTING,
         })
@@ -99,10 +84,13 @@ pub fn run_with(
     on_line: impl FnMut(&str),
 ) -> Result<Log> {
     let mut qemu = Qemu::start(setup, board, elf)?;
-    let output = qemu.output()?;
-    let lines = read_log(elf, &output, limit, on_line)?;
-    let exit_code = qemu.0.wait()?.code();
-    Ok(Log { lines, exit_code })
+    let output = qemu.log(board, elf)?;
+    let mut log = read_log(elf, &output, limit, on_line)?;
+    // A physical board logs its exit code and runs on.
+    if log.exit_code.is_none() {
+        log.exit_code = qemu.0.wait()?.code();
+    }
+    Ok(log)
 }
 
 /// Runs `elf` on `board` while `beside` runs, which can talk to it over its UART. Returns the
@@ -118,7 +106,7 @@ pub fn run_beside<R>(
     beside: impl FnOnce() -> Result<R>,
 ) -> Result<(R, Log)> {
     let mut qemu = Qemu::start(setup, board, elf)?;
-    let output = qemu.output()?;
+    let output = qemu.log(board, elf)?;
     std::thread::scope(|scope| {
         let log = scope.spawn(move || read_log(elf, &output, limit, |_| ()));
         let result = beside();
@@ -127,87 +115,41 @@ pub fn run_beside<R>(
             None => None,
         };
         drop(qemu);
-        let lines = match log.join() {
-            Ok(lines) => lines?,
+        let mut log = match log.join() {
+            Ok(log) => log?,
             Err(panic) => std::panic::resume_unwind(panic),
         };
-        let result = result.with_context(|| format!("the log:\n{}", lines.join("\n")))?;
-        Ok((result, Log { lines, exit_code }))
+        log.exit_code = log.exit_code.or(exit_code);
+        let result = result.with_context(|| format!("the log:\n{}", log.lines.join("\n")))?;
+        Ok((result, log))
     })
 }
 
-/// Decodes the log until it ends.
-fn read_log(
-    elf: &Path,
-    output: &Receiver<Vec<u8>>,
-    limit: Duration,
-    mut on_line: impl FnMut(&str),
-) -> Result<Vec<String>> {
-    let bytes = std::fs::read(elf).with_context(|| elf.display().to_string())?;
-    let table = Table::parse(&bytes)?
-        .with_context(|| format!("{} holds no defmt messages", elf.display()))?;
-    let (symbols, places) = (Symbols::of(&bytes)?, table.get_locations(&bytes)?);
-    let mut decoder = table.new_stream_decoder();
-    let mut lines: Vec<String> = Vec::new();
-    let end = Instant::now() + limit;
-    loop {
-        match output.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok(chunk) => decoder.received(&chunk),
-            Err(RecvTimeoutError::Disconnected) => return Ok(lines),
-            Err(RecvTimeoutError::Timeout) => bail!(
-                "no end after {} s; the log so far:\n{}",
-                limit.as_secs(),
-                lines.join("\n")
-            ),
-        }
-        loop {
-            match decoder.decode() {
-                Ok(frame) => {
-                    let mut line = symbols.named(&line_of(&frame));
-                    let is_error = frame.level().is_some_and(|level| level.as_str() == "error");
-                    if is_error && let Some(place) = places.get(&frame.index()) {
-                        line += &format!(" [{}:{}]", place.file.display(), place.line);
-                    }
-                    on_line(&line);
-                    lines.push(line);
-                }
-                Err(DecodeError::UnexpectedEof) => break,
-                // A fault within a message truncates it; the decoder finds the next one.
-                Err(DecodeError::Malformed) if table.encoding().can_recover() => {
-                    let line = "error a message was cut off".to_owned();
-                    on_line(&line);
-                    lines.push(line);
-                }
-                Err(DecodeError::Malformed) => bail!("the log of {} is malformed", elf.display()),
-            }
-        }
-    }
-}
-
-fn line_of(frame: &Frame<'_>) -> String {
-    let level = frame.level().map_or("", |level| level.as_str());
-    format!("{level:5} {}", frame.display_message())
-}
+/// The log and the end of boards that only QEMU has.
+const SEMIHOSTING_ARGS: [&str; 2] = ["-semihosting-config", "enable=on,target=native"];
 
 /// A running QEMU process, killed on drop.
 struct Qemu(Child);
 
 impl Qemu {
     fn start(setup: &Setup, board: &Board, elf: &Path) -> Result<Self> {
-        let Runner::Qemu(machine) = board.runner else {
-            bail!("QEMU has no {}", board.name);
-        };
+        let machine = board
+            .machine
+            .with_context(|| format!("QEMU has no {}", board.name))?;
         let mut command = Command::new(qemu_program());
         command
-            .args(["-machine", machine])
-            .args([
-                "-nographic",
-                "-monitor",
-                "none",
-                "-audiodev",
-                "none,id=none",
-            ])
-            .args(["-semihosting-config", "enable=on,target=native"]);
+            .args(["-machine", machine, "-nographic", "-monitor", "none"])
+            .args(["-audiodev", "none,id=none"]);
+        let stdin = match board.chip {
+            Some(_) => {
+                command.args(gdb::QEMU_ARGS);
+                Stdio::piped()
+            }
+            None => {
+                command.args(SEMIHOSTING_ARGS);
+                Stdio::null()
+            }
+        };
         if let Some(icount) = setup.icount {
             command.args(["-icount", icount]);
         }
@@ -222,11 +164,21 @@ impl Qemu {
             .args(["-serial", &serial])
             .arg("-kernel")
             .arg(elf)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .spawn()
             .map(Self)
             .context("qemu-system-arm cannot be started; `cargo verify qemu` installs it")
+    }
+
+    /// The bytes of the log, until QEMU ends.
+    fn log(&mut self, board: &Board, elf: &Path) -> Result<Receiver<Vec<u8>>> {
+        let output = self.output()?;
+        if board.chip.is_none() {
+            return Ok(output);
+        }
+        let input = self.0.stdin.take().context("input already taken")?;
+        rtt::follow(Gdb::new(input, output), elf)
     }
 
     /// Standard output in chunks, read by a thread so that a silent run can time out.

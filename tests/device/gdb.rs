@@ -1,0 +1,162 @@
+//! A client of QEMU's debugger stub (`-gdb stdio`): the part of GDB's [remote serial
+//! protocol](https://sourceware.org/gdb/current/onlinedocs/gdb.html/Remote-Protocol.html) that
+//! reads and writes memory and stops at breakpoints.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::io::Write;
+use std::process::ChildStdin;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+/// QEMU's arguments: the stub at its standard input and output, and a core that waits for it.
+pub const QEMU_ARGS: [&str; 3] = ["-gdb", "stdio", "-S"];
+/// Longest time until QEMU answers, on a busy machine.
+const ANSWER_LIMIT: Duration = Duration::from_secs(120);
+
+/// A connection to a stopped core.
+pub struct Gdb {
+    to_qemu: ChildStdin,
+    from_qemu: Receiver<Vec<u8>>,
+    unread: Vec<u8>,
+}
+
+impl Gdb {
+    /// Connects to the stub of a QEMU that was started with [`QEMU_ARGS`].
+    pub fn new(to_qemu: ChildStdin, from_qemu: Receiver<Vec<u8>>) -> Self {
+        let unread = Vec::new();
+        Self {
+            to_qemu,
+            from_qemu,
+            unread,
+        }
+    }
+
+    /// Memory from `address` on.
+    ///
+    /// # Errors
+    /// If there is no memory, or QEMU has ended.
+    pub fn memory(&mut self, address: u32, len: usize) -> Result<Vec<u8>> {
+        let answer = self.ask(&format!("m{address:x},{len:x}"))?;
+        let bytes = from_hex(&answer).with_context(|| format!("memory at {address:#010x}"))?;
+        ensure!(bytes.len() == len, "no memory at {address:#010x}");
+        Ok(bytes)
+    }
+
+    /// Writes memory, flash too.
+    ///
+    /// # Errors
+    /// If there is no memory, or QEMU has ended.
+    pub fn write(&mut self, address: u32, bytes: &[u8]) -> Result<()> {
+        let len = bytes.len();
+        self.expect_ok(&format!("M{address:x},{len:x}:{}", to_hex(bytes)))
+    }
+
+    /// Stops before the instruction at `address` from now on.
+    ///
+    /// # Errors
+    /// If QEMU has ended.
+    pub fn break_at(&mut self, address: u32) -> Result<()> {
+        self.expect_ok(&format!("Z1,{address:x},2"))
+    }
+
+    /// Executes one instruction, a breakpoint's too.
+    ///
+    /// # Errors
+    /// If QEMU has ended.
+    pub fn step(&mut self) -> Result<()> {
+        self.ask("s").map(drop)
+    }
+
+    /// Runs until a breakpoint, or for `time`; returns whether it is at a breakpoint.
+    ///
+    /// # Errors
+    /// If QEMU has ended.
+    pub fn run_for(&mut self, time: Duration) -> Result<bool> {
+        self.send("c")?;
+        if self.answer(time)?.is_some() {
+            return Ok(true);
+        }
+        // Control-C. A breakpoint may come before it: the answer says which it was.
+        self.to_qemu.write_all(&[3])?;
+        let stop = self.answer(ANSWER_LIMIT)?.context("QEMU does not stop")?;
+        Ok(stop.starts_with("T05"))
+    }
+
+    fn expect_ok(&mut self, request: &str) -> Result<()> {
+        match self.ask(request)?.as_str() {
+            "OK" => Ok(()),
+            answer => bail!("{request}: {answer:?}"),
+        }
+    }
+
+    /// Sends a request and returns the answer.
+    fn ask(&mut self, request: &str) -> Result<String> {
+        self.send(request)?;
+        let answer = self.answer(ANSWER_LIMIT)?;
+        answer.with_context(|| format!("QEMU does not answer {request}"))
+    }
+
+    /// Sends `$request#sum`.
+    fn send(&mut self, request: &str) -> Result<()> {
+        let sum = request.bytes().fold(0_u8, u8::wrapping_add);
+        write!(self.to_qemu, "${request}#{sum:02x}")?;
+        Ok(self.to_qemu.flush()?)
+    }
+
+    /// The next answer, acknowledged; `None` if none comes within `limit`.
+    fn answer(&mut self, limit: Duration) -> Result<Option<String>> {
+        loop {
+            if let Some(answer) = take_packet(&mut self.unread) {
+                self.to_qemu.write_all(b"+")?;
+                return Ok(Some(answer));
+            }
+            match self.from_qemu.recv_timeout(limit) {
+                Ok(bytes) => self.unread.extend(bytes),
+                Err(RecvTimeoutError::Timeout) => return Ok(None),
+                Err(RecvTimeoutError::Disconnected) => bail!("QEMU has ended"),
+            }
+        }
+    }
+}
+
+/// Takes the first whole packet (`$...#xx`) and what is before it: acknowledgements.
+fn take_packet(bytes: &mut Vec<u8>) -> Option<String> {
+    let start = bytes.iter().position(|byte| *byte == b'$')?;
+    let len = bytes[start..].iter().position(|byte| *byte == b'#')?;
+    let end = start + len + 3;
+    if bytes.len() < end {
+        return None;
+    }
+    let packet = String::from_utf8_lossy(&bytes[start + 1..start + len]).into_owned();
+    bytes.drain(..end);
+    Some(packet)
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Result<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs
+        .map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?))
+        .collect::<Result<_>>()
+        .with_context(|| format!("the stub answers {text:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_taken_whole_and_in_order() {
+        let mut bytes = b"++$OK#9a+$T05thread:01;#0".to_vec();
+        assert_eq!(take_packet(&mut bytes).as_deref(), Some("OK"));
+        assert_eq!(take_packet(&mut bytes), None);
+        bytes.push(b'7');
+        assert_eq!(take_packet(&mut bytes).as_deref(), Some("T05thread:01;"));
+        assert!(bytes.is_empty());
+        assert_eq!(from_hex(&to_hex(&[0, 255])).unwrap(), [0, 255]);
+        assert!(from_hex("E14").is_err());
+    }
+}

@@ -44,6 +44,9 @@ pub fn all() -> Vec<Step> {
                     // Here are functions that differ between machines, and clippy.toml keeps them out.
                     cargo("clippy --package pusht-core --features platform-math -- -D warnings"),
                     firmware("clippy --release -- -D warnings"),
+                    firmware(
+                        "clippy --release --no-default-features --features board-b-l475e-iot01a -- -D warnings",
+                    ),
                 ])
             },
         },

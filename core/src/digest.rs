@@ -34,6 +34,13 @@ impl Digest {
     }
 }
 
+/// Shows the digest of the values so far.
+impl core::fmt::Debug for Digest {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Digest({:#018x})", self.clone().finish())
+    }
+}
+
 impl Default for Digest {
     fn default() -> Self {
         Self::new()

@@ -5,7 +5,7 @@
 //! [`SchedulerError`](crate::policy::scheduler::SchedulerError) (float policy).
 
 /// Why an environment, a planner or a control loop refuses an argument.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Error {

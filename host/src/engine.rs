@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// Arithmetic of a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum EngineKind {
     /// Integers only, as on a microcontroller; runs a model file (`.ptm`)
     Int,
@@ -39,6 +39,7 @@ pub struct PolicyArgs {
 }
 
 /// A loaded policy, shared by all threads.
+#[derive(Debug)]
 pub enum Engine {
     /// A validated model file.
     Int(Box<ModelFile>),

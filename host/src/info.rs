@@ -66,7 +66,7 @@ pub struct SettingsInfo {
 }
 
 /// What a float policy would need in integers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InIntegers {
     /// Why it has no integer version.
@@ -117,7 +117,7 @@ pub struct ValueInfo {
 }
 
 /// Provenance that `pusht quantize` writes into an integer model.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 pub struct Quantized {
     /// The program.
     pub quantized_by: String,

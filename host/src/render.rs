@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use pusht_gym::scene::COLORS;
 use std::collections::HashMap;
+use std::fmt;
 use tiny_skia::Pixmap;
 
 /// Time between frames, hundredths of a second: one control tick.
@@ -17,6 +18,15 @@ pub struct Animation {
     palette: Palette,
     size_px: u16,
     shown: Vec<u8>,
+}
+
+/// Shows the size.
+impl fmt::Debug for Animation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Animation")
+            .field("size_px", &self.size_px)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Animation {

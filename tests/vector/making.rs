@@ -2,6 +2,7 @@
 
 use crate::envs::{faulty, registry, spec};
 use crate::{ALL, ints, program};
+use pusht_core::policy::scheduler::{BetaSchedule, PredictionType, TimestepSpacing, VarianceType};
 use pusht_core::pusht::env::{PushTParams, Seeding, StartOrder};
 use pusht_gym::env::{EnvSpec, Registry};
 use pusht_gym::pusht::{KEYPOINTS_ID, ObsType, PUSHT_ID, PictureStyle, PushT, PushTOptions};
@@ -261,6 +262,30 @@ fn names_of_options_are_read_back() {
         AutoresetMode::NextStep,
         AutoresetMode::SameStep,
         AutoresetMode::Disabled,
+    ]);
+    names(&[
+        BetaSchedule::Linear,
+        BetaSchedule::ScaledLinear,
+        BetaSchedule::SquaredcosCapV2,
+        BetaSchedule::Sigmoid,
+    ]);
+    names(&[
+        PredictionType::Epsilon,
+        PredictionType::Sample,
+        PredictionType::VPrediction,
+    ]);
+    names(&[
+        TimestepSpacing::Linspace,
+        TimestepSpacing::Leading,
+        TimestepSpacing::Trailing,
+    ]);
+    names(&[
+        VarianceType::FixedSmall,
+        VarianceType::FixedSmallLog,
+        VarianceType::FixedLarge,
+        VarianceType::FixedLargeLog,
+        VarianceType::Learned,
+        VarianceType::LearnedRange,
     ]);
     names(&[
         RewardAggregation::Max,

@@ -34,7 +34,7 @@ pub struct Plan<const CHUNK: usize> {
 }
 
 /// Counters since the episode began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PipelineCounts {
     /// Plans begun.

@@ -4,7 +4,7 @@ use crate::Error;
 use crate::noise::Noise;
 
 /// Dimensions of a policy's input and output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PlanShape {
     /// `To`: observations per plan.
@@ -30,7 +30,7 @@ impl PlanShape {
 }
 
 /// Name and unit of a value of an observation or action.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Value<'a> {
     /// Name; empty if unknown.
     pub name: &'a str,
@@ -83,6 +83,16 @@ pub struct PlanJob<'p> {
     pub noise: &'p mut dyn Noise,
     /// Planned actions, `[Ta][Da]`.
     pub chunk: &'p mut [f64],
+}
+
+/// Shows everything but the source of noise.
+impl core::fmt::Debug for PlanJob<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("PlanJob")
+            .field("window", &self.window)
+            .field("chunk", &self.chunk)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Checks the length of a slice.

@@ -23,7 +23,7 @@ pub const fn frame_memory_len(obs_dim: usize, action_dim: usize) -> usize {
 }
 
 /// Identity that the device reports to the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The board's name, padded with zeros.
     pub board: [u8; BOARD_LEN],
@@ -47,7 +47,7 @@ impl Identity {
 }
 
 /// Source of the current action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// No request yet: no action.
     Idle,
@@ -66,6 +66,19 @@ pub struct Device<'m, P, Clock, const WINDOW: usize, const CHUNK: usize> {
     answer: &'m mut [u8],
     answer_len: usize,
     conversation: Conversation<P, Clock, WINDOW, CHUNK>,
+}
+
+/// Shows what the device does and with whom.
+impl<P, Clock, const WINDOW: usize, const CHUNK: usize> core::fmt::Debug
+    for Device<'_, P, Clock, WINDOW, CHUNK>
+{
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Device")
+            .field("identity", &self.conversation.identity)
+            .field("state", &self.conversation.state)
+            .field("counts", &self.conversation.counts)
+            .finish_non_exhaustive()
+    }
 }
 
 /// State of the device apart from the frame buffers.

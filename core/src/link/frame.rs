@@ -81,7 +81,7 @@ impl Flavor for Framed<'_> {
 }
 
 /// Reason why the bytes between two zeros are not a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Damage {
     /// No bytes between two zeros.
@@ -97,7 +97,7 @@ pub enum Damage {
 }
 
 /// Counters of received frames by outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FrameCounts {
     /// Valid messages.

@@ -133,7 +133,7 @@ pub enum AnswerBody<'a> {
 }
 
 /// Reason for a refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Refusal {
     /// The device has another protocol version than the host.
     WrongVersion {
@@ -162,7 +162,7 @@ pub enum Refusal {
 }
 
 /// Event that the device reports without a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Event {
     /// The device started.
     Started(Restart),
@@ -177,7 +177,7 @@ pub enum Event {
 }
 
 /// Cause of the device's start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Restart {
     /// Power-on or the reset pin.
@@ -201,7 +201,7 @@ pub enum Restart {
 }
 
 /// Counters of the device since its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Counts {
     /// Frames received.

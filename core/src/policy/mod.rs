@@ -21,7 +21,7 @@ use scheduler::SchedulerError;
 use unet::UnetError;
 
 /// Why a policy can't be built or asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PolicyError {
     /// A rule of [`PolicyOptions`] is broken.

@@ -128,7 +128,7 @@ impl<V: AsRef<[f32]>> LinearNormalizer<V> {
 }
 
 /// What `fit` normalises to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FitMode {
     /// The smallest and the largest value become `output_min` and `output_max`.
     Limits,

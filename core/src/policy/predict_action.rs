@@ -7,7 +7,7 @@ use crate::policy::unet::{ConditionalUnet1D, Observer, UnetConfig};
 use core::ops::Range;
 
 /// How observations enter the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Conditioning {
     /// All at once, through FiLM (`obs_as_global_cond`).
     Global,
@@ -18,7 +18,7 @@ pub enum Conditioning {
 }
 
 /// The options of `DiffusionUnetLowdimPolicy`, by its names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PolicyOptions {
     /// `Tp`, the positions of a trajectory.
     pub horizon: usize,

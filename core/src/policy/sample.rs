@@ -8,7 +8,7 @@ use crate::policy::scheduler::{
 use crate::policy::unet::{ConditionalUnet1D, Observer, UnetConfig, UnetInput};
 
 /// A scheduler, with the options of its steps.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[allow(clippy::large_enum_variant)]
 pub enum Scheduler<'a, const T: usize> {
     /// Stochastic steps.
@@ -95,7 +95,7 @@ impl<const T: usize> Scheduler<'_, T> {
 
 /// Known values of a trajectory (inpainting): `data` where `mask` is set. Both have the
 /// trajectory's shape.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Condition<'a> {
     /// The known values.
     pub data: &'a [f32],
@@ -114,7 +114,7 @@ impl Condition<'_> {
 }
 
 /// The conditions that a batch of trajectories is sampled under.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SampleInput<'a> {
     /// `B`, the plans of the batch.
     pub batch: usize,

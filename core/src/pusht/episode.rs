@@ -30,7 +30,7 @@ pub struct EpisodeResult {
 }
 
 /// A running episode, independent of the source of its actions.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Episode {
     env: PushTEnv,
     max_steps: usize,
@@ -42,7 +42,7 @@ pub struct Episode {
 }
 
 /// A control step in progress.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Present {
     step: ControlStep,
     /// State before the action.

@@ -112,7 +112,7 @@ pub const MASKED_KEYPOINTS_DIM: usize = 40;
 
 /// Keypoints with random visibility, as in diffusion_policy's `PushTKeypointsEnv`: the mask after
 /// the values is 0 for x and y of a hidden keypoint. The agent is always visible.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct MaskedKeypoints {
     visible_rate: f64,

@@ -64,7 +64,7 @@ impl<const WINDOW: usize, const CHUNK: usize> Execution for Pipeline<WINDOW, CHU
 }
 
 /// Record of one control tick.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tick {
     /// Index of the tick, from 0.
     pub index: usize,
@@ -100,7 +100,7 @@ pub struct Tick {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Rollout<E> {
     episode: Episode,
     kind: ObservationKind,

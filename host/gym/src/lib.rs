@@ -12,6 +12,8 @@
 //! Worker processes run the caller's own program, which calls [`vector::run_if_worker`] first in
 //! `main`. Unix only.
 
+#![deny(missing_debug_implementations)]
+
 mod array;
 pub mod batch;
 pub mod batch_space;

@@ -19,7 +19,7 @@ const CHUNK_ROWS: usize = 1024;
 const PICTURE_ROWS: usize = 64;
 
 /// What has a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Per {
     /// Every control step.
     Step,
@@ -28,6 +28,7 @@ pub enum Per {
 }
 
 /// An array, of which the last, incomplete chunk is in memory.
+#[derive(Debug)]
 pub struct Column {
     /// Path of the array in the folder.
     pub name: &'static str,

@@ -29,7 +29,7 @@ use writer::Writer;
 pub const RECORDING: &str = "recording.zarr";
 
 /// Layout of a folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum Format {
     /// diffusion_policy's replay buffer, Zarr v2
     Zarr,

@@ -29,6 +29,7 @@ const LOG_HEADER: &str =
     "attempt,seed,near_goal,noisy,solved,steps,max_coverage,recorded_episodes,recorded_steps\n";
 
 /// Writer of a folder.
+#[derive(Debug)]
 pub struct Writer {
     folder: PathBuf,
     columns: Vec<Column>,

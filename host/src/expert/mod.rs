@@ -65,6 +65,7 @@ impl ExpertOptions {
 }
 
 /// The expert in an episode: a function of the seed and of the states.
+#[derive(Debug)]
 pub struct Expert {
     options: ExpertOptions,
     search: Search,

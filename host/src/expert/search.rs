@@ -28,6 +28,7 @@ pub struct Plan {
 }
 
 /// Search with its random number generators.
+#[derive(Debug)]
 pub struct Search {
     options: ExpertOptions,
     uniform: Pcg64,

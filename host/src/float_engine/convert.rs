@@ -2,13 +2,14 @@
 
 use super::MAX_TRAIN_TIMESTEPS;
 use crate::policy_file::{self, SchedulerKind};
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use pusht_core::policy::Scheduler;
 use pusht_core::policy::scheduler::{
-    BetaSchedule, DDIMOptions, DDIMScheduler, DDPMScheduler, FlowMatchEulerScheduler,
-    PredictionType, SchedulerConfig, TimestepSpacing, VarianceType,
+    DDIMOptions, DDIMScheduler, DDPMScheduler, FlowMatchEulerScheduler, PredictionType,
+    SchedulerConfig, VarianceType,
 };
 use pusht_core::policy::unet::{DownDims, UnetConfig};
+use std::str::FromStr;
 
 /// Converts the network's options to `core`'s.
 ///
@@ -41,15 +42,7 @@ pub fn scheduler_config(config: &policy_file::SchedulerConfig) -> Result<Schedul
         num_train_timesteps: config.num_train_timesteps,
         beta_start: f64::from(config.beta_start),
         beta_end: f64::from(config.beta_end),
-        beta_schedule: match config.beta_schedule.as_str() {
-            "linear" => BetaSchedule::Linear,
-            "scaled_linear" => BetaSchedule::ScaledLinear,
-            "squaredcos_cap_v2" => BetaSchedule::SquaredcosCapV2,
-            "sigmoid" => BetaSchedule::Sigmoid,
-            other => bail!(
-                "scheduler: beta_schedule is {other:?}; linear, scaled_linear, squaredcos_cap_v2 and sigmoid are supported"
-            ),
-        },
+        beta_schedule: named("beta_schedule", &config.beta_schedule)?,
         prediction_type: match config.prediction_type.as_str() {
             // Flow matching has a single prediction type, which is not part of these options.
             "flow_prediction" if config.kind == SchedulerKind::FlowMatchEuler => {
@@ -58,12 +51,7 @@ pub fn scheduler_config(config: &policy_file::SchedulerConfig) -> Result<Schedul
             other if config.kind == SchedulerKind::FlowMatchEuler => {
                 bail!("scheduler: flow matching predicts flow_prediction, not {other:?}")
             }
-            "epsilon" => PredictionType::Epsilon,
-            "sample" => PredictionType::Sample,
-            "v_prediction" => PredictionType::VPrediction,
-            other => bail!(
-                "scheduler: prediction_type is {other:?}; epsilon, sample and v_prediction are supported"
-            ),
+            other => named("prediction_type", other)?,
         },
         variance_type: match config.variance_type.as_str() {
             "fixed_small" => VarianceType::FixedSmall,
@@ -75,14 +63,7 @@ pub fn scheduler_config(config: &policy_file::SchedulerConfig) -> Result<Schedul
                  are supported"
             ),
         },
-        timestep_spacing: match config.timestep_spacing.as_str() {
-            "leading" => TimestepSpacing::Leading,
-            "trailing" => TimestepSpacing::Trailing,
-            "linspace" => TimestepSpacing::Linspace,
-            other => bail!(
-                "scheduler: timestep_spacing is {other:?}; leading, trailing and linspace are supported"
-            ),
-        },
+        timestep_spacing: named("timestep_spacing", &config.timestep_spacing)?,
         clip_sample: config.clip_sample,
         clip_sample_range: config.clip_sample_range,
         steps_offset: config.steps_offset,
@@ -126,4 +107,10 @@ pub(super) fn scheduler(
             Scheduler::FlowMatchEuler(FlowMatchEulerScheduler::new(&options)?)
         }
     })
+}
+
+/// The option of the scheduler that `value` names.
+fn named<T: FromStr<Err = pusht_core::Error>>(option: &str, value: &str) -> Result<T> {
+    let refused = |error| anyhow!("scheduler: {option} is {value:?}, {error}");
+    value.parse().map_err(refused)
 }

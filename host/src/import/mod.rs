@@ -29,7 +29,7 @@ pub struct Options {
 }
 
 /// Weights of a training run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weights {
     /// Those of the last training step.

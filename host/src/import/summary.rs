@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::fmt;
 
 /// What an import read, from where, and what it made of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Summary {
     /// Program that wrote the checkpoint: `LeRobot` or `diffusion_policy`.
     pub program: String,

@@ -8,6 +8,7 @@ use pusht_core::link::{
     Answer, AnswerBody, Counts, Event, FrameCounts, FrameDecoder, HOLD_AFTER_US, Refusal, Request,
     RequestBody, Row, VERSION, encode, max_frame_len, max_message_len,
 };
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
@@ -80,7 +81,7 @@ impl From<Error> for LinkError {
 }
 
 /// Description of the device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Hello {
     /// Name of the board.
     pub board: String,
@@ -93,7 +94,7 @@ pub struct Hello {
 }
 
 /// Name and unit of a value of an observation or an action.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ValueName {
     /// Name; empty if the model file has none.
     pub name: String,
@@ -163,7 +164,7 @@ pub struct DeviceEvent {
 }
 
 /// Counters of the host's end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClientCounts {
     /// Answered requests.
     pub answered: u32,
@@ -195,6 +196,17 @@ pub struct Client<W> {
     pub counts: ClientCounts,
     /// Latency of the control ticks.
     pub latency: Latency,
+}
+
+/// Shows the session and the counters.
+impl<W> fmt::Debug for Client<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("timeout", &self.timeout)
+            .field("session", &self.session)
+            .field("counts", &self.counts)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Result of waiting for a message.

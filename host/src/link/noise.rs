@@ -8,6 +8,7 @@ use std::io;
 use std::time::Duration;
 
 /// A wire with noise: flips one bit of, drops or doubles a given share of the bytes, both ways.
+#[derive(Debug)]
 pub struct Noisy<W> {
     wire: W,
     share: f64,
@@ -17,7 +18,7 @@ pub struct Noisy<W> {
 }
 
 /// Counters of the faults in one direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Faults {
     /// Bytes sent.
     pub bytes: u64,
@@ -78,7 +79,7 @@ impl<W: Wire> Wire for Noisy<W> {
 }
 
 /// One direction, with its sent and received frames.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Direction {
     faults: Faults,
     sending: Vec<u8>,

@@ -85,7 +85,7 @@ impl PolicyConfig {
 }
 
 /// File form of [`pusht_core::policy::Conditioning`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Conditioning {
     /// All observations together, through FiLM.
@@ -219,7 +219,7 @@ impl Default for SchedulerConfig {
 }
 
 /// Kind of sampler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
 pub enum SchedulerKind {
     /// Ho et al. 2020, arXiv 2006.11239.
     #[serde(rename = "DDPM")]

@@ -17,7 +17,7 @@ pub struct Task {
 }
 
 /// A value of an observation.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObservedValue {
     /// Name, at most 32 bytes.
@@ -28,7 +28,7 @@ pub struct ObservedValue {
 }
 
 /// A value of an action.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommandedValue {
     /// Name, at most 32 bytes.
@@ -45,7 +45,9 @@ pub struct CommandedValue {
 }
 
 /// File form of [`pusht_core::quant::Hold`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Hold {
     /// Value of the last action: for positions.
@@ -77,7 +79,9 @@ impl Task {
 }
 
 /// Origin of the predicted actions' coordinates; planned actions are always absolute positions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionFrame {
     /// Corner of the window: absolute positions, as in diffusion_policy.
@@ -89,7 +93,7 @@ pub enum ActionFrame {
 }
 
 /// File form of [`ObservationKind`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Observation {
     /// Five state values.

@@ -135,7 +135,7 @@ pub struct Board {
 }
 
 /// The largest binary of the firmware that a board runs with a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Binary {
     /// The policy behind a serial link.
     Controller,

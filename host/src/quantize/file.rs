@@ -41,7 +41,7 @@ pub struct ModelFile {
 }
 
 /// The section `CONF`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Settings {
     /// `To`.
     pub n_obs_steps: usize,
@@ -70,7 +70,7 @@ pub struct Settings {
 }
 
 /// One step of the sampler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pass {
     /// Diffusion step; informative only.
     pub timestep: u32,
@@ -89,7 +89,7 @@ pub struct Pass {
 }
 
 /// Format of a raw value and its normaliser: raw to Q16 (observation), or I8F24 to raw (action).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ValueFormat {
     /// Binary places of the raw value.
     pub exponent: u32,
@@ -98,7 +98,7 @@ pub struct ValueFormat {
 }
 
 /// Affine map: a factor, then an offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Affine {
     /// Factor, applied first.
     pub factor: Factor,
@@ -107,7 +107,7 @@ pub struct Affine {
 }
 
 /// Weights of one output of a convolution or linear layer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Row {
     /// Bias at the scale of the accumulator.
     pub bias: i32,

@@ -39,7 +39,7 @@ use super::{
 /// assert!((sample[0] - clean[0]).abs() < 1e-5 && (sample[1] - clean[1]).abs() < 1e-5);
 /// # Ok::<(), SchedulerError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DDIMScheduler<'a, const T: usize> {
     config: SchedulerConfig<'a>,
     schedule: NoiseSchedule<T>,

@@ -41,7 +41,7 @@ const MIN_VARIANCE: f32 = 1e-20;
 /// assert!(sample.iter().all(|x| x.abs() <= 1.0));
 /// # Ok::<(), SchedulerError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DDPMScheduler<'a, const T: usize> {
     config: SchedulerConfig<'a>,
     schedule: NoiseSchedule<T>,

@@ -11,7 +11,7 @@ use heapless::Vec;
 /// num_train_timesteps`, sigmas spaced as [`Trailing`](super::TimestepSpacing::Trailing) timesteps
 /// (the first pass begins at pure noise, and steps have equal lengths), and the other schedulers'
 /// clipping of the predicted x_0.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FlowMatchEulerScheduler<const T: usize> {
     num_train_timesteps: usize,
     /// Largest magnitude of the predicted x_0.

@@ -18,8 +18,10 @@ pub use ddpm::DDPMScheduler;
 pub use flow_match::FlowMatchEulerScheduler;
 pub use schedule::NoiseSchedule;
 
+use crate::names;
+
 /// How beta grows from step to step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BetaSchedule {
     /// Evenly from `beta_start` to `beta_end` (Ho et al. 2020).
     Linear,
@@ -32,8 +34,16 @@ pub enum BetaSchedule {
     Sigmoid,
 }
 
+names! {
+    BetaSchedule, "a schedule of betas":
+    Linear = "linear",
+    ScaledLinear = "scaled_linear",
+    SquaredcosCapV2 = "squaredcos_cap_v2",
+    Sigmoid = "sigmoid",
+}
+
 /// What the network's output is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PredictionType {
     /// The noise.
     Epsilon,
@@ -44,9 +54,16 @@ pub enum PredictionType {
     VPrediction,
 }
 
+names! {
+    PredictionType, "a prediction":
+    Epsilon = "epsilon",
+    Sample = "sample",
+    VPrediction = "v_prediction",
+}
+
 /// How the inference timesteps are spread over the training steps (Lin et al. 2023, arXiv
 /// 2305.08891, table 2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TimestepSpacing {
     /// Evenly from the first to the last, both included.
     Linspace,
@@ -56,8 +73,15 @@ pub enum TimestepSpacing {
     Trailing,
 }
 
+names! {
+    TimestepSpacing, "a spacing of timesteps":
+    Linspace = "linspace",
+    Leading = "leading",
+    Trailing = "trailing",
+}
+
 /// The variance of the noise that DDPM adds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VarianceType {
     /// The posterior's variance.
     FixedSmall,
@@ -72,6 +96,16 @@ pub enum VarianceType {
     Learned,
     /// The network's second output blends the logarithms of `FixedSmall` and `FixedLarge`.
     LearnedRange,
+}
+
+names! {
+    VarianceType, "a variance":
+    FixedSmall = "fixed_small",
+    FixedSmallLog = "fixed_small_log",
+    FixedLarge = "fixed_large",
+    FixedLargeLog = "fixed_large_log",
+    Learned = "learned",
+    LearnedRange = "learned_range",
 }
 
 /// The options of both schedulers, by diffusers' names and with its defaults.
@@ -181,7 +215,7 @@ pub struct StepOutput<'a> {
 }
 
 /// Why a scheduler can't be built or stepped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SchedulerError {
     /// More training steps than the capacity `T`, or none.

@@ -7,7 +7,7 @@ use heapless::Vec;
 ///
 /// q(x_t | x_0) = N(sqrt(abar_t) x_0, (1 - abar_t) I), abar_t = prod_{s <= t} (1 - beta_s) (arXiv
 /// 2006.11239, eq. 4).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NoiseSchedule<const T: usize> {
     betas: Vec<f32, T>,
     alphas_cumprod: Vec<f32, T>,

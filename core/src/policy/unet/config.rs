@@ -10,7 +10,7 @@ use heapless::Vec;
 pub const FINAL_CONV_N_GROUPS: usize = 8;
 
 /// The options of diffusion_policy's `ConditionalUnet1D`, by its names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UnetConfig {
     /// Channels of the sample: `Da`, and `Do` more when inpainting.
     pub input_dim: usize,
@@ -31,7 +31,7 @@ pub struct UnetConfig {
 }
 
 /// Channels of each level, 1 to [`DownDims::MAX_LEVELS`] of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DownDims(Vec<usize, { DownDims::MAX_LEVELS }>);
 
 impl DownDims {

@@ -37,7 +37,7 @@ use layers::Layers;
 use shape::Shape;
 
 /// Why a network can't be built or run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UnetError {
     /// A rule of [`UnetConfig`] is broken.
@@ -91,7 +91,7 @@ impl core::fmt::Display for UnetError {
 impl core::error::Error for UnetError {}
 
 /// The inputs of a forward pass. Plans of a batch run together, so that the weights are read once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnetInput<'a> {
     /// `B`, the plans of the batch.
     pub batch: usize,

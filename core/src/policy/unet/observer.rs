@@ -26,6 +26,7 @@ impl<F: FnMut(&str, &[f32], usize, usize)> Observer for F {
 }
 
 /// Looks at nothing and costs nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Unobserved;
 
 impl Observer for Unobserved {
@@ -38,7 +39,7 @@ impl Observer for Unobserved {
 const MAX_PATH: usize = 64;
 
 /// A module path that grows and shrinks with the walk through the network.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ModulePath(String<MAX_PATH>);
 
 impl ModulePath {

@@ -63,7 +63,7 @@ const FAR_OUT: f64 = 1e6;
 /// env.reset(StartState::from_seed(8, Seeding::Pcg64)?, StartOrder::Legacy)?;
 /// # Ok::<(), pusht_core::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PushTEnv {
     params: PushTParams,
@@ -340,7 +340,7 @@ pub fn coverage_at(pos: Vec2, angle_rad: f64) -> f64 {
 
 /// Control step in parts, for example one per timer interrupt: [`PHYSICS_STEPS`] calls of
 /// [`physics_step`](Self::physics_step), then [`finish`](Self::finish), equal [`PushTEnv::step`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ControlStep {
     goal: Vec2,
     n_contact_points: usize,

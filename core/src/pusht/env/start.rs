@@ -56,11 +56,11 @@ names! {
 /// assert_ne!(first, second);
 /// # Ok::<(), pusht_core::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StartSequence(Source);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 enum Source {
     /// diffusion_policy seeds its generator in every reset, so all episodes of a seed start alike.

@@ -8,7 +8,7 @@ pub(crate) const BLOCK_MASS: f64 = 1.0;
 const _: () = assert!(BLOCK_MASS == 1.0);
 
 /// Kinematic body: contacts do not change its velocity, which the controller sets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Agent {
     /// Centre, px.
@@ -39,7 +39,7 @@ impl Twist {
 }
 
 /// Dynamic body: the T.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Block {
     /// Centre of gravity in body coordinates, px.

@@ -63,7 +63,7 @@ const WALLS_IN_TREE_ORDER: [Obstacle; N_WALLS] = [3, 2, 1, 0];
 const FATTENING: f64 = 0.1f32 as f64;
 
 /// A cached pair, as its leaf stores it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Partner {
     /// For a box's leaf an [`Obstacle`], for the agent's leaf the box.
@@ -73,7 +73,7 @@ struct Partner {
 }
 
 /// The cached pairs that a leaf reports, oldest first.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Partners {
     items: [Partner; N_OBSTACLES],
@@ -120,7 +120,7 @@ impl Partners {
 }
 
 /// The bounding-box tree of the moving shapes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct BroadPhase {
     fat_boxes: [Aabb; N_LEAVES],

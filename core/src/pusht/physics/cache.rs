@@ -11,7 +11,7 @@ use super::manifold::MAX_POINTS;
 const PERSISTENCE_STEPS: u8 = 3;
 
 /// The impulses of a pair's contact points, by their ids.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct CachedImpulses {
     ids: [u8; MAX_POINTS],
@@ -31,7 +31,7 @@ impl CachedImpulses {
 }
 
 /// The impulses of all pairs that touched in the last [`PERSISTENCE_STEPS`] steps.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct ContactCache {
     pairs: [CachedImpulses; N_PAIRS],

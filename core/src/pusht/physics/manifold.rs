@@ -9,7 +9,7 @@ use crate::pusht::math::{TINY, clamp01};
 pub(crate) const MAX_POINTS: usize = 2;
 
 /// A contact point of the block: a pair of points, one on each surface.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ContactPoint {
     /// Unit vector from the wall or the agent to the block.
     pub normal: Vec2,

@@ -49,7 +49,7 @@ pub const PHYSICS_DT_S: f64 = 0.01;
 const SET_UP_PX: [Vec2; 2] = [Vec2::new(256.0, 300.0), Vec2::new(256.0, 400.0)];
 
 /// Part of a control step, for profiling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// PD controller, integration and contact solver.
     Physics,
@@ -60,7 +60,7 @@ pub enum Phase {
 }
 
 /// Bodies, shapes and all that the next step depends on. A copy continues with the same bits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct World {
     pub(crate) agent: Agent,

@@ -53,7 +53,7 @@ const fn right_normal([x, y]: [f64; 2]) -> [f64; 2] {
 }
 
 /// A box of the block in world coordinates, px. Edge `i` runs from vertex `i - 1` to vertex `i`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct BoxShape {
     pub(crate) vertices: [Vec2; 4],

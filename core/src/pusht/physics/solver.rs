@@ -187,7 +187,7 @@ impl Contacts {
 }
 
 /// A block that lies still: what its next step repeats as long as the agent does not touch it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct SleepingBlock {
     /// The pairs of a box and a wall that touch, one bit each.

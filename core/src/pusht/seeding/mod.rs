@@ -55,7 +55,7 @@ impl RandomState {
 }
 
 /// `numpy.random.default_rng(seed)`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Generator {
     words: Pcg64,

@@ -7,7 +7,7 @@ use super::limits::{
 use crate::quant::kernels::linear::LANES;
 
 /// Defect of a model file, with its byte offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ModelError {

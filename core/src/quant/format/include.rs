@@ -2,6 +2,7 @@
 
 /// A value at an address that is a multiple of 4.
 #[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
 #[repr(align(4))]
 pub struct Aligned<T>(pub T);
 

@@ -197,7 +197,7 @@ impl Settings {
 }
 
 /// Lengths of the parts of a plan's working memory.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sizes {
     /// Condition, numbers of `i16`.
     pub condition: usize,

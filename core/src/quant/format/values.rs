@@ -7,7 +7,7 @@ use crate::quant::kernels::rounding::Factor;
 use fixed::types::{I8F24, I16F16};
 
 /// Affine map: a factor and an offset.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Affine {
     factor: Factor,
     offset: i32,
@@ -34,7 +34,7 @@ impl Affine {
 }
 
 /// Fixed-point format and normaliser of one value of an observation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ObservationValue {
     /// Binary places: the fixed-point value is `round(value * 2^exponent)`.
     pub exponent: u32,
@@ -73,7 +73,7 @@ impl ObservationValue {
 }
 
 /// Value of an action while there is no plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Hold {
@@ -86,7 +86,7 @@ pub enum Hold {
 }
 
 /// Fixed-point format and normaliser of one value of an action.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ActionValue {
     /// Binary places of the policy's fixed-point output.
     pub exponent: u32,

@@ -117,7 +117,7 @@ pub fn saturate_i32(value: i64) -> i32 {
 }
 
 /// A non-negative factor, `multiplier / 2^shift`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Factor {
     /// Numerator.
     pub multiplier: i32,

@@ -14,6 +14,16 @@ pub struct Activation<'a> {
     epilogue: Epilogue<'a>,
 }
 
+/// Shows the normalisation.
+impl core::fmt::Debug for Activation<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Activation")
+            .field("norm", &self.norm)
+            .field("n_positions", &self.n_positions)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A normalisation as the model file has it (`docs/model-format.md`).
 #[derive(Clone, Copy, Debug)]
 pub struct Normalization<'a> {

@@ -75,7 +75,7 @@ impl BatchOptions {
 }
 
 /// An environment of a batch: all that its next steps depend on.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EnvState {
     /// Simulator.
     pub env: PushTEnv,

@@ -17,6 +17,7 @@ pub trait Observer {
 }
 
 /// Observer that does nothing, at no cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Unobserved;
 
 impl Observer for Unobserved {
@@ -25,7 +26,7 @@ impl Observer for Unobserved {
 }
 
 /// A matrix product of the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Layer {
     /// Kind of the layer that it belongs to.
     pub kind: LayerKind,
@@ -38,7 +39,7 @@ pub struct Layer {
 }
 
 /// Kinds of [`Layer`]s.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum LayerKind {
     /// Projection of the observations by a block's FiLM.

@@ -3,6 +3,7 @@
 //!
 //!     cargo test -p pusht-tests --test leave_one_out -- --ignored --show-output
 
+use pusht_device::copy_folder;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -174,7 +175,7 @@ impl Copy {
         if let Ok(build) = fs::read_to_string(core.join("build.rs")) {
             copy.write("core/build.rs", &build);
         }
-        copy_folder(&core.join("src"), &copy.folder.join("core/src"));
+        copy_folder(&core.join("src"), &copy.folder.join("core/src")).unwrap();
         copy
     }
 
@@ -215,19 +216,5 @@ impl Copy {
             .env("CARGO_TARGET_DIR", self.folder.join("target"))
             .current_dir(&self.folder);
         cargo.output().unwrap().status.success()
-    }
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let (from, name) = entry
-            .map(|entry| (entry.path(), entry.file_name()))
-            .unwrap();
-        if from.is_dir() {
-            copy_folder(&from, &to.join(name));
-        } else {
-            fs::copy(&from, to.join(name)).unwrap();
-        }
     }
 }

@@ -11,6 +11,7 @@ mod no_float;
 mod no_panic;
 mod own_model;
 mod probe;
+mod reproducible;
 mod silicon;
 
 use budgets::{

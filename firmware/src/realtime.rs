@@ -205,9 +205,10 @@ fn sides(
     shape: PlanShape,
     n_action_steps: usize,
 ) -> Option<Sides> {
-    let (for_planner, requests) = singleton!(: Queue<PlanRequest, 2> = Queue::new())?.split();
-    let (plans, for_control) = singleton!(: Queue<Plan, 2> = Queue::new())?.split();
-    let (for_report, outcomes) = singleton!(: Queue<Outcome, 2> = Queue::new())?.split();
+    let (for_planner, requests) =
+        singleton!(REQUESTS: Queue<PlanRequest, 2> = Queue::new())?.split();
+    let (plans, for_control) = singleton!(PLANS: Queue<Plan, 2> = Queue::new())?.split();
+    let (for_report, outcomes) = singleton!(OUTCOMES: Queue<Outcome, 2> = Queue::new())?.split();
     let start = StartState::from_seed(episode_seed, Seeding::Legacy).ok()?;
     let env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy).ok()?;
     let pipeline = Pipeline::new(shape, n_action_steps, DELAY).ok()?;
@@ -219,7 +220,7 @@ fn sides(
         outcomes: for_report,
     };
     Some(Sides {
-        control: singleton!(: Control = control)?,
+        control: singleton!(CONTROL: Control = control)?,
         requests,
         plans,
         outcomes,

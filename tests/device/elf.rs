@@ -41,6 +41,27 @@ pub fn footprint(path: &Path) -> Result<Footprint> {
     })
 }
 
+/// What is flashed of the ELF file at `path`: its segments with their addresses. Its symbols and
+/// source locations stay on the host.
+///
+/// # Errors
+/// As [`footprint`].
+pub fn image(path: &Path) -> Result<Vec<(u64, Vec<u8>)>> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let file = ElfFile32::<object::Endianness>::parse(bytes.as_slice())
+        .with_context(|| path.display().to_string())?;
+    let endian = file.endian();
+    let loaded = file.elf_program_headers().iter();
+    let loaded = loaded.filter(|segment| segment.p_type(endian) == elf::PT_LOAD);
+    loaded
+        .map(|segment| {
+            let data = segment.data(endian, bytes.as_slice());
+            let data = data.ok().context("a segment reaches past the file")?;
+            Ok((segment.p_paddr(endian).into(), data.to_vec()))
+        })
+        .collect()
+}
+
 fn is_variable(flags: SectionFlags) -> bool {
     let wanted = u64::from(elf::SHF_ALLOC | elf::SHF_WRITE);
     matches!(flags, SectionFlags::Elf { sh_flags } if sh_flags & wanted == wanted)

@@ -17,7 +17,7 @@ pub mod silicon_page;
 pub mod stdout;
 
 pub use board::{B_L475E_IOT01A, BOARDS, Board, MICROBIT, SILICON};
-pub use elf::{Footprint, Symbols, demangled, footprint};
+pub use elf::{Footprint, Symbols, demangled, footprint, image};
 pub use log::Log;
 pub use port::Port;
 pub use probe::{Attached, attached, flash_and_run};
@@ -29,15 +29,38 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+/// The root of this repository.
+fn repository() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests).to_path_buf()
+}
+
 /// The folder of the firmware in this repository.
 pub fn firmware_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("firmware")
+    repository().join("firmware")
 }
 
 /// The folder of what cargo builds at the root of this repository: `CARGO_TARGET_DIR`, or `target`.
 pub fn target_dir() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("");
-    root.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+    repository().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
+
+/// Copies a folder with everything in it, but for what cargo built there (`target`).
+///
+/// # Errors
+/// If a file can't be read or written; the error names it.
+pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to).with_context(|| to.display().to_string())?;
+    for entry in std::fs::read_dir(from).with_context(|| from.display().to_string())? {
+        let entry = entry?;
+        let (from, name) = (entry.path(), entry.file_name());
+        if from.is_dir() && name != "target" {
+            copy_folder(&from, &to.join(name))?;
+        } else if from.is_file() {
+            std::fs::copy(&from, to.join(name)).with_context(|| from.display().to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// Boards with the same target share a build folder, so that one binary is built at a time and
@@ -69,6 +92,36 @@ pub fn build_with(
         let path = path.with_context(|| model.display().to_string())?;
         cargo.env("PUSHT_MODEL", path);
     }
+    let built = build_at(&repository(), cargo, (binary, features), board)?;
+    // <target>/<triple>/release/<binary>
+    let target = built.ancestors().nth(3).context("cargo's folders")?;
+    let mut folder = target.join(board.name);
+    // A test that builds with another model leaves the binary of this one alone.
+    folder.extend(model.and_then(Path::file_stem));
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let elf = folder.join(binary);
+    std::fs::copy(&built, &elf).with_context(|| built.display().to_string())?;
+    Ok(elf)
+}
+
+/// As [`build`], in a copy of this repository, with what is built there in its own folder.
+///
+/// # Errors
+/// If cargo fails; its output goes to standard error.
+pub fn build_in(copy: &Path, binary: &str, board: &Board) -> Result<PathBuf> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.env("CARGO_TARGET_DIR", copy.join("target"));
+    build_at(copy, cargo, (binary, &[]), board)
+}
+
+/// Runs `cargo build` for one binary and further features, in the repository at `root`; returns
+/// the path of the ELF file.
+fn build_at(
+    root: &Path,
+    mut cargo: Command,
+    (binary, features): (&str, &[&str]),
+    board: &Board,
+) -> Result<PathBuf> {
     let _guard = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let output = cargo
         .args(["build", "--quiet", "--release", "--no-default-features"])
@@ -79,7 +132,8 @@ pub fn build_with(
             &format!("board-{},{}", board.name, features.join(",")),
         ])
         .args(["--target", board.target])
-        .current_dir(firmware_dir())
+        .args(["--config", &without_places(root, board.target)])
+        .current_dir(root.join("firmware"))
         .stderr(Stdio::inherit())
         .output()
         .context("cargo cannot be started")?;
@@ -88,16 +142,24 @@ pub fn build_with(
         "firmware binary {binary} does not build for {}",
         board.name
     );
-    let built = executable(&output.stdout).context("cargo names no executable")?;
-    // <target>/<triple>/release/<binary>
-    let target = built.ancestors().nth(3).context("cargo's folders")?;
-    let mut folder = target.join(board.name);
-    // A test that builds with another model leaves the binary of this one alone.
-    folder.extend(model.and_then(Path::file_stem));
-    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let elf = folder.join(binary);
-    std::fs::copy(&built, &elf).with_context(|| built.display().to_string())?;
-    Ok(elf)
+    executable(&output.stdout).context("cargo names no executable")
+}
+
+/// Cargo's setting that keeps out of an image where it was built: paths begin at the repository's
+/// root, or in `/cargo`.
+fn without_places(root: &Path, target: &str) -> String {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let places = [(Some(root.to_owned()), "."), (home, "/cargo")];
+    let flags = places.iter().filter_map(|(place, name)| {
+        let place = place.as_ref()?.display();
+        Some(format!(
+            "{:?}",
+            format!("--remap-path-prefix={place}={name}")
+        ))
+    });
+    let flags: Vec<String> = flags.collect();
+    format!("target.{target}.rustflags=[{}]", flags.join(", "))
 }
 
 /// Path of the executable in cargo's messages, one JSON value per line.

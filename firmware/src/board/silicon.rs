@@ -22,8 +22,8 @@ impl Uart {
     /// Takes the UART and sets it up for `baud`; `None` after the first call or for a rate that the
     /// board does not support.
     pub fn take(baud: u32) -> Option<Self> {
-        let rx = singleton!(: [u8; RX_LEN] = [0; RX_LEN])?;
-        let tx = singleton!(: [u8; TX_LEN] = [0; TX_LEN])?;
+        let rx = singleton!(RX: [u8; RX_LEN] = [0; RX_LEN])?;
+        let tx = singleton!(TX: [u8; TX_LEN] = [0; TX_LEN])?;
         Some(Self {
             port: part::port(baud, tx, rx)?,
             errors: 0,

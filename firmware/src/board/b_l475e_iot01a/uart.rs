@@ -81,8 +81,8 @@ pub struct Uart {
 impl Uart {
     /// Takes the USART and sets it up for `baud`; `None` after the first call.
     pub fn take(baud: u32) -> Option<Self> {
-        let rx = singleton!(: Queue<u8, RX_LEN> = Queue::new())?;
-        let tx = singleton!(: Queue<u8, TX_LEN> = Queue::new())?;
+        let rx = singleton!(RX: Queue<u8, RX_LEN> = Queue::new())?;
+        let tx = singleton!(TX: Queue<u8, TX_LEN> = Queue::new())?;
         let ((into_rx, received), (to_send, out_of_tx)) = (rx.split(), tx.split());
         let ends = Ends {
             received: into_rx,

@@ -152,7 +152,7 @@ impl<const WINDOW: usize, const CHUNK: usize> Pipeline<WINDOW, CHUNK> {
             return None;
         }
         self.under_way = Some(self.tick);
-        self.next_begin = self.tick + self.period;
+        self.next_begin = self.tick.saturating_add(self.period);
         self.counts.plans += 1;
         let mut window = [0.0; WINDOW];
         let observed = self.horizon.window();
@@ -321,6 +321,19 @@ mod tests {
             };
             assert_eq!(counts, expected);
         }
+    }
+
+    /// The sum of a tick and the longest period wrapped.
+    #[test]
+    fn the_longest_period_has_one_plan() {
+        let mut pipeline = Small::new(SHAPE, usize::MAX, 1).unwrap();
+        let mut planning = SimulatedPlanning::new(Planning::new(Meant, 0), |_| 1);
+        for t in 0..5 {
+            pipeline.observe(&[f64::from(t)]).unwrap();
+            planning.begin_tick(&mut pipeline).unwrap();
+            pipeline.next_action(&[0.0, -1.0]);
+        }
+        assert_eq!(pipeline.counts().plans, 1);
     }
 
     #[test]

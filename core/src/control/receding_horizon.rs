@@ -38,11 +38,10 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
     /// # Errors
     /// [`Error::WrongLength`] if `WINDOW` or `CHUNK` is too small for `shape`.
     pub fn new(shape: PlanShape, seed: u64) -> Result<Self, Error> {
-        let n_actions = (1 + shape.n_action_steps) * shape.action_dim;
-        for (what, needed, room) in [
-            ("window", shape.window_len(), WINDOW),
-            ("chunk", n_actions, CHUNK),
-        ] {
+        let n_rows = shape.n_action_steps.saturating_add(1);
+        let n_actions = n_rows.saturating_mul(shape.action_dim);
+        let window_len = shape.n_obs_steps.saturating_mul(shape.obs_dim);
+        for (what, needed, room) in [("window", window_len, WINDOW), ("chunk", n_actions, CHUNK)] {
             if needed > room {
                 return Err(Error::WrongLength {
                     what,
@@ -167,7 +166,7 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
             copy(chunk, queue);
         }
         self.end = 1 + self.shape.n_action_steps;
-        self.next = (1 + age).min(self.end);
+        self.next = age.saturating_add(1).min(self.end);
         Ok(())
     }
 
@@ -345,6 +344,9 @@ mod tests {
 
     #[test]
     fn a_late_plan_loses_the_actions_that_are_past() {
+        let mut episode = horizon(0);
+        episode.deliver(&CHUNK, usize::MAX).unwrap();
+        assert!(episode.needs_plan());
         for (age, expected) in [(1, [2.0, 0.0]), (2, [3.0, 0.0]), (3, [7.0, 7.0])] {
             let mut episode = horizon(0);
             for _ in 0..age {
@@ -420,5 +422,24 @@ mod tests {
     fn rows_without_room_are_refused_when_the_episode_is_made() {
         assert!(RecedingHorizon::<1, 8>::new(SHAPE, 0).is_err());
         assert!(RecedingHorizon::<2, 7>::new(SHAPE, 0).is_err());
+        // Products that wrap are not small.
+        let half = usize::MAX / 2 + 1;
+        for shape in [
+            PlanShape {
+                n_obs_steps: half,
+                obs_dim: 2,
+                ..SHAPE
+            },
+            PlanShape {
+                n_action_steps: half - 1,
+                ..SHAPE
+            },
+            PlanShape {
+                n_action_steps: usize::MAX,
+                ..SHAPE
+            },
+        ] {
+            assert!(Horizon::new(shape, 0).is_err(), "{shape:?}");
+        }
     }
 }

@@ -19,6 +19,9 @@ const ACTION_DIM: usize = 2;
 /// Plans the newest observation's first value with the number of plans; holds its first two values.
 struct Count(f64);
 
+/// An observed value that overflows [`Count`]'s plan.
+const TOO_LARGE: f64 = 1e300;
+
 impl Planner for Count {
     fn shape(&self) -> PlanShape {
         PlanShape {
@@ -37,6 +40,9 @@ impl Planner for Count {
     ) -> Result<(), Error> {
         self.0 += 1.0;
         chunk.copy_from_slice(&[window[OBS_DIM], self.0].repeat(2));
+        if window[OBS_DIM] == TOO_LARGE {
+            chunk[3] = f64::INFINITY;
+        }
         Ok(())
     }
 
@@ -476,6 +482,19 @@ fn a_request_out_of_turn_is_refused() {
     ask(&mut device, 10, 0, HELLO);
     refused(ask(&mut device, 9, 3, observe(1.0)), Refusal::NoSession);
     refused(ask(&mut device, 10, 1, observe(1.0)), Refusal::NoEpisode);
+}
+
+#[test]
+fn an_action_that_is_not_finite_is_never_answered() {
+    let clock = Cell::new(0);
+    let mut device = device(&clock);
+    ask(&mut device, 9, 0, HELLO);
+    ask(&mut device, 9, 1, RequestBody::Begin { seed: 0 });
+    let refused = AnswerBody::Refused(Refusal::BadObservation);
+    assert_eq!(ask(&mut device, 9, 2, observe(TOO_LARGE)), refused);
+    assert_eq!(device.action(), None);
+    // The chunk before is not executed either.
+    assert_eq!(action_of(ask(&mut device, 9, 2, observe(1.0))), [1.0, 2.0]);
 }
 
 /// The agent does not keep moving towards its last target.

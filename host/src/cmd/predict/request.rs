@@ -36,6 +36,7 @@ impl Line {
     /// window; the error names the field.
     pub fn parse(text: &str) -> Result<Self> {
         let value: Value = serde_json::from_str(text).context("not JSON")?;
+        ensure!(!overflows(&value), "not JSON: number out of range");
         let Value::Object(mut fields) = value else {
             bail!("not a JSON object with obs, and seed or noise");
         };
@@ -53,6 +54,17 @@ impl Line {
             bail!("unknown field {name}; there are obs, seed, noise and step_noise");
         }
         Ok(line)
+    }
+}
+
+/// Whether a number is too large for double precision. With numbers of any precision, which another
+/// crate of the build can switch on, serde_json takes them.
+fn overflows(value: &Value) -> bool {
+    match value {
+        Value::Array(values) => values.iter().any(overflows),
+        Value::Object(fields) => fields.values().any(overflows),
+        Value::Number(number) => !number.as_f64().is_some_and(f64::is_finite),
+        _ => false,
     }
 }
 

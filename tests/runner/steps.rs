@@ -112,6 +112,11 @@ pub fn all() -> Vec<Step> {
             commands: || Ok(vec![supply::packages()]),
         },
         Step {
+            name: "interfaces",
+            purpose: "the packages' interfaces against the last release, by cargo-semver-checks",
+            commands: supply::interfaces,
+        },
+        Step {
             name: "no-std",
             purpose: "core compiles where there is no operating system",
             commands: || {
@@ -136,7 +141,7 @@ pub fn all() -> Vec<Step> {
         },
         Step {
             name: "fuzz",
-            purpose: "every fuzz target for some seconds",
+            purpose: "every fuzz target for some seconds, from its corpus",
             commands: fuzz,
         },
         Step {
@@ -175,6 +180,11 @@ pub fn by_hand() -> Vec<Step> {
             },
         },
         Step {
+            name: "minimal-versions",
+            purpose: "the packages with the oldest versions they allow (only when named)",
+            commands: supply::minimal_versions,
+        },
+        Step {
             name: "clients",
             purpose: "other projects' programs on the Python package (only when named; 10 GB)",
             commands: clients::commands,
@@ -207,13 +217,13 @@ fn any_task() -> Result<Vec<Command>> {
     Ok(commands)
 }
 
-/// Commands that build the fuzz targets and run each from an empty corpus. Failing inputs are
-/// written to `verify` in the target folder.
+/// Commands that build the fuzz targets and run each from its corpus. What they find is added to
+/// `verify/corpus` in the target folder, inputs that fail are written to `verify`.
 fn fuzz() -> Result<Vec<Command>> {
     if !setup::runs("c++", &["--version"]) {
-        let mut skip = Command::new("echo");
-        skip.arg("skipped: no C++ compiler (c++), which libFuzzer is built with");
-        return Ok(vec![skip]);
+        return Ok(vec![skipped(
+            "no C++ compiler (c++), which libFuzzer is built with",
+        )]);
     }
     let folder = repository().join("tests/fuzz");
     let mut targets = Vec::new();
@@ -227,18 +237,32 @@ fn fuzz() -> Result<Vec<Command>> {
         command.current_dir(&folder);
         command
     };
-    let artifacts = pusht_device::target_dir().join("verify/");
-    let run = |target: String| {
+    let verify = pusht_device::target_dir().join("verify/");
+    let mut commands = vec![in_folder("build --release")];
+    for target in targets {
+        let found = verify.join("corpus").join(&target);
+        std::fs::create_dir_all(&found)?;
         let mut run = in_folder("run --release --bin");
-        run.arg(target)
-            .args(["--", "-max_total_time=5", "-timeout=10", "-max_len=4096"])
-            .arg(format!("-artifact_prefix={}", artifacts.display()));
-        run
-    };
-    let build = in_folder("build --release");
-    Ok(std::iter::once(build)
-        .chain(targets.into_iter().map(run))
-        .collect())
+        run.arg(&target)
+            .args([
+                "--",
+                "-max_total_time=4",
+                "-timeout=10",
+                "-rss_limit_mb=2048",
+            ])
+            .arg(format!("-artifact_prefix={}", verify.display()))
+            .arg(found)
+            .arg(Path::new("corpus").join(target));
+        commands.push(run);
+    }
+    Ok(commands)
+}
+
+/// A command that says why the others of its step are left out.
+pub fn skipped(reason: &str) -> Command {
+    let mut skip = Command::new("echo");
+    skip.arg(format!("skipped: {reason}"));
+    skip
 }
 
 /// A cargo command at the root of the repository.

@@ -6,6 +6,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use pusht_core::digest::Digest;
 use pusht_core::pusht::env::{PushTEnv, PushTParams, StartOrder, StartState, Vec2};
+use pusht_fuzz::limit_memory;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -24,7 +25,7 @@ enum Action {
     Reset([f64; 5]),
 }
 
-fuzz_target!(|input: Input| {
+fuzz_target!(init: limit_memory(), |input: Input| {
     let order = [StartOrder::Legacy, StartOrder::AngleFirst][usize::from(input.angle_first)];
     let mut params = PushTParams::default();
     if let Some((cog, moment, damping)) = input.params {

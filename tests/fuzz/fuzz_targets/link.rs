@@ -11,6 +11,7 @@ use pusht_core::link::{Answer, AnswerBody, Device, FrameDecoder, Identity, Refus
 use pusht_core::link::{Request, RequestBody, Restart, VERSION, encode};
 use pusht_core::link::{frame_memory_len, max_frame_len, max_message_len};
 use pusht_core::noise::Noise;
+use pusht_fuzz::limit_memory;
 use std::cell::Cell;
 
 #[derive(Arbitrary, Debug)]
@@ -56,7 +57,7 @@ impl Planner for Stay {
     }
 }
 
-fuzz_target!(|steps: Vec<(u32, u32, Step)>| {
+fuzz_target!(init: limit_memory(), |steps: Vec<(u32, u32, Step)>| {
     let clock_us = Cell::new(0);
     let identity = Identity::new("fuzz", b"");
     let mut frames = [0; frame_memory_len(SHAPE.obs_dim, SHAPE.action_dim)];

@@ -8,6 +8,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use pusht_core::noise::NoiseSource;
 use pusht_core::quant::{IntPolicy, Model};
+use pusht_fuzz::limit_memory;
 
 const TINY: &[u8] = include_bytes!("../../golden/integer/tiny.ptm");
 const HEADER_SIZE: usize = 16;
@@ -39,7 +40,7 @@ enum Change {
     Twice(u16),
 }
 
-fuzz_target!(|input: Input| {
+fuzz_target!(init: limit_memory(), |input: Input| {
     let bytes = changed(&input);
     let Ok(model) = Model::parse(&bytes) else {
         return;

@@ -2,6 +2,7 @@
 //!
 //! The host's values are computed in a debug build; the firmware is a release build.
 
+mod boots;
 mod budgets;
 mod expected_log;
 mod faults;

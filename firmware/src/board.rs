@@ -13,18 +13,24 @@ mod part;
 #[cfg(feature = "board-nucleo-h743zi2")]
 #[path = "board/nucleo_h743zi2.rs"]
 mod part;
-#[cfg(feature = "board-pico2")]
-#[path = "board/pico2.rs"]
+#[cfg(any(feature = "board-pico", feature = "board-pico2"))]
+#[path = "board/pico.rs"]
 mod part;
 #[cfg(feature = "embassy")]
 mod silicon;
+#[cfg(any(feature = "board-microbit", feature = "board-nrf52840-dk"))]
+#[path = "board/nrf_timer.rs"]
+pub(crate) mod timer;
+#[cfg(not(any(feature = "board-microbit", feature = "board-nrf52840-dk")))]
+#[path = "board/systick.rs"]
+pub(crate) mod timer;
 
 #[cfg(feature = "board-microbit")]
-pub use microbit::SYSTICK_MHZ;
+pub use microbit::TIMER_MHZ;
 #[cfg(all(feature = "qemu", not(feature = "board-microbit")))]
-pub use mps2::{SYSTICK_MHZ, Uart, Watchdog};
+pub use mps2::{TIMER_MHZ, Uart, Watchdog};
 #[cfg(feature = "silicon")]
-pub use part::{SYSTICK_MHZ, Watchdog};
+pub use part::{TIMER_MHZ, Watchdog};
 #[cfg(feature = "board-b-l475e-iot01a")]
 pub use part::{Uart, on_timer};
 #[cfg(feature = "embassy")]

@@ -1,17 +1,15 @@
 //! Measures cost and time, and runs the task of the timer.
 //!
 //! On physical boards, [`Counter::now`] counts the cycles of the core (DWT, Armv7-M ARM C1.8 and
-//! Armv8-M ARM B14). QEMU has no such counter and models no cycles: there it counts instructions,
-//! by the SysTick timer. Time is measured with SysTick on both.
+//! Armv8-M ARM B14; SysTick where Armv6-M has no such counter). QEMU models no cycles: there it
+//! counts instructions, by the board's timer. Time is measured with that timer on both.
 
-use crate::board::SYSTICK_MHZ;
+use crate::board::{TIMER_MHZ, timer};
 
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m::interrupt::Mutex;
-use cortex_m::peripheral::syst::SystClkSource;
-use cortex_m::peripheral::{Peripherals, SCB, SYST};
-use cortex_m_rt::exception;
+use cortex_m::peripheral::Peripherals;
 
 /// Unit of [`Counter::now`].
 pub const UNIT: &str = if cfg!(feature = "qemu") {
@@ -21,16 +19,15 @@ pub const UNIT: &str = if cfg!(feature = "qemu") {
 };
 /// Virtual time per instruction in QEMU with `-icount shift=6`: 2^6 ns.
 pub const INSTRUCTION_NS: u64 = 64;
-/// Default reload value of SysTick, its longest period; a periodic task sets a shorter one.
-const LONGEST: u32 = 0x00ff_ffff;
 
-static RELOAD: AtomicU32 = AtomicU32::new(LONGEST);
-static WRAPS: AtomicU32 = AtomicU32::new(0);
-static NEW_TASK: Mutex<Cell<Option<&'static mut dyn Task>>> = Mutex::new(Cell::new(None));
+/// The timer's period, ticks: its longest, unless a task has a shorter one.
+static PERIOD: AtomicU32 = AtomicU32::new(timer::LONGEST);
+static PERIODS: AtomicU32 = AtomicU32::new(0);
+static TASK: Mutex<Cell<Option<&'static mut dyn Task>>> = Mutex::new(Cell::new(None));
 
 /// Work of the timer interrupt, which comes before everything else.
 pub trait Task: Send {
-    /// Runs once per period; `timer` has just reloaded.
+    /// Runs once per period, which has just begun.
     fn run(&mut self, timer: &Timer);
 }
 
@@ -38,31 +35,29 @@ pub trait Task: Send {
 pub struct Timer(());
 
 impl Timer {
-    /// Ticks since the timer reloaded.
+    /// Ticks since the period began.
     pub fn elapsed(&self) -> u32 {
-        RELOAD.load(Ordering::Relaxed) - SYST::get_current()
+        timer::elapsed()
     }
 
-    /// Whether the timer has reloaded again: the task has taken longer than a period.
+    /// Whether the next period has begun: the task has taken longer than a period.
     pub fn is_overrun(&self) -> bool {
-        SCB::is_pendst_pending()
+        timer::is_pending()
     }
 }
 
-#[exception]
-fn SysTick() {
-    static mut TASK: Option<&'static mut dyn Task> = None;
-    #[cfg(feature = "silicon")]
+/// Counts a period and runs the task; the timer's interrupt calls it.
+pub(crate) fn on_timer() {
+    #[cfg(pusht_cycle_counter)]
     cycles::carry();
     #[cfg(feature = "board-b-l475e-iot01a")]
     crate::board::on_timer();
     // Nothing else writes it, and a Cortex-M0 has no atomic addition.
-    WRAPS.store(WRAPS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    if TASK.is_none() {
-        *TASK = cortex_m::interrupt::free(|cs| NEW_TASK.borrow(cs).take());
-    }
-    if let Some(task) = TASK {
+    PERIODS.store(PERIODS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    let task = cortex_m::interrupt::free(|cs| TASK.borrow(cs).take());
+    if let Some(task) = task {
         task.run(&Timer(()));
+        cortex_m::interrupt::free(|cs| TASK.borrow(cs).set(Some(task)));
     }
 }
 
@@ -72,7 +67,7 @@ pub struct Counter(());
 impl Counter {
     /// Starts the counter.
     pub fn start(peripherals: Peripherals) -> Self {
-        Self::start_with_period(peripherals, LONGEST)
+        Self::start_with_period(peripherals, timer::LONGEST)
     }
 
     /// Starts the counter, and the task in the timer interrupt, `rate_hz` times per second.
@@ -81,22 +76,17 @@ impl Counter {
         rate_hz: u32,
         task: &'static mut dyn Task,
     ) -> Self {
-        cortex_m::interrupt::free(|cs| NEW_TASK.borrow(cs).set(Some(task)));
-        Self::start_with_period(peripherals, SYSTICK_MHZ as u32 * 1_000_000 / rate_hz - 1)
+        cortex_m::interrupt::free(|cs| TASK.borrow(cs).set(Some(task)));
+        Self::start_with_period(peripherals, TIMER_MHZ as u32 * 1_000_000 / rate_hz)
     }
 
-    fn start_with_period(peripherals: Peripherals, reload: u32) -> Self {
-        #[cfg(feature = "silicon")]
+    fn start_with_period(peripherals: Peripherals, period: u32) -> Self {
+        #[cfg(pusht_cycle_counter)]
         if !cycles::start(peripherals.DCB, peripherals.DWT) {
             defmt::warn!("absent: DWT; the timer counts cycles");
         }
-        let mut timer = peripherals.SYST;
-        RELOAD.store(reload, Ordering::Relaxed);
-        timer.set_clock_source(SystClkSource::Core);
-        timer.set_reload(reload);
-        timer.clear_current();
-        timer.enable_interrupt();
-        timer.enable_counter();
+        PERIOD.store(period, Ordering::Relaxed);
+        timer::start(peripherals.SYST, period);
         Self(())
     }
 
@@ -109,7 +99,7 @@ impl Counter {
     /// The count in the unit of the hardware. Differences of it are rounded only once, by
     /// [`in_units`](Self::in_units).
     pub fn raw(&self) -> u64 {
-        #[cfg(feature = "silicon")]
+        #[cfg(pusht_cycle_counter)]
         if cycles::is_counting() {
             return cycles::now();
         }
@@ -121,24 +111,27 @@ impl Counter {
         if cfg!(feature = "silicon") {
             raw
         } else {
-            raw * 1000 / (SYSTICK_MHZ * INSTRUCTION_NS)
+            raw * 1000 / (TIMER_MHZ * INSTRUCTION_NS)
         }
     }
 
     /// Time since the start, us.
     pub fn us(&self) -> u64 {
-        self.ticks() / SYSTICK_MHZ
+        self.ticks() / TIMER_MHZ
     }
 
     /// Ticks of the timer since the start.
     fn ticks(&self) -> u64 {
         loop {
-            let wraps = WRAPS.load(Ordering::Relaxed);
-            let reload = RELOAD.load(Ordering::Relaxed);
-            let elapsed = u64::from(reload - SYST::get_current());
-            // A wrap between the two reads makes them disagree.
-            if wraps == WRAPS.load(Ordering::Relaxed) {
-                return u64::from(wraps) * (u64::from(reload) + 1) + elapsed;
+            let periods = PERIODS.load(Ordering::Relaxed);
+            let period = PERIOD.load(Ordering::Relaxed);
+            let elapsed = timer::elapsed();
+            // The period may have ended while its interrupt was masked or on its way.
+            let is_uncounted = timer::is_pending() && elapsed < period / 2;
+            // An interrupt between these reads makes them disagree.
+            if periods == PERIODS.load(Ordering::Relaxed) {
+                let periods = u64::from(periods) + u64::from(is_uncounted);
+                return periods * u64::from(period) + u64::from(elapsed);
             }
         }
     }
@@ -146,7 +139,7 @@ impl Counter {
 
 /// Extends the cycle counter, which wraps every ten seconds on some cores, from 32 to 64 bits. The
 /// timer interrupt comes more often than it wraps.
-#[cfg(feature = "silicon")]
+#[cfg(pusht_cycle_counter)]
 mod cycles {
     use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
     use cortex_m::peripheral::{DCB, DWT};

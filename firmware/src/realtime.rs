@@ -229,7 +229,7 @@ fn sides(
 
 fn report(outcome: &Outcome, longest_plan_us: u64) {
     let timing = outcome.timing;
-    let us = |ticks: u64| ticks / board::SYSTICK_MHZ;
+    let us = |ticks: u64| ticks / board::TIMER_MHZ;
     if let Ok(result) = outcome.result {
         defmt::info!(
             "success={=bool} steps={=usize} max_reward={=f64} action_digest={=u64:#018x} state_digest={=u64:#018x}",

@@ -28,17 +28,21 @@ pub fn guard() {
 /// Makes a stack overflow fault immediately, whatever lies below the stack. Every binary calls it
 /// first.
 ///
-/// The memory protection unit forbids the 256 MiB below RAM, which starts at 0x2000_0000 (Armv7-M
-/// ARM, B3.5). Cores without one have no memory there.
+/// The memory protection unit forbids writing to the 64 MiB below RAM, which starts at 0x2000_0000
+/// (Armv7-M ARM, B3.5). A stack overflows by writing, and whatever a part has there is read-only:
+/// system memory, factory calibration and option bytes of STM32 (RM0433 and RM0090, 2.3). Memory
+/// and registers that start-up code and HALs use lie below: FICR and UICR of nRF (0x1000_0000), the
+/// CCM of STM32F4, SRAM2 of STM32L4, flash of the RP2040. Cores without the unit have no memory
+/// there.
 #[cfg(not(pusht_armv8m))]
 pub fn guard() {
-    const BASE_VALID_REGION_0: u32 = 0x1000_0000 | 1 << 4;
-    /// Execute never, no access; 2^28 bytes; enabled.
-    const ATTRIBUTES: u32 = 1 << 28 | 27 << 1 | 1;
+    const BASE_VALID_REGION_0: u32 = 0x1c00_0000 | 1 << 4;
+    /// Execute never, read only, 2^26 bytes, enabled.
+    const ATTRIBUTES: u32 = 1 << 28 | 0b110 << 24 | 25 << 1 | 1;
     /// Default map elsewhere for privileged code; enabled.
     const CTRL: u32 = 1 << 2 | 1;
     assert!(end() == 0x2000_0000);
-    // SAFETY: nothing uses that memory.
+    // SAFETY: nothing writes to that memory.
     unsafe {
         let mpu = &*cortex_m::peripheral::MPU::PTR;
         let n_regions = mpu._type.read() >> 8 & 0xff;

@@ -85,7 +85,7 @@ pub const B_L475E_IOT01A: Board = Board {
 
 /// Further physical boards. None was at hand when the firmware was written: their images are built, linked
 /// and measured, but have not run.
-pub const SILICON: [Board; 3] = [
+pub const SILICON: [Board; 4] = [
     Board {
         name: "nrf52840-dk",
         core: "Cortex-M4F",
@@ -107,22 +107,29 @@ pub const SILICON: [Board; 3] = [
         machine: None,
         chip: Some("RP235x"),
     },
+    Board {
+        name: "pico",
+        core: "Cortex-M0+",
+        target: "thumbv6m-none-eabi",
+        machine: None,
+        chip: Some("RP2040"),
+    },
 ];
 
 impl Board {
+    /// Every board.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let of_qemu = BOARDS.into_iter().chain([MICROBIT, B_L475E_IOT01A]);
+        of_qemu.chain(SILICON)
+    }
+
     /// Finds a board by name.
     ///
     /// # Errors
     /// If no board has this name; the message lists the known ones.
     pub fn named(name: &str) -> Result<Self> {
-        let all = || {
-            BOARDS
-                .into_iter()
-                .chain([MICROBIT, B_L475E_IOT01A])
-                .chain(SILICON)
-        };
-        let known: Vec<&str> = all().map(|board| board.name).collect();
-        all()
+        let known: Vec<&str> = Self::all().map(|board| board.name).collect();
+        Self::all()
             .find(|board| board.name == name)
             .with_context(|| format!("no board {name:?}; there are {}", known.join(", ")))
     }

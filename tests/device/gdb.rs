@@ -1,6 +1,6 @@
 //! A client of QEMU's debugger stub (`-gdb stdio`): the part of GDB's [remote serial
 //! protocol](https://sourceware.org/gdb/current/onlinedocs/gdb.html/Remote-Protocol.html) that
-//! reads and writes memory and stops at breakpoints.
+//! reads and writes registers and memory, and stops at breakpoints.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::io::Write;
@@ -11,7 +11,16 @@ use std::time::Duration;
 /// QEMU's arguments: the stub at its standard input and output, and a core that waits for it.
 pub const QEMU_ARGS: [&str; 3] = ["-gdb", "stdio", "-S"];
 /// Longest time until QEMU answers, on a busy machine.
-const ANSWER_LIMIT: Duration = Duration::from_secs(120);
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(120);
+
+/// Numbers of registers in the protocol.
+pub const SP: usize = 13;
+/// The link register.
+pub const LR: usize = 14;
+/// The program counter.
+pub const PC: usize = 15;
+/// The program status register.
+pub const XPSR: usize = 25;
 
 /// A connection to a stopped core.
 pub struct Gdb {
@@ -29,6 +38,49 @@ impl Gdb {
             from_qemu,
             unread,
         }
+    }
+
+    /// The registers r0 to r15.
+    ///
+    /// # Errors
+    /// If QEMU has ended.
+    pub fn registers(&mut self) -> Result<[u32; 16]> {
+        let bytes = from_hex(&self.ask("g")?)?;
+        ensure!(bytes.len() >= 64, "registers of {} bytes", bytes.len());
+        let mut registers = [0; 16];
+        for (register, word) in registers.iter_mut().zip(bytes.chunks_exact(4)) {
+            *register = u32::from_le_bytes(word.try_into()?);
+        }
+        Ok(registers)
+    }
+
+    /// Lets registers be set: QEMU allows it to clients that have read their description.
+    ///
+    /// # Errors
+    /// If QEMU has ended.
+    pub fn read_description(&mut self) -> Result<()> {
+        self.ask("qXfer:features:read:target.xml:0,fff").map(drop)
+    }
+
+    /// Sets one register, after [`read_description`](Self::read_description).
+    ///
+    /// # Errors
+    /// If QEMU has ended.
+    pub fn set_register(&mut self, number: usize, value: u32) -> Result<()> {
+        self.expect_ok(&format!("P{number:x}={}", to_hex(&value.to_le_bytes())))
+    }
+
+    /// The words from `address` on.
+    ///
+    /// # Errors
+    /// As [`memory`](Self::memory).
+    pub fn words<const N: usize>(&mut self, address: u32) -> Result<[u32; N]> {
+        let bytes = self.memory(address, 4 * N)?;
+        let mut words = [0; N];
+        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
+            *word = u32::from_le_bytes(bytes.try_into()?);
+        }
+        Ok(words)
     }
 
     /// Memory from `address` on.
@@ -57,6 +109,14 @@ impl Gdb {
     /// If QEMU has ended.
     pub fn break_at(&mut self, address: u32) -> Result<()> {
         self.expect_ok(&format!("Z1,{address:x},2"))
+    }
+
+    /// Stops before each instruction that reads the word at `address` from now on.
+    ///
+    /// # Errors
+    /// If QEMU has ended.
+    pub fn watch_reads(&mut self, address: u32) -> Result<()> {
+        self.expect_ok(&format!("Z3,{address:x},4"))
     }
 
     /// Executes one instruction, a breakpoint's too.

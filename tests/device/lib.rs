@@ -4,6 +4,7 @@ mod board;
 mod elf;
 mod gdb;
 mod log;
+mod parts;
 mod port;
 mod probe;
 mod program;
@@ -11,6 +12,9 @@ mod qemu;
 pub mod report;
 mod rtt;
 pub mod silicon_page;
+mod stand_in;
+mod thumb;
+mod uf2;
 
 // A file of the commands', which is not a dependency: it would be built before every tool.
 #[path = "../../host/src/stdout.rs"]
@@ -23,8 +27,11 @@ pub use port::Port;
 pub use probe::{Attached, attached, flash_and_run};
 pub use program::{WANTED, is_qemu_there, qemu_program, qemu_version, unpacked_qemu_dir};
 pub use qemu::{Setup, run, run_beside, run_with};
+pub use stand_in::{Part, Run, run_until_sleep};
+pub use uf2::{uf2, uf2_family};
 
 use anyhow::{Context, Result, ensure};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -122,9 +129,18 @@ fn build_at(
     (binary, features): (&str, &[&str]),
     board: &Board,
 ) -> Result<PathBuf> {
+    // cargo shows its progress in a terminal; elsewhere this line has to do.
+    let is_terminal = std::io::stderr().is_terminal();
+    if !is_terminal {
+        errln!(
+            "building {binary} for {}: minutes, the first time",
+            board.name
+        );
+    }
     let _guard = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let output = cargo
-        .args(["build", "--quiet", "--release", "--no-default-features"])
+        .args(["build", "--release", "--no-default-features"])
+        .args((!is_terminal).then_some("--quiet"))
         .arg("--message-format=json-render-diagnostics")
         .args(["--bin", binary])
         .args([

@@ -91,7 +91,7 @@ pub fn read_log(
     }
 }
 
-fn line_of(frame: &Frame<'_>) -> String {
+pub(crate) fn line_of(frame: &Frame<'_>) -> String {
     let level = frame.level().map_or("", |level| level.as_str());
     format!("{level:5} {}", frame.display_message())
 }

@@ -1,11 +1,11 @@
 //! Builds a binary of the firmware, runs it on a board and shows its log: `cargo firmware --help`.
 
-use anyhow::{Result, ensure};
-use clap::Parser;
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, Subcommand};
 use pusht_device::report::{self, Bench};
 use pusht_device::{
-    BOARDS, Board, Setup, attached, build, flash_and_run, footprint, outln, run_with, silicon_page,
-    stdout,
+    BOARDS, Board, Setup, attached, build, firmware_dir, flash_and_run, footprint, outln, run_with,
+    silicon_page, stdout, uf2, uf2_family,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,9 +17,16 @@ const YEAR_S: u64 = 365 * 24 * 3600;
 ///
 /// Example: cargo firmware episode --board mps2-an386
 #[derive(Parser)]
-#[command(name = "cargo firmware")]
+#[command(
+    name = "cargo firmware",
+    after_help = lists(),
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 struct Args {
-    /// The binary: a file of firmware/src/bin. Or `report`: measures a board by several of them; or
+    #[command(subcommand)]
+    command: Option<Action>,
+    /// The binary, one of those below. Or `report`: measures a board by several of them; or
     /// `silicon-table`: writes the table of docs/silicon.md.
     #[arg(required_unless_present = "elf")]
     binary: Option<String>,
@@ -52,6 +59,27 @@ struct Args {
     limit_s: u64,
 }
 
+/// What can be done instead of running.
+#[derive(Subcommand)]
+enum Action {
+    /// Builds a binary and writes it as a UF2 file, for a board that shows up as a USB drive.
+    ///
+    /// Example: cargo firmware uf2 controller --board pico2
+    Uf2 {
+        /// The binary.
+        binary: String,
+        /// The board: pico or pico2.
+        #[arg(long, value_name = "NAME")]
+        board: String,
+        /// The model file to embed [default: models/pusht.ptm].
+        #[arg(long, value_name = "FILE")]
+        model: Option<PathBuf>,
+        /// The file to write [default: <binary>.uf2 beside the ELF file].
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
 fn main() -> ExitCode {
     match stdout::parse() {
         Ok(args) => stdout::exit_code(firmware(&args)),
@@ -59,7 +87,76 @@ fn main() -> ExitCode {
     }
 }
 
+/// The boards and binaries there are, for `--help`.
+fn lists() -> String {
+    let mut text = "Boards:\n".to_owned();
+    for board in Board::all() {
+        let place = match (board.machine, board.chip) {
+            (Some(_), Some(_)) => "physical, and in QEMU",
+            (_, None) => "in QEMU",
+            _ => "physical",
+        };
+        text += &format!("  {:16} {}, {place}\n", board.name, board.core);
+    }
+    text += "\nBinaries:\n";
+    for (name, purpose) in binaries() {
+        text += &format!("  {name:20} {purpose}\n");
+    }
+    text
+}
+
+/// Names of the firmware's binaries and what each is, by the source files.
+fn binaries() -> Vec<(String, String)> {
+    let folder = firmware_dir().join("src/bin");
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<_> = files
+        .filter_map(|file| {
+            let name = file.file_name().to_string_lossy().into_owned();
+            let text = std::fs::read_to_string(file.path()).ok()?;
+            Some((name.strip_suffix(".rs")?.to_owned(), beginning(&text)))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// The beginning of a file's doc comment, up to a full stop, a colon or a comma.
+fn beginning(source: &str) -> String {
+    let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
+    let text: Vec<&str> = lines.map(str::trim).collect();
+    let text = text.join(" ");
+    let ends = [". ", ": ", ", ", "; "].into_iter();
+    let end = ends.filter_map(|end| text.find(end)).min();
+    let end = end.unwrap_or(text.len());
+    text[..end].trim_end_matches('.').to_owned()
+}
+
+/// Builds a binary and writes its UF2 file.
+fn write_uf2(action: &Action) -> Result<()> {
+    let Action::Uf2 {
+        binary,
+        board,
+        model,
+        out,
+    } = action;
+    let board = Board::named(board)?;
+    // Before a build of minutes: whether the board takes such files.
+    uf2_family(&board)?;
+    let elf = build(binary, &board, model.as_deref())?;
+    let bytes = std::fs::read(&elf).with_context(|| elf.display().to_string())?;
+    let path = out.clone().unwrap_or_else(|| elf.with_extension("uf2"));
+    std::fs::write(&path, uf2(&board, &bytes)?).with_context(|| path.display().to_string())?;
+    outln!(
+        "{}: hold BOOTSEL while the board is plugged in, then copy it to the drive that appears",
+        path.display()
+    );
+    Ok(())
+}
+
 fn firmware(args: &Args) -> Result<()> {
+    if let Some(action) = &args.command {
+        return write_uf2(action);
+    }
     let board = Board::named(&args.board)?;
     match args.binary.as_deref() {
         Some("report") => return measure(args, &board),

@@ -129,7 +129,7 @@ pub fn run_beside<R>(
 const SEMIHOSTING_ARGS: [&str; 2] = ["-semihosting-config", "enable=on,target=native"];
 
 /// A running QEMU process, killed on drop.
-struct Qemu(Child);
+pub(crate) struct Qemu(pub(crate) Child);
 
 impl Qemu {
     fn start(setup: &Setup, board: &Board, elf: &Path) -> Result<Self> {
@@ -182,7 +182,7 @@ impl Qemu {
     }
 
     /// Standard output in chunks, read by a thread so that a silent run can time out.
-    fn output(&mut self) -> Result<Receiver<Vec<u8>>> {
+    pub(crate) fn output(&mut self) -> Result<Receiver<Vec<u8>>> {
         let mut stdout = self.0.stdout.take().context("output already taken")?;
         let (sender, receiver) = channel();
         std::thread::spawn(move || {

@@ -12,8 +12,8 @@ use cortex_m::singleton;
 use cortex_m_rt::exception;
 use heapless::spsc::{Consumer, Producer, Queue};
 
-/// Clock of SysTick, MHz (QEMU, `hw/arm/mps2.c` and `hw/arm/mps2-tz.c`).
-pub const SYSTICK_MHZ: u64 = if cfg!(feature = "board-mps2-an505") {
+/// Clock of the timer (SysTick), MHz (QEMU, `hw/arm/mps2.c` and `hw/arm/mps2-tz.c`).
+pub const TIMER_MHZ: u64 = if cfg!(feature = "board-mps2-an505") {
     20
 } else if cfg!(feature = "board-mps3-an547") {
     32
@@ -35,7 +35,7 @@ const MAP: Map = if cfg!(feature = "board-mps2-an505") {
         uart: 0x5020_0000,
         uart_rx_irq: 33,
         watchdog: 0x5008_1000,
-        watchdog_hz: SYSTICK_HZ,
+        watchdog_hz: TIMER_HZ,
     }
 } else if cfg!(feature = "board-mps3-an547") {
     Map {
@@ -49,10 +49,10 @@ const MAP: Map = if cfg!(feature = "board-mps2-an505") {
         uart: 0x4000_4000,
         uart_rx_irq: 0,
         watchdog: 0x4000_8000,
-        watchdog_hz: SYSTICK_HZ,
+        watchdog_hz: TIMER_HZ,
     }
 };
-const SYSTICK_HZ: u32 = SYSTICK_MHZ as u32 * 1_000_000;
+const TIMER_HZ: u32 = TIMER_MHZ as u32 * 1_000_000;
 
 /// A register at a fixed address.
 struct Register(usize);
@@ -142,7 +142,7 @@ impl Uart {
         let queue = singleton!(QUEUE: Queue<u8, RX_LEN> = Queue::new())?;
         let (producer, received) = queue.split();
         cortex_m::interrupt::free(|cs| RX.borrow(cs).replace(Some(producer)));
-        UART_BAUDDIV.write(SYSTICK_HZ / baud);
+        UART_BAUDDIV.write(TIMER_HZ / baud);
         UART_CTRL.write(CTRL_TX | CTRL_RX | CTRL_RX_INTERRUPT);
         // SAFETY: no critical section relies on this interrupt being off.
         unsafe { NVIC::unmask(Irq(MAP.uart_rx_irq)) };

@@ -4,6 +4,8 @@
 // one place.
 #![allow(unsafe_code)]
 
+use core::mem::zeroed;
+use cortex_m::peripheral::{CPUID, SCB};
 use embassy_stm32::peripherals::{IWDG1, PD8, PD9, USART3};
 use embassy_stm32::rcc::{
     AHBPrescaler, APBPrescaler, HSIPrescaler, Pll, PllDiv, PllMul, PllPreDiv, PllSource, Sysclk,
@@ -17,12 +19,13 @@ bind_interrupts!(struct Irqs {
     USART3 => usart::BufferedInterruptHandler<USART3>;
 });
 
-/// Clock of SysTick, MHz: the core's.
-pub const SYSTICK_MHZ: u64 = 400;
+/// Clock of the timer (SysTick), MHz: the core's.
+pub const TIMER_MHZ: u64 = 400;
 
 /// Starts the HAL and the clocks: 64 MHz (HSI) / 4 x 50 / 2 = 400 MHz for the core, 200 MHz for the
 /// buses, 100 MHz for the peripherals (RM0433, 8.5; VOS1).
 pub fn start() {
+    enable_caches();
     let mut config = embassy_stm32::Config::default();
     config.rcc.hsi = Some(HSIPrescaler::DIV1);
     config.rcc.pll1 = Some(Pll {
@@ -44,9 +47,30 @@ pub fn start() {
     drop(embassy_stm32::init(config));
 }
 
-/// Always false: the HAL does not read the reason of a reset.
+/// Enables both caches, off after a reset. Without them, code and weights come from flash with its
+/// wait states. The default memory map (Armv7-M ARM, B3.1; PM0253, 2.2) makes flash normal memory,
+/// cached, and peripherals device memory, so that no region of the memory protection unit is
+/// needed: RAM is the DTCM, which is beside the caches, and no DMA is used.
+fn enable_caches() {
+    // SAFETY: both are tokens without data. Nothing else has them at start-up, and `main` is still
+    // to take the core's peripherals: `Peripherals::steal` would count as that.
+    let (mut control, mut id) = unsafe { (zeroed::<SCB>(), zeroed::<CPUID>()) };
+    control.enable_icache();
+    control.enable_dcache(&mut id);
+}
+
+/// Whether the hardware reports a reset by the watchdog.
 pub fn was_reset_by_watchdog() -> bool {
-    false
+    /// RCC_RSR and its bits IWDG1RSTF and RMVF, which clears all flags (RM0433, 8.7.39).
+    const RSR: *mut u32 = 0x5802_44d0 as *mut u32;
+    const IWDG1RSTF: u32 = 1 << 26;
+    const RMVF: u32 = 1 << 16;
+    // SAFETY: the register belongs to the chip, and nothing else reads it.
+    unsafe {
+        let reasons = RSR.read_volatile();
+        RSR.write_volatile(reasons | RMVF);
+        reasons & IWDG1RSTF != 0
+    }
 }
 
 pub type Port = BufferedUart<'static>;

@@ -7,7 +7,7 @@ use stm32_metapac::rcc::vals::{Pllm, Plln, Pllr, Pllsrc, Sw};
 use stm32_metapac::{FLASH, PWR, RCC};
 
 /// Clock of SysTick, MHz: the core's.
-pub const SYSTICK_MHZ: u64 = 80;
+pub const TIMER_MHZ: u64 = 80;
 /// FLASH.ACR.LATENCY: wait states of the flash at 80 MHz in voltage range 1 (RM0351, 3.3.3).
 const WAIT_STATES: u8 = 4;
 

@@ -9,7 +9,7 @@ mod clocks;
 mod uart;
 mod watchdog;
 
-pub use clocks::{SYSTICK_MHZ, start};
+pub use clocks::{TIMER_MHZ, start};
 pub use uart::Uart;
 pub use watchdog::{Watchdog, on_timer, was_reset_by_watchdog};
 

@@ -2,7 +2,7 @@
 //! and sent by interrupt. QEMU allows access to its registers by words only, as here.
 #![allow(unsafe_code, reason = "unmasking of an interrupt")]
 
-use super::clocks::SYSTICK_MHZ;
+use super::clocks::TIMER_MHZ;
 use crate::board::sleep_unless;
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -19,7 +19,7 @@ const TX_PIN: usize = 6;
 const RX_PIN: usize = 7;
 const USART1_FUNCTION: u8 = 7;
 /// Clock of the USART: that of its bus.
-const CLOCK_HZ: u32 = SYSTICK_MHZ as u32 * 1_000_000;
+const CLOCK_HZ: u32 = TIMER_MHZ as u32 * 1_000_000;
 
 /// Size of the receive queue: several of the longest requests.
 const RX_LEN: usize = 512;

@@ -5,7 +5,7 @@
     reason = "the timer is taken where no one else has started it"
 )]
 
-use super::clocks::SYSTICK_MHZ;
+use super::clocks::TIMER_MHZ;
 use super::comes;
 use crate::counter::Counter;
 use crate::fault;
@@ -66,7 +66,7 @@ fn arm_stand_in(period_ms: u32) {
     if !peripherals.SYST.is_counter_enabled() {
         Counter::start(peripherals);
     }
-    let ticks = period_ms * SYSTICK_MHZ as u32 * 1000;
+    let ticks = period_ms * TIMER_MHZ as u32 * 1000;
     PERIODS.store(
         ticks.div_ceil(SYST::get_reload() + 1) + 1,
         Ordering::Relaxed,

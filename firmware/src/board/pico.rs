@@ -1,5 +1,5 @@
-//! Raspberry Pi Pico 2: an RP2350 with a Cortex-M33 at 150 MHz. UART 0 is at GPIO 0 (out) and 1
-//! (in), as the debug probe expects.
+//! Raspberry Pi's Pico 2, an RP2350 with a Cortex-M33 at 150 MHz, and Pico, an RP2040 with a
+//! Cortex-M0+ at 125 MHz. UART 0 is at GPIO 0 (out) and 1 (in), as the debug probe expects.
 // SAFETY of the whole file: `start` drops the peripherals of the chip, and each is stolen once, in
 // one place.
 #![allow(unsafe_code)]
@@ -14,10 +14,14 @@ bind_interrupts!(struct Irqs {
     UART0_IRQ => BufferedInterruptHandler<UART0>;
 });
 
-/// Clock of SysTick, MHz: the core's.
-pub const SYSTICK_MHZ: u64 = 150;
+/// Clock of the timer (SysTick), MHz: the core's.
+pub const TIMER_MHZ: u64 = if cfg!(feature = "board-pico2") {
+    150
+} else {
+    125
+};
 
-/// Starts the HAL with its defaults: 150 MHz from the crystal.
+/// Starts the HAL with its defaults: 150 or 125 MHz from the crystal.
 pub fn start() {
     drop(embassy_rp::init(embassy_rp::config::Config::default()));
 }

@@ -1,0 +1,117 @@
+//! What stands in for the parts of physical boards.
+
+use crate::stand_in::Part;
+use std::ops::Range;
+
+/// Region 7 of an Armv7-M protection unit, the one that comes before all others: no access to
+/// 0x4000_0000 to 0x5fff_ffff. The firmware turns the unit on for the stack's guard.
+const NO_PERIPHERALS: &[(u32, u32)] = &[
+    // Number, base, attributes: 2^29 bytes, enabled.
+    (0xe000_ed98, 7),
+    (0xe000_ed9c, 0x4000_0000),
+    (0xe000_eda0, 28 << 1 | 1),
+];
+
+/// Peripherals of the RP2040 and the RP2350, and those of a core.
+const RP_PERIPHERALS: &[Range<u32>] = &[0x4000_0000..0x6000_0000, 0xd000_0000..0xd000_1000];
+
+/// Physical boards, whose images run with a stand-in.
+pub(crate) const PARTS: [Part; 4] = [NRF52840, STM32H743, RP2350, RP2040];
+
+const NRF52840: Part = Part {
+    board: "nrf52840-dk",
+    // Flash at 0 and RAM at 0x2000_0000; 0x1000_0000 (FICR, UICR) reads 0.
+    machine: "mps2-an386",
+    options: &[],
+    set_up: NO_PERIPHERALS,
+    free_flash: 0x000f_ff00,
+    peripherals: &[0x4000_0000..0x6000_0000],
+    has_aliases: false,
+    reset_values: &[],
+    always_set: &[
+        // CLOCK: EVENTS_HFCLKSTARTED, EVENTS_LFCLKSTARTED; NVMC: READY.
+        (0x4000_0100, 1),
+        (0x4000_0104, 1),
+        (0x4001_e400, 1),
+    ],
+    follows: &[],
+    selected: &[],
+    watched: &[],
+};
+
+const STM32H743: Part = Part {
+    board: "nucleo-h743zi2",
+    // Flash at 0x0800_0000, of which the image leaves some of QEMU's 1 MiB free.
+    machine: "netduinoplus2",
+    options: &[],
+    set_up: NO_PERIPHERALS,
+    free_flash: 0x080f_ff00,
+    peripherals: &[0x4000_0000..0x6000_0000],
+    has_aliases: false,
+    reset_values: &[],
+    always_set: &[
+        // PWR: ACTVOSRDY, VOSRDY; RCC_CR: HSIRDY; RCC_CSR: LSIRDY; USART3: TXE, TC.
+        (0x5802_4804, 1 << 13),
+        (0x5802_4818, 1 << 13),
+        (0x5802_4400, 1 << 2),
+        (0x5802_4474, 1 << 1),
+        (0x4000_481c, 1 << 7 | 1 << 6),
+    ],
+    follows: &[
+        // RCC: CSIRDY, HSI48RDY, HSERDY and PLLxRDY follow CSION to PLLxON, SWS follows SW.
+        (0x5802_4400, 0x1501_1080, 1),
+        (0x5802_4410, 7, 3),
+    ],
+    selected: &[],
+    watched: &[],
+};
+
+const RP2350: Part = Part {
+    board: "pico2",
+    // Flash at 0x1000_0000, RAM at 0x2000_0000.
+    machine: "mps2-an521",
+    // Its first core is without, unlike the part's.
+    options: &[
+        "-global",
+        "sse-200.CPU0_FPU=on",
+        "-global",
+        "sse-200.CPU0_DSP=on",
+    ],
+    set_up: &[],
+    free_flash: 0x100f_ff00,
+    peripherals: RP_PERIPHERALS,
+    has_aliases: true,
+    reset_values: &[],
+    always_set: &[
+        // XOSC: STABLE; PLL_SYS and PLL_USB: LOCK.
+        (0x4004_8004, 1 << 31),
+        (0x4005_0000, 1 << 31),
+        (0x4005_8000, 1 << 31),
+    ],
+    follows: &[],
+    // CLOCKS: CLK_REF_SELECTED, CLK_SYS_SELECTED.
+    selected: &[(0x4001_0038, 0x4001_0030, 3), (0x4001_0044, 0x4001_003c, 1)],
+    // RESETS: RESET_DONE, where the machine has its system information.
+    watched: &[(0x4002_0008, u32::MAX)],
+};
+
+const RP2040: Part = Part {
+    board: "pico",
+    machine: "mps2-an521",
+    options: &[],
+    set_up: &[],
+    free_flash: 0x100f_ff00,
+    peripherals: RP_PERIPHERALS,
+    has_aliases: true,
+    reset_values: &[],
+    always_set: &[
+        // RESETS: RESET_DONE; XOSC: STABLE; PLL_SYS and PLL_USB: LOCK.
+        (0x4000_c008, u32::MAX),
+        (0x4002_4004, 1 << 31),
+        (0x4002_8000, 1 << 31),
+        (0x4002_c000, 1 << 31),
+    ],
+    follows: &[],
+    selected: &[(0x4000_8038, 0x4000_8030, 3), (0x4000_8044, 0x4000_803c, 1)],
+    watched: &[],
+};

@@ -577,6 +577,7 @@ fn a_window_or_a_chunk_of_the_wrong_size_is_refused() {
     assert_eq!(plan(&[0.0; 5], 8), refusal("window", 10, 5));
     assert_eq!(plan(&[0.0; 10], 10), refusal("chunk", 8, 10));
     assert_eq!(plan(&[f64::NAN; 10], 8), Err(Error::NonFiniteObservation));
+    assert_eq!(plan(&[1e308; 10], 8), Err(Error::ObservationTooLarge));
     assert_eq!(plan(&[0.0; 10], 8), Ok(()));
     let mut fixed = |window: &[i32], len| {
         let noise = &mut NoiseSource::new(0);

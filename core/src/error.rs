@@ -15,6 +15,9 @@ pub enum Error {
     NonFiniteState,
     /// An observation with a NaN or infinite value.
     NonFiniteObservation,
+    /// An observation with a value beyond
+    /// [`MAX_OBSERVED`](crate::control::planner::MAX_OBSERVED).
+    ObservationTooLarge,
     /// A parameter of the environment that is not finite, or outside of its documented range.
     InvalidParameter {
         /// Name of the parameter.
@@ -48,6 +51,7 @@ impl core::fmt::Display for Error {
             Self::NonFiniteAction => write!(f, "action is not finite"),
             Self::NonFiniteState => write!(f, "start state is not finite"),
             Self::NonFiniteObservation => write!(f, "observation is not finite"),
+            Self::ObservationTooLarge => write!(f, "observation has a value beyond 1e9"),
             Self::InvalidParameter { what } => write!(f, "{what} is out of range"),
             Self::OutOfRange => write!(f, "values too large to simulate"),
             Self::LegacySeedTooLarge => write!(f, "legacy seeds end at 4294967295"),

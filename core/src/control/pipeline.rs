@@ -99,7 +99,8 @@ impl<const WINDOW: usize, const CHUNK: usize> Pipeline<WINDOW, CHUNK> {
     ///
     /// # Errors
     /// [`Error::WrongLength`] if its length is not `Do`, [`Error::NonFiniteObservation`] if a value
-    /// is NaN or infinite; the episode is unchanged then.
+    /// is NaN or infinite, [`Error::ObservationTooLarge`] if one is beyond
+    /// [`MAX_OBSERVED`](super::planner::MAX_OBSERVED); the episode is unchanged then.
     pub fn observe(&mut self, observation: &[f64]) -> Result<(), Error> {
         self.horizon.observe(observation)
     }

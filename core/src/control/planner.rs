@@ -48,6 +48,7 @@ pub trait Planner {
     ///
     /// # Errors
     /// [`Error::NonFiniteObservation`] if a value of the window is NaN or infinite;
+    /// [`Error::ObservationTooLarge`] if an integer policy gets one beyond [`MAX_OBSERVED`];
     /// [`Error::NonFiniteAction`] if an action would be; [`Error::WrongLength`] if a slice does not have the length of [`shape`](Self::shape).
     fn plan(
         &mut self,
@@ -108,12 +109,18 @@ pub(crate) fn check_len(what: &'static str, expected: usize, got: usize) -> Resu
     }
 }
 
-/// Checks that every value of an observation is finite.
-pub(crate) fn check_finite(observation: &[f64]) -> Result<(), Error> {
-    if are_finite(observation) {
-        Ok(())
-    } else {
-        Err(Error::NonFiniteObservation)
+/// Largest size of an observed value, in its own unit: nothing that is driven has a larger one, and
+/// as an action to hold it would be one that nothing can follow.
+pub const MAX_OBSERVED: f64 = 1e9;
+
+/// Checks that every value of an observation is finite and has at most the size [`MAX_OBSERVED`].
+pub(crate) fn check_observed(observation: &[f64]) -> Result<(), Error> {
+    // Sizes have the order of their bits, with infinity and NaN at the end: no float arithmetic.
+    let largest = observation.iter().map(|value| value.abs().to_bits()).max();
+    match largest.unwrap_or_default() {
+        bits if bits <= MAX_OBSERVED.to_bits() => Ok(()),
+        bits if bits < f64::INFINITY.to_bits() => Err(Error::ObservationTooLarge),
+        _ => Err(Error::NonFiniteObservation),
     }
 }
 

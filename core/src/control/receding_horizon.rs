@@ -1,6 +1,6 @@
 //! Receding-horizon execution: plan a chunk of actions, execute it, plan again.
 
-use super::planner::{PlanJob, PlanShape, Planner, check_actions, check_finite, check_len};
+use super::planner::{PlanJob, PlanShape, Planner, check_actions, check_len, check_observed};
 use crate::Error;
 use crate::noise::NoiseSource;
 
@@ -79,10 +79,11 @@ impl<const WINDOW: usize, const CHUNK: usize> RecedingHorizon<WINDOW, CHUNK> {
     ///
     /// # Errors
     /// [`Error::WrongLength`] if its length is not `Do`, [`Error::NonFiniteObservation`] if a value
-    /// is NaN or infinite; the episode is unchanged then.
+    /// is NaN or infinite, [`Error::ObservationTooLarge`] if one is beyond
+    /// [`MAX_OBSERVED`](super::planner::MAX_OBSERVED); the episode is unchanged then.
     pub fn observe(&mut self, observation: &[f64]) -> Result<(), Error> {
         check_len("observation", self.shape.obs_dim, observation.len())?;
-        check_finite(observation)?;
+        check_observed(observation)?;
         let len = self.shape.window_len();
         let Some(window) = self.window.get_mut(..len) else {
             return Ok(());
@@ -252,6 +253,7 @@ pub(super) fn copy(values: &[f64], to: &mut [f64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::planner::MAX_OBSERVED;
     use crate::noise::Noise;
 
     extern crate std;
@@ -322,6 +324,10 @@ mod tests {
         episode.act(&mut planner, &[1.0]).unwrap();
         let error = episode.act(&mut planner, &[f64::NAN]);
         assert_eq!(error, Err(Error::NonFiniteObservation));
+        for far in [MAX_OBSERVED.next_up(), -1e308] {
+            let error = episode.act(&mut planner, &[far]);
+            assert_eq!(error, Err(Error::ObservationTooLarge));
+        }
         let error = episode.act(&mut planner, &[1.0, 2.0]);
         assert!(matches!(error, Err(Error::WrongLength { .. })));
         assert_eq!(episode.act(&mut planner, &[2.0]), Ok(&[1.0, 1.125][..]));

@@ -153,7 +153,7 @@ pub enum Refusal {
     },
     /// Observation without an episode.
     NoEpisode,
-    /// Observation with the wrong length, or with a value that is NaN or infinite.
+    /// Observation with the wrong length, or with a value that is NaN, infinite or beyond 1e9.
     BadObservation,
     /// Index without a value.
     NoValue,

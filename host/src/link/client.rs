@@ -65,7 +65,8 @@ impl std::fmt::Display for LinkError {
             Self::Unexpected(what) => write!(f, "the device's answer is no answer to {what}"),
             Self::BadObservation => write!(
                 f,
-                "the device refused an observation: another number of values, or one not finite"
+                "the device refused an observation: another number of values, or one not finite or \
+                 beyond 1e9"
             ),
             Self::Environment(error) => write!(f, "{error}"),
         }

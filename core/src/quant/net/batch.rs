@@ -37,8 +37,8 @@ impl<'m> IntPolicyBatch<'m> {
     /// then of four, then one by one.
     ///
     /// # Errors
-    /// [`Error::NonFiniteObservation`] or [`Error::WrongLength`] for the first invalid job; the
-    /// jobs from its batch on are not planned.
+    /// [`Error::NonFiniteObservation`], [`Error::ObservationTooLarge`] or [`Error::WrongLength`] for
+    /// the first invalid job; the jobs from its batch on are not planned.
     pub fn plan(&mut self, jobs: &mut [PlanJob<'_>]) -> Result<(), Error> {
         let (batches, rest) = jobs.as_chunks_mut::<BATCH>();
         for batch in batches {

@@ -4,7 +4,7 @@ use super::sampler;
 use super::scratch::Parts;
 use super::unet::{Observer, Unobserved};
 use crate::Error;
-use crate::control::planner::{check_finite, check_len};
+use crate::control::planner::{check_len, check_observed};
 use crate::control::{PlanShape, Planner, Value};
 use crate::noise::Noise;
 use crate::quant::format::error::ModelError;
@@ -151,12 +151,12 @@ impl Planner for IntPolicy<'_> {
     }
 }
 
-/// Checks the lengths of `window` and `chunk` and that the observations are finite.
+/// Checks the lengths of `window` and `chunk` and the values of the observations.
 pub(super) fn check_job(model: &Model<'_>, window: &[f64], chunk: &[f64]) -> Result<(), Error> {
     let shape = model.shape();
     check_len("window", shape.window_len(), window.len())?;
     check_len("chunk", shape.chunk_len(), chunk.len())?;
-    check_finite(window)
+    check_observed(window)
 }
 
 /// Converts the window to fixed point.

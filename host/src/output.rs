@@ -249,5 +249,5 @@ fn writable(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).open(path).map(drop)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

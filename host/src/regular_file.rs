@@ -87,7 +87,7 @@ pub fn read_text(path: &Path) -> Result<String> {
     text.with_context(|| format!("{}: is not a text in UTF-8", path.display()))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 

@@ -1,5 +1,6 @@
 //! Sizes and symbols of an ELF file.
 
+use crate::regular_file;
 use anyhow::{Context, Result};
 use object::read::elf::{ElfFile32, ProgramHeader};
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SymbolKind, elf};
@@ -20,7 +21,7 @@ pub struct Footprint {
 /// # Errors
 /// If the file cannot be read or is not a 32-bit ELF file.
 pub fn footprint(path: &Path) -> Result<Footprint> {
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let bytes = regular_file::read(path)?;
     let file = ElfFile32::<object::Endianness>::parse(bytes.as_slice())
         .with_context(|| path.display().to_string())?;
     let endian = file.endian();
@@ -47,7 +48,7 @@ pub fn footprint(path: &Path) -> Result<Footprint> {
 /// # Errors
 /// As [`footprint`].
 pub fn image(path: &Path) -> Result<Vec<(u64, Vec<u8>)>> {
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let bytes = regular_file::read(path)?;
     let file = ElfFile32::<object::Endianness>::parse(bytes.as_slice())
         .with_context(|| path.display().to_string())?;
     let endian = file.endian();
@@ -72,7 +73,7 @@ fn is_variable(flags: SectionFlags) -> bool {
 /// # Errors
 /// If the file cannot be read, or has no such symbol.
 pub(crate) fn addresses<const N: usize>(path: &Path, names: [&str; N]) -> Result<[u32; N]> {
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let bytes = regular_file::read(path)?;
     let file = object::File::parse(bytes.as_slice())?;
     let mut addresses = [0; N];
     for (address, name) in addresses.iter_mut().zip(names) {

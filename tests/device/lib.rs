@@ -16,7 +16,9 @@ mod stand_in;
 mod thumb;
 mod uf2;
 
-// A file of the commands', which is not a dependency: it would be built before every tool.
+// Files of the commands, which are not a dependency: they would be built before every tool.
+#[path = "../../host/src/regular_file.rs"]
+pub mod regular_file;
 #[path = "../../host/src/stdout.rs"]
 pub mod stdout;
 
@@ -95,6 +97,7 @@ pub fn build_with(
 ) -> Result<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
     if let Some(model) = model {
+        regular_file::open(model)?;
         let path = model.canonicalize();
         let path = path.with_context(|| model.display().to_string())?;
         cargo.env("PUSHT_MODEL", path);
@@ -191,6 +194,16 @@ fn executable(messages: &[u8]) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_may_never_end_is_refused_by_name() {
+        let path = Path::new("/dev/zero");
+        let built = build("plans", &BOARDS[0], Some(path)).map(drop);
+        for result in [footprint(path).map(drop), built] {
+            let message = format!("{:#}", result.unwrap_err());
+            assert_eq!(message, "/dev/zero: can't read: is not a regular file");
+        }
+    }
 
     #[test]
     fn the_executable_is_where_cargo_says() {

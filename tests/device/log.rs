@@ -41,7 +41,7 @@ pub fn read_log(
     limit: Duration,
     mut on_line: impl FnMut(&str),
 ) -> Result<Log> {
-    let bytes = std::fs::read(elf).with_context(|| elf.display().to_string())?;
+    let bytes = crate::regular_file::read(elf)?;
     let table = Table::parse(&bytes)?
         .with_context(|| format!("{} holds no defmt messages", elf.display()))?;
     let (symbols, places) = (Symbols::of(&bytes)?, table.get_locations(&bytes)?);

@@ -91,3 +91,19 @@ fn run(chosen: &[Step]) -> Result<()> {
     outln!("{n_passed} passed, 0 failed");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_names_a_step() {
+        let list = |words: &[&str]| {
+            let words = words.iter().map(|word| (*word).to_owned()).collect();
+            verify(&Args { words, list: true })
+        };
+        list(&["lints", "tests"]).unwrap();
+        let message = list(&["lints", "tets"]).unwrap_err().to_string();
+        assert!(message.contains("no step is called tets"), "{message}");
+    }
+}

@@ -46,7 +46,11 @@ pub fn run_if_worker(registry: &Registry) {
             // The caller is gone, or did not want this worker.
             ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => 0,
             _ => {
-                eprintln!("error: worker of a vector environment: {error}");
+                // `eprintln` would panic where nobody listens.
+                let _ = writeln!(
+                    io::stderr(),
+                    "error: worker of a vector environment: {error}"
+                );
                 1
             }
         },

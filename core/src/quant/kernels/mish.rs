@@ -80,7 +80,7 @@ pub(crate) static SEGMENTS: [Segment; N_SEGMENTS] = {
     segments
 };
 
-/// `mish` of a Q16 number, in Q16. Off by at most 1.2e-4 (tested over every input).
+/// `mish` of a Q16 number, in Q16. Off by at most 1.2e-4 (tested over every input, in release builds).
 ///
 /// The table holds `mish(x) - max(x, 0)`, which lies in (-0.31, 0] and so fits 16 bits.
 #[inline(always)]
@@ -138,7 +138,11 @@ mod tests {
 
     #[test]
     fn the_error_is_small_everywhere() {
-        for x_q16 in (-20 << 16..20 << 16).step_by(7).chain([i32::MIN, i32::MAX]) {
+        let step = if cfg!(debug_assertions) { 7 } else { 1 };
+        for x_q16 in (-20 << 16..20 << 16)
+            .step_by(step)
+            .chain([i32::MIN, i32::MAX])
+        {
             let x = f64::from(x_q16) / 65536.0;
             let error = f64::from(mish_q16(x_q16)) / 65536.0 - mish(x);
             assert!(error.abs() < 1.2e-4, "mish({x}) is off by {error}");

@@ -18,6 +18,8 @@ pub(crate) mod linear;
 pub(crate) mod mish;
 pub(crate) mod norm;
 pub(crate) mod panel;
+#[cfg(test)]
+mod proofs;
 pub(crate) mod read;
 pub(crate) mod rounding;
 pub(crate) mod rsqrt;

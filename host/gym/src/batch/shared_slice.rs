@@ -35,3 +35,32 @@ impl SharedSlice {
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_filled_at_the_same_time_are_the_whole_slice() {
+        let mut bytes = [0; 12];
+        let shared = SharedSlice::new(&mut bytes);
+        std::thread::scope(|scope| {
+            for part in 0..3_u8 {
+                scope.spawn(move || {
+                    let first = 4 * usize::from(part);
+                    // SAFETY: the slice outlives the scope, and the parts are apart.
+                    unsafe { shared.part(first..first + 4) }.fill(part);
+                });
+            }
+        });
+        assert_eq!(bytes, [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "range.end <= self.len")]
+    fn a_part_past_the_end_is_a_panic() {
+        let mut bytes = [0; 4];
+        // SAFETY: there is no other part.
+        let _ = unsafe { SharedSlice::new(&mut bytes).part(2..5) };
+    }
+}

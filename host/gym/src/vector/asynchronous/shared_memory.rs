@@ -3,7 +3,10 @@
 use crate::space::Space;
 use crate::value::{Array, Value};
 use crate::vector::VectorError;
+#[cfg(not(miri))]
 use memmap2::MmapRaw;
+#[cfg(miri)]
+use own_memory::OwnMemory as MmapRaw;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -201,4 +204,67 @@ fn from_bytes(value: &mut Value, bytes: &mut &[u8]) {
 
 fn array_bytes(array: &Array) -> usize {
     array.data().len() * array.dtype().size_bytes()
+}
+
+/// A stand-in for the map of a file, which Miri does not know: then the accesses to it are seen.
+#[cfg(miri)]
+mod own_memory {
+    #![allow(unsafe_code)]
+
+    use std::cell::UnsafeCell;
+    use std::fs::File;
+    use std::io;
+
+    /// Memory as long as a file, of this process alone.
+    pub(super) struct OwnMemory(Box<[UnsafeCell<u8>]>);
+
+    // SAFETY: as the map, it is only accessed through pointers, by those who exclude each other.
+    unsafe impl Sync for OwnMemory {}
+
+    impl OwnMemory {
+        pub(super) fn map_raw(file: &File) -> io::Result<Self> {
+            let len = file.metadata()?.len();
+            Ok(Self((0..len).map(|_| UnsafeCell::new(0)).collect()))
+        }
+
+        pub(super) fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        pub(super) fn as_ptr(&self) -> *const u8 {
+            self.as_mut_ptr()
+        }
+
+        pub(super) fn as_mut_ptr(&self) -> *mut u8 {
+            UnsafeCell::raw_get(self.0.as_ptr())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::dict;
+
+    /// Each row is written by a thread of its own while the others are; Miri finds a race where two
+    /// rows share a byte.
+    #[test]
+    fn rows_written_at_the_same_time_are_read_back() {
+        let array = |row: i64| Value::from(Array::filled(&[3], row as f64));
+        let space = Space::dict([
+            ("array", Space::uniform_box(0.0, 9.0, &[3])),
+            ("number", Space::discrete(9)),
+        ]);
+        let value = |row| Value::Dict(dict([("array", array(row)), ("number", Value::Int(row))]));
+        let memory = SharedMemory::create(&space, 3).unwrap();
+        std::thread::scope(|scope| {
+            for row in 0..3 {
+                let memory = &memory;
+                scope.spawn(move || memory.write(row, &value(row as i64)));
+            }
+        });
+        for row in 0..3 {
+            assert_eq!(memory.read(row), value(row as i64), "row {row}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The parser of the model file: it reads what the writer wrote and refuses everything else.
 
+#[path = "model_file/bounds.rs"]
+mod bounds;
 #[path = "integer/random_model.rs"]
 mod random_model;
 
@@ -12,6 +14,7 @@ use pusht_core::quant::{
 use pusht_host::policy_file::{ActionFrame, Hold, Observation, Task};
 use pusht_host::quantize::file::ModelFile;
 use random_model::{inpainting_settings, random_model, tiny_settings, tiny_task};
+use std::collections::BTreeSet;
 
 const HEADER_SIZE: usize = 16;
 
@@ -149,25 +152,47 @@ fn check_hostile(bytes: &[u8]) {
     );
 }
 
+fn random_bytes(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed;
+    let next = |_| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 56) as u8
+    };
+    (0..len).map(next).collect()
+}
+
 #[test]
 fn random_bytes_are_refused() {
-    let mut state = 1_u64;
     for len in 0..2000 {
-        let mut bytes: Vec<u8> = (0..len)
-            .map(|_| {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1);
-                (state >> 56) as u8
-            })
-            .collect();
-        assert!(Model::parse(&bytes).is_err());
-        // With the right magic and version, the parser goes on to the sections.
-        if len > HEADER_SIZE + 4 {
-            bytes[..12].copy_from_slice(&tiny()[..12]);
-            assert!(Model::parse(&sealed(bytes)).is_err());
-        }
+        assert!(Model::parse(&random_bytes(len, len as u64)).is_err());
     }
+}
+
+/// Wherever a file becomes random, the parser finds it at that place or later, and in most parts
+/// of a file it finds something else.
+#[test]
+fn a_file_that_ends_in_random_bytes_is_refused_behind_its_right_start() {
+    let bytes = tiny();
+    let end = bytes.len() - 40; // the last section is text
+    let mut found = BTreeSet::new();
+    for start in (HEADER_SIZE..end).step_by(7) {
+        let mut changed = bytes[..start].to_vec();
+        changed.extend(random_bytes(bytes.len() - start, start as u64));
+        let error = Model::parse(&sealed(changed)).unwrap_err();
+        let (what, at) = match error {
+            ModelError::OutOfRange { what, at }
+            | ModelError::Truncated { what, at }
+            | ModelError::WrongSection { expected: what, at } => (what, at),
+            ModelError::AccumulatorOverflow { at } => ("a row", at),
+            error => panic!("random from {start}: {error}"),
+        };
+        // A table of the sampler or of values is refused as a whole, and a row by its start.
+        assert!(at + 400 > start, "random from {start}: {error}");
+        found.insert(what);
+    }
+    assert!(found.len() > 12, "{found:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! All remaining set-up and every test: `cargo verify`.
 
 mod clients;
+mod proofs;
 mod python;
 mod qemu;
 mod setup;

@@ -1,8 +1,8 @@
 //! QEMU: installed and, on Debian 12, the newer one of its backports unpacked beside it.
 
-use crate::setup::{output_of, runs};
-use crate::steps::repository;
-use anyhow::{Result, ensure};
+use crate::setup;
+use crate::steps::{repository, skipped};
+use anyhow::{Context, Result};
 use pusht_device::{WANTED, qemu_version, unpacked_qemu_dir};
 use std::process::{Command, Stdio};
 
@@ -13,7 +13,7 @@ const BY_HAND: &str =
       Fedora           sudo dnf install qemu-system-arm
       Arch             sudo pacman -S qemu-system-arm
       macOS            brew install qemu";
-const TOO_OLD: &str = "skipped: the tests of b-l475e-iot01a: this system's QEMU is older than 9.1; \
+const TOO_OLD: &str = "the tests of b-l475e-iot01a: this system's QEMU is older than 9.1; \
                        https://www.qemu.org/download has a newer one";
 
 /// Commands that install QEMU if it is missing or, where we may, too old for some boards.
@@ -23,38 +23,14 @@ pub fn install() -> Result<Vec<Command>> {
     }
     let mut commands = Vec::new();
     if qemu_version().is_none() {
-        commands.extend(from_the_system()?);
+        commands.extend(setup::apt_get_install(PACKAGE).context(BY_HAND)?);
     }
     if is_debian_12() {
         commands.push(from_backports());
     } else if qemu_version().is_some() {
-        let mut skip = Command::new("echo");
-        skip.arg(TOO_OLD);
-        commands.push(skip);
+        commands.push(skipped(TOO_OLD));
     }
     Ok(commands)
-}
-
-/// Commands that install the system's package.
-fn from_the_system() -> Result<Vec<Command>> {
-    ensure!(runs("apt-get", &["--version"]), BY_HAND);
-    let is_root = output_of(Command::new("id").arg("-u"))?.trim() == "0";
-    ensure!(
-        is_root || runs("sudo", &["--non-interactive", "true"]),
-        BY_HAND
-    );
-    let apt_get = |words: &[&str]| {
-        let mut command = Command::new(if is_root { "apt-get" } else { "sudo" });
-        if !is_root {
-            command.args(["--non-interactive", "apt-get"]);
-        }
-        command.args(words).stdin(Stdio::null());
-        command
-    };
-    Ok(vec![
-        apt_get(&["update"]),
-        apt_get(&["install", "--yes", "--no-install-recommends", PACKAGE]),
-    ])
 }
 
 fn is_debian_12() -> bool {

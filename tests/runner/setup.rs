@@ -33,6 +33,28 @@ pub fn install_targets() -> Result<Vec<Command>> {
     Ok(vec![add])
 }
 
+/// Commands that install a package of Debian's; nothing where there is no `apt-get`, or no right to
+/// use it.
+pub fn apt_get_install(package: &str) -> Option<Vec<Command>> {
+    let is_root = output_of(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    let may = runs("apt-get", &["--version"])
+        && (is_root || runs("sudo", &["--non-interactive", "true"]));
+    let apt_get = |words: &[&str]| {
+        let mut command = Command::new(if is_root { "apt-get" } else { "sudo" });
+        if !is_root {
+            command.args(["--non-interactive", "apt-get"]);
+        }
+        command.args(words).stdin(Stdio::null());
+        command
+    };
+    may.then(|| {
+        vec![
+            apt_get(&["update"]),
+            apt_get(&["install", "--yes", "--no-install-recommends", package]),
+        ]
+    })
+}
+
 /// Whether `program` exists and exits successfully.
 pub fn runs(program: &str, words: &[&str]) -> bool {
     output_of(Command::new(program).args(words)).is_ok()

@@ -1,7 +1,7 @@
 //! The steps of `cargo verify`, in order.
 
 use crate::step::Step;
-use crate::{clients, python, qemu, setup, supply};
+use crate::{clients, proofs, python, qemu, setup, supply};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,6 +24,11 @@ pub fn all() -> Vec<Step> {
             name: "qemu-install",
             purpose: "QEMU, installed if it is missing and we may, and a newer one on Debian 12",
             commands: qemu::install,
+        },
+        Step {
+            name: "solver-install",
+            purpose: "the solver z3, installed if it is missing and we may",
+            commands: proofs::install_solver,
         },
         Step {
             name: "format",
@@ -83,13 +88,18 @@ pub fn all() -> Vec<Step> {
         },
         Step {
             name: "release",
-            purpose: "the main build, and core's tests in it",
+            purpose: "the main build, and core's tests in it: every input, and the proofs",
             commands: || {
                 Ok(vec![
                     cargo("build --release"),
                     cargo("test --release --package pusht-core -- --show-output"),
                 ])
             },
+        },
+        Step {
+            name: "miri",
+            purpose: "unsafe code and the link, interpreted by Miri, which is installed if missing",
+            commands: proofs::miri,
         },
         Step {
             name: "python",
@@ -183,6 +193,11 @@ pub fn by_hand() -> Vec<Step> {
             name: "minimal-versions",
             purpose: "the packages with the oldest versions they allow (only when named)",
             commands: supply::minimal_versions,
+        },
+        Step {
+            name: "sweeps",
+            purpose: "every input of what has more than the release step tries (only when named)",
+            commands: proofs::sweeps,
         },
         Step {
             name: "clients",

@@ -106,6 +106,17 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(debug_assertions, ignore = "every word: `cargo verify release`")]
+    fn every_larger_tail_lies_nearer_to_zero() {
+        let mut last = gaussian_of(0);
+        for word in 1..1 << 31 {
+            let z = gaussian_of(word);
+            assert!((I8F24::ZERO..=last).contains(&z), "{word}");
+            last = z;
+        }
+    }
+
+    #[test]
     fn equal_seeds_give_equal_streams_and_others_do_not() {
         let mut a = NoiseSource::new(1);
         let mut b = a.clone();

@@ -5,7 +5,6 @@ pub const MAGIC: [u8; 8] = *b"PUSHTPTM";
 /// Supported version of the format.
 pub const FORMAT_VERSION: u32 = 3;
 
-// The size in bytes of any product of two limits fits in 32 bits.
 /// Largest length of a window of observations, `To x Do`.
 pub const MAX_WINDOW_LEN: usize = 1 << 12;
 /// Largest length of an action (`Da`).
@@ -30,3 +29,19 @@ pub const MAX_VALUE_EXPONENT: u32 = 30;
 pub const MAX_NAME_LEN: usize = 32;
 /// Longest unit, bytes.
 pub const MAX_UNIT_LEN: usize = 16;
+
+// What the parser computes fits a `usize` of 32 bits, whatever the file says.
+const _: () = {
+    const MOST_BYTES: u64 = 1 << 32;
+    // After a skip is joined, a tensor has twice the channels of a level.
+    let channels = 2 * MAX_CHANNELS as u64;
+    let window = MAX_KERNEL_SIZE as u64 * channels;
+    let rows = 2 * MAX_CHANNELS as u64;
+    assert!(rows * (12 + window) < MOST_BYTES);
+    assert!(2 * rows * (MAX_PASSES as u64) < MOST_BYTES);
+    assert!((MAX_WINDOW_LEN as u64) * (MAX_WINDOW_LEN as u64) < MOST_BYTES);
+    // A tensor with its padding, and three buffers and the skips of such, in 16 bits.
+    let tensor = (MAX_HORIZON as u64 + 2 * MAX_KERNEL_SIZE as u64) * channels;
+    assert!(2 * (3 + MAX_LEVELS as u64) * tensor < MOST_BYTES);
+    assert!(window * 4 * 4 < MOST_BYTES);
+};

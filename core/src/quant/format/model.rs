@@ -236,10 +236,13 @@ pub(crate) struct Pass {
     pub(crate) next_shift: u32,
 }
 
+// That sum of four, which `rounding_shift_right` takes.
+const _: () = assert!(4 * ((Pass::MAX_MANTISSA as u64) << 31) <= 1 << 62);
+
 impl Pass {
     /// Size of a pass in the model file, bytes.
     pub(crate) const SIZE: usize = 44;
-    /// Largest mantissa: the sum of four products with an `i32` stays below 2^62.
+    /// Largest mantissa: the sum of four products with an `i32` is at most 2^62.
     pub(crate) const MAX_MANTISSA: u32 = 1 << 29;
 
     /// Reads a record; its first word, the diffusion step, is informative only.

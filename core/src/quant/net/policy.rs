@@ -254,6 +254,8 @@ pub(super) fn action(model: &Model<'_>, parts: &Parts<'_>, index: usize) -> i32 
         .and_then(|from| parts.window.get(newest + from));
     let place = (settings.first_action + step) * settings.input_dim + column;
     let normalized = parts.sample.get(place).copied();
+    debug_assert!(normalized.is_some(), "value {index} of a chunk");
+    debug_assert!(value.relative_to.is_none() || origin.is_some());
     value.unnormalize(
         normalized.unwrap_or_default(),
         origin.copied().unwrap_or_default(),

@@ -24,7 +24,9 @@ impl LinearKernel for Reference {
 #[inline(never)]
 pub(crate) fn multiply(linear: Linear<'_>, windows: Windows<'_>, outputs: Outputs<'_>) {
     linear.for_each_output(windows, |position, channel, value| {
-        if let Some(place) = outputs.values.get_mut(position * outputs.step + channel) {
+        let place = outputs.values.get_mut(position * outputs.step + channel);
+        debug_assert!(place.is_some());
+        if let Some(place) = place {
             *place = saturate_i16(i64::from(value));
         }
     });
@@ -33,6 +35,7 @@ pub(crate) fn multiply(linear: Linear<'_>, windows: Windows<'_>, outputs: Output
 /// Dot product of one packed row with as many inputs.
 #[inline(always)]
 pub(crate) fn dot(weights: &[u8], window: &[i16]) -> i32 {
+    debug_assert!(window.len() >= weights.len());
     let (quads, inputs) = (weights.as_chunks::<4>().0, window.as_chunks::<4>().0);
     quads
         .iter()

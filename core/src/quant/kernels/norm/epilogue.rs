@@ -62,6 +62,7 @@ pub(crate) struct Modulation<'m> {
 const KERNEL_SHIFTS: core::ops::RangeInclusive<u32> = 16..=30;
 /// Largest `up` that kernels take: `2^15 << 13` plus a `y` within the table of Mish is below 2^30.
 const MAX_KERNEL_UP: u32 = 13;
+const _: () = assert!((1 << 15 << MAX_KERNEL_UP) + (1 << 20) < 1 << 30);
 
 impl Epilogue<'_> {
     /// The reference implementation. Not inlined: it would be twice in the loop over a group's
@@ -119,6 +120,7 @@ impl Modulation<'_> {
     }
 
     fn sum(&self, index: usize) -> i32 {
+        debug_assert!(index < self.step.len().min(self.observation.len()));
         let step = self.step.get(index).copied().unwrap_or_default();
         let observation = self.observation.get(index).copied().unwrap_or_default();
         i32::from(i16::from_le_bytes(step)) + i32::from(observation)

@@ -1,6 +1,7 @@
 //! What the values of a group share: sums, and from them the reciprocal root of the variance.
 
-use super::Norm;
+use super::kernel::MAX_KERNEL_GROUP_LEN;
+use super::{MAX_EPS, Norm};
 use crate::quant::kernels::rounding::product;
 use crate::quant::kernels::rsqrt::rsqrt;
 
@@ -65,6 +66,7 @@ impl Scaled {
         const LARGEST_N: i32 = 1 << 15;
         let scale = rsqrt(variance(len as u32, sums) + norm.eps());
         let up = 32_u32.checked_sub(norm.shift(scale))?;
+        debug_assert!(len <= MAX_KERNEL_GROUP_LEN);
         let n = len as i32;
         let has_room = up <= 15 && n << up <= LARGEST_N;
         has_room.then(|| Self {
@@ -87,6 +89,15 @@ impl Scaled {
         have_room
     }
 }
+
+// Of a kernel's group, `sum x`, `n` times the upper word of `sum x^2`, and the variance with the
+// largest `eps` fit what they are computed in.
+const _: () = {
+    let n = MAX_KERNEL_GROUP_LEN as u64;
+    let squares = n << 30;
+    assert!(n << 15 < 1 << 31 && n * (squares >> 32) < 1 << 32);
+    assert!(n * squares + MAX_EPS < 1 << 63);
+};
 
 /// `n sum x^2 - (sum x)^2`: `n^2` times the variance, and not negative, by Cauchy and Schwarz.
 #[inline(always)]

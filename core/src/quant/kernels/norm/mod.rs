@@ -19,6 +19,7 @@ pub(crate) use activate::Memory;
 pub(crate) use epilogue::{Epilogue, Modulation};
 
 use super::read;
+use super::rounding::MAX_SHIFT;
 use super::rsqrt::Rsqrt;
 
 /// Most values in a group.
@@ -34,6 +35,11 @@ pub const MAX_GAMMA: i32 = 0x7fff;
 /// away for it to fit 32 bits.
 pub(crate) const DROPPED_BITS: u32 = 15;
 const _: () = assert!((MAX_GAMMA as u64) << 31 >> DROPPED_BITS < 1 << 31);
+// `Norm::shift` for exponents of `1 / sqrt(V)` from 31 to 63: 0 to the largest shift.
+const _: () = assert!(31 - DROPPED_BITS == 16);
+const _: () = assert!(MAX_GAMMA_EXPONENT + 63 - DROPPED_BITS - 16 == MAX_SHIFT);
+// `|d| < 2^16 n`, the factor that `multiply_shift_wide` takes.
+const _: () = assert!((MAX_GROUP_LEN as u64) << 16 <= 1 << 34);
 
 /// A normalisation's parameters in the model file.
 #[derive(Clone, Copy, Debug, Default)]

@@ -88,6 +88,7 @@ impl Group {
     #[inline(always)]
     fn times_distance(&self, x: i16, gain: i32) -> i32 {
         let d = self.n * i64::from(x) - self.sum;
+        debug_assert!(d.unsigned_abs() < (super::MAX_GROUP_LEN as u64) << 16);
         match i32::try_from(d) {
             Ok(d) => multiply_shift(d, gain, self.shift),
             Err(_) => multiply_shift_wide(d, gain, self.shift),

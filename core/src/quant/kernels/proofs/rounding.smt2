@@ -184,7 +184,7 @@
 (check-sat)
 (pop)
 
-(echo "multiply_shift: a shift above 32 leaves a number that fits, and the upper word's bounds hold")
+(echo "multiply_shift: a shift above 32 leaves what fits, and the upper word keeps its bounds")
 (push)
 (assert (and (bvule s (_ bv62 64)) (bvugt s (_ bv32 64)) (up_to_64 v #x4000000000000000)))
 (assert (not (and (up_to_32 (high v) #x40000000)

@@ -40,7 +40,7 @@ fn answers(script: &str) -> Option<String> {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "starts a process")]
+#[cfg_attr(debug_assertions, ignore = "in release builds: `cargo verify release`")]
 fn no_counterexample_to_a_claim_about_rounding_exists() {
     let Some(answers) = answers(CLAIMS) else {
         return;
@@ -56,7 +56,7 @@ fn no_counterexample_to_a_claim_about_rounding_exists() {
 
 /// Each change makes one claim false.
 #[test]
-#[cfg_attr(miri, ignore = "starts a process")]
+#[cfg_attr(debug_assertions, ignore = "in release builds: `cargo verify release`")]
 fn a_counterexample_is_found_where_the_code_or_a_bound_is_wrong() {
     for (from, to, claim) in [
         ("(bvlshr (bvshl one_64 s) one_64)", "(_ bv0 64)", 0),
@@ -237,7 +237,7 @@ fn epilogues(calls: &mut Calls) {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "starts a process")]
+#[cfg_attr(debug_assertions, ignore = "in release builds: `cargo verify release`")]
 fn the_definitions_in_the_claims_are_the_code() {
     let mut calls = Calls {
         random: Lcg(3),

@@ -381,7 +381,9 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
             self.observer.product_begins();
             let input_dim = self.settings.input_dim;
             linear.for_each_output(windows, |position, index, value| {
-                if let Some(place) = part.output.get_mut(position * input_dim + index) {
+                let place = part.output.get_mut(position * input_dim + index);
+                debug_assert!(place.is_some());
+                if let Some(place) = place {
                     *place = I8F24::from_bits(value);
                 }
             });

@@ -246,6 +246,26 @@ fn the_longest_messages_fit_a_frame() {
     passes(action, 40);
 }
 
+/// A row makes a message longer from nine values on; COBS adds a byte per 254.
+#[test]
+fn a_frame_has_room_for_exactly_the_longest_message() {
+    let lengths = |n_values| (max_message_len(n_values), max_frame_len(n_values));
+    assert_eq!(lengths(0), (92, 94));
+    assert_eq!(lengths(8), (92, 94));
+    assert_eq!(lengths(9), (100, 102));
+    assert_eq!(lengths(28), (252, 254));
+    assert_eq!(lengths(29), (260, 263));
+    let counts = FrameCounts {
+        good: 1,
+        empty: 2,
+        too_long: 4,
+        unstuffing: 8,
+        checksum: 16,
+        unknown: 32,
+    };
+    assert_eq!(counts.damaged(), 60);
+}
+
 /// The examples in `docs/link.md`.
 #[test]
 fn frames_equal_the_examples_of_the_document() {

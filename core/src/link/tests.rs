@@ -316,7 +316,8 @@ fn rows_of_any_length_come_through() {
 fn unstuffing_agrees_with_the_cobs_crate() {
     let mut random = Pcg32::seed_from_u64(2);
     let (mut whole, mut broken) = (0, 0);
-    for _ in 0..cases(20_000) {
+    let n_frames = cases(20_000);
+    for _ in 0..n_frames {
         // Half of the frames consist of small COBS codes, so that many are well-formed.
         let len = 1 + random.next_u32() as usize % 85;
         let mut frame: Vec<u8> = (0..len)
@@ -331,7 +332,7 @@ fn unstuffing_agrees_with_the_cobs_crate() {
         whole += u32::from(is_whole);
         broken += u32::from(!is_whole);
     }
-    assert!(whole > 2_000 && broken > 2_000, "{whole} {broken}");
+    assert!(whole.min(broken) >= n_frames / 10, "{whole} {broken}");
 }
 
 #[test]

@@ -250,21 +250,24 @@ mod tests {
     /// rows share a byte.
     #[test]
     fn rows_written_at_the_same_time_are_read_back() {
-        let array = |row: i64| Value::from(Array::filled(&[3], row as f64));
+        let array = |row| Value::from(Array::filled(&[3], f64::from(row)));
         let space = Space::dict([
             ("array", Space::uniform_box(0.0, 9.0, &[3])),
             ("number", Space::discrete(9)),
         ]);
-        let value = |row| Value::Dict(dict([("array", array(row)), ("number", Value::Int(row))]));
+        let value = |row: u8| {
+            let number = Value::Int(row.into());
+            Value::Dict(dict([("array", array(row)), ("number", number)]))
+        };
         let memory = SharedMemory::create(&space, 3).unwrap();
         std::thread::scope(|scope| {
-            for row in 0..3 {
+            for row in 0..3_u8 {
                 let memory = &memory;
-                scope.spawn(move || memory.write(row, &value(row as i64)));
+                scope.spawn(move || memory.write(row.into(), &value(row)));
             }
         });
         for row in 0..3 {
-            assert_eq!(memory.read(row), value(row as i64), "row {row}");
+            assert_eq!(memory.read(row.into()), value(row), "row {row}");
         }
     }
 }

@@ -330,8 +330,8 @@ impl Env for Sampled {
     }
 }
 
-/// Takes `made_after_s` seconds to make, `slow_reset` seconds to reset, and to step as many seconds as the action. Its observation is
-/// the number of steps.
+/// Takes `made_after_s` seconds to make, `slow_reset` seconds to reset, and to step as many seconds
+/// as the action. Its observation is the number of steps.
 struct Slow {
     slow_reset: f64,
     steps: u8,

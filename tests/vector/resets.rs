@@ -8,8 +8,8 @@ use pusht_gym::space::Space;
 use pusht_gym::value::{Array, Dict, Value, dict};
 use pusht_gym::vector::{AutoresetMode, Cause, Fault, Seed, VectorError, VectorOptions};
 
-/// An environment whose reset after the first episode goes wrong as `how` says. Its second step ends
-/// the episode; its observations count its steps, its rewards are their tenfold.
+/// An environment whose reset after the first episode goes wrong as `how` says. Its second step
+/// ends the episode; its observations count its steps, its rewards are their tenfold.
 pub struct Stumbles {
     how: String,
     steps: i64,

@@ -40,8 +40,8 @@ pub const fn max_frame_len(n_values: usize) -> usize {
 pub const MAX_SHORT_FRAME: usize = max_frame_len(0);
 
 /// Encodes `message` as a frame with its final zero and returns it; `memory` of [`max_frame_len`]
-/// is always enough. Returns only the zero, an empty frame, if the frame does not fit, and nothing if
-/// `memory` is empty.
+/// is always enough. Returns only the zero, an empty frame, if the frame does not fit, and nothing
+/// if `memory` is empty.
 pub fn encode<'m>(message: &impl Serialize, memory: &'m mut [u8]) -> &'m [u8] {
     let room = memory.len().saturating_sub(1);
     let framed = Framed {

@@ -69,8 +69,8 @@ impl<const T: usize> Scheduler<'_, T> {
     }
 
     /// One step of the reverse process: from `sample` at `timestep` and the network's output for it
-    /// to the sample of the timestep visited next. `noise`: standard normal, of the sample's length;
-    /// it is read where [`Self::needs_noise`] holds.
+    /// to the sample of the timestep visited next. `noise`: standard normal, of the sample's
+    /// length; it is read where [`Self::needs_noise`] holds.
     ///
     /// # Errors
     /// [`SchedulerError::WrongLength`] if a slice has not the sample's length; the others of the

@@ -78,8 +78,8 @@ impl Space {
     /// Draws a value of the space, uniformly where the space is bounded.
     ///
     /// # Panics
-    /// If the space is empty: a box whose bounds differ in type, are NaN or in the wrong order, or a
-    /// discrete space with `n` below 1.
+    /// If the space is empty: a box whose bounds differ in type, are NaN or in the wrong order, or
+    /// a discrete space with `n` below 1.
     pub fn sample(&self, random: &mut Pcg64) -> Value {
         match self {
             Self::Box { low, high } => Value::Array(Array::sample(low, high, random)),

@@ -28,8 +28,8 @@ const RENDER_MODE: &str = "rgb_array";
 /// PushT behind the Gymnasium interface; the simulator is [`PushTEnv`].
 ///
 /// Options of a reset: `reset_to_state` (agent x, y, block x, y, px; block angle, rad), and
-/// `start_order` (`legacy`, `angle_first`), the order in which that state is set. `angle_first` puts
-/// the block where a recorded state has it.
+/// `start_order` (`legacy`, `angle_first`), the order in which that state is set. `angle_first`
+/// puts the block where a recorded state has it.
 #[derive(Clone, Debug)]
 pub struct PushT {
     options: PushTOptions,

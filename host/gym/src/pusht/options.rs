@@ -118,8 +118,9 @@ impl PushTOptions {
     /// Checks every option, so that an environment that was made can be reset and drawn.
     ///
     /// # Errors
-    /// If a parameter of the simulator or the visible rate is out of its documented range, a picture
-    /// has no pixels or a side of more than 16384, or smooth pictures are not square or not built in.
+    /// If a parameter of the simulator or the visible rate is out of its documented range, a
+    /// picture has no pixels or a side of more than 16384, or smooth pictures are not square or not
+    /// built in.
     pub fn check(&self) -> Result<(), EnvError> {
         for (name, side) in [
             ("observation_width", self.observation_width),

@@ -12,8 +12,8 @@ const OPTIONS: [&str; 2] = ["reset_to_state", "start_order"];
 /// A state to start at, and the order in which it is set if that is not the environment's.
 pub(crate) type Start = ([f64; STATE_DIM], Option<StartOrder>);
 
-/// The start in the options of a reset; `None` for the next one of the seed. `default`: the state if
-/// the options have none.
+/// The start in the options of a reset; `None` for the next one of the seed. `default`: the state
+/// if the options have none.
 ///
 /// # Errors
 /// If an option is unknown, has a wrong value, or orders a state that is not given.

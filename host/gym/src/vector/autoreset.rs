@@ -123,8 +123,8 @@ pub(super) struct Stepped {
 }
 
 impl Stepped {
-    /// Combines a step with the reset within it. The episode's last observation and info go into the
-    /// infos, also where the reset failed: nothing of the step is lost.
+    /// Combines a step with the reset within it. The episode's last observation and info go into
+    /// the infos, also where the reset failed: nothing of the step is lost.
     pub(super) fn new(step: Step, reset: Option<Result<(Value, Dict), Cause>>) -> Self {
         let Some(reset) = reset else {
             return Self { step, fault: None };

@@ -140,11 +140,12 @@ pub enum VectorError {
         /// The failures, by index.
         faults: Vec<Fault>,
         /// For a step or a reset: the results of the others, in a reset with reward 0. The rows of
-        /// those that failed hold their latest observations and reward 0. Only where the step itself
-        /// succeeded, and what followed failed (with [`SameStep`](super::AutoresetMode::SameStep) the
-        /// reset, or [`Cause::InfoName`]), do they hold its results, and `final_obs` and `final_info`
-        /// of an episode that ended. `None` after all other calls, and after a reset of
-        /// [`PushTBatch`](crate::batch::PushTBatch), which fails before it resets any.
+        /// those that failed hold their latest observations and reward 0. Only where the step
+        /// itself succeeded, and what followed failed (with
+        /// [`SameStep`](super::AutoresetMode::SameStep) the reset, or [`Cause::InfoName`]), do they
+        /// hold its results, and `final_obs` and `final_info` of an episode that ended. `None`
+        /// after all other calls, and after a reset of [`PushTBatch`](crate::batch::PushTBatch),
+        /// which fails before it resets any.
         rest: Option<Box<VectorStep>>,
     },
 }

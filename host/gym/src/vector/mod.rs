@@ -198,9 +198,9 @@ pub trait VectorEnv: Send {
     ///
     /// # Errors
     /// [`VectorError::SeedCount`] if a list does not have one seed per sub-environment,
-    /// [`VectorError::SeedTooLarge`] if one would be beyond 2^64 - 1; one of the `ResetMask` variants
-    /// if the mask is wrong; [`VectorError::Environments`] if a sub-environment fails: the others
-    /// are reset. [`VectorError::ClosedEnvironment`] after [`Self::close`], as for all
+    /// [`VectorError::SeedTooLarge`] if one would be beyond 2^64 - 1; one of the `ResetMask`
+    /// variants if the mask is wrong; [`VectorError::Environments`] if a sub-environment fails: the
+    /// others are reset. [`VectorError::ClosedEnvironment`] after [`Self::close`], as for all
     /// methods below.
     fn reset(&mut self, seed: Seed, options: &Dict) -> Result<(Arc<Value>, Dict), VectorError>;
 

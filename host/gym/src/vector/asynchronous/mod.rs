@@ -42,8 +42,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use transport::{Transport, Worker, deadline, description, shared_memory};
 
-/// Timeout of calls unless the options have another: far beyond what a step or a reset takes, so that
-/// only a worker that hangs or was stopped meets it.
+/// Timeout of calls unless the options have another: far beyond what a step or a reset takes, so
+/// that only a worker that hangs or was stopped meets it.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Options of an [`AsyncVectorEnv`].
@@ -54,8 +54,9 @@ pub struct AsyncOptions {
     /// Whether worker processes return observations in shared memory instead of messages. Ignored
     /// for threads.
     pub shared_memory: bool,
-    /// Longest wait for a worker in calls that have no timeout of their own: [`VectorEnv`]'s methods,
-    /// [`AsyncVectorEnv::restart`], and while the workers start. `None`: for as long as it takes.
+    /// Longest wait for a worker in calls that have no timeout of their own: [`VectorEnv`]'s
+    /// methods, [`AsyncVectorEnv::restart`], and while the workers start. `None`: for as long as it
+    /// takes.
     pub timeout: Option<Duration>,
 }
 
@@ -89,8 +90,9 @@ pub struct Closed {
 /// `AsyncVectorEnv`.
 ///
 /// A worker that hangs or was stopped does not block a call for ever: after
-/// [`AsyncOptions::timeout`] it ends with [`VectorError::Timeout`], and [`Self::restart`] replaces the
-/// worker. Dropping kills the workers; [`VectorEnv::close`] lets the sub-environments close first.
+/// [`AsyncOptions::timeout`] it ends with [`VectorError::Timeout`], and [`Self::restart`] replaces
+/// the worker. Dropping kills the workers; [`VectorEnv::close`] lets the sub-environments close
+/// first.
 pub struct AsyncVectorEnv {
     batcher: Batcher,
     workers: Vec<Worker>,

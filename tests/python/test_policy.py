@@ -271,9 +271,7 @@ def test_what_is_saved_is_read_back(name: str, tmp_path: Path) -> None:
         assert np.array_equal(other.predict_action(window, seed=0), expected)
 
 
-def test_a_saved_policy_follows_links_and_keeps_modes(
-    small: pusht.Policy, tmp_path: Path
-) -> None:
+def test_a_saved_policy_follows_links_and_keeps_modes(small: pusht.Policy, tmp_path: Path) -> None:
     target, link = tmp_path / "policy.ptm", tmp_path / "link"
     target.write_bytes(b"old")
     target.chmod(0o640)

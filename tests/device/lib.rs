@@ -4,6 +4,7 @@ mod board;
 mod elf;
 mod gdb;
 mod log;
+mod nudge;
 mod parts;
 mod port;
 mod probe;

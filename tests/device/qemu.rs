@@ -3,7 +3,7 @@
 
 use crate::gdb::{self, Gdb};
 use crate::log::{Log, read_log};
-use crate::{Board, Port, qemu_program, rtt};
+use crate::{Board, Port, nudge, qemu_program, rtt};
 use anyhow::{Context, Result};
 use std::io::Read;
 use std::path::Path;
@@ -160,8 +160,11 @@ impl Qemu {
             }
             None => "none".to_owned(),
         };
+        command.args(["-serial", &serial]);
+        if board.chip.is_some() && setup.serial.is_some() {
+            command.args(["-serial", &nudge::serial()?]);
+        }
         command
-            .args(["-serial", &serial])
             .arg("-kernel")
             .arg(elf)
             .stdin(stdin)

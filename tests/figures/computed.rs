@@ -1,5 +1,10 @@
 //! Tables that are computed while the page of figures is written.
 
+#[path = "cycles.rs"]
+mod cycles;
+
+pub use cycles::plan_times;
+
 use crate::{Table, budgets, repository, result};
 use pusht_core::quant::Model;
 use safetensors::SafeTensors;
@@ -105,45 +110,6 @@ pub fn plans() -> Table {
             "CMSIS-NN int8",
         ]),
         rows: board_plans().iter().map(row).collect(),
-        ..bench_plan()
-    }
-}
-
-/// Estimated times of a plan on parts that can be bought.
-pub fn plan_times() -> Table {
-    /// Part, board of QEMU with its core, clock in MHz.
-    const PARTS: [(&str, &str, f64); 5] = [
-        ("nRF52840", "mps2-an386", 64.0),
-        ("STM32H743", "mps2-an500", 400.0),
-        ("RP2350", "mps2-an505", 150.0),
-        ("RP2040", "mps2-an385-v6m", 133.0),
-        ("a part with a Cortex-M55", "mps3-an547", 400.0),
-    ];
-    let plans = board_plans();
-    let row = |(part, board, clock_mhz): (&str, &str, f64)| {
-        let plans = plans.iter().find(|plans| plans.board == board).unwrap();
-        let times = |plan: &Plan| {
-            let ms = plan.instructions as f64 / clock_mhz / 1e3;
-            let digits = usize::from(ms < 10.0);
-            format!("{ms:.digits$} to {:.digits$} ms", 2.0 * ms)
-        };
-        vec![
-            part.to_owned(),
-            plans.core.clone(),
-            format!("{clock_mhz} MHz"),
-            times(&plans.best),
-            times(&plans.small),
-        ]
-    };
-    Table {
-        title: "Estimated time of a plan".to_owned(),
-        about:
-            "**Estimates, not measurements**: the instructions above at one to two cycles each. \
-                Flash wait states and caches are left out; code and weights in slow or uncached \
-                flash take several times as long. A plan is due every 3 actions, 300 ms."
-                .to_owned(),
-        columns: words(&["part", "core", "clock", "`pusht`", "`pusht-small`"]),
-        rows: PARTS.map(row).to_vec(),
         ..bench_plan()
     }
 }

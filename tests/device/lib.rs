@@ -179,7 +179,7 @@ fn without_places(root: &Path, target: &str) -> String {
         ))
     });
     let flags: Vec<String> = flags.collect();
-    format!("target.{target}.rustflags=[{}]", flags.join(", "))
+    format!("target.{target:?}.rustflags=[{}]", flags.join(", "))
 }
 
 /// Path of the executable in cargo's messages, one JSON value per line.

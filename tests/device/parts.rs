@@ -12,6 +12,9 @@ const NO_PERIPHERALS: &[(u32, u32)] = &[
     (0xe000_eda0, 28 << 1 | 1),
 ];
 
+/// Where peripherals are on most parts: the buses of slow and fast ones.
+const PERIPHERALS: &[Range<u32>] = &[0x4000_0000..0x5000_0000, 0x5000_0000..0x6000_0000];
+
 /// Peripherals of the RP2040 and the RP2350, and those of a core.
 const RP_PERIPHERALS: &[Range<u32>] = &[0x4000_0000..0x6000_0000, 0xd000_0000..0xd000_1000];
 
@@ -25,7 +28,7 @@ const NRF52840: Part = Part {
     options: &[],
     set_up: NO_PERIPHERALS,
     free_flash: 0x000f_ff00,
-    peripherals: &[0x4000_0000..0x6000_0000],
+    peripherals: PERIPHERALS,
     has_aliases: false,
     reset_values: &[],
     always_set: &[
@@ -46,7 +49,7 @@ const STM32H743: Part = Part {
     options: &[],
     set_up: NO_PERIPHERALS,
     free_flash: 0x080f_ff00,
-    peripherals: &[0x4000_0000..0x6000_0000],
+    peripherals: PERIPHERALS,
     has_aliases: false,
     reset_values: &[],
     always_set: &[

@@ -179,7 +179,8 @@ fn without_places(root: &Path, target: &str) -> String {
         ))
     });
     let flags: Vec<String> = flags.collect();
-    format!("target.{target:?}.rustflags=[{}]", flags.join(", "))
+    // Unquoted: cargo takes the dot in thumbv8m.main for one between keys when it reads, too.
+    format!("target.{target}.rustflags=[{}]", flags.join(", "))
 }
 
 /// Path of the executable in cargo's messages, one JSON value per line.

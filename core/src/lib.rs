@@ -15,6 +15,7 @@
 //! - [`control`]: when a policy plans, and which action is due: [`control::Planner`],
 //!   [`control::RecedingHorizon`], [`control::pipeline`] for real time.
 //! - `link` (feature `link`): the same over a wire, with the policy on a device.
+//! - `slots` (feature `slots`): model files that a host sends over the link, in flash.
 //! - [`policy`]: the float policy, by the names of diffusers and diffusion_policy. The reference of
 //! - [`quant`]: the same policy in integers, from a model file: [`quant::Model`],
 //!   [`quant::IntPolicy`].
@@ -45,5 +46,7 @@ pub mod policy;
 #[cfg(feature = "pusht")]
 pub mod pusht;
 pub mod quant;
+#[cfg(feature = "slots")]
+pub mod slots;
 
 pub use error::Error;

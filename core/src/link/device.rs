@@ -4,7 +4,8 @@ use super::frame::{
     Damage, FrameCounts, FrameDecoder, MAX_SHORT_FRAME, encode, max_frame_len, max_message_len,
 };
 use super::message::{
-    Answer, AnswerBody, BOARD_LEN, Counts, Event, Refusal, Request, RequestBody, Restart, VERSION,
+    Answer, AnswerBody, BOARD_LEN, Counts, Event, Offer, Refusal, Request, RequestBody, Restart,
+    Source, VERSION,
 };
 use super::row::Row;
 use crate::Error;
@@ -29,6 +30,8 @@ pub struct Identity {
     pub board: [u8; BOARD_LEN],
     /// CRC-32/ISO-HDLC of the whole model file.
     pub model_crc32: u32,
+    /// Where the model file is from.
+    pub source: Source,
 }
 
 impl Identity {
@@ -42,9 +45,36 @@ impl Identity {
         Self {
             board: name,
             model_crc32: crc.checksum(model),
+            source: Source::Image,
         }
     }
 }
+
+/// Where a device keeps the model files that a host sends.
+pub trait ModelStore {
+    /// Prepares for a file. Returns the bytes of it that are there already.
+    ///
+    /// # Errors
+    /// Why the device cannot run it.
+    fn offer(&mut self, offer: &Offer) -> Result<u32, Refusal>;
+
+    /// Stores the bytes of the file from `at` on. Returns the bytes that are there.
+    ///
+    /// # Errors
+    /// Why not.
+    fn piece(&mut self, at: u32, bytes: &[u8]) -> Result<u32, Refusal>;
+
+    /// Makes the file the one that runs after the next start.
+    ///
+    /// # Errors
+    /// Why not.
+    fn commit(&mut self) -> Result<(), Refusal>;
+}
+
+/// Largest size of a message with a piece, apart from its bytes and with its checksum, bytes.
+const PIECE_OVERHEAD: usize = 28;
+/// Pieces are multiples of this length, the unit of a store, bytes.
+const PIECE_ALIGN: usize = 32;
 
 /// Source of the current action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,7 +95,7 @@ pub struct Device<'m, P, Clock, const WINDOW: usize, const CHUNK: usize> {
     /// Frame of the last answer, sent again if its request is repeated.
     answer: &'m mut [u8],
     answer_len: usize,
-    conversation: Conversation<P, Clock, WINDOW, CHUNK>,
+    conversation: Conversation<'m, P, Clock, WINDOW, CHUNK>,
 }
 
 /// Shows what the device does and with whom.
@@ -82,7 +112,7 @@ impl<P, Clock, const WINDOW: usize, const CHUNK: usize> core::fmt::Debug
 }
 
 /// State of the device apart from the frame buffers.
-struct Conversation<P, Clock, const WINDOW: usize, const CHUNK: usize> {
+struct Conversation<'m, P, Clock, const WINDOW: usize, const CHUNK: usize> {
     planner: P,
     clock_us: Clock,
     identity: Identity,
@@ -92,6 +122,10 @@ struct Conversation<P, Clock, const WINDOW: usize, const CHUNK: usize> {
     state: State,
     counts: Counts,
     events: Deque<(u64, Event), MAX_EVENTS>,
+    store: Option<&'m mut dyn ModelStore>,
+    /// Longest piece of a file, bytes.
+    piece_len: usize,
+    is_restart_due: bool,
 }
 
 /// A session with a host.
@@ -154,6 +188,9 @@ impl<'m, P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize
             state: State::Idle,
             counts: Counts::default(),
             events: Deque::new(),
+            store: None,
+            piece_len: (received_len - PIECE_OVERHEAD) / PIECE_ALIGN * PIECE_ALIGN,
+            is_restart_due: false,
         };
         conversation.tell(Event::Started(restart));
         Ok(Self {
@@ -162,6 +199,17 @@ impl<'m, P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize
             answer_len: 0,
             conversation,
         })
+    }
+
+    /// Takes model files from the host, for `store`.
+    pub fn with_store(mut self, store: &'m mut dyn ModelStore) -> Self {
+        self.conversation.store = Some(store);
+        self
+    }
+
+    /// Whether another model counts from the next start on, which the host expects now.
+    pub fn is_restart_due(&self) -> bool {
+        self.conversation.is_restart_due
     }
 
     /// Source of the current action.
@@ -249,8 +297,8 @@ impl<'m, P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize
     }
 }
 
-impl<P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize>
-    Conversation<P, Clock, WINDOW, CHUNK>
+impl<'m, P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize>
+    Conversation<'m, P, Clock, WINDOW, CHUNK>
 {
     fn counts_with(&self, frames: FrameCounts) -> Counts {
         Counts {
@@ -355,7 +403,26 @@ impl<P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize>
                     unit: value.unit,
                 })
             }
+            RequestBody::Offer(offer) => {
+                let at = self.store()?.offer(&offer)?;
+                self.horizon.reset(0);
+                self.has_episode = false;
+                let piece_len = u16::try_from(self.piece_len).unwrap_or(u16::MAX);
+                Ok(AnswerBody::Offered { at, piece_len })
+            }
+            RequestBody::Piece { at, bytes } => Ok(AnswerBody::Stored {
+                at: self.store()?.piece(at, bytes)?,
+            }),
+            RequestBody::Commit => {
+                self.store()?.commit()?;
+                self.is_restart_due = true;
+                Ok(AnswerBody::Committed)
+            }
         }
+    }
+
+    fn store(&mut self) -> Result<&mut (dyn ModelStore + 'm), Refusal> {
+        self.store.as_deref_mut().ok_or(Refusal::NoStore)
     }
 
     fn hello(&mut self) -> AnswerBody<'_> {
@@ -374,6 +441,7 @@ impl<P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize>
             n_obs_steps: size(shape.n_obs_steps),
             n_action_steps: size(shape.n_action_steps),
             task: self.planner.task(),
+            source: self.identity.source,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::frame::FrameCounts;
 use super::row::{Row, text};
 use super::varint::varint;
+use crate::quant::Model;
 use serde::{Deserialize, Serialize};
 
 /// Protocol version; [`RequestBody::Hello`] and [`Refusal::WrongVersion`] never change.
@@ -53,6 +54,62 @@ pub enum RequestBody<'a> {
         #[serde(serialize_with = "varint")]
         index: u16,
     },
+    /// Offers a model file to be stored; ends the episode.
+    Offer(Offer),
+    /// The next bytes of the file.
+    Piece {
+        /// Place of the first one in the file.
+        #[serde(serialize_with = "varint")]
+        at: u32,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+    /// Makes the file the one that runs: the device restarts with it.
+    Commit,
+}
+
+/// A model file that a host wants a device to run, and what its policy needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Length of the file, bytes.
+    #[serde(serialize_with = "varint")]
+    pub len: u32,
+    /// CRC-32/ISO-HDLC of the file.
+    #[serde(serialize_with = "varint")]
+    pub crc32: u32,
+    /// Working memory of a plan, bytes.
+    #[serde(serialize_with = "varint")]
+    pub scratch_bytes: u32,
+    /// `Do`.
+    #[serde(serialize_with = "varint")]
+    pub obs_dim: u16,
+    /// `Da`.
+    #[serde(serialize_with = "varint")]
+    pub action_dim: u16,
+    /// `To`.
+    #[serde(serialize_with = "varint")]
+    pub n_obs_steps: u16,
+    /// `Ta`.
+    #[serde(serialize_with = "varint")]
+    pub n_action_steps: u16,
+}
+
+impl Offer {
+    /// The offer of a file of `len` bytes, which holds `model` and has the CRC-32 `crc32`.
+    pub fn of(model: &Model<'_>, len: usize, crc32: u32) -> Self {
+        let shape = model.shape();
+        let size = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+        let bytes = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Self {
+            len: bytes(len),
+            crc32,
+            scratch_bytes: bytes(8 * model.scratch_len()),
+            obs_dim: size(shape.obs_dim),
+            action_dim: size(shape.action_dim),
+            n_obs_steps: size(shape.n_obs_steps),
+            n_action_steps: size(shape.n_action_steps),
+        }
+    }
 }
 
 /// Message from the device.
@@ -97,6 +154,8 @@ pub enum AnswerBody<'a> {
         /// Name of the task.
         #[serde(serialize_with = "text", borrow)]
         task: &'a str,
+        /// Where the model is from.
+        source: Source,
     },
     /// The episode has begun.
     Begun,
@@ -130,6 +189,39 @@ pub enum AnswerBody<'a> {
         #[serde(serialize_with = "text", borrow)]
         unit: &'a str,
     },
+    /// The device takes the file that was offered.
+    Offered {
+        /// Bytes of the file that are there already: an upload that was interrupted goes on.
+        #[serde(serialize_with = "varint")]
+        at: u32,
+        /// Longest piece, bytes; each but the last of the file has this length.
+        #[serde(serialize_with = "varint")]
+        piece_len: u16,
+    },
+    /// The piece is stored.
+    Stored {
+        /// Bytes of the file that are there.
+        #[serde(serialize_with = "varint")]
+        at: u32,
+    },
+    /// The file counts; the device restarts.
+    Committed,
+}
+
+/// Where the model that runs is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// The device's image.
+    Image,
+    /// A file that a host has sent.
+    Slot {
+        /// The slot, 0 or 1.
+        #[serde(serialize_with = "varint")]
+        slot: u16,
+        /// Number of the upload.
+        #[serde(serialize_with = "varint")]
+        generation: u32,
+    },
 }
 
 /// Reason for a refusal.
@@ -159,6 +251,44 @@ pub enum Refusal {
     NoValue,
     /// Another host drives the device; said by what carries the link, not by the device.
     Busy,
+    /// The device's image has no place for another model.
+    NoStore,
+    /// The file is longer than a slot.
+    TooLarge {
+        /// Bytes of the longest file.
+        #[serde(serialize_with = "varint")]
+        there: u32,
+    },
+    /// A plan needs more working memory than the image has.
+    NeedsRam {
+        /// Bytes that are there.
+        #[serde(serialize_with = "varint")]
+        there: u32,
+    },
+    /// A plan has more observations or executed actions than the image has room for.
+    NeedsRoom {
+        /// Largest `To`.
+        #[serde(serialize_with = "varint")]
+        n_obs_steps: u16,
+        /// Largest `Ta`.
+        #[serde(serialize_with = "varint")]
+        n_action_steps: u16,
+    },
+    /// The policy is for another task: it has other numbers of values.
+    OtherTask {
+        /// `Do` of the image's task.
+        #[serde(serialize_with = "varint")]
+        obs_dim: u16,
+        /// `Da` of the image's task.
+        #[serde(serialize_with = "varint")]
+        action_dim: u16,
+    },
+    /// The stored bytes are no model file of a version that the image reads, or not the offered one.
+    BadModel,
+    /// The flash can't be written.
+    StoreFailed,
+    /// A piece or a commit without an offer, or a piece out of turn.
+    NotOffered,
 }
 
 /// Event that the device reports without a request.

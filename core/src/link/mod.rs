@@ -17,11 +17,12 @@ mod row;
 mod tests;
 mod varint;
 
-pub use device::{Device, HOLD_AFTER_US, Identity, State, frame_memory_len};
+pub use device::{Device, HOLD_AFTER_US, Identity, ModelStore, State, frame_memory_len};
 pub use frame::{
     Damage, FrameCounts, FrameDecoder, MAX_SHORT_FRAME, encode, max_frame_len, max_message_len,
 };
 pub use message::{
-    Answer, AnswerBody, BOARD_LEN, Counts, Event, Refusal, Request, RequestBody, Restart, VERSION,
+    Answer, AnswerBody, BOARD_LEN, Counts, Event, Offer, Refusal, Request, RequestBody, Restart,
+    Source, VERSION,
 };
 pub use row::Row;

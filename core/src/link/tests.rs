@@ -193,6 +193,20 @@ fn the_longest_messages_fit_a_frame() {
         RequestBody::Begin { seed: u64::MAX },
         RequestBody::Report,
         RequestBody::Describe { index: u16::MAX },
+        RequestBody::Offer(Offer {
+            len: most,
+            crc32: most,
+            scratch_bytes: most,
+            obs_dim: u16::MAX,
+            action_dim: u16::MAX,
+            n_obs_steps: u16::MAX,
+            n_action_steps: u16::MAX,
+        }),
+        RequestBody::Piece {
+            at: most,
+            bytes: &[255; 64],
+        },
+        RequestBody::Commit,
     ] {
         passes(request(most, most, body), 0);
     }
@@ -211,7 +225,21 @@ fn the_longest_messages_fit_a_frame() {
             n_obs_steps: u16::MAX,
             n_action_steps: u16::MAX,
             task: text,
+            source: Source::Slot {
+                slot: 1,
+                generation: most,
+            },
         },
+        AnswerBody::Offered {
+            at: most,
+            piece_len: u16::MAX,
+        },
+        AnswerBody::Stored { at: most },
+        AnswerBody::Committed,
+        AnswerBody::Refused(Refusal::OtherTask {
+            obs_dim: u16::MAX,
+            action_dim: u16::MAX,
+        }),
         AnswerBody::Begun,
         AnswerBody::Report(counts),
         AnswerBody::Refused(Refusal::WrongVersion { version: u16::MAX }),
@@ -430,6 +458,7 @@ fn a_device_drives_an_episode_by_receding_horizon() {
         n_obs_steps: 2,
         n_action_steps: 2,
         task: "counting",
+        source: Source::Image,
     };
     assert_eq!(hello, expected);
     assert_eq!((device.state(), device.action()), (State::Driven, None));

@@ -101,6 +101,7 @@ fn link(out: &Path) {
     }
     for argument in ["-Tlink.x", "--nmagic", "-Tdefmt.x"] {
         println!("cargo::rustc-link-arg-bins={argument}");
+        println!("cargo::rustc-link-arg-examples={argument}");
     }
 }
 
@@ -191,6 +192,16 @@ fn sizes(prefix: &str, models: &[&Model<'_>]) -> String {
             most(&realtime),
         ),
         ("FRAMES_LEN", "Bytes of the link's frames", most(&link)),
+        (
+            "OBS_DIM",
+            "Values of an observation",
+            most(&|m| m.shape().obs_dim),
+        ),
+        (
+            "ACTION_DIM",
+            "Values of an action",
+            most(&|m| m.shape().action_dim),
+        ),
     ]
     .map(|(name, what, value)| format!("/// {what}.\npub const {prefix}{name}: usize = {value};\n"))
     .concat()

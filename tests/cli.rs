@@ -314,3 +314,37 @@ fn bench_env_says_what_is_wrong() {
     );
     assert_refused(&output, &["/nowhere/python"]);
 }
+
+/// Names of files, texts in them, and arguments.
+#[test]
+fn no_text_from_outside_reaches_the_terminal_as_an_escape_sequence() {
+    let folder = tempfile::tempdir().unwrap();
+    // A model file whose task's name moves the cursor.
+    let mut bytes = shipped_model();
+    let at = bytes.windows(6).position(|word| word == b"pusht/").unwrap();
+    bytes[at..at + 3].copy_from_slice(b"\x1b[A");
+    let end = bytes.len() - 4;
+    let checksum = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&bytes[..end]);
+    bytes[end..].copy_from_slice(&checksum.to_le_bytes());
+    let path = folder.path().join("\u{1b}[2J\u{9b}1m\u{202e}.ptm");
+    std::fs::write(&path, &bytes).unwrap();
+    let (path, missing) = (path.to_str().unwrap(), "\u{1b}[2J missing.ptm");
+    for args in [
+        &["info", path][..],
+        &["info", missing],
+        &["eval", "--policy", path, "--seeds", "0..1"],
+        &["predict", "--policy", missing],
+        &["quantize", "--policy", path, "--out", missing],
+        &["import", missing, "--out", missing],
+        &["render", "--policy", path, "--moment", "\u{1b}[2J"],
+        &["info", path, missing],
+        &[missing],
+    ] {
+        let output = pusht(args, "");
+        let shown = [output.stdout, output.stderr].concat();
+        let shown = String::from_utf8(shown).unwrap();
+        let obeyed = |c: char| c != '\n' && c.is_control() || c == '\u{202e}';
+        assert!(!shown.contains(obeyed), "{args:?}: {shown:?}");
+        assert!(shown.contains("\\u001b["), "{args:?}: {shown:?}");
+    }
+}

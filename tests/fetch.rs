@@ -125,7 +125,7 @@ fn converse(client: &mut Client<TcpStream>) -> Result<f64> {
         let hello = client.hello()?;
         ensure!(hello.task == policy.task() && hello.shape == policy.shape());
         let identity = Identity::new(BOARDS[0].name, MODEL);
-        ensure!(hello.model_crc32 == identity.model_crc32, "another model");
+        ensure!(hello.model_crc32c == identity.model_crc32c, "another model");
         for index in 0..SHAPE.obs_dim + SHAPE.action_dim {
             let (there, here) = (client.describe(index as u16)?, policy.value(index));
             ensure!(

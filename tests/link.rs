@@ -238,6 +238,8 @@ fn a_device_names_its_task_and_every_value() {
     }
     let none = client.describe(n_values as u16);
     assert!(matches!(none, Err(LinkError::Unexpected(_))));
+    // The refused request has used no number.
+    assert_eq!(client.report().unwrap().refused, 1);
 }
 
 /// The first version's own bytes.
@@ -379,4 +381,15 @@ fn a_client_beside_another_is_told_that_the_device_is_busy() {
     let error = Client::new(Endless(frame), TIMEOUT, |_| ()).hello();
     let error = error.unwrap_err().to_string();
     assert_eq!(error, "another program drives the device");
+}
+
+/// The file's own checksum, over all of it, is the same number for every file.
+#[test]
+fn model_files_have_different_names_on_the_link() {
+    let [best, small] = [
+        include_bytes!("../models/pusht.ptm").as_slice(),
+        include_bytes!("../models/pusht-small.ptm"),
+    ]
+    .map(|file| Identity::new("", file).model_crc32c);
+    assert_ne!(best, small);
 }

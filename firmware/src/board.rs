@@ -1,5 +1,7 @@
 //! Board support: clocks, UART and watchdog. Memory maps are in `boards/`.
 
+#[cfg(feature = "slots")]
+mod memory_flash;
 #[cfg(feature = "board-microbit")]
 mod microbit;
 #[cfg(all(feature = "qemu", not(feature = "board-microbit")))]
@@ -35,6 +37,9 @@ pub use part::{TIMER_MHZ, Watchdog};
 pub use part::{Uart, on_timer};
 #[cfg(feature = "embassy")]
 pub use silicon::Uart;
+
+#[cfg(feature = "slots")]
+pub use memory_flash::Storage;
 
 /// Name of the board, as in its feature.
 pub const NAME: &str = env!("PUSHT_BOARD");

@@ -7,7 +7,7 @@
 use crate::board::{TIMER_MHZ, timer};
 
 use core::cell::Cell;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use cortex_m::interrupt::Mutex;
 use cortex_m::peripheral::Peripherals;
 
@@ -24,6 +24,7 @@ pub const INSTRUCTION_NS: u64 = 64;
 static PERIOD: AtomicU32 = AtomicU32::new(timer::LONGEST);
 static PERIODS: AtomicU32 = AtomicU32::new(0);
 static TASK: Mutex<Cell<Option<&'static mut dyn Task>>> = Mutex::new(Cell::new(None));
+static IS_STARTED: AtomicBool = AtomicBool::new(false);
 
 /// Work of the timer interrupt, which comes before everything else.
 pub trait Task: Send {
@@ -61,6 +62,16 @@ pub(crate) fn on_timer() {
     }
 }
 
+// Time of each message of the log, since the timer's start; 0 before it.
+defmt::timestamp!("{=u64:us}", uptime_us());
+
+fn uptime_us() -> u64 {
+    match IS_STARTED.load(Ordering::Relaxed) {
+        true => Counter(()).us(),
+        false => 0,
+    }
+}
+
 /// A counter of [`UNIT`]s and of time.
 pub struct Counter(());
 
@@ -87,6 +98,7 @@ impl Counter {
         }
         PERIOD.store(period, Ordering::Relaxed);
         timer::start(peripherals.SYST, period);
+        IS_STARTED.store(true, Ordering::Relaxed);
         Self(())
     }
 

@@ -96,7 +96,13 @@ fn logged_panic() -> ! {
 #[panic_handler]
 fn panic(info: &PanicInfo) -> ! {
     if is_first(Restart::Panic) {
-        defmt::error!("{}", defmt::Display2Format(info));
+        let (file, line) = match info.location() {
+            Some(place) => (place.file(), place.line()),
+            None => ("", 0),
+        };
+        // Values within a message are left out: `core::fmt` would come into every image.
+        let message = info.message().as_str().unwrap_or("a message with values");
+        defmt::error!("panicked at {=str}:{=u32}: {=str}", file, line, message);
     }
     end()
 }

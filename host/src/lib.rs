@@ -25,6 +25,7 @@ pub mod model_file;
 pub mod output;
 pub mod plan_input;
 pub mod policy_file;
+pub mod printable;
 mod processor_time;
 pub mod quantize;
 pub mod regular_file;

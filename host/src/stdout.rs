@@ -3,8 +3,10 @@
 //! The first failure of standard output is kept and what follows is dropped, so that a command
 //! still writes the files it promised; [`exit_code`] tells of the failure at the end.
 
+use crate::printable::{printable, printable_lines};
 use anyhow::Result;
 use clap::Parser;
+use std::borrow::Cow;
 use std::fmt::{Arguments, Display, Formatter};
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -51,14 +53,17 @@ macro_rules! errln {
     };
 }
 
-/// Prints to standard output, unless it has failed.
+/// Prints to standard output, unless it has failed. Nothing in the text, whose parts may come from
+/// a file or a device, can be an escape sequence of the terminal.
 pub fn print(text: Arguments<'_>) {
-    attempt(|| io::stdout().write_fmt(text));
+    let text = text.to_string();
+    attempt(|| io::stdout().write_all(printable_lines(&text).as_bytes()));
 }
 
-/// Prints to standard error; nobody could be told of its failure.
+/// Prints to standard error in the same way; nobody could be told of its failure.
 pub fn print_error(text: Arguments<'_>) {
-    let _ = io::stderr().write_fmt(text);
+    let text = text.to_string();
+    let _ = io::stderr().write_all(printable_lines(&text).as_bytes());
 }
 
 /// Standard output as a writer, whose failure is kept as well.
@@ -96,7 +101,12 @@ pub fn check() -> Result<(), Broken> {
 pub fn parse<P: Parser>() -> Result<P, ExitCode> {
     P::try_parse().map_err(|error| {
         if error.use_stderr() {
-            let _ = error.print();
+            // Without its colours where an argument has some of its own.
+            let plain = error.render().to_string();
+            match printable_lines(&plain) {
+                Cow::Borrowed(_) => drop(error.print()),
+                Cow::Owned(shown) => drop(io::stderr().write_all(shown.as_bytes())),
+            }
             return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
         attempt(|| error.print());
@@ -110,7 +120,7 @@ pub fn exit_code(result: Result<()>) -> ExitCode {
     if let Err(error) = result
         && !error.is::<Broken>()
     {
-        errln!("error: {error:#}");
+        errln!("error: {}", printable(&format!("{error:#}")));
         return ExitCode::FAILURE;
     }
     attempt(|| io::stdout().flush());

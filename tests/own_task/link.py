@@ -43,6 +43,14 @@ REFUSALS = [
     "another number of values, or one that is not finite",
     "no such value",
     "another program drives it",
+    "it has no place for another model",
+    "a slot has {} bytes",
+    "a plan has {} bytes of RAM",
+    "plans have at most {} observations and {} actions",
+    "its task has {} and {} values",
+    "no model file",
+    "its flash can't be written",
+    "nothing was offered",
 ]
 STARTS = ["power or pin", "watchdog", "panic", "hard fault at {:#x}", "stack overflow at {:#x}"]
 
@@ -63,12 +71,14 @@ class Hello(NamedTuple):
     """What a device says about itself."""
 
     board: str
-    model_crc32: int
+    model_crc32c: int
     obs_dim: int
     action_dim: int
     n_obs_steps: int
     n_action_steps: int
     task: str
+    # Where the model is from: nothing for the device's image, else a slot and an upload's number.
+    source: tuple[int, int] | None
 
 
 def crc32c(data: bytes) -> bytes:
@@ -167,7 +177,7 @@ class Reader:
     def filled(self, texts: list[str]) -> str:
         """The text of a variant, with the number behind it if it has one."""
         text = texts[self.varint()]
-        return text.format(self.varint()) if "{" in text else text
+        return text.format(*(self.varint() for _ in range(text.count("{"))))
 
     def event(self) -> str:
         at_s = self.varint(64) / 1e6
@@ -178,7 +188,11 @@ class Reader:
     def hello(self) -> Hello:
         self.varint(16)
         board = printable(self.take(16).rstrip(b"\0").decode())
-        return Hello(board, self.varint(), *(self.varint(16) for _ in range(4)), self.text())
+        numbers = [self.varint(), *(self.varint(16) for _ in range(4))]
+        task = self.text()
+        is_slot = (False, True)[self.varint()]
+        source = (self.varint(16), self.varint()) if is_slot else None
+        return Hello(board, *numbers, task, source)
 
 
 def answer_of(payload: bytes) -> tuple[tuple[int, int], int, object]:
@@ -367,7 +381,7 @@ def main() -> None:
         observation, action = client.describe()
     except (LinkError, OSError) as error:
         sys.exit(f"error: {error}")
-    print(f"{hello.task} on {hello.board}, model {hello.model_crc32:08x}")
+    print(f"{hello.task} on {hello.board}, model {hello.model_crc32c:08x}")
     print(f"a plan: {hello.n_obs_steps} observations in, {hello.n_action_steps} actions out")
     for what, values in (("observation", observation), ("action", action)):
         for index, (name, unit) in enumerate(values):

@@ -1,7 +1,8 @@
 //! The device's end: a session, its episode, and one answer per request.
 
 use super::frame::{
-    Damage, FrameCounts, FrameDecoder, MAX_SHORT_FRAME, encode, max_frame_len, max_message_len,
+    Damage, FrameCounts, FrameDecoder, MAX_SHORT_FRAME, encode, file_crc32c, max_frame_len,
+    max_message_len,
 };
 use super::message::{
     Answer, AnswerBody, BOARD_LEN, Counts, Event, Offer, Refusal, Request, RequestBody, Restart,
@@ -10,7 +11,6 @@ use super::message::{
 use super::row::Row;
 use crate::Error;
 use crate::control::{PlanShape, Planner, RecedingHorizon};
-use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 use heapless::Deque;
 
 /// Time without a request after which the host counts as lost, us.
@@ -28,8 +28,8 @@ pub const fn frame_memory_len(obs_dim: usize, action_dim: usize) -> usize {
 pub struct Identity {
     /// The board's name, padded with zeros.
     pub board: [u8; BOARD_LEN],
-    /// CRC-32/ISO-HDLC of the whole model file.
-    pub model_crc32: u32,
+    /// [`file_crc32c`] of the model file.
+    pub model_crc32c: u32,
     /// Where the model file is from.
     pub source: Source,
 }
@@ -41,10 +41,9 @@ impl Identity {
         for (place, byte) in name.iter_mut().zip(board.bytes()) {
             *place = byte;
         }
-        let crc = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
         Self {
             board: name,
-            model_crc32: crc.checksum(model),
+            model_crc32c: file_crc32c(model),
             source: Source::Image,
         }
     }
@@ -435,7 +434,7 @@ impl<'m, P: Planner, Clock: Fn() -> u64, const WINDOW: usize, const CHUNK: usize
         AnswerBody::Hello {
             version: VERSION,
             board: self.identity.board,
-            model_crc32: self.identity.model_crc32,
+            model_crc32c: self.identity.model_crc32c,
             obs_dim: size(shape.obs_dim),
             action_dim: size(shape.action_dim),
             n_obs_steps: size(shape.n_obs_steps),

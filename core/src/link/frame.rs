@@ -11,8 +11,14 @@ use crc::{CRC_32_ISCSI, Crc};
 use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
-static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+pub(crate) static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 const CRC_LEN: usize = size_of::<u32>();
+
+/// CRC-32C of a model file, which names it on the link. It is not the checksum at the file's end:
+/// that one's polynomial gives every whole file the same value.
+pub fn file_crc32c(file: &[u8]) -> u32 {
+    CRC.checksum(file)
+}
 
 /// Longest serialised message without a row of values, bytes.
 const MAX_SHORT_PAYLOAD: usize = 88;

@@ -74,9 +74,9 @@ pub struct Offer {
     /// Length of the file, bytes.
     #[serde(serialize_with = "varint")]
     pub len: u32,
-    /// CRC-32/ISO-HDLC of the file.
+    /// [`file_crc32c`](super::file_crc32c) of the file.
     #[serde(serialize_with = "varint")]
-    pub crc32: u32,
+    pub crc32c: u32,
     /// Working memory of a plan, bytes.
     #[serde(serialize_with = "varint")]
     pub scratch_bytes: u32,
@@ -95,14 +95,14 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// The offer of a file of `len` bytes, which holds `model` and has the CRC-32 `crc32`.
-    pub fn of(model: &Model<'_>, len: usize, crc32: u32) -> Self {
+    /// The offer of a file of `len` bytes, which holds `model`. `crc32c` is its [`file_crc32c`](super::file_crc32c).
+    pub fn of(model: &Model<'_>, len: usize, crc32c: u32) -> Self {
         let shape = model.shape();
         let size = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
         let bytes = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Self {
             len: bytes(len),
-            crc32,
+            crc32c,
             scratch_bytes: bytes(8 * model.scratch_len()),
             obs_dim: size(shape.obs_dim),
             action_dim: size(shape.action_dim),
@@ -136,9 +136,9 @@ pub enum AnswerBody<'a> {
         version: u16,
         /// The board's name.
         board: [u8; BOARD_LEN],
-        /// CRC-32/ISO-HDLC of the whole model file.
+        /// [`file_crc32c`](super::file_crc32c) of the model file.
         #[serde(serialize_with = "varint")]
-        model_crc32: u32,
+        model_crc32c: u32,
         /// `Do`: values of an observation.
         #[serde(serialize_with = "varint")]
         obs_dim: u16,

@@ -10,7 +10,7 @@
 //! Damaged frames are dropped, counted and requested again. `docs/link.md` specifies every byte.
 
 mod device;
-mod frame;
+pub(crate) mod frame;
 mod message;
 mod row;
 #[cfg(test)]
@@ -19,7 +19,8 @@ mod varint;
 
 pub use device::{Device, HOLD_AFTER_US, Identity, ModelStore, State, frame_memory_len};
 pub use frame::{
-    Damage, FrameCounts, FrameDecoder, MAX_SHORT_FRAME, encode, max_frame_len, max_message_len,
+    Damage, FrameCounts, FrameDecoder, MAX_SHORT_FRAME, encode, file_crc32c, max_frame_len,
+    max_message_len,
 };
 pub use message::{
     Answer, AnswerBody, BOARD_LEN, Counts, Event, Offer, Refusal, Request, RequestBody, Restart,

@@ -195,7 +195,7 @@ fn the_longest_messages_fit_a_frame() {
         RequestBody::Describe { index: u16::MAX },
         RequestBody::Offer(Offer {
             len: most,
-            crc32: most,
+            crc32c: most,
             scratch_bytes: most,
             obs_dim: u16::MAX,
             action_dim: u16::MAX,
@@ -219,7 +219,7 @@ fn the_longest_messages_fit_a_frame() {
         AnswerBody::Hello {
             version: u16::MAX,
             board: [255; BOARD_LEN],
-            model_crc32: most,
+            model_crc32c: most,
             obs_dim: u16::MAX,
             action_dim: u16::MAX,
             n_obs_steps: u16::MAX,
@@ -452,7 +452,7 @@ fn a_device_drives_an_episode_by_receding_horizon() {
     let expected = AnswerBody::Hello {
         version: VERSION,
         board,
-        model_crc32: 0xcbf4_3926,
+        model_crc32c: 0xe306_9283,
         obs_dim: 5,
         action_dim: 2,
         n_obs_steps: 2,

@@ -116,7 +116,7 @@ impl From<SlotError> for Refusal {
 impl<F: Mapped> ModelStore for Loader<F> {
     fn offer(&mut self, offer: &Offer) -> Result<u32, Refusal> {
         self.room.check(offer)?;
-        Ok(self.slots.begin(offer.len, offer.crc32)?)
+        Ok(self.slots.begin(offer.len, offer.crc32c)?)
     }
 
     fn piece(&mut self, at: u32, bytes: &[u8]) -> Result<u32, Refusal> {

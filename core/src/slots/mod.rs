@@ -8,8 +8,8 @@
 //!  | record    | commit   | marks of progress  | model file ...
 //! ```
 //!
-//! - *record*: magic, layout, length and CRC-32/ISO-HDLC of the file, generation, and its own
-//!   CRC-32; little-endian words, then ones. Written when a file is offered.
+//! - *record*: magic, layout, length and CRC-32C of the file, generation, and its own CRC-32C;
+//!   little-endian words, then ones. Written when a file is offered.
 //! - *commit*: the record once more, written when the whole file has been read back and has its CRC.
 //!   A slot is valid if both are equal and the file's CRC is right; of two valid slots the one of
 //!   the later generation counts.
@@ -25,8 +25,8 @@ mod tests;
 
 pub use loader::{Loader, Mapped, Room};
 
+use crate::link::frame::CRC;
 use core::ops::Range;
-use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 use embedded_storage::nor_flash::{NorFlash, NorFlashError, NorFlashErrorKind};
 
 /// Bytes of a slot in front of the model file.
@@ -78,8 +78,8 @@ pub struct Stored {
     pub generation: u32,
     /// Length of the file, bytes.
     pub len: u32,
-    /// CRC-32/ISO-HDLC of the file.
-    pub crc32: u32,
+    /// [`file_crc32c`](crate::link::file_crc32c) of the file.
+    pub crc32c: u32,
     /// Place of the file in the storage.
     at: u32,
 }
@@ -93,11 +93,11 @@ impl Stored {
 
     fn record(&self) -> [u8; RECORD_LEN] {
         let mut record = [0xff; RECORD_LEN];
-        let words = [MAGIC, LAYOUT, self.len, self.crc32, self.generation];
+        let words = [MAGIC, LAYOUT, self.len, self.crc32c, self.generation];
         for (place, word) in record.chunks_exact_mut(4).zip(words) {
             place.copy_from_slice(&word.to_le_bytes());
         }
-        let crc = crc32().checksum(&record[..20]);
+        let crc = CRC.checksum(&record[..20]);
         record[20..24].copy_from_slice(&crc.to_le_bytes());
         record
     }
@@ -112,7 +112,7 @@ impl Stored {
             slot,
             generation: word(4)?,
             len: word(2)?,
-            crc32: word(3)?,
+            crc32c: word(3)?,
             at: base + DATA_OFFSET,
         };
         (stored.record() == *record && stored.len <= room).then_some(stored)
@@ -134,10 +134,6 @@ pub struct Slots<F> {
     slot_len: u32,
     active: Option<Stored>,
     upload: Option<Upload>,
-}
-
-fn crc32() -> Crc<u32, NoTable> {
-    Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC)
 }
 
 impl<F: NorFlash> Slots<F> {
@@ -209,7 +205,7 @@ impl<F: NorFlash> Slots<F> {
     ///
     /// # Errors
     /// [`SlotError::TooLarge`], [`SlotError::Flash`].
-    pub fn begin(&mut self, len: u32, crc32: u32) -> Result<u32, SlotError> {
+    pub fn begin(&mut self, len: u32, crc32c: u32) -> Result<u32, SlotError> {
         let there = self.room();
         if len > there {
             return Err(SlotError::TooLarge { there });
@@ -221,7 +217,7 @@ impl<F: NorFlash> Slots<F> {
             slot,
             generation: self.active.map_or(1, |a| a.generation.wrapping_add(1)),
             len,
-            crc32,
+            crc32c,
             at: base + DATA_OFFSET,
         };
         // Flash that has been written in part may refuse to be written again.
@@ -309,7 +305,7 @@ impl<F: NorFlash> Slots<F> {
         else {
             return Err(SlotError::OutOfPlace);
         };
-        if written < DATA_OFFSET + stored.len || self.file_crc(&stored)? != stored.crc32 {
+        if written < DATA_OFFSET + stored.len || self.file_crc(&stored)? != stored.crc32c {
             self.cancel()?;
             return Err(SlotError::Damaged);
         }
@@ -357,7 +353,7 @@ impl<F: NorFlash> Slots<F> {
         let stored = Stored::of_record(&record, slot, base, self.room());
         match stored {
             Some(stored) if self.is_committed(base)? => {
-                let is_whole = self.file_crc(&stored)? == stored.crc32;
+                let is_whole = self.file_crc(&stored)? == stored.crc32c;
                 Ok(is_whole.then_some(stored))
             }
             _ => Ok(None),
@@ -401,8 +397,7 @@ impl<F: NorFlash> Slots<F> {
     }
 
     fn file_crc(&mut self, stored: &Stored) -> Result<u32, SlotError> {
-        let crc = crc32();
-        let mut digest = crc.digest();
+        let mut digest = CRC.digest();
         let mut unit = [0; RECORD_LEN];
         let mut left = stored.len as usize;
         let mut place = stored.at;

@@ -3,7 +3,7 @@
 extern crate std;
 
 use super::*;
-use crate::link::{ModelStore, Offer, Refusal};
+use crate::link::{ModelStore, Offer, Refusal, file_crc32c};
 use crate::quant::Model;
 use embedded_storage::nor_flash::{ErrorType, ReadNorFlash};
 use rand_core::{Rng, SeedableRng};
@@ -141,7 +141,7 @@ fn open<const W: usize, const E: usize>(flash: Flash<W, E>) -> Slots<Flash<W, E>
 
 /// Writes a file as a host does: from where it was interrupted, in pieces.
 fn upload<F: NorFlash>(slots: &mut Slots<F>, file: &[u8]) -> Result<Stored, SlotError> {
-    let mut at = slots.begin(file.len() as u32, crc32().checksum(file))?;
+    let mut at = slots.begin(file.len() as u32, file_crc32c(file))?;
     for piece in file[at as usize..].chunks(3 * PIECE_ALIGN) {
         at = slots.piece(at, piece)?;
     }
@@ -247,7 +247,7 @@ fn a_power_cut_at_any_byte_of_a_short_upload_leaves_the_old_file() {
 fn an_upload_goes_on_where_it_was_cut() {
     let new = file(2, 20_000);
     let mut slots = open(Flash::<8, 2048>::new(2 * 24_576));
-    let crc = crc32().checksum(&new);
+    let crc = file_crc32c(&new);
     assert_eq!(slots.begin(20_000, crc), Ok(0));
     for at in (0..9600).step_by(96) {
         slots.piece(at, &new[at as usize..][..96]).unwrap();
@@ -266,7 +266,7 @@ fn a_damaged_file_never_counts() {
     let (old, new) = (file(1, 3000), file(2, 3000));
     let mut slots = open(Flash::<4, 4096>::new(16_384));
     upload(&mut slots, &old).unwrap();
-    slots.begin(3000, crc32().checksum(&new)).unwrap();
+    slots.begin(3000, file_crc32c(&new)).unwrap();
     let mut wrong = new.clone();
     wrong[1234] ^= 1;
     slots.piece(0, &wrong).unwrap();
@@ -274,7 +274,7 @@ fn a_damaged_file_never_counts() {
     assert_eq!(slots.commit(), Err(SlotError::OutOfPlace));
     assert_eq!(active(&slots), Some(&old[..]));
     // Not whole.
-    slots.begin(3000, crc32().checksum(&new)).unwrap();
+    slots.begin(3000, file_crc32c(&new)).unwrap();
     slots.piece(0, &new[..64]).unwrap();
     assert_eq!(slots.commit(), Err(SlotError::Damaged));
     assert_eq!(active(&open(slots.flash().power_on())), Some(&old[..]));
@@ -361,7 +361,7 @@ fn a_model_that_fits_counts_from_the_next_start_on() {
     let flash = Flash::<8, 2048>::new(512 * 1024);
     let mut loader = Loader::open(flash, room_of(&model)).unwrap();
     assert_eq!(loader.active(), None);
-    let offer = Offer::of(&model, MODEL.len(), crc32().checksum(MODEL));
+    let offer = Offer::of(&model, MODEL.len(), file_crc32c(MODEL));
     load(&mut loader, &offer, MODEL).unwrap();
     let flash = loader.slots().flash().power_on();
     let loader = Loader::open(flash.clone(), room_of(&model)).unwrap();
@@ -380,7 +380,7 @@ fn a_model_that_does_not_fit_is_refused_by_name() {
     let model = Model::parse(MODEL).unwrap();
     let room = room_of(&model);
     let flash = Flash::<8, 2048>::new(512 * 1024);
-    let offer = Offer::of(&model, MODEL.len(), crc32().checksum(MODEL));
+    let offer = Offer::of(&model, MODEL.len(), file_crc32c(MODEL));
     let scratch_bytes = 8 * model.scratch_len() as u32;
     for (room, refusal) in [
         (
@@ -456,7 +456,7 @@ fn a_model_that_does_not_fit_is_refused_by_name() {
     let no_model = file(5, 1000);
     let offer = Offer {
         len: 1000,
-        crc32: crc32().checksum(&no_model),
+        crc32c: file_crc32c(&no_model),
         ..offer
     };
     assert_eq!(load(&mut loader, &offer, &no_model), Err(Refusal::BadModel));

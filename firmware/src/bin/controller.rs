@@ -3,14 +3,15 @@
 #![no_std]
 #![no_main]
 
+use cortex_m::peripheral::SCB;
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use pusht_core::link::{Device, Identity, State};
 use pusht_core::quant::{IntPolicy, Model};
 use pusht_firmware::board::{self, Uart, Watchdog};
 use pusht_firmware::counter::Counter;
-use pusht_firmware::expected::{CHUNK_LEN, FRAMES_LEN, MODEL, SCRATCH_LEN, WINDOW_LEN};
-use pusht_firmware::fault;
+use pusht_firmware::expected::{CHUNK_LEN, FRAMES_LEN, SCRATCH_LEN, WINDOW_LEN};
+use pusht_firmware::{fault, model_source};
 
 const BAUD: u32 = 115_200;
 /// Longer than any plan takes, shorter than the time after which a host gives up.
@@ -30,7 +31,8 @@ fn main() -> ! {
         defmt::panic!("main runs once");
     };
     let clock = Counter::start(peripherals);
-    let model = match Model::parse(MODEL) {
+    let running = model_source::open();
+    let model = match Model::parse(running.file) {
         Ok(model) => model,
         Err(error) => defmt::panic!("model file: {}", error),
     };
@@ -38,7 +40,10 @@ fn main() -> ! {
         Ok(policy) => policy,
         Err(error) => defmt::panic!("policy: {}", error),
     };
-    let identity = Identity::new(board::NAME, MODEL);
+    let identity = Identity {
+        source: running.source,
+        ..Identity::new(board::NAME, running.file)
+    };
     let device =
         Device::<_, _, WINDOW_LEN, CHUNK_LEN>::new(policy, frames, identity, restart, || {
             clock.us()
@@ -47,6 +52,9 @@ fn main() -> ! {
         Ok(device) => device,
         Err(error) => defmt::panic!("link: {}", error),
     };
+    if let Some(store) = running.store {
+        device = device.with_store(store);
+    }
     let Some(mut watchdog) = Watchdog::arm(WATCHDOG_PERIOD_MS) else {
         defmt::panic!("main runs once");
     };
@@ -57,6 +65,11 @@ fn main() -> ! {
         for _ in 0..BYTES_A_ROUND {
             let Some(byte) = uart.read() else { break };
             device.receive(byte, |frame| uart.write(frame));
+        }
+        if device.is_restart_due() {
+            defmt::info!("restarting with the model that was sent");
+            uart.flush();
+            SCB::sys_reset();
         }
         match uart.lost() {
             0 => {}

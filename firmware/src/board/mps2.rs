@@ -171,6 +171,11 @@ impl Uart {
         }
     }
 
+    /// Returns when the last byte has been sent.
+    pub fn flush(&mut self) {
+        while UART_STATE.read() & STATE_TX_FULL != 0 {}
+    }
+
     /// Sleeps until an interrupt, unless a byte has been received.
     pub fn wait(&mut self) {
         super::sleep_unless(|| self.received.ready());

@@ -2,9 +2,11 @@
 //! interrupt.
 
 use super::part;
-use core::task::Poll;
+use core::future::Future;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
 use cortex_m::singleton;
-use embassy_futures::{block_on, poll_once};
+use embassy_futures::poll_once;
 #[allow(unused_imports, reason = "some drivers have the methods themselves")]
 use embedded_io_async::{BufRead, Write};
 
@@ -56,8 +58,30 @@ impl Uart {
         let _ = block_on(self.port.write_all(bytes));
     }
 
+    /// Returns when the last byte has been sent.
+    pub fn flush(&mut self) {
+        // The drivers report no errors when sending.
+        let _ = block_on(self.port.flush());
+    }
+
     /// Sleeps until an interrupt, unless a byte has been received.
     pub fn wait(&mut self) {
-        super::sleep_unless(|| poll_once(self.port.fill_buf()).is_ready());
+        if poll_once(self.port.fill_buf()).is_pending() {
+            cortex_m::asm::wfe();
+        }
+    }
+}
+
+/// Waits for a future that an interrupt wakes. The return of every interrupt is an event (Armv7-M
+/// ARM, B1.5.18), which `wfe` remembers if it comes between the poll and the sleep; so no waker is
+/// needed, and the core sleeps meanwhile.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        cortex_m::asm::wfe();
     }
 }

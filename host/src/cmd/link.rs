@@ -5,17 +5,19 @@ use crate::console;
 use crate::engine::{Engine, PolicyArgs};
 use crate::evaluate::{self, Evaluation, score};
 use crate::link::{
-    Client, DEFAULT_TIMEOUT, DeviceEvent, Hello, Latency, Noisy, Wire, open_serial, open_tcp, play,
+    self, Client, DEFAULT_TIMEOUT, DeviceEvent, Hello, Latency, Noisy, Wire, open_serial, open_tcp,
+    play,
 };
+use crate::model_file::ModelFile;
+use crate::printable::printable;
 use crate::{errln, outln, regular_file, stdout};
 use anyhow::{Context, Result, bail, ensure};
-use crc::{CRC_32_ISO_HDLC, Crc};
-use pusht_core::link::{Counts, Event, Restart};
+use pusht_core::link::{Counts, Event, Restart, Source, file_crc32c};
 use pusht_core::pusht::env::Seeding;
 use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
 use pusht_core::pusht::observation::ObservationKind;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Play episodes with the policy on a device, over a serial link.
@@ -45,6 +47,9 @@ pub struct Args {
     /// Print the device's observation and action values with their units, and exit
     #[arg(long)]
     describe: bool,
+    /// Send this model file to the device, which keeps it and restarts with it, and exit
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "describe"])]
+    load: Option<PathBuf>,
     /// Milliseconds without an answer until a request is sent again: longer than a plan, and shorter than the second after
     /// which a device gives its host up
     #[arg(long, value_name = "N", default_value_t = DEFAULT_TIMEOUT.as_millis() as u64, value_parser = whole::<u64>(1..=600_000))]
@@ -79,13 +84,10 @@ pub fn run(args: &Args) -> Result<()> {
     let timeout = Duration::from_millis(args.timeout_ms);
     let mut client = Client::new(wire, timeout, show);
     let hello = client.hello()?;
-    outln!(
-        "{:<20} {}, model {:08x}, task {:?}",
-        "device",
-        hello.board,
-        hello.model_crc32,
-        hello.task
-    );
+    print_device(&hello);
+    if let Some(path) = &args.load {
+        return load(&mut client, path);
+    }
     if args.describe {
         return describe(&mut client, &hello);
     }
@@ -137,6 +139,36 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Prints what the device says about itself.
+fn print_device(hello: &Hello) {
+    let source = match hello.source {
+        Source::Image => "of its image".to_owned(),
+        Source::Slot { slot, generation } => format!("of slot {slot}, upload {generation}"),
+    };
+    outln!(
+        "{:<20} {}, model {:08x} {source}, task {:?}",
+        "device",
+        printable(&hello.board),
+        hello.model_crc32c,
+        hello.task
+    );
+}
+
+/// Sends the model file at `path` to the device.
+fn load(client: &mut Client<impl Wire>, path: &Path) -> Result<()> {
+    let name = path.display();
+    let file = ModelFile::parse(regular_file::read(path)?).with_context(|| name.to_string())?;
+    let bytes = file.bytes();
+    let progress = console::progress_bar("bytes");
+    progress.set_length(bytes.len() as u64);
+    let on_progress = |there| progress.set_position(there as u64);
+    let hello =
+        link::load(client, file.model(), bytes, on_progress).with_context(|| name.to_string())?;
+    progress.finish_and_clear();
+    print_device(&hello);
+    Ok(())
+}
+
 /// Prints the names and units of the device's values.
 fn describe(client: &mut Client<impl Wire>, hello: &Hello) -> Result<()> {
     let shape = hello.shape;
@@ -155,8 +187,8 @@ fn describe(client: &mut Client<impl Wire>, hello: &Hello) -> Result<()> {
         outln!(
             "{:<20} {} {}",
             format!("{side} {index}"),
-            value.name,
-            value.unit
+            printable(&value.name),
+            printable(&value.unit)
         );
     }
     Ok(())
@@ -176,11 +208,11 @@ fn engine_of(args: &Args, hello: &Hello) -> Result<Engine> {
         Some(path) => regular_file::read(path)?,
         None => crate::shipped::INTEGER_MODEL.to_vec(),
     };
-    let crc32 = Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(&bytes);
+    let crc32c = file_crc32c(&bytes);
     ensure!(
-        crc32 == hello.model_crc32,
-        "the device runs the model {:08x}, --check would compare with {crc32:08x}; name the device's with --policy",
-        hello.model_crc32
+        crc32c == hello.model_crc32c,
+        "the device runs the model {:08x}, --check would compare with {crc32c:08x}; name the device's with --policy",
+        hello.model_crc32c
     );
     Engine::load(&PolicyArgs {
         policy: args.policy.clone(),

@@ -5,8 +5,8 @@ use super::wire::Wire;
 use pusht_core::Error;
 use pusht_core::control::PlanShape;
 use pusht_core::link::{
-    Answer, AnswerBody, Counts, Event, FrameCounts, FrameDecoder, HOLD_AFTER_US, Refusal, Request,
-    RequestBody, Row, VERSION, encode, max_frame_len, max_message_len,
+    Answer, AnswerBody, Counts, Event, FrameCounts, FrameDecoder, HOLD_AFTER_US, Offer, Refusal,
+    Request, RequestBody, Row, Source, VERSION, encode, max_frame_len, max_message_len,
 };
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -46,6 +46,10 @@ pub enum LinkError {
     Unexpected(&'static str),
     /// The device refused an observation.
     BadObservation,
+    /// The device refused a model file.
+    Refused(Refusal),
+    /// After its restart, the device runs another model than the one that was sent.
+    NotLoaded,
     /// The environment refused.
     Environment(Error),
 }
@@ -68,8 +72,48 @@ impl std::fmt::Display for LinkError {
                 "the device refused an observation: another number of values, or one not finite or \
                  beyond 1e9"
             ),
+            Self::Refused(refusal) => refused_model(f, refusal),
+            Self::NotLoaded => write!(f, "the device keeps running another model"),
             Self::Environment(error) => write!(f, "{error}"),
         }
+    }
+}
+
+/// Why a device does not take a model file.
+fn refused_model(f: &mut std::fmt::Formatter<'_>, refusal: &Refusal) -> std::fmt::Result {
+    match refusal {
+        Refusal::NoStore => write!(f, "the device's image has no place for another model"),
+        Refusal::TooLarge { there } => {
+            write!(
+                f,
+                "the file does not fit the device: a slot of its flash has {there} bytes"
+            )
+        }
+        Refusal::NeedsRam { there } => write!(
+            f,
+            "a plan does not fit the device: its image has {there} bytes of RAM for one"
+        ),
+        Refusal::NeedsRoom {
+            n_obs_steps,
+            n_action_steps,
+        } => write!(
+            f,
+            "the device's image has room for To up to {n_obs_steps} and Ta up to {n_action_steps}"
+        ),
+        Refusal::OtherTask {
+            obs_dim,
+            action_dim,
+        } => write!(
+            f,
+            "the policy is for another task: the device's has {obs_dim} values of an observation \
+             and {action_dim} of an action"
+        ),
+        Refusal::BadModel => write!(
+            f,
+            "the device finds no model file of a version that it reads"
+        ),
+        Refusal::StoreFailed => write!(f, "the device can't write its flash"),
+        _ => write!(f, "the device lost the offer of the file"),
     }
 }
 
@@ -86,12 +130,14 @@ impl From<Error> for LinkError {
 pub struct Hello {
     /// Name of the board.
     pub board: String,
-    /// CRC-32/ISO-HDLC of the model file.
-    pub model_crc32: u32,
+    /// CRC-32C of the model file.
+    pub model_crc32c: u32,
     /// Task of the policy.
     pub task: String,
     /// Dimensions of observations and actions.
     pub shape: PlanShape,
+    /// Where the model file is from.
+    pub source: Source,
 }
 
 /// Name and unit of a value of an observation or an action.
@@ -112,6 +158,9 @@ enum Reply {
     Refused(Refusal),
     Event(DeviceEvent),
     Value(ValueName),
+    Offered(usize, usize),
+    Stored(usize),
+    Committed,
 }
 
 impl From<AnswerBody<'_>> for Reply {
@@ -119,18 +168,20 @@ impl From<AnswerBody<'_>> for Reply {
         match body {
             AnswerBody::Hello {
                 board,
-                model_crc32,
+                model_crc32c,
                 obs_dim,
                 action_dim,
                 n_obs_steps,
                 n_action_steps,
                 task,
+                source,
                 ..
             } => Self::Hello(Hello {
+                source,
                 board: String::from_utf8_lossy(&board)
                     .trim_end_matches('\0')
                     .to_owned(),
-                model_crc32,
+                model_crc32c,
                 task: task.to_owned(),
                 shape: PlanShape {
                     n_obs_steps: n_obs_steps.into(),
@@ -151,6 +202,9 @@ impl From<AnswerBody<'_>> for Reply {
                 name: name.to_owned(),
                 unit: unit.to_owned(),
             }),
+            AnswerBody::Offered { at, piece_len } => Self::Offered(at as usize, piece_len.into()),
+            AnswerBody::Stored { at } => Self::Stored(at as usize),
+            AnswerBody::Committed => Self::Committed,
         }
     }
 }
@@ -317,9 +371,50 @@ impl<W: Wire> Client<W> {
         }
     }
 
+    /// Offers a model file. Returns the bytes that the device has, and the length of a piece.
+    ///
+    /// # Errors
+    /// [`LinkError::Refused`] if the device can't run or store it; else as for
+    /// [`begin`](Self::begin).
+    pub fn offer(&mut self, offer: Offer) -> Result<(usize, usize), LinkError> {
+        match self.ask_next(RequestBody::Offer(offer))? {
+            Reply::Offered(at, piece_len) => Ok((at, piece_len)),
+            _ => Err(LinkError::Unexpected("an offer")),
+        }
+    }
+
+    /// Sends the bytes of the file from `at` on. Returns the bytes that the device has.
+    ///
+    /// # Errors
+    /// As for [`offer`](Self::offer).
+    pub fn piece(&mut self, at: usize, bytes: &[u8]) -> Result<usize, LinkError> {
+        let at = u32::try_from(at).unwrap_or(u32::MAX);
+        match self.ask_next(RequestBody::Piece { at, bytes })? {
+            Reply::Stored(at) => Ok(at),
+            _ => Err(LinkError::Unexpected("a piece of the file")),
+        }
+    }
+
+    /// Makes the file that was sent the one that runs; the device restarts.
+    ///
+    /// # Errors
+    /// As for [`offer`](Self::offer).
+    pub fn commit(&mut self) -> Result<(), LinkError> {
+        match self.ask_next(RequestBody::Commit)? {
+            Reply::Committed => Ok(()),
+            _ => Err(LinkError::Unexpected("the end of the file")),
+        }
+    }
+
+    /// Asks with the next sequence number, which a request that fails has not used.
     fn ask_next(&mut self, body: RequestBody<'_>) -> Result<Reply, LinkError> {
-        self.sequence = self.sequence.wrapping_add(1);
-        self.ask(body)
+        let last = self.sequence;
+        self.sequence = last.wrapping_add(1);
+        let answer = self.ask(body);
+        if answer.is_err() {
+            self.sequence = last;
+        }
+        answer
     }
 
     fn ask(&mut self, body: RequestBody<'_>) -> Result<Reply, LinkError> {
@@ -418,5 +513,6 @@ fn refused(refusal: Refusal) -> LinkError {
         Refusal::BadObservation => LinkError::BadObservation,
         Refusal::Busy => LinkError::Busy,
         Refusal::Damaged | Refusal::NoValue => LinkError::Unexpected("a request"),
+        refusal => LinkError::Refused(refusal),
     }
 }

@@ -7,11 +7,13 @@
 
 mod client;
 mod latency;
+mod load;
 mod noise;
 mod wire;
 
 pub use client::{Client, ClientCounts, DEFAULT_TIMEOUT, DeviceEvent, Hello, LinkError, ValueName};
 pub use latency::Latency;
+pub use load::load;
 pub use noise::{Faults, Noisy};
 pub use wire::{Wire, open_serial, open_tcp};
 

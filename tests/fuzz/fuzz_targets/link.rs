@@ -7,7 +7,8 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use pusht_core::Error;
 use pusht_core::control::{PlanShape, Planner};
-use pusht_core::link::{Answer, AnswerBody, Device, FrameDecoder, Identity, Refusal, Row};
+use pusht_core::link::{Answer, AnswerBody, Device, FrameDecoder, Identity, ModelStore, Offer};
+use pusht_core::link::{Refusal, Row};
 use pusht_core::link::{Request, RequestBody, Restart, VERSION, encode};
 use pusht_core::link::{frame_memory_len, max_frame_len, max_message_len};
 use pusht_core::noise::Noise;
@@ -22,6 +23,9 @@ enum Step {
     Observe(Vec<f64>),
     Report,
     Describe(u16),
+    Offer(u32, u32),
+    Piece(u32, Vec<u8>),
+    Commit,
     Wait(u32),
 }
 
@@ -35,6 +39,39 @@ const WINDOW_LEN: usize = SHAPE.window_len();
 const CHUNK_LEN: usize = SHAPE.chunk_len() + SHAPE.action_dim;
 /// Longest row that is sent: more than the device has room for.
 const MAX_ROW_LEN: usize = 3 * WINDOW_LEN;
+
+/// Longest piece of a file: more than the device says.
+const MAX_PIECE_LEN: usize = 8 * MAX_ROW_LEN;
+
+/// Takes pieces in turn.
+#[derive(Default)]
+struct Store {
+    offered: Option<u32>,
+    at: u32,
+}
+
+impl ModelStore for Store {
+    fn offer(&mut self, offer: &Offer) -> Result<u32, Refusal> {
+        (self.offered, self.at) = (Some(offer.len), offer.crc32c % 2 * offer.len);
+        Ok(self.at)
+    }
+
+    fn piece(&mut self, at: u32, bytes: &[u8]) -> Result<u32, Refusal> {
+        let left = self.offered.ok_or(Refusal::NotOffered)? - self.at;
+        if at != self.at || bytes.len() as u32 > left {
+            return Err(Refusal::NotOffered);
+        }
+        self.at += bytes.len() as u32;
+        Ok(self.at)
+    }
+
+    fn commit(&mut self) -> Result<(), Refusal> {
+        match self.offered.take() {
+            Some(len) if len == self.at => Ok(()),
+            _ => Err(Refusal::BadModel),
+        }
+    }
+}
 
 /// Plans the first two values of the newest observation.
 struct Stay;
@@ -61,6 +98,7 @@ fuzz_target!(init: limit_memory(), |steps: Vec<(u32, u32, Step)>| {
     let clock_us = Cell::new(0);
     let identity = Identity::new("fuzz", b"");
     let mut frames = [0; frame_memory_len(SHAPE.obs_dim, SHAPE.action_dim)];
+    let mut store = Store::default();
     let mut device = Device::<_, _, WINDOW_LEN, CHUNK_LEN>::new(
         Stay,
         &mut frames,
@@ -68,7 +106,8 @@ fuzz_target!(init: limit_memory(), |steps: Vec<(u32, u32, Step)>| {
         Restart::PowerOrPin,
         || clock_us.get(),
     )
-    .expect("room for everything");
+    .expect("room for everything")
+    .with_store(&mut store);
     for (session, sequence, step) in steps.iter().take(64) {
         let body = match step {
             Step::Bytes(bytes) => {
@@ -89,6 +128,20 @@ fuzz_target!(init: limit_memory(), |steps: Vec<(u32, u32, Step)>| {
             },
             Step::Report => RequestBody::Report,
             Step::Describe(index) => RequestBody::Describe { index: *index },
+            Step::Offer(len, crc32) => RequestBody::Offer(Offer {
+                len: *len,
+                crc32c: *crc32,
+                scratch_bytes: 0,
+                obs_dim: SHAPE.obs_dim as u16,
+                action_dim: SHAPE.action_dim as u16,
+                n_obs_steps: 1,
+                n_action_steps: 1,
+            }),
+            Step::Piece(at, bytes) => RequestBody::Piece {
+                at: *at,
+                bytes: &bytes[..bytes.len().min(MAX_PIECE_LEN)],
+            },
+            Step::Commit => RequestBody::Commit,
         };
         let (session, sequence) = (*session, *sequence);
         device.receive(0, |_| ());
@@ -110,8 +163,11 @@ fuzz_target!(init: limit_memory(), |steps: Vec<(u32, u32, Step)>| {
         }
         let answer = decoder.push::<Answer<'_>>(0).expect("the end of a frame");
         let answer = answer.expect("what a device says is whole");
-        let is_too_long =
-            matches!(body, RequestBody::Observe { values } if values.len() > SHAPE.obs_dim);
+        let is_too_long = match body {
+            RequestBody::Observe { values } => values.len() > SHAPE.obs_dim,
+            RequestBody::Piece { bytes, .. } => bytes.len() > 8 * SHAPE.obs_dim,
+            _ => false,
+        };
         if is_too_long && answer.body == AnswerBody::Refused(Refusal::Damaged) {
             // Longer than every frame that the device has room for.
             continue;

@@ -124,6 +124,14 @@ impl Uart {
         }
     }
 
+    /// Returns when the last byte has been sent.
+    pub fn flush(&mut self) {
+        while USART1.cr1().read().txeie() {
+            sleep_unless(|| !USART1.cr1().read().txeie());
+        }
+        while !USART1.isr().read().tc() {}
+    }
+
     /// Sleeps until an interrupt, unless a byte has been received.
     pub fn wait(&mut self) {
         sleep_unless(|| self.received.ready());

@@ -6,7 +6,6 @@
 use crate::printable::{printable, printable_lines};
 use anyhow::Result;
 use clap::Parser;
-use std::borrow::Cow;
 use std::fmt::{Arguments, Display, Formatter};
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -101,12 +100,8 @@ pub fn check() -> Result<(), Broken> {
 pub fn parse<P: Parser>() -> Result<P, ExitCode> {
     P::try_parse().map_err(|error| {
         if error.use_stderr() {
-            // Without its colours where an argument has some of its own.
-            let plain = error.render().to_string();
-            match printable_lines(&plain) {
-                Cow::Borrowed(_) => drop(error.print()),
-                Cow::Owned(shown) => drop(io::stderr().write_all(shown.as_bytes())),
-            }
+            // Without colours: the arguments in it could have some of their own.
+            print_error(format_args!("{}", error.render()));
             return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
         attempt(|| error.print());

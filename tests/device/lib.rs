@@ -18,6 +18,8 @@ mod thumb;
 mod uf2;
 
 // Files of the commands, which are not a dependency: they would be built before every tool.
+#[path = "../../host/src/printable.rs"]
+mod printable;
 #[path = "../../host/src/regular_file.rs"]
 pub mod regular_file;
 #[path = "../../host/src/stdout.rs"]

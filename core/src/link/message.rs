@@ -69,7 +69,7 @@ pub enum RequestBody<'a> {
 }
 
 /// A model file that a host wants a device to run, and what its policy needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Offer {
     /// Length of the file, bytes.
     #[serde(serialize_with = "varint")]
@@ -209,7 +209,7 @@ pub enum AnswerBody<'a> {
 }
 
 /// Where the model that runs is from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Source {
     /// The device's image.
     Image,

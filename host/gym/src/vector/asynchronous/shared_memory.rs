@@ -216,6 +216,7 @@ mod own_memory {
     use std::io;
 
     /// Memory as long as a file, of this process alone.
+    #[derive(Debug)]
     pub(super) struct OwnMemory(Box<[UnsafeCell<u8>]>);
 
     // SAFETY: as the map, it is only accessed through pointers, by those who exclude each other.

@@ -115,6 +115,35 @@ fn a_long_record_spans_chunks() {
     }
 }
 
+/// They are in no array, and the log has their rows once the run ends.
+#[test]
+fn the_last_attempts_without_an_episode_are_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("none.zarr");
+    let attempt = |seed| Attempt {
+        seed,
+        near_goal: false,
+        noisy: true,
+        solved: false,
+        steps: 300,
+        max_coverage: 0.5,
+        recorded: Vec::new(),
+        cpu: Duration::ZERO,
+    };
+    let mut writer = Writer::create(&path, &settings()).unwrap();
+    for seed in [7, 9] {
+        writer.add(&attempt(seed)).unwrap();
+    }
+    writer.finish().unwrap();
+    let log = fs::read_to_string(path.join("episodes.csv")).unwrap();
+    let rows: Vec<&str> = log.lines().skip(1).collect();
+    let expected = [
+        "0,7,false,true,false,300,0.5,0,0",
+        "1,9,false,true,false,300,0.5,0,0",
+    ];
+    assert_eq!(rows, expected);
+}
+
 #[test]
 fn a_folder_is_not_overwritten_and_not_mixed() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,8 +6,8 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use pusht_core::link::{
-    Answer, AnswerBody, FrameDecoder, Refusal, Request, Row, VERSION, encode, max_frame_len,
-    max_message_len,
+    Answer, AnswerBody, FrameDecoder, Refusal, Request, Row, Source, VERSION, encode,
+    max_frame_len, max_message_len,
 };
 use pusht_fuzz::limit_memory;
 use pusht_host::link::{Client, Wire};
@@ -90,12 +90,13 @@ impl Scripted {
             Body::Hello(board, version, dims, task) => AnswerBody::Hello {
                 version: if *version == 0 { VERSION } else { *version },
                 board: *board,
-                model_crc32: 0,
+                model_crc32c: 0,
                 obs_dim: dims[0],
                 action_dim: dims[1],
                 n_obs_steps: dims[2],
                 n_action_steps: dims[3],
                 task: short(task),
+                source: Source::Image,
             },
             Body::Begun => AnswerBody::Begun,
             Body::Action(values, device_us) => AnswerBody::Action {

@@ -62,8 +62,8 @@ pub struct Run {
 
 /// Accesses to one register by one instruction after which the firmware waits in vain.
 const MOST_POLLS: u32 = 2000;
-/// The instruction `wfi`.
-const WFI: u16 = 0xbf30;
+/// The instructions `wfi` and `wfe`.
+const SLEEPS: [u16; 2] = [0xbf30, 0xbf20];
 /// The instruction `bx lr`.
 const BX_LR: u16 = 0x4770;
 /// The instruction `str r1, [r0]`.
@@ -190,7 +190,7 @@ struct Image<'a> {
     vectors: u32,
     hard_fault: u32,
     reset: u32,
-    /// Addresses of `wfi`.
+    /// Addresses of instructions that sleep.
     sleeps: Vec<u32>,
     /// RTT's control block.
     rtt: u32,
@@ -209,7 +209,8 @@ impl<'a> Image<'a> {
         let text = file.section_by_name(".text").context("no code")?;
         let (base, code) = (text.address() as u32, text.data()?);
         let halfwords = code.chunks_exact(2).zip((base..).step_by(2));
-        let sleeps = halfwords.filter_map(|(half, at)| (half == WFI.to_le_bytes()).then_some(at));
+        let sleeps =
+            halfwords.filter(|(half, _)| SLEEPS.iter().any(|sleep| *half == sleep.to_le_bytes()));
         Ok(Self {
             bytes,
             symbols: Symbols::of(bytes)?,
@@ -218,7 +219,7 @@ impl<'a> Image<'a> {
             vectors: symbol("__vector_table").or_else(|_| symbol("_stext"))?,
             hard_fault: symbol("HardFault")?,
             reset: symbol("Reset")?,
-            sleeps: sleeps.collect(),
+            sleeps: sleeps.map(|(_, at)| at).collect(),
             rtt: symbol("_SEGGER_RTT")?,
         })
     }

@@ -55,8 +55,8 @@ pub fn miri() -> Result<Vec<Command>> {
                 .args(words)
                 .current_dir(repository())
                 .env("RUSTFLAGS", "-C target-feature=+avx2")
-                // Temporary files, and the number of cores.
-                .env("MIRIFLAGS", "-Zmiri-disable-isolation");
+                // Temporary files, and the number of cores; tests leak what has to live for ever.
+                .env("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-ignore-leaks");
             miri
         })
         .into())

@@ -11,6 +11,7 @@ use crate::output::check_folder;
 use crate::policy_file::MAX_DIM;
 use crate::{outln, regular_file};
 use anyhow::Result;
+use pusht_core::link::file_crc32c;
 use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -152,7 +153,7 @@ fn settings_of(args: &Args, policy: Option<&Engine>) -> Result<Settings> {
         (Some(path), Some(policy)) => {
             let bytes = regular_file::read(path)?;
             Some(Corrections {
-                policy_crc32: crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&bytes),
+                policy_crc32c: file_crc32c(&bytes),
                 n_action_steps: policy.shape().n_action_steps,
                 per_episode: args.corrections,
                 steps: args.correction_steps,
@@ -204,4 +205,42 @@ fn print(summary: &Summary) {
         "CPU time an attempt",
         per(cpu.as_secs_f64(), attempts)
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn two_policies_have_different_settings() {
+        // The checksum at a model file's end gives every whole file the same CRC-32.
+        let settings = |file: &str| {
+            let path = format!("{}/../models/{file}", env!("CARGO_MANIFEST_DIR"));
+            let words = [
+                "collect",
+                "--out",
+                "x",
+                "--attempts",
+                "1",
+                "--policy",
+                &path,
+            ];
+            let args = Command::parse_from(words).args;
+            let policy = Engine::load(&PolicyArgs {
+                policy: args.policy.clone(),
+                // The settings differ in nothing but the policy.
+                n_action_steps: Some(1),
+                ..PolicyArgs::default()
+            });
+            settings_of(&args, Some(&policy.unwrap())).unwrap()
+        };
+        assert_ne!(settings("pusht.ptm"), settings("pusht-small.ptm"));
+    }
 }

@@ -89,8 +89,8 @@ impl Settings {
 /// Corrections of a policy's episodes by the expert (DAgger, arXiv 1011.0686).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Corrections {
-    /// CRC-32 of the policy file.
-    pub policy_crc32: u32,
+    /// CRC-32C of the policy file, as on the link (`pusht_core::link::file_crc32c`).
+    pub policy_crc32c: u32,
     /// Actions executed per plan.
     pub n_action_steps: usize,
     /// Corrected states per episode.

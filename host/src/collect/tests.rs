@@ -218,7 +218,7 @@ fn corrections_begin_with_the_policys_row_and_are_cut_off() {
     let corrections = Settings {
         near_goal_share: 0.0,
         corrections: Some(Corrections {
-            policy_crc32: 0,
+            policy_crc32c: 0,
             n_action_steps: 8,
             per_episode: 6,
             steps: 10,

@@ -2,7 +2,7 @@
 //! the values that the host expects.
 //!
 //! Each binary does one thing. It logs through `defmt` and ends through [`exit`] with a code that
-//! `cargo firmware` passes on.
+//! `cargo firmware` passes on. `firmware/README.md` says how to run, wire and add a board.
 #![no_std]
 
 #[cfg(feature = "silicon")]

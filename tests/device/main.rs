@@ -74,7 +74,7 @@ enum Action {
         /// The model file to embed [default: models/pusht.ptm].
         #[arg(long, value_name = "FILE")]
         model: Option<PathBuf>,
-        /// The file to write [default: <binary>.uf2 beside the ELF file].
+        /// The file to write [default: BINARY.uf2 beside the ELF file].
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },

@@ -211,11 +211,11 @@ impl Board {
 
 const MIB: usize = 1024;
 /// Every board.
-pub const BOARDS: [Board; 10] = [
+pub const BOARDS: [Board; 12] = [
     Board::new(
         "mps2-an386",
         CORTEX_M4,
-        [4 * MIB, 4 * MIB - 32],
+        [2 * MIB, 4 * MIB - 32],
         Binary::Controller,
     ),
     Board::new(
@@ -261,5 +261,12 @@ pub const BOARDS: [Board; 10] = [
         [2 * MIB, 128 - 32],
         Binary::Controller,
     ),
+    Board::new(
+        "b-l475e-iot01a",
+        CORTEX_M4,
+        [MIB, 96 - 32],
+        Binary::Controller,
+    ),
+    Board::new("pico", CORTEX_M0, [2047, 264 - 32], Binary::Controller),
     Board::new("pico2", CORTEX_M33, [4 * MIB, 512 - 32], Binary::Controller),
 ];

@@ -17,8 +17,10 @@ fn an_image_is_the_same_from_any_folder() {
     for folder in ["core", "firmware", "models"] {
         copy_folder(&here.join(folder), &there.join(folder)).unwrap();
     }
-    let toolchain = "rust-toolchain.toml";
-    fs::copy(here.join(toolchain), there.join(toolchain)).unwrap();
+    // The workspace of `core`, and the compiler.
+    for file in ["Cargo.toml", "rust-toolchain.toml"] {
+        fs::copy(here.join(file), there.join(file)).unwrap();
+    }
     let home = std::env::home_dir().unwrap_or_else(|| here.clone());
     for (board, binary) in IMAGES {
         let board = Board::named(board).unwrap();

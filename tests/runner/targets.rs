@@ -28,7 +28,10 @@ fn modules(file: &Path) -> Vec<PathBuf> {
     for line in text.lines().map(str::trim) {
         if let Some(path) = line.strip_prefix("#[path = \"") {
             given = path.strip_suffix("\"]");
-        } else if let Some(name) = line.strip_prefix("mod ").and_then(|l| l.strip_suffix(';')) {
+            continue;
+        }
+        let line = line.strip_prefix("pub ").unwrap_or(line);
+        if let Some(name) = line.strip_prefix("mod ").and_then(|l| l.strip_suffix(';')) {
             let path = given.take().map_or(format!("{name}.rs"), str::to_owned);
             found.push(folder.join(path));
         }

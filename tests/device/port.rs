@@ -68,6 +68,9 @@ impl Port {
             let Ok((board, from_board)) = accepted else {
                 return;
             };
+            // A frame doesn't wait for the acknowledgement of the one before; without this it is
+            // only slower.
+            let _ = board.set_nodelay(true);
             let current = Arc::clone(&client);
             thread::spawn(move || {
                 for connected in for_clients.incoming() {

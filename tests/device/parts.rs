@@ -30,7 +30,6 @@ const NRF52840: Part = Part {
     free_flash: 0x000f_ff00,
     peripherals: PERIPHERALS,
     has_aliases: false,
-    reset_values: &[],
     always_set: &[
         // CLOCK: EVENTS_HFCLKSTARTED, EVENTS_LFCLKSTARTED; NVMC: READY.
         (0x4000_0100, 1),
@@ -51,7 +50,6 @@ const STM32H743: Part = Part {
     free_flash: 0x080f_ff00,
     peripherals: PERIPHERALS,
     has_aliases: false,
-    reset_values: &[],
     always_set: &[
         // PWR: ACTVOSRDY, VOSRDY; RCC_CR: HSIRDY; RCC_CSR: LSIRDY; USART3: TXE, TC.
         (0x5802_4804, 1 << 13),
@@ -84,7 +82,6 @@ const RP2350: Part = Part {
     free_flash: 0x100f_ff00,
     peripherals: RP_PERIPHERALS,
     has_aliases: true,
-    reset_values: &[],
     always_set: &[
         // XOSC: STABLE; PLL_SYS and PLL_USB: LOCK.
         (0x4004_8004, 1 << 31),
@@ -106,7 +103,6 @@ const RP2040: Part = Part {
     free_flash: 0x100f_ff00,
     peripherals: RP_PERIPHERALS,
     has_aliases: true,
-    reset_values: &[],
     always_set: &[
         // RESETS: RESET_DONE; XOSC: STABLE; PLL_SYS and PLL_USB: LOCK.
         (0x4000_c008, u32::MAX),

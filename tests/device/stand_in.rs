@@ -37,8 +37,6 @@ pub struct Part {
     pub peripherals: &'static [Range<u32>],
     /// Whether writes to an address plus 0x1000, 0x2000, 0x3000 flip, set and clear bits.
     pub has_aliases: bool,
-    /// Values of registers after a reset, where they are not 0.
-    pub reset_values: &'static [(u32, u32)],
     /// Registers that report something for which the firmware waits, and the bits that are set
     /// whenever they are read.
     pub always_set: &'static [(u32, u32)],
@@ -73,7 +71,8 @@ const VTOR: u32 = 0xe000_ed08;
 /// Bit of the program status register for Thumb code.
 const THUMB: u32 = 1 << 24;
 
-/// Runs the image until it sleeps for the first time. `presets` are further reset values.
+/// Runs the image until it sleeps for the first time. `presets` are the registers that are not
+/// 0 after the reset.
 ///
 /// # Errors
 /// If QEMU is missing, or the image faults or waits for ever before it sleeps; the message says
@@ -90,10 +89,9 @@ pub fn run_until_sleep(part: &Part, elf: &Path, presets: &[(u32, u32)]) -> Resul
     for &(address, _) in part.watched {
         core.watch_reads(address)?;
     }
-    let resets = part.reset_values.iter().chain(presets).copied();
     let mut peripherals = Peripherals {
         part,
-        values: resets.collect(),
+        values: presets.iter().copied().collect(),
         polls: HashMap::new(),
     };
     loop {

@@ -102,7 +102,9 @@ fn link(out: &Path) {
     for argument in ["-Tlink.x", "--nmagic", "-Tdefmt.x"] {
         println!("cargo::rustc-link-arg-bins={argument}");
         println!("cargo::rustc-link-arg-examples={argument}");
+        println!("cargo::rustc-link-arg-tests={argument}");
     }
+    println!("cargo::rustc-link-arg-tests=-Tembedded-test.x");
 }
 
 fn write_expected(out: &Path) {

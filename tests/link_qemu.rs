@@ -18,8 +18,7 @@ use std::time::Duration;
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pusht-small.ptm");
 /// What it sees.
 const KIND: ObservationKind = ObservationKind::Vertices;
-/// Ends a test that hangs. The one with noise takes some 500 s on an idle machine, 900 s beside other
-/// builds.
+/// Ends a test that hangs.
 const LIMIT: Duration = Duration::from_secs(1800);
 /// Longer than a plan takes.
 const TIMEOUT: Duration = Duration::from_millis(100);
@@ -27,9 +26,10 @@ const TIMEOUT: Duration = Duration::from_millis(100);
 type NoisyClient = Client<Noisy<TcpStream>>;
 
 /// Runs `talk` with a client connected to a device that runs the smaller model; returns the log.
+/// `noise` is the share of damaged bytes, and the seed of the damage.
 fn with_device(
     board: &Board,
-    noise: f64,
+    noise: (f64, u64),
     talk: impl FnOnce(&mut NoisyClient, &Engine) -> Result<()>,
 ) -> Log {
     let elf = build("controller", board, Some(Path::new(MODEL))).unwrap();
@@ -41,7 +41,7 @@ fn with_device(
     let port = Port::open(0).unwrap();
     let address = port.address().unwrap().to_string();
     let (_, log) = run_beside(&Setup::serving(port), board, &elf, LIMIT, || {
-        let wire = Noisy::new(open_tcp(&address)?, noise, 7);
+        let wire = Noisy::new(open_tcp(&address)?, noise.0, noise.1);
         let mut client = Client::new(wire, TIMEOUT, |event| println!("device: {event:?}"));
         let hello = client.hello()?;
         ensure!(hello.board == board.name.get(..16).unwrap_or(board.name));
@@ -84,7 +84,7 @@ fn report(client: &mut NoisyClient) -> Result<Counts> {
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
 fn episodes_through_the_link_equal_the_hosts() {
-    with_device(&BOARDS[0], 0.0, |client, engine| {
+    with_device(&BOARDS[0], (0.0, 0), |client, engine| {
         let mut played = Vec::new();
         for seed in 100_000..100_050 {
             played.push((seed, episode_there(client, seed)?));
@@ -96,15 +96,27 @@ fn episodes_through_the_link_equal_the_hosts() {
     });
 }
 
+/// A damaged byte costs a request, and each byte in QEMU two changes of thread. So the ticks are
+/// those of several devices at the same time.
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
 fn noise_changes_no_action_and_every_fault_is_counted() {
     const TICKS: usize = 10_000;
-    with_device(&BOARDS[0], 0.01, |client, engine| {
+    const DEVICES: u64 = 4;
+    std::thread::scope(|scope| {
+        for seed in 0..DEVICES {
+            scope.spawn(move || through_noise(seed, TICKS.div_ceil(DEVICES as usize)));
+        }
+    });
+}
+
+/// At least `ticks` ticks of whole episodes, with a damaged byte in a hundred.
+fn through_noise(seed: u64, ticks: usize) {
+    with_device(&BOARDS[0], (0.01, seed), |client, engine| {
         let mut played = Vec::new();
-        for seed in 100_000.. {
-            played.push((seed, episode_there(client, seed)?));
-            if client.latency.ticks() >= TICKS {
+        for episode in 100_000 + 1000 * seed.. {
+            played.push((episode, episode_there(client, episode)?));
+            if client.latency.ticks() >= ticks {
                 break;
             }
         }
@@ -127,7 +139,7 @@ fn noise_changes_no_action_and_every_fault_is_counted() {
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
 fn a_device_whose_host_vanished_holds_and_says_so() {
-    let log = with_device(&BOARDS[0], 0.0, |client, engine| {
+    let log = with_device(&BOARDS[0], (0.0, 0), |client, engine| {
         client.begin(0)?;
         let mut observation = [0.0; KIND.dim()];
         let state = [100.0, 200.0, 300.0, 300.0, 1.0];

@@ -22,8 +22,8 @@ case "$1" in
         echo "$@" >"$folder/options"
         for image; do :; done
         /bin/cp "$image" "$folder/image"
-        echo "info  board=b-l475e-iot01a"
-        echo "      exit_code=0"
+        echo "0.000000 info  board=b-l475e-iot01a"
+        echo "0.012345       exit_code=0"
         ;;
 esac
 "#;
@@ -84,6 +84,8 @@ fn the_image_that_is_flashed_is_the_one_that_qemu_runs() {
     assert!(output.status.success(), "{said}");
     let flashed = std::fs::read(folder.path().join("image")).unwrap();
     assert!(flashed == in_qemu, "another image");
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("\n   0.000000 info  board="), "{shown}");
     let options = std::fs::read_to_string(folder.path().join("options")).unwrap();
     // A fault and a restart are the firmware's affair.
     for option in [

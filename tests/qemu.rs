@@ -12,6 +12,7 @@ mod microbit;
 mod minimal;
 mod no_float;
 mod no_panic;
+mod on_target;
 mod own_model;
 mod probe;
 mod reproducible;

@@ -16,6 +16,7 @@ pub mod exit;
 pub mod expected;
 pub mod fault;
 pub mod image;
+pub mod kernels;
 pub mod model_source;
 pub mod products;
 pub mod realtime;

@@ -5,6 +5,7 @@ mod elf;
 mod gdb;
 mod log;
 mod nudge;
+mod on_target;
 mod parts;
 mod port;
 mod probe;
@@ -28,6 +29,7 @@ pub mod stdout;
 pub use board::{B_L475E_IOT01A, BOARDS, Board, MICROBIT, SILICON};
 pub use elf::{Footprint, Symbols, demangled, footprint, image};
 pub use log::Log;
+pub use on_target::{OnTarget, run_all, tests_in};
 pub use port::Port;
 pub use probe::{Attached, attached, flash_and_run};
 pub use program::{WANTED, is_qemu_there, qemu_program, qemu_version, unpacked_qemu_dir};
@@ -105,7 +107,7 @@ pub fn build_with(
         let path = path.with_context(|| model.display().to_string())?;
         cargo.env("PUSHT_MODEL", path);
     }
-    let built = build_at(&repository(), cargo, (binary, features), board)?;
+    let built = build_at(&repository(), cargo, ("--bin", binary, features), board)?;
     // <target>/<triple>/release/<binary>
     let target = built.ancestors().nth(3).context("cargo's folders")?;
     let mut folder = target.join(board.name);
@@ -117,6 +119,21 @@ pub fn build_with(
     Ok(elf)
 }
 
+/// Builds the tests that run on the device, and returns the path of the ELF file.
+///
+/// # Errors
+/// If cargo fails; its output goes to standard error.
+pub fn build_tests(board: &Board) -> Result<PathBuf> {
+    let features = &["semihosting"];
+    let cargo = Command::new(env!("CARGO"));
+    build_at(
+        &repository(),
+        cargo,
+        ("--test", "on_target", features),
+        board,
+    )
+}
+
 /// As [`build`], in a copy of this repository, with what is built there in its own folder.
 ///
 /// # Errors
@@ -124,22 +141,22 @@ pub fn build_with(
 pub fn build_in(copy: &Path, binary: &str, board: &Board) -> Result<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.env("CARGO_TARGET_DIR", copy.join("target"));
-    build_at(copy, cargo, (binary, &[]), board)
+    build_at(copy, cargo, ("--bin", binary, &[]), board)
 }
 
-/// Runs `cargo build` for one binary and further features, in the repository at `root`; returns
+/// Runs `cargo build` for one binary or test and further features, in the repository at `root`; returns
 /// the path of the ELF file.
 fn build_at(
     root: &Path,
     mut cargo: Command,
-    (binary, features): (&str, &[&str]),
+    (kind, name, features): (&str, &str, &[&str]),
     board: &Board,
 ) -> Result<PathBuf> {
     // cargo shows its progress in a terminal; elsewhere this line has to do.
     let is_terminal = std::io::stderr().is_terminal();
     if !is_terminal {
         errln!(
-            "building {binary} for {}: minutes, the first time",
+            "building {name} for {}: minutes, the first time",
             board.name
         );
     }
@@ -148,7 +165,7 @@ fn build_at(
         .args(["build", "--release", "--no-default-features"])
         .args((!is_terminal).then_some("--quiet"))
         .arg("--message-format=json-render-diagnostics")
-        .args(["--bin", binary])
+        .args([kind, name])
         .args([
             "--features",
             &format!("board-{},{}", board.name, features.join(",")),
@@ -161,7 +178,7 @@ fn build_at(
         .context("cargo cannot be started")?;
     ensure!(
         output.status.success(),
-        "firmware binary {binary} does not build for {}",
+        "{name} of the firmware does not build for {}",
         board.name
     );
     executable(&output.stdout).context("cargo names no executable")

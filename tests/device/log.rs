@@ -31,7 +31,7 @@ impl Log {
     }
 }
 
-/// Decodes the log until it ends.
+/// Decodes the log until it ends; `on_line` gets each line, with its time in front.
 ///
 /// # Errors
 /// If the ELF file is not the firmware's, or the log does not end within `limit`.
@@ -75,7 +75,7 @@ pub fn read_log(
                     if is_error && let Some(place) = places.get(&frame.index()) {
                         line += &format!(" [{}:{}]", place.file.display(), place.line);
                     }
-                    on_line(&line);
+                    on_line(&with_time(&frame, &line));
                     lines.push(line);
                 }
                 Err(DecodeError::UnexpectedEof) => break,
@@ -89,6 +89,18 @@ pub fn read_log(
             }
         }
     }
+}
+
+/// The line behind the time since the timer's start, s; 0 before it.
+fn with_time(frame: &Frame<'_>, line: &str) -> String {
+    match frame.display_timestamp() {
+        Some(time) => in_time_column(&time.to_string(), line),
+        None => line.to_owned(),
+    }
+}
+
+pub(crate) fn in_time_column(time: &str, line: &str) -> String {
+    format!("{time:>11} {line}")
 }
 
 pub(crate) fn line_of(frame: &Frame<'_>) -> String {

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use pusht_device::report::{self, Bench};
 use pusht_device::{
-    BOARDS, Board, Setup, attached, build, firmware_dir, flash_and_run, footprint, outln, run_with,
-    silicon_page, stdout, uf2, uf2_family,
+    BOARDS, Board, Setup, attached, build, firmware_dir, flash_and_run, footprint, outln, run_all,
+    run_with, silicon_page, stdout, tests_in, uf2, uf2_family,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,15 +27,19 @@ struct Args {
     #[command(subcommand)]
     command: Option<Action>,
     /// The binary, one of those below. Or `report`: measures a board by several of them; or
-    /// `silicon-table`: writes the table of docs/silicon.md.
+    /// `silicon-table`: writes the table of docs/silicon.md. With `--elf` and a file with tests:
+    /// part of their names.
     #[arg(required_unless_present = "elf")]
     binary: Option<String>,
     /// The board.
     #[arg(long, default_value = BOARDS[0].name)]
     board: String,
-    /// An ELF file already built for the board.
-    #[arg(long, conflicts_with = "binary")]
+    /// An ELF file already built for the board: a program, or tests, each of which is run in QEMU.
+    #[arg(long, value_name = "FILE")]
     elf: Option<PathBuf>,
+    /// Of the tests in an ELF file, those that are left out otherwise.
+    #[arg(long, requires = "elf")]
+    ignored: bool,
     /// The model file to embed [default: models/pusht.ptm].
     #[arg(long, value_name = "FILE", conflicts_with = "elf")]
     model: Option<PathBuf>,
@@ -158,6 +162,15 @@ fn firmware(args: &Args) -> Result<()> {
         return write_uf2(action);
     }
     let board = Board::named(&args.board)?;
+    if let Some(elf) = &args.elf {
+        let part = args.binary.as_deref();
+        if !tests_in(elf)?.is_empty() {
+            let part = part.unwrap_or_default();
+            return run_all(&board, elf, part, args.ignored, |line| outln!("{line}"));
+        }
+        let is_all = part.is_none() && !args.ignored;
+        ensure!(is_all, "{}: has no tests to choose from", elf.display());
+    }
     match args.binary.as_deref() {
         Some("report") => return measure(args, &board),
         Some("silicon-table") => return write_table(),

@@ -1,5 +1,6 @@
 //! Flashes a physical board and shows its log, through probe-rs.
 
+use crate::log::in_time_column;
 use crate::{Board, Log};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
@@ -17,7 +18,7 @@ const OPTIONS: [&str; 4] = [
     "--no-catch-hardfault",
     "--no-catch-reset",
     "--log-format",
-    "{L:5} {s}",
+    "{t} {L:5} {s}",
 ];
 
 const MISSING: &str = "probe-rs cannot be started; install it with `cargo install probe-rs-tools \
@@ -86,12 +87,13 @@ pub fn flash_and_run(
     let mut lines = Vec::new();
     loop {
         let line = probe.line()?;
-        if let Some(exit_code) = exit_code(&line) {
+        let (time, line) = timed(&line);
+        if let Some(exit_code) = exit_code(line) {
             let exit_code = Some(exit_code);
             return Ok(Log { lines, exit_code });
         }
-        on_line(&line);
-        lines.push(line);
+        on_line(&in_time_column(time, line));
+        lines.push(line.to_owned());
     }
 }
 
@@ -108,6 +110,14 @@ pub(crate) fn flash_and_run_beside<R>(
     let mut probe = Probe::start(board, elf, limit)?;
     while !probe.line()?.contains(WAITING) {}
     beside()
+}
+
+/// The time in front of a line of the log, and the line. What probe-rs itself says has none.
+fn timed(line: &str) -> (&str, &str) {
+    match line.split_once(' ') {
+        Some((time, rest)) if time.parse::<f64>().is_ok() => (time, rest),
+        _ => ("", line),
+    }
 }
 
 fn exit_code(line: &str) -> Option<i32> {
@@ -162,6 +172,13 @@ impl Drop for Probe {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+#[test]
+fn the_time_of_a_line_is_no_part_of_it() {
+    assert_eq!(timed("0.012345 info  a=1"), ("0.012345", "info  a=1"));
+    assert_eq!(timed("1.5       exit_code=0"), ("1.5", "      exit_code=0"));
+    assert_eq!(timed("WARN probe_rs: slow"), ("", "WARN probe_rs: slow"));
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub struct Setup {
     pub icount: Option<&'static str>,
     /// The TCP port of this machine that UART 0 is connected to.
     pub serial: Option<Port>,
+    /// Semihosting arguments of the program.
+    pub arguments: Vec<String>,
 }
 
 impl Setup {
@@ -25,6 +27,7 @@ impl Setup {
     pub const COUNTING: Self = Self {
         icount: Some("shift=6"),
         serial: None,
+        arguments: Vec::new(),
     };
 
     /// 8 ns per instruction: a core at 125 MHz that executes one instruction per cycle. A sleeping
@@ -32,12 +35,14 @@ impl Setup {
     pub const AT_125_MHZ: Self = Self {
         icount: Some("shift=3,sleep=off"),
         serial: None,
+        arguments: Vec::new(),
     };
 
     /// 16 ns per instruction: the STM32L475's core at 80 MHz with 1.28 cycles per instruction.
     pub const AT_80_MHZ: Self = Self {
         icount: Some("shift=4,sleep=off"),
         serial: None,
+        arguments: Vec::new(),
     };
 
     /// The usual setup of a binary; `serial_port` is used by the one that serves a host.
@@ -58,6 +63,7 @@ impl Setup {
         Self {
             icount: None,
             serial: Some(port),
+            arguments: Vec::new(),
         }
     }
 }
@@ -125,8 +131,8 @@ pub fn run_beside<R>(
     })
 }
 
-/// The log and the end of boards that only QEMU has.
-const SEMIHOSTING_ARGS: [&str; 2] = ["-semihosting-config", "enable=on,target=native"];
+/// The log and the end of boards that only QEMU has, and of tests.
+const SEMIHOSTING: &str = "enable=on,target=native";
 
 /// A running QEMU process, killed on drop.
 pub(crate) struct Qemu(pub(crate) Child);
@@ -145,11 +151,13 @@ impl Qemu {
                 command.args(gdb::QEMU_ARGS);
                 Stdio::piped()
             }
-            None => {
-                command.args(SEMIHOSTING_ARGS);
-                Stdio::null()
-            }
+            None => Stdio::null(),
         };
+        if board.chip.is_none() || !setup.arguments.is_empty() {
+            let arguments = setup.arguments.iter().map(|word| format!(",arg={word}"));
+            let config = SEMIHOSTING.to_owned() + &arguments.collect::<String>();
+            command.args(["-semihosting-config", &config]);
+        }
         if let Some(icount) = setup.icount {
             command.args(["-icount", icount]);
         }

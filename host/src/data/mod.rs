@@ -5,6 +5,8 @@
 pub mod lerobot;
 #[cfg(feature = "demonstrations")]
 pub mod reader;
+#[cfg(feature = "train")]
+mod relabel;
 
 use pusht_core::pusht::env::WINDOW_PX;
 use pusht_core::pusht::observation::STATE_DIM;

@@ -31,6 +31,9 @@ pub struct Settings {
     pub warmup_steps: u64,
     /// Decoupled weight decay.
     pub weight_decay: f32,
+    /// Poses of every episode that become its goal.
+    #[serde(default)]
+    pub n_relabelled_goals: usize,
     /// Whether the mirror image of every episode is learned too.
     pub mirror: bool,
     /// Episodes held out.
@@ -82,6 +85,7 @@ impl Trainer {
             horizon: settings.horizon,
             n_action_steps: settings.n_action_steps,
             action_frame: settings.action_frame,
+            n_relabelled_goals: settings.n_relabelled_goals,
             mirror: settings.mirror,
             validation_episodes: settings.validation_episodes,
             seed: settings.seed,

@@ -5,7 +5,7 @@ use super::normalizer::{Normalizer, Normalizers};
 use super::random::{self, Purpose};
 use crate::data::{ACTION_DIM, Demonstrations, Episode};
 use crate::policy_file::{ActionFrame, Observation};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use pusht_core::pusht::observation::{ObservationKind, observe};
 use rand::seq::SliceRandom;
 use std::ops::Range;
@@ -23,6 +23,8 @@ pub struct WindowOptions {
     pub n_action_steps: usize,
     /// From where actions are counted.
     pub action_frame: ActionFrame,
+    /// Poses of every episode that become its goal; 0: as recorded.
+    pub n_relabelled_goals: usize,
     /// Whether the mirror image of every episode counts, too.
     pub mirror: bool,
     /// Episodes held out.
@@ -106,14 +108,14 @@ impl Windows {
         let mut first_of_set = 0;
         for (number, set) in sets.iter().enumerate() {
             let begin = train.len();
-            let images = set.episodes.iter().map(Episode::mirrored);
-            let images = images.take(if options.mirror {
-                set.episodes.len()
-            } else {
-                0
-            });
-            for (index, episode) in set.episodes.iter().cloned().chain(images).enumerate() {
-                let split = match is_held_out[first_of_set + index % set.episodes.len()] {
+            let mut shown =
+                shown(set, &options).with_context(|| format!("data set {}", number + 1))?;
+            if options.mirror {
+                let images = shown.iter().map(|(of, episode)| (*of, episode.mirrored()));
+                shown.extend(images.collect::<Vec<_>>());
+            }
+            for (of, episode) in shown {
+                let split = match is_held_out[first_of_set + of] {
                     true => &mut validation,
                     false => &mut train,
                 };
@@ -207,6 +209,19 @@ impl Windows {
     }
 }
 
+/// The episodes of a set as the policy shall see them, each with the number of the recorded one.
+fn shown(set: &Demonstrations, options: &WindowOptions) -> Result<Vec<(usize, Episode)>> {
+    let mut shown = Vec::new();
+    for (of, episode) in set.episodes.iter().enumerate() {
+        let copies = match options.n_relabelled_goals {
+            0 => vec![episode.clone()],
+            n_goals => (episode.relabelled(n_goals)).with_context(|| format!("episode {of}"))?,
+        };
+        shown.extend(copies.into_iter().map(|copy| (of, copy)));
+    }
+    Ok(shown)
+}
+
 /// Steps of the longest episode.
 fn longest(set: &Demonstrations) -> usize {
     let lengths = set.episodes.iter().map(|episode| episode.states.len());
@@ -271,4 +286,55 @@ fn windows_of(
         episode: index,
         start,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pusht_core::pusht::env::{GOAL_ANGLE_RAD, GOAL_PX};
+
+    #[test]
+    fn relabelled_copies_of_an_episode_and_their_images_are_held_out_together() {
+        // The block comes nearest in row 19 and leaves then: copies end there and 8 ticks before.
+        let state = |row: usize| {
+            let off = match row {
+                0..19 => 9.0,
+                19 => 8.0,
+                _ => 300.0,
+            };
+            [150.0, 200.0, GOAL_PX.x, GOAL_PX.y + off, GOAL_ANGLE_RAD]
+        };
+        let episode = Episode {
+            states: (0..24).map(state).collect(),
+            actions: vec![[150.0, 200.0]; 24],
+            ..Episode::default()
+        };
+        let mut set = Demonstrations {
+            episodes: vec![episode; 3],
+        };
+        let options = WindowOptions {
+            observation: Observation::State,
+            n_obs_steps: 2,
+            horizon: 8,
+            n_action_steps: 8,
+            action_frame: ActionFrame::Window,
+            n_relabelled_goals: 2,
+            mirror: true,
+            validation_episodes: 1,
+            seed: 1,
+        };
+        let windows = Windows::new(std::slice::from_ref(&set), options, None).unwrap();
+        // Windows begin 1 step before an episode and end 7 behind it.
+        let of_an_episode = 2 * ((20 - 8 + 1 + 8) + (12 - 8 + 1 + 8));
+        assert_eq!(windows.len(Split::Validation), of_an_episode);
+        assert_eq!(windows.len(Split::Train), 2 * of_an_episode);
+
+        for state in &mut set.episodes[1].states {
+            state[2] = 0.0;
+        }
+        let refused = Windows::new(&[set], options, None).err().unwrap();
+        let message = format!("{refused:#}");
+        let expected = "data set 1: episode 1: its highest coverage is 0.000";
+        assert!(message.starts_with(expected), "{message}");
+    }
 }

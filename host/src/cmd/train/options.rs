@@ -96,6 +96,11 @@ pub struct Args {
     /// Steps of learning rate warmup.
     #[arg(long, default_value_t = 500, value_parser = whole::<u64>(0..=999_999_999))]
     pub warmup_steps: u64,
+    /// Poses of every episode that are declared its goal in hindsight: that of its highest coverage,
+    /// and others 8 ticks apart before it. The episode is cut there and moved so that its block ends
+    /// at the goal; 0: as recorded.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<usize>(0..=1000))]
+    pub relabel_goal: usize,
     /// Train on the recorded episodes only, without their mirror images.
     #[arg(long)]
     pub no_mirror: bool,
@@ -172,6 +177,7 @@ impl Args {
             learning_rate: self.learning_rate,
             warmup_steps: self.warmup_steps,
             weight_decay: 1e-6,
+            n_relabelled_goals: self.relabel_goal,
             mirror: !self.no_mirror,
             validation_episodes: self.validation_episodes,
             n_obs_steps: N_OBS_STEPS,
@@ -324,6 +330,9 @@ impl Args {
         ));
         let executed = self.eval_action_steps;
         words.extend(executed.map(|steps| format!("--eval-action-steps {steps}")));
+        words.extend(
+            (self.relabel_goal > 0).then(|| format!("--relabel-goal {}", self.relabel_goal)),
+        );
         words.extend(self.no_mirror.then(|| "--no-mirror".into()));
         words.join(" ")
     }

@@ -248,6 +248,9 @@ fn bad_options_are_refused_before_anything_is_written() {
         ["--eval-every", "3"],
         ["--init", "/no/such/policy.safetensors"],
         ["--data", "/no/such/file.zip"],
+        ["--relabel-goal", "-1"],
+        // The circles never bring the block to the goal.
+        ["--relabel-goal", "1"],
     ] {
         let message = error_of(folder.path(), &out, &options);
         assert!(!out.exists(), "{options:?} left files: {message}");

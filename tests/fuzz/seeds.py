@@ -426,6 +426,147 @@ def zarrs():
     yield file.getvalue()
 
 
+# -- Parquet -------------------------------------------------------------------------------------
+
+PHYSICAL = {"?": 0, "i": 1, "q": 2, "f": 4, "d": 5}
+PLAIN, RLE, RLE_DICTIONARY = 0, 3, 8
+UNCOMPRESSED, SNAPPY = 0, 1
+REQUIRED, REPEATED, LIST = 0, 2, 3
+
+
+def varint(n):
+    out = b""
+    while n > 127:
+        out += bytes([n & 127 | 128])
+        n >>= 7
+    return out + bytes([n])
+
+
+class Long(int):
+    """A number of 64 bits."""
+
+
+def thrift(value):
+    """Type and bytes of a value in Thrift's compact protocol; a dictionary is a struct."""
+    if isinstance(value, dict):
+        out, last = b"", 0
+        for field, item in sorted(value.items()):
+            kind, data = thrift(item)
+            out += bytes([field - last << 4 | kind]) + data
+            last = field
+        return 12, out + b"\0"
+    if isinstance(value, list):
+        kinds, items = zip(*map(thrift, value))
+        head = [len(items) << 4 | kinds[0]] if len(items) < 15 else [0xF0 | kinds[0], len(items)]
+        return 9, bytes(head) + b"".join(items)
+    if isinstance(value, str):
+        return 8, varint(len(value)) + value.encode()
+    return 6 if isinstance(value, Long) else 5, varint(value << 1 if value >= 0 else ~value << 1 | 1)
+
+
+def snappy(data):
+    """One literal."""
+    return varint(len(data)) + b"\xf4" + struct.pack("<H", len(data) - 1) + data
+
+
+def plain(numbers, kind):
+    if kind == "?":
+        numbers = [bool(number) for number in numbers]
+        packed = [numbers[at : at + 8] for at in range(0, len(numbers), 8)]
+        return bytes(sum(bit << i for i, bit in enumerate(bits)) for bits in packed)
+    return struct.pack(f"<{len(numbers)}{kind}", *numbers)
+
+
+def runs(numbers):
+    """A run of the hybrid encoding for each stretch of equal numbers of a byte."""
+    out, at = b"", 0
+    while at < len(numbers):
+        end = at
+        while end < len(numbers) and numbers[end] == numbers[at]:
+            end += 1
+        out += varint(end - at << 1) + bytes([numbers[at]])
+        at = end
+    return out
+
+
+def levels(numbers):
+    return struct.pack("<I", len(runs(numbers))) + runs(numbers)
+
+
+def parquet(columns, codec=UNCOMPRESSED, groups=1, dictionary=()):
+    """A file: name -> (kind, values per row or None for a plain column, numbers)."""
+    file, schema, row_groups = b"PAR1", [{4: "schema", 5: len(columns)}], []
+    n_rows = 0
+    for name, (kind, dim, numbers) in columns.items():
+        n_rows = len(numbers) // (dim or 1)
+        leaf = {1: PHYSICAL[kind], 3: REQUIRED, 4: "element" if dim else name}
+        if dim:
+            schema += [{3: REQUIRED, 4: name, 5: 1, 6: LIST}, {3: REPEATED, 4: "list", 5: 1}]
+        schema.append(leaf)
+    for group in range(groups):
+        chunks, rows = [], n_rows // groups
+        for name, (kind, dim, numbers) in columns.items():
+            count = rows * (dim or 1)
+            numbers = numbers[group * count : (group + 1) * count]
+            start, places = len(file), {}
+
+            def page(data, header):
+                stored = snappy(data) if codec == SNAPPY else data
+                return thrift({2: len(data), 3: len(stored)} | header)[1] + stored
+
+            body = plain(numbers, kind)
+            if name in dictionary:
+                known = sorted(set(numbers))
+                places = {11: Long(start)}
+                file += page(plain(known, kind), {1: 2, 7: {1: len(known), 2: PLAIN}})
+                width = max(1, (len(known) - 1).bit_length())
+                body = bytes([width]) + runs([known.index(number) for number in numbers])
+            if dim:
+                body = levels(([0] + [1] * (dim - 1)) * rows) + levels([1] * count) + body
+            encoding = RLE_DICTIONARY if name in dictionary else PLAIN
+            places[9] = Long(len(file))
+            file += page(body, {1: 0, 5: {1: count, 2: encoding, 3: RLE, 4: RLE}})
+            size = Long(len(file) - start)
+            chunk = {1: PHYSICAL[kind], 2: [PLAIN, RLE], 4: codec, 5: Long(count), 6: size, 7: size}
+            chunk[3] = [name, "list", "element"] if dim else [name]
+            chunks.append({2: Long(0), 3: chunk | places})
+        row_groups.append({1: chunks, 2: Long(len(file)), 3: Long(rows)})
+    footer = thrift({1: 1, 2: schema, 3: Long(n_rows), 4: row_groups})[1]
+    return file + footer + struct.pack("<I", len(footer)) + b"PAR1"
+
+
+INFO, FRAMES = "meta/info.json", "data/chunk-000/file-000.parquet"
+EPISODES = "meta/episodes/chunk-000/file-000.parquet"
+
+
+def lerobot_dataset(kind="f", codec=UNCOMPRESSED, groups=1, dictionary=(), state=STATE, marks=None):
+    """Two episodes of four frames, with PushT's whole state."""
+    rows = 8
+    shapes = {state: 5, "action": 2}
+    dtype = {"f": "float32", "d": "float64"}[kind]
+    info = {"codebase_version": "v3.0", "total_episodes": 2, "total_frames": rows}
+    info["features"] = {name: {"dtype": dtype, "shape": [dim]} for name, dim in shapes.items()}
+    frames = {name: (kind, dim, values(dim * rows)) for name, dim in shapes.items()}
+    frames["episode_index"] = ("q", None, [0] * 4 + [1] * 4)
+    frames["frame_index"] = ("i", None, [0, 1, 2, 3] * 2)
+    episodes = {"dataset_from_index": ("q", None, [0, 4]), "dataset_to_index": ("q", None, [4, 8])}
+    return {
+        INFO: info,
+        FRAMES: parquet(frames, codec, groups, dictionary),
+        EPISODES: parquet(episodes | (marks or {}), codec),
+    }
+
+
+def lerobot_datasets():
+    marks = {"continues": ("?", None, [0, 1]), "cut_off": ("?", None, [1, 0]), "seed": ("q", None, [7, -1])}
+    yield folder(lerobot_dataset())
+    yield folder(lerobot_dataset("d", SNAPPY))
+    yield folder(lerobot_dataset(groups=2, state="state", marks=marks))
+    yield folder(lerobot_dataset(dictionary=("action", "episode_index")))
+    cut = lerobot_dataset(codec=SNAPPY, dictionary=("action",), marks=marks)
+    yield folder({INFO: cut[INFO], FRAMES: cut[FRAMES][:-40], EPISODES: cut[EPISODES]})
+
+
 # -- text ----------------------------------------------------------------------------------------
 
 
@@ -455,6 +596,7 @@ SEEDS = {
     "checkpoint": checkpoints,
     "csv": csvs,
     "lerobot": lerobot_folders,
+    "parquet": lerobot_datasets,
     "policy_file": policy_files,
     "predict": requests,
     "zarr": zarrs,
@@ -468,8 +610,12 @@ def main():
         "lerobot": safetensors(lerobot_tensors()),
         "statistics": safetensors({k: v for name in FEATURES for k, v in statistics(name, name).items()}),
     }
+    base = {f"{name}.safetensors": contents for name, contents in base.items()}
+    dataset = lerobot_dataset()
+    base |= {"info.json": json.dumps(dataset[INFO]).encode()}
+    base |= {"frames.parquet": dataset[FRAMES], "episodes.parquet": dataset[EPISODES]}
     for name, contents in base.items():
-        (HERE / f"base/{name}.safetensors").write_bytes(contents)
+        (HERE / f"base/{name}").write_bytes(contents)
     for target, seeds in SEEDS.items():
         place = Path(sys.argv[1]) / target
         place.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ use step::Step;
 /// Example: cargo verify          everything
 ///
 /// Example: cargo verify qemu     the steps with "qemu" in their name
-#[derive(Parser)]
+#[derive(Debug, Parser)]
 #[command(name = "cargo verify", verbatim_doc_comment)]
 struct Args {
     /// Only the steps whose name contains one of these words.

@@ -33,13 +33,19 @@ pub fn all() -> Vec<Step> {
         Step {
             name: "format",
             purpose: "the source as rustfmt writes it",
-            commands: || Ok(vec![cargo("fmt --all --check"), firmware("fmt --check")]),
+            commands: || {
+                Ok(vec![
+                    cargo("fmt --all --check"),
+                    firmware("fmt --check"),
+                    fuzz_workspace("fmt --check"),
+                ])
+            },
         },
         Step {
             name: "lints",
-            purpose: "clippy without a warning, the firmware's too",
+            purpose: "clippy without a warning, the firmware's and the fuzz targets' too",
             commands: || {
-                Ok(vec![
+                let mut commands = vec![
                     cargo(
                         "clippy --workspace --features pusht-host/train --all-targets -- -D warnings",
                     ),
@@ -52,7 +58,13 @@ pub fn all() -> Vec<Step> {
                     firmware(
                         "clippy --release --no-default-features --features board-b-l475e-iot01a -- -D warnings",
                     ),
-                ])
+                ];
+                if setup::runs("c++", &["--version"]) {
+                    commands.push(fuzz_workspace(
+                        "clippy --release --all-targets -- -D warnings",
+                    ));
+                }
+                Ok(commands)
             },
         },
         Step {
@@ -240,24 +252,18 @@ fn fuzz() -> Result<Vec<Command>> {
             "no C++ compiler (c++), which libFuzzer is built with",
         )]);
     }
-    let folder = repository().join("tests/fuzz");
     let mut targets = Vec::new();
-    for entry in std::fs::read_dir(folder.join("fuzz_targets"))? {
+    for entry in std::fs::read_dir(repository().join("tests/fuzz/fuzz_targets"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         targets.extend(name.strip_suffix(".rs").map(str::to_owned));
     }
     targets.sort();
-    let in_folder = |words: &str| {
-        let mut command = cargo(words);
-        command.current_dir(&folder);
-        command
-    };
     let verify = pusht_device::target_dir().join("verify/");
-    let mut commands = vec![in_folder("build --release")];
+    let mut commands = vec![fuzz_workspace("build --release")];
     for target in targets {
         let found = verify.join("corpus").join(&target);
         std::fs::create_dir_all(&found)?;
-        let mut run = in_folder("run --release --bin");
+        let mut run = fuzz_workspace("run --release --bin");
         run.arg(&target)
             .args([
                 "--",
@@ -293,5 +299,12 @@ pub fn cargo(words: &str) -> Command {
 fn firmware(words: &str) -> Command {
     let mut command = cargo(words);
     command.current_dir(pusht_device::firmware_dir());
+    command
+}
+
+/// A cargo command in the workspace of the fuzz targets.
+fn fuzz_workspace(words: &str) -> Command {
+    let mut command = cargo(words);
+    command.current_dir(repository().join("tests/fuzz"));
     command
 }

@@ -3,8 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pusht_fuzz::{Place, limit_memory};
-use pusht_host::data::Demonstrations;
+use pusht_fuzz::{Place, check_demonstrations, limit_memory};
 
 /// Files of the folder: the metadata of each array in both versions, and its first two chunks.
 const FILES: [&str; 19] = [
@@ -35,13 +34,5 @@ fuzz_target!(init: limit_memory(), |input: &[u8]| {
         true => place.file("data.zip", input),
         false => place.folder(input, &FILES),
     });
-    if let Ok(demonstrations) = Demonstrations::open(&path) {
-        assert!(!demonstrations.episodes.is_empty());
-        for episode in &demonstrations.episodes {
-            assert_eq!(episode.states.len(), episode.actions.len());
-            assert!(!episode.states.is_empty());
-            let mut values = episode.states.iter().flatten().chain(episode.actions.iter().flatten());
-            assert!(values.all(|value| value.is_finite()));
-        }
-    }
+    check_demonstrations(&path);
 });

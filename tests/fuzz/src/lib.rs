@@ -1,5 +1,7 @@
 //! What the fuzz targets share: a limit on memory, and inputs that are a file or a folder.
 
+#[cfg(feature = "demonstrations")]
+use pusht_host::data::Demonstrations;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -19,6 +21,22 @@ pub fn limit_memory() {
         let maximum = getrlimit(Resource::As).maximum;
         let current = Some(ADDRESS_SPACE.min(maximum.unwrap_or(u64::MAX)));
         setrlimit(Resource::As, Rlimit { current, maximum }).expect("a limit can be lowered");
+    }
+}
+
+/// Reads a dataset: it is refused, or its episodes are whole and finite.
+#[cfg(feature = "demonstrations")]
+pub fn check_demonstrations(path: &Path) {
+    let Ok(demonstrations) = Demonstrations::open(path) else {
+        return;
+    };
+    assert!(!demonstrations.episodes.is_empty());
+    for episode in &demonstrations.episodes {
+        assert_eq!(episode.states.len(), episode.actions.len());
+        assert!(!episode.states.is_empty());
+        let states = episode.states.iter().flatten();
+        let mut values = states.chain(episode.actions.iter().flatten());
+        assert!(values.all(|value| value.is_finite()));
     }
 }
 

@@ -15,7 +15,7 @@ use tempfile::NamedTempFile;
 const MAX_LINKS: usize = 40;
 
 /// Beginning of the names of files that are not whole yet.
-const UNFINISHED: &str = ".unfinished-";
+pub const UNFINISHED: &str = ".unfinished-";
 
 /// Where a path leads.
 enum Target {
@@ -37,7 +37,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// As [`write_whole`], but what is written can be lost in a power failure (not if the program is
-/// killed): for many files, until [`sync_all`].
+/// killed): for many files, until [`sync_all`]. Then even an older version can be lost.
 ///
 /// # Errors
 /// As [`write_whole`].
@@ -45,7 +45,8 @@ pub fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, bytes, false).with_context(|| format!("{}: can't write", path.display()))
 }
 
-/// Checks, before long work begins, that [`write_whole`] can write to `path`; changes nothing.
+/// Checks, before long work begins, that [`write_whole`] can write to `path`; changes nothing, but
+/// removes what a run that was killed while it wrote this file left beside it.
 ///
 /// # Errors
 /// If it can't; the error names it.
@@ -53,7 +54,10 @@ pub fn check_file(path: &Path) -> Result<()> {
     let check = || match target(path)? {
         Target::Stdout => Ok(()),
         Target::AsItIs(path) => Ok(writable(&path)?),
-        Target::File(path, old) => new_beside(&path, old.as_ref()).map(drop),
+        Target::File(path, old) => {
+            remove_stale(&path)?;
+            new_beside(&path, old.as_ref()).map(drop)
+        }
     };
     check().with_context(|| format!("{}: can't write", path.display()))
 }
@@ -74,6 +78,46 @@ pub fn check_folder(folder: &Path) -> Result<()> {
         .with_context(|| format!("{}: can't write to the folder", folder.display()))
 }
 
+/// Makes a folder and those above it, as far as they are missing, so that they survive a power
+/// failure.
+///
+/// # Errors
+/// If one can't be made; the error names it.
+pub fn make_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = folder_of(path);
+    make_folder(parent)?;
+    let make = || -> io::Result<()> {
+        kill::point();
+        fs::create_dir(path)?;
+        kill::made(path);
+        kill::point();
+        sync_folder(parent)
+    };
+    match make() {
+        // By someone else.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made.with_context(|| format!("{}: can't make the folder", path.display())),
+    }
+}
+
+/// Renames a folder that is whole and synchronised, so that it survives a power failure under its
+/// new name. `to` may be an empty folder.
+///
+/// # Errors
+/// If it can't be renamed; the error names both.
+pub fn rename_folder(from: &Path, to: &Path) -> Result<()> {
+    let rename = || -> io::Result<()> {
+        kill::point();
+        fs::rename(from, to)?;
+        kill::point();
+        sync_folder(folder_of(to))
+    };
+    rename().with_context(|| format!("{}: can't rename it to {}", from.display(), to.display()))
+}
+
 /// Synchronises every file and folder below `folder` with the disk.
 ///
 /// # Errors
@@ -84,7 +128,10 @@ pub fn sync_all(folder: &Path) -> Result<()> {
             let (entry, path) = entry.map(|entry| (entry.file_type(), entry.path()))?;
             match entry? {
                 kind if kind.is_dir() => sync(&path)?,
-                kind if kind.is_file() => File::open(&path)?.sync_all()?,
+                kind if kind.is_file() => {
+                    File::open(&path)?.sync_all()?;
+                    kill::synced_file(&path);
+                }
                 _ => {}
             }
         }
@@ -136,7 +183,9 @@ fn write(path: &Path, bytes: &[u8], is_synced: bool) -> Result<()> {
             if is_synced {
                 new.as_file().sync_all()?;
             }
+            kill::replaced(&path, is_synced);
             new.persist(&path)?;
+            kill::point();
             if is_synced {
                 sync_folder(folder_of(&path))?;
             }
@@ -178,15 +227,39 @@ fn new_beside(path: &Path, old: Option<&Metadata>) -> Result<NamedTempFile> {
     if old.is_some() {
         OpenOptions::new().write(true).open(path)?;
     }
+    let prefix = unfinished(path);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(UNFINISHED);
+    builder.prefix(&prefix);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         // Less the umask.
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    Ok(builder.tempfile_in(folder_of(path))?)
+    let new = builder.tempfile_in(folder_of(path))?;
+    // Says that it is being written; a file system without locks has no stale files removed.
+    let _ = new.as_file().try_lock();
+    Ok(new)
+}
+
+/// Beginning of the names of this file while it is not whole, the same for every run.
+fn unfinished(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(name.as_encoded_bytes());
+    format!("{UNFINISHED}{crc:08x}-")
+}
+
+/// Removes what no run is writing any more of the file at `path`.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let prefix = unfinished(path);
+    for entry in fs::read_dir(folder_of(path))? {
+        let entry = entry?;
+        let is_ours = entry.file_name().to_string_lossy().starts_with(&prefix);
+        if is_ours && entry.file_type()?.is_file() && File::open(entry.path())?.try_lock().is_ok() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -213,9 +286,11 @@ fn keep_access(new: &File, old: &Metadata) -> io::Result<()> {
 fn sync_folder(folder: &Path) -> io::Result<()> {
     match File::open(folder)?.sync_all() {
         // A file system that synchronises no folders.
-        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
-        result => result,
+        Err(error) if error.kind() == ErrorKind::InvalidInput => {}
+        result => result?,
     }
+    kill::synced_folder(folder);
+    Ok(())
 }
 
 #[cfg(not(unix))]

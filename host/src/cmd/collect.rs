@@ -24,14 +24,13 @@ use std::sync::atomic::AtomicBool;
 /// (data/next_coverage), and for every episode whether it begins (meta/continues) and ends
 /// (meta/cut_off) in the middle of a motion; episodes.csv has the outcome of every attempt. The
 /// same command with --resume continues an interrupted run, with the same bytes as an
-/// uninterrupted one. When it ends, the folder survives a power failure; during the run, it survives
-/// a kill.
+/// uninterrupted one. A kill or a power failure loses only the attempts that are not stored yet.
 ///
 /// With --format lerobot (feature `demonstrations`) the folder is a LeRobot dataset (v3.0). During
 /// the run it holds that Zarr group only, as recording.zarr; the dataset is written from it when
 /// all attempts are done. So an interrupted run loses nothing, and --resume, also with more
 /// attempts, continues the group and writes the dataset anew.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     pusht collect --out clean.zarr --attempts 4000\n  \
     pusht collect --out clean --format lerobot --attempts 400\n  \

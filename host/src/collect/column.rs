@@ -1,7 +1,6 @@
 //! An array of a Zarr v2 folder that grows by rows.
 
-use crate::kill;
-use crate::output::write_unsynced;
+use crate::output::{make_folder, write_unsynced, write_whole};
 use crate::regular_file;
 use anyhow::{Context, Result, ensure};
 use flate2::Compression;
@@ -17,6 +16,9 @@ const METADATA: &str = ".zarray";
 const CHUNK_ROWS: usize = 1024;
 /// Rows per chunk of pictures, which are compressed.
 const PICTURE_ROWS: usize = 64;
+
+/// Writes a file: so that it survives a power failure, or not.
+pub type WriteFile = fn(&Path, &[u8]) -> Result<()>;
 
 /// What has a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,7 +97,7 @@ impl Column {
     ///
     /// # Errors
     /// If a file can't be written.
-    pub fn flush(&mut self, folder: &Path) -> Result<()> {
+    pub fn flush(&mut self, folder: &Path, write: WriteFile) -> Result<()> {
         let chunk_bytes = self.chunk_rows * self.row_bytes;
         let mut first = (self.n_rows - self.tail.len() / self.row_bytes) / self.chunk_rows;
         while !self.tail.is_empty() {
@@ -103,14 +105,14 @@ impl Column {
             let mut chunk = self.tail[..self.tail.len().min(chunk_bytes)].to_vec();
             // The last chunk has its full size; bytes after the end are ignored.
             chunk.resize(chunk_bytes, 0);
-            write_unsynced(&self.chunk_path(folder, first), &self.encoded(chunk)?)?;
+            write(&self.chunk_path(folder, first), &self.encoded(chunk)?)?;
             if !full {
                 break;
             }
             self.tail.drain(..chunk_bytes);
             first += 1;
         }
-        self.write_shape(folder)
+        self.write_shape(folder, write)
     }
 
     fn encoded(&self, chunk: Vec<u8>) -> Result<Vec<u8>> {
@@ -131,7 +133,7 @@ impl Column {
     ///
     /// # Errors
     /// If the file can't be written.
-    pub fn write_shape(&self, folder: &Path) -> Result<()> {
+    pub fn write_shape(&self, folder: &Path, write: WriteFile) -> Result<()> {
         let with = |rows: usize| [&[rows], self.shape].concat();
         let compressor = match self.is_compressed {
             true => json!({ "id": "zlib", "level": 1 }),
@@ -142,7 +144,10 @@ impl Column {
             "dtype": self.dtype, "compressor": compressor, "fill_value": 0, "order": "C",
             "filters": null,
         });
-        write_json(&folder.join(self.name).join(METADATA), metadata)
+        write(
+            &folder.join(self.name).join(METADATA),
+            &json_bytes(metadata)?,
+        )
     }
 
     /// Makes the array's folder, and its metadata unless they are there.
@@ -153,7 +158,7 @@ impl Column {
         make_folder(&folder.join(self.name))?;
         match folder.join(self.name).join(METADATA).exists() {
             true => Ok(()),
-            false => self.write_shape(folder),
+            false => self.write_shape(folder, write_whole),
         }
     }
 
@@ -216,8 +221,8 @@ impl Column {
         Ok(chunk)
     }
 
-    /// Appends all rows of `other`, the same array in the folder `from`, and writes them. `shift`
-    /// is added to each, unless it is 0: the rows must be of `i64` then.
+    /// Appends all rows of `other`, the same array in the folder `from`, and writes them without
+    /// synchronising them. `shift` is added to each, unless it is 0: the rows must be of `i64` then.
     ///
     /// # Errors
     /// If a file can't be read or written.
@@ -233,22 +238,10 @@ impl Column {
                     _ => self.push(row),
                 }
             }
-            self.flush(folder)?;
+            self.flush(folder, write_unsynced)?;
         }
         Ok(())
     }
-}
-
-/// Makes a folder, unless it is there.
-///
-/// # Errors
-/// If it can't be made; the error names it.
-pub fn make_folder(path: &Path) -> Result<()> {
-    kill::point();
-    let made = std::fs::create_dir_all(path);
-    made.with_context(|| format!("{}: can't make the folder", path.display()))?;
-    kill::point();
-    Ok(())
 }
 
 /// The first `len` bytes of a compressed chunk.
@@ -269,12 +262,17 @@ pub fn read_json(path: &Path) -> Result<serde_json::Value> {
     serde_json::from_slice(&bytes).with_context(|| path.display().to_string())
 }
 
-/// Writes a JSON file, replaced whole, with sorted keys: their order would else be that of the
-/// features that another crate of the build switches on in serde_json.
+/// Writes a JSON file that survives a power failure.
 ///
 /// # Errors
 /// If it can't be written.
-pub fn write_json(path: &Path, mut value: serde_json::Value) -> Result<()> {
+pub fn write_json(path: &Path, value: serde_json::Value) -> Result<()> {
+    write_whole(path, &json_bytes(value)?)
+}
+
+/// JSON with sorted keys: their order would else be that of the features that another crate of the
+/// build switches on in serde_json.
+fn json_bytes(mut value: serde_json::Value) -> Result<Vec<u8>> {
     value.sort_all_objects();
-    write_unsynced(path, &serde_json::to_vec_pretty(&value)?)
+    Ok(serde_json::to_vec_pretty(&value)?)
 }

@@ -1,11 +1,16 @@
 //! Parts of a collection, collected apart, as one folder.
 
-use super::writer::{Part, Writer};
+use super::writer::{Part, Writer, is_unused};
+use crate::output::{UNFINISHED, rename_folder};
 use anyhow::{Context, Result, ensure};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Writes the folder `out` with the attempts of all `parts`, in the order of their seeds: the bytes
 /// that one run over all seeds writes.
+///
+/// The folder is made beside `out`, as `.unfinished-NAME`, and gets its name once it is whole and on
+/// the disk. One that a killed run left is removed by the next.
 ///
 /// # Errors
 /// If a part can't be read or is incomplete, the parts have different settings, their seeds don't
@@ -33,19 +38,32 @@ pub fn join(out: &Path, parts: &[PathBuf]) -> Result<()> {
         settings.first_seed += part.n_attempts();
     }
     settings.first_seed = first_seed;
-    let mut writer = Writer::create(out, &settings)?;
+    ensure!(
+        !out.exists() || is_unused(out)?,
+        "{}: already there; name another folder",
+        out.display()
+    );
+    let name = out.file_name().context("no name of a folder")?;
+    let unfinished = out.with_file_name(format!("{UNFINISHED}{}", name.to_string_lossy()));
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).with_context(|| unfinished.display().to_string())?;
+    }
+    let mut writer = Writer::create(&unfinished, &settings)?;
     for part in &opened {
         writer.append(part)?;
     }
-    writer.finish()
+    writer.finish()?;
+    rename_folder(&unfinished, out)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::collect::episode::{Settings, attempt};
+    use crate::collect::kill_tests::in_memory;
     use crate::collect::tests::files;
     use crate::expert::ExpertOptions;
+    use crate::kill::run_until;
 
     fn settings(first_seed: u64) -> Settings {
         Settings {
@@ -96,6 +114,39 @@ mod tests {
         assert!(whole.contains_key("data/state/1.0"), "one chunk holds all");
         let log = String::from_utf8_lossy(&whole["episodes.csv"]);
         assert!(log.contains(",false,60,"), "every attempt was solved");
+    }
+
+    #[test]
+    fn a_join_killed_at_any_point_can_be_repeated() {
+        let folder = in_memory();
+        let path = |name: &str| folder.path().join(name);
+        write(&path("a"), &settings(1_000_000), 1);
+        write(&path("b"), &settings(1_000_001), 1);
+        let parts = [path("a"), path("b")];
+        join(&path("whole"), &parts).unwrap();
+        let whole = files(&path("whole"));
+        for point in 0.. {
+            let (out, killed) = (path("out"), path("out"));
+            let killed_parts = parts.clone();
+            let is_killed = run_until(point, move || join(&killed, &killed_parts).unwrap());
+            // Nobody takes a part for the whole.
+            assert!(!out.exists() || files(&out) == whole, "point {point}");
+            if !is_killed {
+                assert!(point >= 100, "only {point} points");
+                return;
+            }
+            if !out.exists() {
+                join(&out, &parts).unwrap();
+            }
+            assert!(files(&out) == whole, "point {point}");
+            let left = fs::read_dir(folder.path()).unwrap();
+            assert_eq!(
+                left.count(),
+                4,
+                "point {point}: more than a, b, whole and out"
+            );
+            fs::remove_dir_all(out).unwrap();
+        }
     }
 
     #[test]

@@ -1,11 +1,15 @@
-//! A run that is killed at each point at which it changes the file system, and then goes on.
+//! A run that is killed, or whose machine loses its power, at each point at which it changes the
+//! file system, and then goes on.
 
 use super::episode::{Attempt, Recording, Step};
 use super::tests::files;
 use super::*;
 use crate::data::Episode;
 use crate::expert::ExpertOptions;
-use crate::kill::run_until;
+use crate::kill::{Loss, run_until, run_until_power_fails};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use tempfile::TempDir;
 
 fn settings() -> Settings {
     Settings {
@@ -61,10 +65,17 @@ fn attempts() -> [Attempt; 3] {
 
 /// The rest of the run, as the command does it: three attempts, or one for a dataset.
 fn run(out: &Path, format: Format, resume: bool) -> Result<()> {
+    run_counted(out, format, resume, &AtomicUsize::new(0))
+}
+
+/// As [`run`]; counts the episodes that are stored.
+fn run_counted(out: &Path, format: Format, resume: bool, stored: &AtomicUsize) -> Result<()> {
     let mut writer = open(out, format, resume, &settings())?;
     let n_attempts = if format == Format::Zarr { 3 } else { 1 };
     for attempt in &attempts()[writer.next_attempt() as usize..n_attempts] {
         writer.add(attempt)?;
+        writer.commit()?;
+        stored.fetch_add(attempt.recorded.len(), Ordering::Relaxed);
     }
     writer.finish()?;
     #[cfg(feature = "demonstrations")]
@@ -74,9 +85,20 @@ fn run(out: &Path, format: Format, resume: bool) -> Result<()> {
     Ok(())
 }
 
+/// A folder in memory where the system has such a place: the tests wait for the disk some ten
+/// thousand times.
+pub(super) fn in_memory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let folder = match memory.is_dir() {
+        true => TempDir::new_in(memory),
+        false => TempDir::new(),
+    };
+    folder.unwrap()
+}
+
 /// Kills a run at every point; each folder must start or resume, to the bytes of one in one go.
 fn check_every_point(format: Format) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = in_memory();
     let whole = folder.path().join("whole");
     run(&whole, format, false).unwrap();
     let whole = files(&whole);
@@ -84,7 +106,7 @@ fn check_every_point(format: Format) {
         let out = folder.path().join(point.to_string());
         let killed = out.clone();
         if !run_until(point, move || run(&killed, format, false).unwrap()) {
-            // Three for each file that is written, and two for each folder that is made.
+            // Four for each file that is written, and two for each folder that is made.
             assert!(point >= 120, "only {point} points");
             return;
         }
@@ -106,6 +128,58 @@ fn a_run_killed_at_any_point_starts_or_resumes_to_the_same_files() {
 #[cfg(feature = "demonstrations")]
 fn a_dataset_killed_at_any_point_starts_or_resumes_to_the_same_files() {
     check_every_point(Format::Lerobot);
+}
+
+/// Fails the power at every point, with different losses. Each folder must start or resume, to the
+/// bytes of a run in one go, and have every episode that was stored before.
+fn check_every_power_failure(format: Format) {
+    let folder = in_memory();
+    let whole = folder.path().join("whole");
+    run(&whole, format, false).unwrap();
+    let whole = files(&whole);
+    let out = folder.path().join("out");
+    let recording = match format {
+        Format::Zarr => out.clone(),
+        Format::Lerobot => out.join(RECORDING),
+    };
+    let losses = [Loss::All, Loss::Names, Loss::Some(0), Loss::Some(1 << 32)];
+    for point in 0.. {
+        for loss in losses {
+            let stored = Arc::new(AtomicUsize::new(0));
+            let (counted, killed) = (stored.clone(), out.clone());
+            let has_failed = run_until_power_fails(point, loss, move || {
+                run_counted(&killed, format, false, &counted).unwrap();
+            });
+            if !has_failed {
+                assert!(point >= 120, "only {point} points");
+                return;
+            }
+            let needed = stored.load(Ordering::Relaxed);
+            if needed > 0 {
+                let shape = column::read_json(&recording.join("meta/attempt/.zarray")).unwrap();
+                let found = shape["shape"][0].as_u64().unwrap() as usize;
+                assert!(found >= needed, "{point}, {loss:?}: {found} of {needed}");
+            }
+            if let Err(refusal) = run(&out, format, false) {
+                let resumed = run(&out, format, true);
+                let place = format!("point {point}, {loss:?}");
+                assert!(resumed.is_ok(), "{place}: {refusal:#}; {resumed:?}");
+            }
+            assert!(files(&out) == whole, "point {point}, {loss:?}");
+            std::fs::remove_dir_all(&out).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_run_whose_power_fails_at_any_point_starts_or_resumes_to_the_same_files() {
+    check_every_power_failure(Format::Zarr);
+}
+
+#[test]
+#[cfg(feature = "demonstrations")]
+fn a_dataset_whose_power_fails_at_any_point_starts_or_resumes_to_the_same_files() {
+    check_every_power_failure(Format::Lerobot);
 }
 
 /// A recording of before, whose run was killed while the folder was made, has no root `.zgroup`.

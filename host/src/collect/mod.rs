@@ -101,6 +101,10 @@ pub struct Summary {
     pub cpu: Duration,
 }
 
+/// Most attempts that are stored together: all that have come while the last ones were stored, which
+/// waits for the disk. Pictures of one take some 10 MB.
+const MAX_COMMIT: usize = 16;
+
 /// Plays attempts from the writer's next one up to `n_attempts` on all threads of the current pool;
 /// stores them in order. Once `stop` is true, no attempt begins any more.
 ///
@@ -140,15 +144,32 @@ pub fn collect(
         drop(sender);
         let mut summary = Summary::default();
         let mut waiting: BTreeMap<u64, Result<Attempt>> = BTreeMap::new();
-        for (number, attempt) in receiver {
+        while let Ok((number, attempt)) = receiver.recv() {
             waiting.insert(number, attempt);
+            waiting.extend(receiver.try_iter());
+            let mut n_pending = 0;
             while let Some(attempt) = waiting.remove(&writer.next_attempt()) {
                 let number = writer.next_attempt();
-                let attempt = attempt.with_context(|| format!("attempt {number}"))?;
-                writer.add(&attempt)?;
+                let added = attempt.and_then(|attempt| {
+                    writer.add(&attempt)?;
+                    Ok(attempt)
+                });
+                let attempt = match added.with_context(|| format!("attempt {number}")) {
+                    Ok(attempt) => attempt,
+                    Err(error) => {
+                        writer.commit()?;
+                        return Err(error);
+                    }
+                };
                 summary.count(&attempt);
                 progress.inc(1);
+                n_pending += 1;
+                if n_pending == MAX_COMMIT {
+                    writer.commit()?;
+                    n_pending = 0;
+                }
             }
+            writer.commit()?;
         }
         Ok(summary)
     })

@@ -101,6 +101,7 @@ fn a_long_record_spans_chunks() {
     let n_attempts = 3 * 1024 / n_rows + 1;
     for number in 0..n_attempts {
         writer.add(&one).unwrap();
+        writer.commit().unwrap();
         if number % 5 == 0 {
             writer = Writer::resume(&path, &settings).unwrap();
         }
@@ -312,6 +313,7 @@ fn corrections_keep_their_marks_in_a_lerobot_dataset() {
     marked.recorded[0].episode.cut_off = true;
     writer.add(&marked).unwrap();
     writer.add(&attempt(&settings, None, 1).unwrap()).unwrap();
+    writer.commit().unwrap();
     lerobot::write(folder.path()).unwrap();
     let episodes = Demonstrations::open(folder.path()).unwrap().episodes;
     let marks: Vec<_> = episodes.iter().map(|e| (e.continues, e.cut_off)).collect();

@@ -1,16 +1,16 @@
 //! Incremental writer of demonstrations: a Zarr v2 folder in diffusion_policy's layout.
 //!
-//! A kill at any point leaves a folder that starts (nothing but an empty folder is there) or
-//! resumes (`.zattrs` is there, which is written first). The root's `.zgroup` is written last: without
-//! it, a resumed run makes what is missing. Files are replaced as a whole, data first and `meta/`
-//! last, so that a kill keeps earlier episodes. A resumed run overwrites the rows beyond
-//! `meta/attempt`.
+//! A kill or a power failure at any point leaves a folder that starts (nothing but an empty folder
+//! is there) or resumes (`.zattrs` is there, which is written first). The root's `.zgroup` is written
+//! last: without it, a resumed run makes what is missing. Each file is replaced as a whole and
+//! synchronised with the disk before the next, data first and `meta/` last, so that the episodes of
+//! earlier commits remain. A resumed run overwrites the rows beyond `meta/attempt`.
 
 use super::camera::{PICTURE_LEN, SIDE};
-use super::column::{Column, Per, make_folder, read_json, write_json};
+use super::column::{Column, Per, read_json, write_json};
 use super::episode::{Attempt, Recording, Settings};
 use crate::data::ACTION_DIM;
-use crate::output::{remove_unfinished, sync_all, write_unsynced};
+use crate::output::{make_folder, remove_unfinished, sync_all, write_whole};
 use crate::regular_file;
 use anyhow::{Context, Result, ensure};
 use pusht_core::pusht::observation::{BLOCK_KEYPOINTS_PX, ObservationKind, STATE_DIM, observe};
@@ -35,6 +35,8 @@ pub struct Writer {
     columns: Vec<Column>,
     log: String,
     next_attempt: u64,
+    /// Whether there are episodes that are not committed.
+    is_pending: bool,
 }
 
 const STATE: usize = 0;
@@ -113,7 +115,7 @@ impl Writer {
             write_json(&path.join(part).join(GROUP), json!({ "zarr_format": 2 }))?;
         }
         if !path.join(LOG).exists() {
-            write_unsynced(&path.join(LOG), LOG_HEADER.as_bytes())?;
+            write_whole(&path.join(LOG), LOG_HEADER.as_bytes())?;
         }
         for column in columns {
             column.begin(path)?;
@@ -152,6 +154,7 @@ impl Writer {
                 .collect(),
             columns,
             next_attempt,
+            is_pending: false,
         })
     }
 
@@ -160,10 +163,10 @@ impl Writer {
         self.next_attempt
     }
 
-    /// Stores an attempt.
+    /// Adds an attempt, which [`commit`](Self::commit) stores.
     ///
     /// # Errors
-    /// If a file can't be written.
+    /// If a state can't be observed.
     pub fn add(&mut self, attempt: &Attempt) -> Result<()> {
         let n_steps: usize = attempt.recorded.iter().map(|e| e.steps.len()).sum();
         self.log += &format!(
@@ -180,25 +183,33 @@ impl Writer {
         for recording in &attempt.recorded {
             self.add_episode(recording)?;
         }
-        // The log has a row per attempt, written with the next recorded episode at the latest.
-        if attempt.recorded.is_empty() {
-            self.next_attempt += 1;
-            return Ok(());
-        }
-        self.flush(Per::Step)?;
-        write_unsynced(&self.folder.join(LOG), self.log.as_bytes())?;
-        self.flush(Per::Episode)?;
+        self.is_pending |= !attempt.recorded.is_empty();
         self.next_attempt += 1;
         Ok(())
     }
 
-    /// Writes the log rows of the last attempts without recorded episodes, and synchronises the
-    /// folder with the disk.
+    /// Stores the attempts that were added, so that their episodes survive a power failure. The log
+    /// has a row per attempt, written with the next recorded episode at the latest.
     ///
     /// # Errors
     /// If a file can't be written.
-    pub fn finish(&self) -> Result<()> {
-        write_unsynced(&self.folder.join(LOG), self.log.as_bytes())?;
+    pub fn commit(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.is_pending) {
+            self.flush(Per::Step)?;
+            write_whole(&self.folder.join(LOG), self.log.as_bytes())?;
+            self.flush(Per::Episode)?;
+        }
+        Ok(())
+    }
+
+    /// Commits, writes the log rows of the last attempts without recorded episodes, and synchronises
+    /// the folder with the disk.
+    ///
+    /// # Errors
+    /// If a file can't be written.
+    pub fn finish(&mut self) -> Result<()> {
+        self.commit()?;
+        write_whole(&self.folder.join(LOG), self.log.as_bytes())?;
         sync_all(&self.folder)
     }
 
@@ -226,7 +237,7 @@ impl Writer {
 
     fn flush(&mut self, per: Per) -> Result<()> {
         let mut columns = self.columns.iter_mut().filter(|column| column.per == per);
-        columns.try_for_each(|column| column.flush(&self.folder))
+        columns.try_for_each(|column| column.flush(&self.folder, write_whole))
     }
 
     fn add_episode(&mut self, recording: &Recording) -> Result<()> {
@@ -261,7 +272,7 @@ impl Writer {
 }
 
 /// Whether nothing is in the folder at `path` but files that were never finished.
-fn is_unused(path: &Path) -> Result<bool> {
+pub(super) fn is_unused(path: &Path) -> Result<bool> {
     remove_unfinished(path)?;
     let mut entries = std::fs::read_dir(path).with_context(|| path.display().to_string())?;
     Ok(entries.next().is_none())

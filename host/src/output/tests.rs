@@ -144,3 +144,23 @@ fn all_files_of_a_folder_are_synchronised() {
     sync_all(folder.path()).unwrap();
     assert!(sync_all(&folder.path().join("missing")).is_err());
 }
+
+#[test]
+fn what_a_killed_run_left_of_a_file_is_removed_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("scores.json"), folder.path().join("b"));
+    // The run is killed before it renames the file: no destructor runs, but the system unlocks it.
+    let left = |path: &Path| {
+        let (file, left) = new_beside(path, None).unwrap().keep().unwrap();
+        drop(file);
+        left
+    };
+    let (stale, of_other) = (left(&path), left(&other));
+    let being_written = new_beside(&path, None).unwrap();
+    check_file(&path).unwrap();
+    assert!(!stale.exists());
+    assert!(of_other.exists(), "it is another file's");
+    assert!(being_written.path().exists(), "its run goes on");
+    check_file(&other).unwrap();
+    assert!(!of_other.exists());
+}

@@ -226,6 +226,7 @@ fn episodes_that_another_program_appended_leave_the_marks_of_the_others() {
     let mut marked = attempt(&settings, None, 0).unwrap();
     marked.recorded[0].episode.cut_off = true;
     writer.add(&marked).unwrap();
+    writer.commit().unwrap();
     crate::collect::lerobot::write(folder.path()).unwrap();
 
     let episodes = folder.path().join("meta/episodes");

@@ -26,8 +26,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Zeros.
-    pub const fn new() -> Self {
+    /// All zeros.
+    pub const fn zeros() -> Self {
         Self {
             panel: [0; _],
             rows: [0; _],
@@ -51,8 +51,8 @@ pub struct Tensors {
 }
 
 impl Tensors {
-    /// Zeros.
-    pub const fn new() -> Self {
+    /// All zeros.
+    pub const fn zeros() -> Self {
         Self {
             parameters: [[0; _]; _],
             step: [[0; _]; _],

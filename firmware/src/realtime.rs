@@ -170,7 +170,10 @@ pub fn run(late: bool) -> ! {
         if late && n_plans > 0 && n_plans % LATE_EVERY == 0 {
             // The control side receives the plan one tick after this.
             let last = request.began + DELAY as u32 + LATE_TICKS - 1;
-            while TICK.load(Ordering::Acquire) < last && !IS_OVER.load(Ordering::Acquire) {}
+            let is_due = || TICK.load(Ordering::Acquire) >= last || IS_OVER.load(Ordering::Acquire);
+            while !is_due() {
+                board::sleep_unless(is_due);
+            }
         }
         n_plans += 1;
         // Only one plan is computed at a time, so the queue has room.

@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn products_are_the_references() {
-        let memory = defmt::unwrap!(singleton!(: Memory = Memory::new()));
+        let memory = defmt::unwrap!(singleton!(: Memory = Memory::zeros()));
         let mut random = Random(8);
         for _ in 0..100 {
             defmt::unwrap!(kernels::product(&mut random, memory));
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn activations_are_the_references() {
-        let tensors = defmt::unwrap!(singleton!(: Tensors = Tensors::new()));
+        let tensors = defmt::unwrap!(singleton!(: Tensors = Tensors::zeros()));
         let mut random = Random(9);
         for _ in 0..300 {
             defmt::unwrap!(kernels::activation(&mut random, tensors));

@@ -16,8 +16,8 @@ const N_ACTIVATIONS: u32 = 1000;
 fn main() -> ! {
     board::start();
     let (Some(memory), Some(tensors)) = (
-        singleton!(MEMORY: Memory = Memory::new()),
-        singleton!(TENSORS: Tensors = Tensors::new()),
+        singleton!(MEMORY: Memory = Memory::zeros()),
+        singleton!(TENSORS: Tensors = Tensors::zeros()),
     ) else {
         defmt::panic!("main runs once");
     };

@@ -1,5 +1,5 @@
 //! Arm's MPS2 and MPS3 boards in QEMU: UART 0 and the watchdog of the CMSDK (Arm DDI 0479, chapters
-//! 4.3 and 4.4).
+//! 4.3 and 4.4). Bytes are received and sent by interrupt.
 // SAFETY of the whole file: the registers belong to the board that the firmware is built for, each
 // is accessed as a whole word, and `take` returns one owner only.
 #![allow(unsafe_code)]
@@ -25,6 +25,7 @@ pub const TIMER_MHZ: u64 = if cfg!(feature = "board-mps2-an505") {
 /// `hw/arm/armsse.c`).
 struct Map {
     uart: usize,
+    uart_tx_irq: u16,
     uart_rx_irq: u16,
     watchdog: usize,
     watchdog_hz: u32,
@@ -33,6 +34,7 @@ struct Map {
 const MAP: Map = if cfg!(feature = "board-mps2-an505") {
     Map {
         uart: 0x5020_0000,
+        uart_tx_irq: 32,
         uart_rx_irq: 33,
         watchdog: 0x5008_1000,
         watchdog_hz: TIMER_HZ,
@@ -40,6 +42,7 @@ const MAP: Map = if cfg!(feature = "board-mps2-an505") {
 } else if cfg!(feature = "board-mps3-an547") {
     Map {
         uart: 0x5930_3000,
+        uart_tx_irq: 33,
         uart_rx_irq: 34,
         watchdog: 0x5802_e000,
         watchdog_hz: 32_768,
@@ -47,6 +50,7 @@ const MAP: Map = if cfg!(feature = "board-mps2-an505") {
 } else {
     Map {
         uart: 0x4000_4000,
+        uart_tx_irq: 1,
         uart_rx_irq: 0,
         watchdog: 0x4000_8000,
         watchdog_hz: TIMER_HZ,
@@ -80,14 +84,22 @@ const STATE_RX_FULL: u32 = 1 << 1;
 const STATE_RX_OVERRUN: u32 = 1 << 3;
 const CTRL_TX: u32 = 1 << 0;
 const CTRL_RX: u32 = 1 << 1;
+const CTRL_TX_INTERRUPT: u32 = 1 << 2;
 const CTRL_RX_INTERRUPT: u32 = 1 << 3;
+const INT_TX: u32 = 1 << 0;
 const INT_RX: u32 = 1 << 1;
 
 /// Size of the receive queue: several of the longest requests.
 const RX_LEN: usize = 512;
-type RxProducer = Producer<'static, u8>;
+const TX_LEN: usize = 128;
 
-static RX: Mutex<RefCell<Option<RxProducer>>> = Mutex::new(RefCell::new(None));
+/// The interrupts' ends of the queues.
+struct Ends {
+    received: Producer<'static, u8>,
+    to_send: Consumer<'static, u8>,
+}
+
+static ENDS: Mutex<RefCell<Option<Ends>>> = Mutex::new(RefCell::new(None));
 static LOST: AtomicU32 = AtomicU32::new(0);
 
 #[derive(Clone, Copy)]
@@ -100,29 +112,55 @@ unsafe impl InterruptNumber for Irq {
     }
 }
 
-/// Handles interrupts without a handler of their own. One is enabled, that of the UART.
-// SAFETY: the handler changes nothing of the interrupted code but the queue.
+/// Handles interrupts without a handler of their own. Two are enabled, those of the UART.
+// SAFETY: the handler changes nothing of the interrupted code but the queues.
 #[exception]
 unsafe fn DefaultHandler(irqn: i16) {
-    if irqn != MAP.uart_rx_irq as i16 {
+    let irq = irqn as u16;
+    if irq != MAP.uart_rx_irq && irq != MAP.uart_tx_irq {
         defmt::panic!("interrupt {=i16} was never enabled", irqn);
     }
-    UART_INTCLEAR.write(INT_RX);
+    with_ends(|ends| {
+        if irq == MAP.uart_rx_irq {
+            UART_INTCLEAR.write(INT_RX);
+            ends.receive();
+        } else {
+            UART_INTCLEAR.write(INT_TX);
+            ends.send();
+        }
+    });
+}
+
+/// Runs `act` with interrupts masked.
+fn with_ends(act: impl FnOnce(&mut Ends)) {
     cortex_m::interrupt::free(|cs| {
-        let mut producer = RX.borrow(cs).borrow_mut();
+        if let Some(ends) = ENDS.borrow(cs).borrow_mut().as_mut() {
+            act(ends);
+        }
+    });
+}
+
+impl Ends {
+    fn receive(&mut self) {
         while UART_STATE.read() & STATE_RX_FULL != 0 {
-            let byte = UART_DATA.read() as u8;
-            let taken = producer
-                .as_mut()
-                .is_some_and(|queue| queue.enqueue(byte).is_ok());
-            if !taken {
+            if self.received.enqueue(UART_DATA.read() as u8).is_err() {
                 count_lost();
             }
         }
-    });
-    if UART_STATE.read() & STATE_RX_OVERRUN != 0 {
-        UART_STATE.write(STATE_RX_OVERRUN);
-        count_lost();
+        if UART_STATE.read() & STATE_RX_OVERRUN != 0 {
+            UART_STATE.write(STATE_RX_OVERRUN);
+            count_lost();
+        }
+    }
+
+    /// Sends what there is room for. The interrupt of its end sends more.
+    fn send(&mut self) {
+        while UART_STATE.read() & STATE_TX_FULL == 0 {
+            let Some(byte) = self.to_send.dequeue() else {
+                return;
+            };
+            UART_DATA.write(byte.into());
+        }
     }
 }
 
@@ -131,22 +169,30 @@ fn count_lost() {
     LOST.store(LOST.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
-/// UART 0. Bytes are received by interrupt.
+/// UART 0.
 pub struct Uart {
     received: Consumer<'static, u8>,
+    to_send: Producer<'static, u8>,
 }
 
 impl Uart {
     /// Takes the UART and sets it up for `baud`; `None` after the first call.
     pub fn take(baud: u32) -> Option<Self> {
-        let queue = singleton!(QUEUE: Queue<u8, RX_LEN> = Queue::new())?;
-        let (producer, received) = queue.split();
-        cortex_m::interrupt::free(|cs| RX.borrow(cs).replace(Some(producer)));
+        let rx = singleton!(RX: Queue<u8, RX_LEN> = Queue::new())?;
+        let tx = singleton!(TX: Queue<u8, TX_LEN> = Queue::new())?;
+        let ((into_rx, received), (to_send, out_of_tx)) = (rx.split(), tx.split());
+        let ends = Ends {
+            received: into_rx,
+            to_send: out_of_tx,
+        };
+        cortex_m::interrupt::free(|cs| ENDS.borrow(cs).replace(Some(ends)));
         UART_BAUDDIV.write(TIMER_HZ / baud);
-        UART_CTRL.write(CTRL_TX | CTRL_RX | CTRL_RX_INTERRUPT);
-        // SAFETY: no critical section relies on this interrupt being off.
-        unsafe { NVIC::unmask(Irq(MAP.uart_rx_irq)) };
-        Some(Self { received })
+        UART_CTRL.write(CTRL_TX | CTRL_RX | CTRL_TX_INTERRUPT | CTRL_RX_INTERRUPT);
+        for irq in [MAP.uart_rx_irq, MAP.uart_tx_irq] {
+            // SAFETY: no critical section relies on these interrupts being off.
+            unsafe { NVIC::unmask(Irq(irq)) };
+        }
+        Some(Self { received, to_send })
     }
 
     /// Returns the next byte received.
@@ -163,17 +209,24 @@ impl Uart {
         })
     }
 
-    /// Sends `bytes`; returns when the last one is being sent.
+    /// Sends `bytes`; returns when the last one waits to be sent.
     pub fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            while UART_STATE.read() & STATE_TX_FULL != 0 {}
-            UART_DATA.write(u32::from(*byte));
+            while self.to_send.enqueue(*byte).is_err() {
+                with_ends(Ends::send);
+                super::sleep_unless(|| self.to_send.ready());
+            }
         }
+        with_ends(Ends::send);
     }
 
     /// Returns when the last byte has been sent.
     pub fn flush(&mut self) {
-        while UART_STATE.read() & STATE_TX_FULL != 0 {}
+        let is_done =
+            |queue: &Producer<'_, u8>| queue.is_empty() && UART_STATE.read() & STATE_TX_FULL == 0;
+        while !is_done(&self.to_send) {
+            super::sleep_unless(|| is_done(&self.to_send));
+        }
     }
 
     /// Sleeps until an interrupt, unless a byte has been received.

@@ -1,12 +1,13 @@
-//! The UART of a physical board, through the buffered driver of its HAL: bytes are received by
-//! interrupt.
+//! The UART of a physical board, through the buffered driver of its HAL: bytes are received and
+//! sent by interrupt or DMA, and the core sleeps until one wakes what waits for them.
+#![allow(unsafe_code, reason = "the functions of a waker")]
 
 use super::part;
 use core::future::Future;
 use core::pin::pin;
-use core::task::{Context, Poll, Waker};
+use core::ptr::null;
+use core::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use cortex_m::singleton;
-use embassy_futures::poll_once;
 #[allow(unused_imports, reason = "some drivers have the methods themselves")]
 use embedded_io_async::{BufRead, Write};
 
@@ -72,16 +73,33 @@ impl Uart {
     }
 }
 
-/// Waits for a future that an interrupt wakes. The return of every interrupt is an event (Armv7-M
-/// ARM, B1.5.18), which `wfe` remembers if it comes between the poll and the sleep; so no waker is
-/// needed, and the core sleeps meanwhile.
+/// Waits for a future; the core sleeps meanwhile.
 fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
+    let waker = waker();
     loop {
-        let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+        let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+        if let Poll::Ready(output) = polled {
             return output;
         }
         cortex_m::asm::wfe();
     }
+}
+
+/// Polls a future once. What it waits for ends the next `wfe`.
+fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
+    let waker = waker();
+    pin!(future).poll(&mut Context::from_waker(&waker))
+}
+
+/// A waker for the one task there is: it sets the core's event register, which ends a `wfe` or lets
+/// the next one not begin (Armv7-M ARM, B1.5.18). So nothing is lost between a poll and the sleep.
+fn waker() -> Waker {
+    const NOTHING: RawWaker = RawWaker::new(null(), &FUNCTIONS);
+    static FUNCTIONS: RawWakerVTable = RawWakerVTable::new(|_| NOTHING, wake, wake, |_| ());
+    fn wake(_: *const ()) {
+        cortex_m::asm::sev();
+    }
+    // SAFETY: the functions ignore the pointer, may be called anywhere, and own nothing.
+    unsafe { Waker::from_raw(NOTHING) }
 }

@@ -39,6 +39,12 @@ impl NoiseSource {
             uniform: Pcg32::seed_from_u64(seed),
         }
     }
+
+    /// Draws the next uniform word of the same stream.
+    #[cfg(feature = "pusht")]
+    pub(crate) fn next_word(&mut self) -> u32 {
+        self.uniform.next_u32()
+    }
 }
 
 impl Noise for NoiseSource {

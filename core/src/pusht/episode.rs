@@ -19,7 +19,7 @@ pub struct EpisodeResult {
     pub max_reward: f64,
     /// Largest coverage of any step.
     pub max_coverage: f64,
-    /// Whether the episode ended by reaching the goal.
+    /// Whether the goal was reached.
     pub success: bool,
     /// Control steps taken.
     pub steps: usize,
@@ -34,6 +34,7 @@ pub struct EpisodeResult {
 pub struct Episode {
     env: PushTEnv,
     max_steps: usize,
+    steps_after_success: usize,
     result: EpisodeResult,
     actions: Digest,
     states: Digest,
@@ -57,6 +58,7 @@ impl Episode {
         Self {
             env,
             max_steps,
+            steps_after_success: 0,
             result: EpisodeResult {
                 max_reward: 0.0,
                 max_coverage: 0.0,
@@ -71,6 +73,17 @@ impl Episode {
         }
     }
 
+    /// Goes on for `n` control steps after the goal is reached first, whatever its limit.
+    pub fn with_steps_after_success(mut self, n: usize) -> Self {
+        self.steps_after_success = n;
+        self
+    }
+
+    /// The environment, to disturb it between control steps.
+    pub(super) fn env_mut(&mut self) -> &mut PushTEnv {
+        &mut self.env
+    }
+
     /// The environment.
     pub fn env(&self) -> &PushTEnv {
         &self.env
@@ -81,9 +94,9 @@ impl Episode {
         self.result.steps
     }
 
-    /// Whether the goal or the step limit is reached.
+    /// Whether the goal (or the steps after it) or the step limit is reached.
     pub fn is_over(&self) -> bool {
-        self.result.steps >= self.max_steps || self.result.success
+        self.result.steps >= self.max_steps
     }
 
     /// Takes a control step towards `action`.
@@ -164,7 +177,10 @@ impl Episode {
         let result = &mut self.result;
         result.max_reward = result.max_reward.max(outcome.reward);
         result.max_coverage = result.max_coverage.max(outcome.coverage);
-        result.success = outcome.terminated;
         result.steps += 1;
+        if outcome.terminated && !result.success {
+            result.success = true;
+            self.max_steps = result.steps + self.steps_after_success;
+        }
     }
 }

@@ -5,6 +5,7 @@
 //!  needs_plan? -- plan_job --> planner -- deliver --> | advance: action -> step -> observe | ..
 //! ```
 
+use super::border::{Border, Clear};
 use super::env::{PushTEnv, Step};
 use super::episode::{Action, Episode, EpisodeResult};
 use super::observation::{MAX_OBSERVATION_DIM, ObservationKind, STATE_DIM, observe};
@@ -76,7 +77,7 @@ pub struct Tick {
     pub outcome: Step,
 }
 
-/// An episode and the execution of its policy. It can be suspended whenever a plan is needed.
+/// An episode and the execution of its policy, with a [`Border`] in between. It can be suspended whenever a plan is needed.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -101,10 +102,11 @@ pub struct Tick {
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Rollout<E> {
+pub struct Rollout<E, B = Clear> {
     episode: Episode,
     kind: ObservationKind,
     execution: E,
+    border: B,
 }
 
 impl<E: Execution> Rollout<E> {
@@ -119,10 +121,26 @@ impl<E: Execution> Rollout<E> {
         execution: E,
         max_steps: usize,
     ) -> Result<Self, Error> {
+        Self::with_border(Episode::new(env, max_steps), kind, execution, Clear)
+    }
+}
+
+impl<E: Execution, B: Border> Rollout<E, B> {
+    /// As [`new`](Rollout::new), with `border` between environment and policy.
+    ///
+    /// # Errors
+    /// As [`new`](Rollout::new), and those of the border.
+    pub fn with_border(
+        episode: Episode,
+        kind: ObservationKind,
+        execution: E,
+        border: B,
+    ) -> Result<Self, Error> {
         let mut rollout = Self {
-            episode: Episode::new(env, max_steps),
+            episode,
             kind,
             execution,
+            border,
         };
         rollout.observe()?;
         Ok(rollout)
@@ -161,26 +179,32 @@ impl<E: Execution> Rollout<E> {
         })
     }
 
-    /// Next action; before the first plan, the agent's own position.
+    /// Next action as the agent executes it; before the first plan, its own position.
     fn next_action(&mut self, state: &[f64; STATE_DIM]) -> Action {
         let [agent_x, agent_y, ..] = *state;
         let hold = [agent_x, agent_y];
         let action = self.execution.next_action(&hold);
-        action.first_chunk().copied().unwrap_or(hold)
+        let action = action.first_chunk().copied().unwrap_or(hold);
+        self.border
+            .act(self.episode.steps(), self.episode.env(), action)
     }
 
     fn observe(&mut self) -> Result<(), Error> {
+        let tick = self.episode.steps();
+        let state = self.border.observe(tick, self.episode.env_mut())?;
         if !self.execution.needs_observation() {
             return Ok(());
         }
         let mut observation = [0.0; MAX_OBSERVATION_DIM];
         let (observation, _) = observation.split_at_mut(self.kind.dim());
-        observe(self.kind, &self.episode.env().state(), observation)?;
+        observe(self.kind, &state, observation)?;
         self.execution.observe(observation)
     }
 }
 
-impl<const WINDOW: usize, const CHUNK: usize> Rollout<RecedingHorizon<WINDOW, CHUNK>> {
+impl<const WINDOW: usize, const CHUNK: usize, B: Border>
+    Rollout<RecedingHorizon<WINDOW, CHUNK>, B>
+{
     /// Whether the rollout needs a plan before it can advance.
     pub fn needs_plan(&self) -> bool {
         !self.is_over() && self.execution.needs_plan()
@@ -220,7 +244,7 @@ impl<const WINDOW: usize, const CHUNK: usize> Rollout<RecedingHorizon<WINDOW, CH
     }
 }
 
-impl<const WINDOW: usize, const CHUNK: usize> Rollout<Pipeline<WINDOW, CHUNK>> {
+impl<const WINDOW: usize, const CHUNK: usize, B: Border> Rollout<Pipeline<WINDOW, CHUNK>, B> {
     /// Takes one physics step without blocking; callable from a timer interrupt. Every tenth call
     /// begins a control tick: `arrived` returns the plan completed since the last tick, and `begin`
     /// receives the request for the next plan. Returns the result once the episode is over.

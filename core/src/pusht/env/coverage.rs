@@ -1,7 +1,7 @@
 //! Coverage: the share of the goal that the block covers.
 
 use crate::pusht::geometry::{Aabb, Pose, Vec2, cross, dot};
-use crate::pusht::physics::BOXES;
+use crate::pusht::physics::{BOXES, scaled_boxes};
 use heapless::Vec;
 
 /// Area of the T, px^2: bar and stem.
@@ -14,19 +14,28 @@ const REACH_PX: f64 = 121.0;
 /// A box clipped by four half-planes, with at most eight corners.
 type Polygon = Vec<Vec2, 8>;
 
-/// Share of the T at `goal` that the T at `block` covers. The boxes of one T do not overlap, so the
+/// Share of the T at `goal` that the T at `block` covers, both `scale` times as large as usual. The boxes of one T do not overlap, so the
 /// areas of the four intersections of a box with a box add up.
-pub(super) fn coverage(block: &Pose, goal: &Pose) -> f64 {
+pub(super) fn coverage(block: &Pose, goal: &Pose, scale: f64) -> f64 {
     let apart = block.origin - goal.origin;
-    if dot(apart, apart) > 4.0 * REACH_PX * REACH_PX {
+    let reach = REACH_PX * scale;
+    if dot(apart, apart) > 4.0 * reach * reach {
         return 0.0;
     }
     let mut area = 0.0;
-    for vertices in &BOXES {
+    let scaled;
+    let boxes = match scale == 1.0 {
+        true => &BOXES,
+        false => {
+            scaled = scaled_boxes(scale);
+            &scaled
+        }
+    };
+    for vertices in boxes {
         // In the goal's body coordinates its boxes are parallel to the axes.
         let seen = vertices.map(|v| goal.inverse_transform(block.transform(v)));
         let bounds = Aabb::of_points(&seen);
-        for [low, _, high, _] in BOXES {
+        for [low, _, high, _] in boxes.iter().copied() {
             if bounds.intersects(&Aabb {
                 min: low,
                 max: high,
@@ -35,7 +44,7 @@ pub(super) fn coverage(block: &Pose, goal: &Pose) -> f64 {
             }
         }
     }
-    area / BLOCK_AREA_PX2
+    area / (BLOCK_AREA_PX2 * scale * scale)
 }
 
 /// Area of the intersection of a box with the axis-aligned box from `low` to `high`, px^2

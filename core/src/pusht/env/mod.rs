@@ -16,7 +16,7 @@ pub use side_by_side::step_side_by_side;
 pub use start::{Seeding, StartOrder, StartSequence, StartState};
 
 use crate::Error;
-use crate::pusht::geometry::Pose;
+use crate::pusht::geometry::{Pose, dot};
 use crate::pusht::math;
 use crate::pusht::observation::STATE_DIM;
 use crate::pusht::physics::{Block, Contacts, PHYSICS_DT_S, World};
@@ -125,11 +125,11 @@ impl PushTEnv {
         if !start.is_finite() {
             return Err(Error::NonFiniteState);
         }
-        let block = Block::new(params.block_cog_px, params.block_moment);
+        let block = Block::new(params.block_cog_px, params.block_moment, params.block_scale);
         let damping_factor = math::pow(params.damping, PHYSICS_DT_S);
         let mut env = Self {
             params,
-            world: World::new(block, damping_factor),
+            world: World::new(block, damping_factor, params.agent_radius_px),
             n_steps: 0,
             n_contact_points: 0,
             goal: Pose::new(params.goal_px, params.goal_angle_rad),
@@ -155,8 +155,8 @@ impl PushTEnv {
         Ok(())
     }
 
-    /// Replaces the parameters. Goal, success threshold and time limit hold immediately; damping,
-    /// centre of gravity and moment of inertia from the next [`Self::reset`] on.
+    /// Replaces the parameters. Goal, success threshold, speed limit and time limit hold immediately;
+    /// the others from the next [`Self::reset`] on.
     ///
     /// # Errors
     /// [`Error::InvalidParameter`] if a parameter is outside of its documented range. The
@@ -251,8 +251,38 @@ impl PushTEnv {
     /// PD controller: accelerates the agent towards its target.
     fn control(&mut self, goal: Vec2) {
         let agent = &mut self.world.agent;
-        let acceleration = (goal - agent.pos) * K_P + (Vec2::zeros() - agent.vel) * K_V;
-        agent.vel += acceleration * PHYSICS_DT_S;
+        agent.vel += acceleration(goal, agent.pos, agent.vel) * PHYSICS_DT_S;
+        if let Some(most) = self.params.agent_speed_limit {
+            let squared = dot(agent.vel, agent.vel);
+            if squared > most * most {
+                agent.vel *= most / math::sqrt(squared);
+            }
+        }
+    }
+
+    /// Sets the agent's position, px, and velocity, px/s, of a model of the scene.
+    pub(super) fn set_agent(&mut self, pos: Vec2, vel: Vec2) {
+        (self.world.agent.pos, self.world.agent.vel) = (pos, vel);
+        self.world.wake();
+    }
+
+    /// Moves the agent by `agent_px`, and the block's origin by `block_px`; turns the block about it by
+    /// `turn_rad`. Nothing is in the way, and velocities stay: a shove, or a correction of a model.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if a value is NaN or infinite, or so large that the motion overflows.
+    /// The environment is unchanged then.
+    pub fn displace(&mut self, agent_px: Vec2, block_px: Vec2, turn_rad: f64) -> Result<(), Error> {
+        let before = *self;
+        self.world.agent.pos += agent_px;
+        self.world.block.displace(block_px, turn_rad);
+        if !self.is_in_range() || self.may_leave_range(Vec2::zeros()) {
+            *self = before;
+            return Err(Error::OutOfRange);
+        }
+        self.world.update_shapes();
+        self.update_coverage();
+        Ok(())
     }
 
     /// Updates the coverage if the block moved.
@@ -264,7 +294,7 @@ impl PushTEnv {
 
     fn compute_coverage(&mut self) {
         self.coverage_pose = self.world.block.pose;
-        self.coverage = coverage::coverage(&self.coverage_pose, &self.goal);
+        self.coverage = coverage::coverage(&self.coverage_pose, &self.goal, self.world.block.scale);
     }
 
     fn outcome(&self) -> Step {
@@ -331,11 +361,27 @@ impl PushTEnv {
     }
 }
 
+/// The PD controller's acceleration of an agent at `pos` towards `goal`.
+#[inline]
+fn acceleration(goal: Vec2, pos: Vec2, vel: Vec2) -> Vec2 {
+    (goal - pos) * K_P + (Vec2::zeros() - vel) * K_V
+}
+
+/// Position and velocity of an agent after a control step towards `goal`: contacts do not change
+/// its motion.
+pub(super) fn agent_after_step(goal: Vec2, mut pos: Vec2, mut vel: Vec2) -> (Vec2, Vec2) {
+    for _ in 0..PHYSICS_STEPS {
+        vel += acceleration(goal, pos, vel) * PHYSICS_DT_S;
+        pos += vel * PHYSICS_DT_S;
+    }
+    (pos, vel)
+}
+
 /// Share of the default goal, 0 to 1, that a block with its origin at `pos`, px, and angle `angle_rad`
 /// covers.
 pub fn coverage_at(pos: Vec2, angle_rad: f64) -> f64 {
     let goal = Pose::new(GOAL_PX, GOAL_ANGLE_RAD);
-    coverage::coverage(&Pose::new(pos, angle_rad), &goal)
+    coverage::coverage(&Pose::new(pos, angle_rad), &goal, 1.0)
 }
 
 /// Control step in parts, for example one per timer interrupt: [`PHYSICS_STEPS`] calls of
@@ -398,7 +444,7 @@ impl ControlStep {
 }
 
 /// The angle from 0 to 2 pi, both included, as Python's `%` computes it.
-fn wrap_angle(angle_rad: f64) -> f64 {
+pub(super) fn wrap_angle(angle_rad: f64) -> f64 {
     let rest = angle_rad % TAU;
     if rest == 0.0 {
         0.0

@@ -3,6 +3,7 @@
 use super::{FAR_OUT, GOAL_ANGLE_RAD, GOAL_PX, SUCCESS_THRESHOLD};
 use crate::Error;
 use crate::pusht::geometry::Vec2;
+use crate::pusht::physics::AGENT_RADIUS_PX;
 
 /// Parameters of the environment. The defaults are gym-pusht's, quirks included.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,6 +14,13 @@ pub struct PushTParams {
     pub block_cog_px: Vec2,
     /// Moment of inertia of the block (mass 1), px^2; from 1e-3 to 1e12.
     pub block_moment: f64,
+    /// Size of the block and of its goal, as a factor of gym-pusht's; from 0.5 to 2. Centre of
+    /// gravity and moment of inertia do not follow it: see [`Self::scaled`].
+    pub block_scale: f64,
+    /// Radius of the agent, px; from 1 to 100.
+    pub agent_radius_px: f64,
+    /// Largest speed of the agent, px/s, above 0; `None` for any.
+    pub agent_speed_limit: Option<f64>,
     /// Share of its velocity that the block keeps per second without contact (gym-pusht's
     /// `damping`); from 0 to 1.
     pub damping: f64,
@@ -42,6 +50,9 @@ impl Default for PushTParams {
         Self {
             block_cog_px: MEAN_OF_CENTROIDS_PX,
             block_moment: TWICE_THE_MOMENT_OF_THE_BAR,
+            block_scale: 1.0,
+            agent_radius_px: AGENT_RADIUS_PX,
+            agent_speed_limit: None,
             damping: 0.0,
             goal_px: GOAL_PX,
             goal_angle_rad: GOAL_ANGLE_RAD,
@@ -67,6 +78,18 @@ impl PushTParams {
         if !MOMENTS.contains(&self.block_moment) {
             return refuse("block_moment");
         }
+        if !(0.5..=2.0).contains(&self.block_scale) {
+            return refuse("block_scale");
+        }
+        if !(1.0..=100.0).contains(&self.agent_radius_px) {
+            return refuse("agent_radius_px");
+        }
+        if self
+            .agent_speed_limit
+            .is_some_and(|most| most.is_nan() || most <= 0.0)
+        {
+            return refuse("agent_speed_limit");
+        }
         if !(0.0..=1.0).contains(&self.damping) {
             return refuse("damping");
         }
@@ -83,6 +106,17 @@ impl PushTParams {
             return refuse("max_episode_steps");
         }
         Ok(())
+    }
+
+    /// These parameters with a block `scale` times as large: its centre of gravity and its moment of
+    /// inertia grow with it, its mass does not.
+    pub fn scaled(&self, scale: f64) -> Self {
+        Self {
+            block_scale: self.block_scale * scale,
+            block_cog_px: self.block_cog_px * scale,
+            block_moment: self.block_moment * scale * scale,
+            ..*self
+        }
     }
 
     /// Parameters without gym-pusht's quirks: centre of gravity weighted by area, and the moment of

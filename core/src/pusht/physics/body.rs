@@ -15,6 +15,8 @@ pub(crate) struct Agent {
     pub(crate) pos: Vec2,
     /// Velocity, px/s.
     pub(crate) vel: Vec2,
+    /// Radius, px.
+    pub(crate) radius: f64,
 }
 
 impl Agent {
@@ -54,10 +56,12 @@ pub(crate) struct Block {
     /// Inverse of the moment of inertia, 1/px^2.
     pub(crate) inverse_moment: f64,
     pub(crate) pose: Pose,
+    /// Size, as a factor of that of [`BOXES`](super::BOXES).
+    pub(crate) scale: f64,
 }
 
 impl Block {
-    pub(crate) fn new(cog_local: Vec2, moment: f64) -> Self {
+    pub(crate) fn new(cog_local: Vec2, moment: f64, scale: f64) -> Self {
         Self {
             cog_local,
             cog: Vec2::zeros(),
@@ -66,6 +70,7 @@ impl Block {
             pseudo_velocity: Twist::ZERO,
             inverse_moment: 1.0 / moment,
             pose: Pose::new(Vec2::zeros(), 0.0),
+            scale,
         }
     }
 
@@ -93,6 +98,13 @@ impl Block {
         self.angle_rad += angular * PHYSICS_DT_S;
         self.update_pose();
         true
+    }
+
+    /// Moves the body's origin by `by`, px, and turns it about the origin by `turn_rad`.
+    pub(crate) fn displace(&mut self, by: Vec2, turn_rad: f64) {
+        let to = self.pose.origin + by;
+        self.set_angle(self.angle_rad + turn_rad);
+        self.set_position(to);
     }
 
     fn update_pose(&mut self) {

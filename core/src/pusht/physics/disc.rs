@@ -4,27 +4,39 @@
 //! its edge nearest to the origin is still the cached one. GJK would then query one support point,
 //! get an end of that same edge, and stop. This is certain
 //!
-//! - if the nearest point lies between the ends, since the box is at least 30 px thick;
+//! - if the nearest point lies between the ends, since the box is thick;
 //! - if it is an end, and the next corner beyond it lies farther back by more than rounding errors.
 //!
 //! In these cases the query is skipped; in all others the search runs.
 
+use super::body::Agent;
 use super::closest_points::{
     ClosestPoints, Convex, FeatureId, Minkowski, Nearest, closest_points, on_edge,
 };
 use super::manifold::ContactPoint;
-use super::shapes::{AGENT_RADIUS_PX, BoxShape};
+use super::shapes::BoxShape;
 use crate::pusht::geometry::{Aabb, Vec2, dot, perp_right, turns_clockwise};
 
 /// Margin for the rounding of a product of two distances, px^2. The error itself is a thousand
 /// times smaller up to 10^6 px from the origin.
 const ROUNDING_PX2: f64 = 1e-3;
-/// Squared radius with a margin for rounding, px^2: there is no contact beyond it.
-const FAR_PX2: f64 = AGENT_RADIUS_PX * AGENT_RADIUS_PX * (1.0 + 1e-9);
+/// Factor of a squared radius, with a margin for rounding: there is no contact beyond it.
+const FAR: f64 = 1.0 + 1e-9;
 
-/// The centre of a disc as a shape with one vertex.
+/// A disc as a shape with one vertex, its centre.
+#[derive(Clone, Copy)]
 pub(super) struct Disc {
     pub(super) centre: Vec2,
+    pub(super) radius: f64,
+}
+
+impl From<&Agent> for Disc {
+    fn from(agent: &Agent) -> Self {
+        Self {
+            centre: agent.pos,
+            radius: agent.radius,
+        }
+    }
 }
 
 impl Convex for Disc {
@@ -35,36 +47,35 @@ impl Convex for Disc {
         0
     }
     fn bounds(&self) -> Aabb {
-        Aabb::of_disc(self.centre, AGENT_RADIUS_PX)
+        Aabb::of_disc(self.centre, self.radius)
     }
 }
 
 /// Collides the agent's disc with a box: `touch` receives the contact point. Returns the feature to
 /// cache.
 #[inline]
-pub(crate) fn collide_disc_box(
-    centre: Vec2,
+pub(super) fn collide_disc_box(
+    disc: Disc,
     shape: &BoxShape,
     cached: FeatureId,
     mut touch: impl FnMut(&ContactPoint),
 ) -> FeatureId {
-    let disc = Disc { centre };
     let minkowski = Minkowski { a: &disc, b: shape };
     let closest = match cached_nearest(&minkowski, cached) {
-        Some(nearest) if is_far(&nearest) => return nearest.feature(),
+        Some(nearest) if is_far(&nearest, disc.radius) => return nearest.feature(),
         Some(nearest) => on_edge(&minkowski, nearest),
         None => closest_points(&disc, shape, cached),
     };
-    if let Some(point) = contact(&closest) {
+    if let Some(point) = contact(&closest, disc.radius) {
         touch(&point);
     }
     closest.feature
 }
 
-fn contact(closest: &ClosestPoints) -> Option<ContactPoint> {
-    (closest.distance <= AGENT_RADIUS_PX).then(|| ContactPoint {
+fn contact(closest: &ClosestPoints, radius: f64) -> Option<ContactPoint> {
+    (closest.distance <= radius).then(|| ContactPoint {
         normal: closest.normal,
-        on_other: closest.on_a + closest.normal * AGENT_RADIUS_PX,
+        on_other: closest.on_a + closest.normal * radius,
         on_block: closest.on_b,
         id: 0,
     })
@@ -101,16 +112,17 @@ fn cached_nearest(minkowski: &Minkowski<'_, Disc, BoxShape>, cached: FeatureId) 
 }
 
 /// Whether the distance exceeds the radius, whatever the rounding.
-fn is_far(nearest: &Nearest) -> bool {
+fn is_far(nearest: &Nearest, radius: f64) -> bool {
     let Nearest { v0, v1, point, .. } = nearest;
     let is_outside = dot(perp_right(v1.difference - v0.difference), *point) > 1.0;
-    is_outside && dot(*point, *point) > FAR_PX2
+    is_outside && dot(*point, *point) > radius * radius * FAR
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::pusht::geometry::Pose;
+    use crate::pusht::physics::AGENT_RADIUS_PX;
     use rand_pcg::Pcg64;
     use rand_pcg::rand_core::{Rng, SeedableRng};
 
@@ -146,7 +158,7 @@ mod tests {
                 _ => uniform(&mut random, -7.0, 7.0),
             };
             let pose = Pose::new(origin, angle);
-            let shapes = BoxShape::of_block(&pose);
+            let shapes = BoxShape::of_block(&pose, 1.0);
             let shape = &shapes[round as usize % 2];
             // Beside a corner or an edge, inside the box, or exactly on one of them.
             let [from, to] = [0, 1].map(|_| shape.vertices[random.next_u32() as usize % 4]);
@@ -158,15 +170,16 @@ mod tests {
             let mut cached = 0;
             for _ in 0..12 {
                 let mut found = None;
-                let feature = collide_disc_box(centre, shape, cached, |point| found = Some(*point));
-                let closest = closest_points(&Disc { centre }, shape, cached);
-                let searched = contact(&closest);
+                let disc = Disc {
+                    centre,
+                    radius: AGENT_RADIUS_PX,
+                };
+                let feature = collide_disc_box(disc, shape, cached, |point| found = Some(*point));
+                let closest = closest_points(&disc, shape, cached);
+                let searched = contact(&closest, AGENT_RADIUS_PX);
                 assert_eq!(feature, closest.feature, "{origin} {angle} {centre}");
                 assert_eq!(bits(found), bits(searched), "{origin} {angle} {centre}");
-                let minkowski = Minkowski {
-                    a: &Disc { centre },
-                    b: shape,
-                };
+                let minkowski = Minkowski { a: &disc, b: shape };
                 short += usize::from(cached_nearest(&minkowski, cached).is_some());
                 touching += usize::from(found.is_some());
                 cached = feature;

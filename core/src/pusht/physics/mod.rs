@@ -28,15 +28,15 @@ use crate::pusht::geometry::{Aabb, Vec2};
 use body::Agent;
 use broad_phase::{BroadPhase, Leaf, pair_index};
 use cache::ContactCache;
-use disc::collide_disc_box;
+use disc::{Disc, collide_disc_box};
 use manifold::collide_wall_box;
 use shapes::{BoxShape, N_BOXES, WALLS};
 use solver::SleepingBlock;
 
 pub(crate) use body::Block;
 pub use manifold::ContactPoint;
-pub(crate) use shapes::BOXES;
 pub use shapes::{AGENT_RADIUS_PX, N_WALLS, WALL_ENDS_PX, WALL_RADIUS_PX};
+pub(crate) use shapes::{BOXES, scaled_boxes};
 pub(crate) use side_by_side::solve_side_by_side;
 pub(crate) use solver::Contacts;
 pub use solver::MAX_CONTACTS;
@@ -79,17 +79,19 @@ pub(crate) struct World {
 
 impl World {
     /// The scene as gym-pusht sets it up, at rest.
-    pub(crate) fn new(block: Block, damping_factor: f64) -> Self {
+    pub(crate) fn new(block: Block, damping_factor: f64, agent_radius: f64) -> Self {
         let [block_pos, agent_pos] = SET_UP_PX;
-        let boxes = BoxShape::of_block(&crate::pusht::geometry::Pose::new(block_pos, 0.0));
+        let pose = crate::pusht::geometry::Pose::new(block_pos, 0.0);
+        let boxes = BoxShape::of_block(&pose, block.scale);
         let agent = Agent {
             pos: agent_pos,
             vel: Vec2::zeros(),
+            radius: agent_radius,
         };
         let bounds = [
             boxes[0].bounds,
             boxes[1].bounds,
-            Aabb::of_disc(agent_pos, AGENT_RADIUS_PX),
+            Aabb::of_disc(agent_pos, agent_radius),
         ];
         Self {
             agent,
@@ -104,9 +106,14 @@ impl World {
         }
     }
 
+    /// Has the next step look at all contacts, after a body has been moved.
+    pub(crate) fn wake(&mut self) {
+        self.sleeping = None;
+    }
+
     /// Moves the shapes to the block after its pose has been set.
     pub(crate) fn update_shapes(&mut self) {
-        self.boxes = BoxShape::of_block(&self.block.pose);
+        self.boxes = BoxShape::of_block(&self.block.pose, self.block.scale);
         self.block_moved = true;
         self.sleeping = None;
     }
@@ -154,7 +161,7 @@ impl World {
     /// Moves the block by the velocities of the last step, before they are damped.
     fn integrate_block_position(&mut self) {
         if self.block.integrate_position() {
-            BoxShape::update(&mut self.boxes, &self.block.pose);
+            BoxShape::update(&mut self.boxes, &self.block.pose, self.block.scale);
             self.block_moved = true;
         }
     }
@@ -169,7 +176,7 @@ impl World {
     fn try_skip_resting_step(&mut self, probe: &mut impl FnMut(Phase)) -> Option<usize> {
         let sleeping = self.sleeping?;
         probe(Phase::Contacts);
-        let bounds = Aabb::of_disc(self.agent.pos, AGENT_RADIUS_PX);
+        let bounds = Aabb::of_disc(self.agent.pos, self.agent.radius);
         if !self.broad_phase.fat_box_contains(Leaf::Agent, &bounds) {
             return None;
         }
@@ -180,7 +187,8 @@ impl World {
             };
             if shape.bounds.intersects(&bounds) {
                 let mut touches = false;
-                let feature = collide_disc_box(self.agent.pos, shape, *cached, |_| touches = true);
+                let feature =
+                    collide_disc_box(Disc::from(&self.agent), shape, *cached, |_| touches = true);
                 if touches {
                     return None;
                 }
@@ -201,7 +209,7 @@ impl World {
     fn collide(&mut self, contacts: &mut Contacts) {
         contacts.clear();
         let (agent, block, boxes) = (&self.agent, &self.block, &self.boxes);
-        let agent_bounds = Aabb::of_disc(agent.pos, AGENT_RADIUS_PX);
+        let agent_bounds = Aabb::of_disc(agent.pos, agent.radius);
         let mut features_unchanged = true;
         let collide_pair = |index: usize, obstacle: usize, cached| {
             let Some(shape) = boxes.get(index) else {
@@ -215,7 +223,7 @@ impl World {
                     feature
                 }
                 None if shape.bounds.intersects(&agent_bounds) => {
-                    collide_disc_box(agent.pos, shape, cached, add)
+                    collide_disc_box(Disc::from(agent), shape, cached, add)
                 }
                 _ => cached,
             }
@@ -231,7 +239,7 @@ impl World {
     /// Calls `visit` with each contact point of the last step, in the order of the solver. They are
     /// found again, since no body moves after the step's collision detection.
     pub(crate) fn visit_contacts(&self, mut visit: impl FnMut(&ContactPoint)) {
-        let agent_bounds = Aabb::of_disc(self.agent.pos, AGENT_RADIUS_PX);
+        let agent_bounds = Aabb::of_disc(self.agent.pos, self.agent.radius);
         self.broad_phase.last_pairs(|index, obstacle| {
             let Some(shape) = self.boxes.get(index) else {
                 return;
@@ -241,7 +249,7 @@ impl World {
                     collide_wall_box(wall, (index, shape, &self.block.pose), 0, &mut visit);
                 }
                 None if shape.bounds.intersects(&agent_bounds) => {
-                    collide_disc_box(self.agent.pos, shape, 0, &mut visit);
+                    collide_disc_box(Disc::from(&self.agent), shape, 0, &mut visit);
                 }
                 _ => (),
             }
@@ -271,13 +279,13 @@ mod tests {
     /// A scene in a random pose, corners and overlaps included.
     fn scene(random: &mut Pcg64) -> World {
         let params = PushTParams::default();
-        let mut block = Block::new(params.block_cog_px, params.block_moment);
+        let mut block = Block::new(params.block_cog_px, params.block_moment, 1.0);
         block.set_angle(uniform(random, -7.0, 7.0));
         block.set_position(Vec2::new(
             uniform(random, 20.0, 490.0),
             uniform(random, 20.0, 490.0),
         ));
-        let mut world = World::new(block, 0.0);
+        let mut world = World::new(block, 0.0, AGENT_RADIUS_PX);
         world.agent.pos = Vec2::new(uniform(random, 20.0, 490.0), uniform(random, 20.0, 490.0));
         world.update_shapes();
         world

@@ -61,14 +61,24 @@ pub(crate) struct BoxShape {
 }
 
 impl BoxShape {
-    /// The bar and the stem of a block at `pose`.
-    pub(crate) fn of_block(pose: &Pose) -> [Self; N_BOXES] {
-        core::array::from_fn(|index| Self::new(&BOXES[index], pose))
+    /// The bar and the stem of a block at `pose`, `scale` times as large as [`BOXES`].
+    pub(crate) fn of_block(pose: &Pose, scale: f64) -> [Self; N_BOXES] {
+        let mut boxes = BOXES.map(|vertices| Self::new(&vertices, pose));
+        Self::update(&mut boxes, pose, scale);
+        boxes
     }
 
     /// Moves the bar and the stem to a block at `pose`.
-    pub(crate) fn update(boxes: &mut [Self; N_BOXES], pose: &Pose) {
-        for (shape, vertices) in boxes.iter_mut().zip(&BOXES) {
+    pub(crate) fn update(boxes: &mut [Self; N_BOXES], pose: &Pose, scale: f64) {
+        let scaled;
+        let usual = match scale == 1.0 {
+            true => &BOXES,
+            false => {
+                scaled = scaled_boxes(scale);
+                &scaled
+            }
+        };
+        for (shape, vertices) in boxes.iter_mut().zip(usual) {
             *shape = Self::new(vertices, pose);
         }
     }
@@ -91,6 +101,12 @@ pub(crate) const BOXES: [[Vec2; 4]; N_BOXES] = {
         [vec2(v[4]), vec2(v[5]), vec2(v[6]), vec2(v[7])],
     ]
 };
+
+/// [`BOXES`], `scale` times as large.
+#[cold]
+pub(crate) fn scaled_boxes(scale: f64) -> [[Vec2; 4]; N_BOXES] {
+    BOXES.map(|vertices| vertices.map(|vertex| vertex * scale))
+}
 
 const fn vec2([x, y]: [f64; 2]) -> Vec2 {
     Vec2::new(x, y)

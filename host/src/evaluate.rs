@@ -1,13 +1,18 @@
 //! Evaluation of a policy over many episodes.
 
+pub mod disturbances;
+pub mod paired;
 pub mod side_by_side;
+pub mod statistics;
 
 use crate::engine::Engine;
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
+use pusht_core::pusht::disturbance::Disturbances;
 use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
 use serde::Serialize;
+use statistics::Estimate;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -24,6 +29,31 @@ pub struct EpisodeScore {
     pub success: bool,
     /// Control steps taken.
     pub steps: usize,
+    /// Control steps until the goal was reached; `None` if it was not.
+    pub steps_to_success: Option<usize>,
+    /// Coverage at the end, where the episode was played here.
+    pub final_coverage: Option<f64>,
+    /// Length of the agent's way, px, where the episode was played here.
+    pub way_px: Option<f64>,
+}
+
+/// Under which conditions episodes are played. The default: nothing is disturbed, and an episode
+/// ends with success.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Conditions {
+    /// What disturbs them.
+    pub disturbances: Disturbances,
+    /// Whether an [`Estimator`](pusht_core::pusht::estimator::Estimator) is before the policy.
+    pub estimator: bool,
+    /// Whether an episode goes on after success, for [`MAX_EPISODE_STEPS`].
+    pub to_the_end: bool,
+}
+
+impl Conditions {
+    /// Whether the policy gets the scene as it is.
+    fn is_clear(&self) -> bool {
+        self.disturbances == Disturbances::default() && !self.estimator
+    }
 }
 
 /// Scores of a policy over all episodes.
@@ -37,6 +67,14 @@ pub struct Evaluation {
     pub success_rate: f64,
     /// 95 % confidence interval of the success rate (Wilson 1927).
     pub success_ci95: [f64; 2],
+    /// Control steps to success: the median. An episode without success counts as longer than any.
+    pub median_steps_to_success: Estimate,
+    /// Control steps to success: the 95th percentile, in the same sense.
+    pub p95_steps_to_success: Estimate,
+    /// Mean of the coverage at the end.
+    pub mean_final_coverage: Estimate,
+    /// Mean length of the agent's way, px.
+    pub mean_way_px: Estimate,
     /// Scores of the episodes, in the order of the seeds.
     pub episodes: Vec<EpisodeScore>,
 }
@@ -57,9 +95,16 @@ pub struct TimedEvaluation {
 /// # Errors
 /// If `seed` is outside the seeding's range.
 pub fn start(seed: u64, seeding: Seeding) -> Result<PushTEnv> {
+    start_with(PushTParams::default(), seed, seeding)
+}
+
+/// As [`start`], with other parameters of the environment.
+///
+/// # Errors
+/// As [`start`], and if a parameter is out of range.
+pub fn start_with(params: PushTParams, seed: u64, seeding: Seeding) -> Result<PushTEnv> {
     let start = StartState::from_seed(seed, seeding).with_context(|| format!("seed {seed}"))?;
-    PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)
-        .with_context(|| format!("seed {seed}"))
+    PushTEnv::new(params, start, StartOrder::Legacy).with_context(|| format!("seed {seed}"))
 }
 
 /// Plays one episode from the current state of `env`.
@@ -82,24 +127,21 @@ pub fn evaluate(
     engine: &Engine,
     seeds: &[u64],
     seeding: Seeding,
+    conditions: &Conditions,
     stop: &AtomicBool,
     progress: &ProgressBar,
 ) -> Result<TimedEvaluation> {
     progress.set_length(seeds.len() as u64);
-    let played = side_by_side::play(engine, seeds, seeding, stop, progress)?;
+    let played = side_by_side::play(engine, seeds, (seeding, conditions), stop, progress)?;
     let episodes = played.episodes.into_iter();
     Ok(TimedEvaluation {
         plans: played.plans,
         planning: played.planning,
-        evaluation: summarize(
-            episodes
-                .map(|(index, result)| score(seeds[index], &result))
-                .collect(),
-        ),
+        evaluation: summarize(episodes.map(|of| of.score).collect()),
     })
 }
 
-/// Computes the score of an episode.
+/// Score of an episode of which only the result is known.
 pub fn score(seed: u64, result: &EpisodeResult) -> EpisodeScore {
     EpisodeScore {
         seed,
@@ -107,6 +149,9 @@ pub fn score(seed: u64, result: &EpisodeResult) -> EpisodeScore {
         max_coverage: result.max_coverage,
         success: result.success,
         steps: result.steps,
+        steps_to_success: result.success.then_some(result.steps),
+        final_coverage: None,
+        way_px: None,
     }
 }
 
@@ -118,11 +163,16 @@ pub fn summarize(episodes: Vec<EpisodeScore>) -> Evaluation {
         _ => episodes.iter().map(value).sum::<f64>() / n as f64,
     };
     let successes = episodes.iter().filter(|e| e.success).count();
+    let steps: Vec<Option<usize>> = episodes.iter().map(|e| e.steps_to_success).collect();
     Evaluation {
         mean_max_reward: mean(|e| e.max_reward),
         mean_max_coverage: mean(|e| e.max_coverage),
         success_rate: mean(|e| f64::from(u8::from(e.success))),
         success_ci95: wilson_ci95(successes, n),
+        median_steps_to_success: statistics::quantile(&steps, 0.5),
+        p95_steps_to_success: statistics::quantile(&steps, 0.95),
+        mean_final_coverage: statistics::mean(episodes.iter().filter_map(|e| e.final_coverage)),
+        mean_way_px: statistics::mean(episodes.iter().filter_map(|e| e.way_px)),
         episodes,
     }
 }
@@ -174,6 +224,9 @@ mod tests {
             max_coverage: max_reward * 0.95,
             success,
             steps: 300,
+            steps_to_success: success.then_some(300),
+            final_coverage: Some(0.5),
+            way_px: Some(10.0),
         };
         let summary = summarize(vec![episode(1.0, true), episode(0.5, false)]);
         assert_eq!(summary.mean_max_reward, 0.75);

@@ -31,6 +31,7 @@ enum Command {
     Collect(cmd::collect::Args),
     Replay(cmd::replay::Args),
     Eval(cmd::eval::Args),
+    Compare(cmd::compare::Args),
     Predict(cmd::predict::Args),
     #[cfg(feature = "train")]
     Train(cmd::train::Args),
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Some(Command::Collect(args)) => cmd::collect::run(&args),
         Some(Command::Replay(args)) => cmd::replay::run(&args),
         Some(Command::Eval(args)) => cmd::eval::run(&args),
+        Some(Command::Compare(args)) => cmd::compare::run(&args),
         Some(Command::Predict(args)) => cmd::predict::run(&args),
         #[cfg(feature = "train")]
         Some(Command::Train(args)) => cmd::train::run(&args),

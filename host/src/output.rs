@@ -324,5 +324,15 @@ fn writable(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).open(path).map(drop)
 }
 
+/// [`write_whole`] of a value as JSON.
+///
+/// # Errors
+/// As [`write_whole`], and if the value is no JSON.
+pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
+    let mut json = serde_json::to_vec_pretty(value)?;
+    json.push(b'\n');
+    write_whole(path, &json)
+}
+
 #[cfg(all(test, unix))]
 mod tests;

@@ -33,6 +33,18 @@ def test_scores_do_not_depend_on_threads_order_or_division(small: pusht.Policy) 
         assert np.array_equal(getattr(joined, name), expected)
 
 
+def test_disturbances_are_those_of_the_command(small: pusht.Policy) -> None:
+    seeds = range(300_000, 300_006)
+    noise = ["observation-noise=4,0.04", "action-latency=2"]
+    disturbed = pusht.evaluate(small, seeds, disturbances=noise)
+    again = pusht.evaluate(small, seeds, disturbances=noise, num_threads=1)
+    estimated = pusht.evaluate(small, seeds, disturbances=noise, estimator=True)
+    assert (disturbed.steps == again.steps).all()
+    assert disturbed.steps.sum() > estimated.steps.sum() > pusht.evaluate(small, seeds).steps.sum()
+    with pytest.raises(ValueError, match="noise=1.*lists them"):
+        pusht.evaluate(small, seeds, disturbances=["noise=1"])
+
+
 def test_scores_survive_pickling(small: pusht.Policy) -> None:
     scores = pusht.evaluate(small, [7])
     assert pickle.loads(pickle.dumps(scores)).steps == scores.steps

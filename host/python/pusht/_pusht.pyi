@@ -215,7 +215,12 @@ def quantize(
 ) -> Policy: ...
 def info(policy: Policy) -> dict[str, Any]: ...
 def evaluate(
-    policy: Policy, seeds_of_episodes: Iterable[int], seeding: str, num_threads: int | None
+    policy: Policy,
+    seeds_of_episodes: Iterable[int],
+    seeding: str,
+    disturbances: list[str],
+    estimator: bool,
+    num_threads: int | None,
 ) -> tuple[
     np.ndarray[Any, np.dtype[np.float64]],
     np.ndarray[Any, np.dtype[np.float64]],

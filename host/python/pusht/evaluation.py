@@ -62,6 +62,8 @@ def evaluate(
     seeds: Iterable[int],
     *,
     seeding: Literal["legacy", "pcg64"] = "legacy",
+    disturbances: Iterable[str] = (),
+    estimator: bool = False,
     num_threads: int | None = None,
 ) -> Evaluation:
     """Plays one episode of at most 300 steps per seed, as `pusht eval` does.
@@ -74,6 +76,9 @@ def evaluate(
         seeds: Seeds of the episodes, as `range(100000, 100050)`.
         seeding: Mapping from a seed to a start state: that of diffusion_policy and the published
             scores (`legacy`), or of gym-pusht 0.1.8 (`pcg64`).
+        disturbances: What disturbs the episodes, as `["observation-noise=4,0.04"]`; `pusht eval
+            --help` lists the names.
+        estimator: Whether the estimator is before the policy.
         num_threads: Number of threads; `None` for one per core.
 
     Raises:
@@ -81,5 +86,7 @@ def evaluate(
     """
     # One more than is supported, which is refused: a range can be longer than memory.
     seeds = list(itertools.islice(seeds, _pusht.MAX_SEEDS + 1))
-    scores = _pusht.evaluate(policy, seeds, seeding, num_threads)
+    scores = _pusht.evaluate(
+        policy, seeds, seeding, list(disturbances), estimator, num_threads
+    )
     return Evaluation(np.array(seeds, dtype=np.uint64), *scores)

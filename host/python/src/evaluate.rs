@@ -6,7 +6,9 @@ use crate::run::interruptible;
 use crate::seeds::seeds;
 use indicatif::ProgressBar;
 use numpy::PyArray1;
-use pusht_host::evaluate::{self as scores, EpisodeScore};
+use pusht_host::evaluate::disturbances::parse_all;
+use pusht_host::evaluate::{self as scores, Conditions, EpisodeScore};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 /// Largest reward, largest coverage, success and steps of every episode.
@@ -24,13 +26,28 @@ pub fn evaluate<'py>(
     policy: &Policy,
     seeds_of_episodes: &Bound<'py, PyAny>,
     seeding: &str,
+    disturbances: Vec<String>,
+    estimator: bool,
     num_threads: Option<usize>,
 ) -> PyResult<Scores<'py>> {
     let seeds = seeds(seeds_of_episodes)?;
     let seeding = named("seeding", seeding, &SEEDINGS)?;
     let engine = policy.engine();
+    let disturbances = parse_all(&disturbances);
+    let conditions = Conditions {
+        disturbances: disturbances.map_err(|e| PyValueError::new_err(format!("{e:#}")))?,
+        estimator,
+        to_the_end: false,
+    };
     let timed = interruptible(py, num_threads, |stop| {
-        scores::evaluate(engine, &seeds, seeding, stop, &ProgressBar::hidden())
+        scores::evaluate(
+            engine,
+            &seeds,
+            seeding,
+            &conditions,
+            stop,
+            &ProgressBar::hidden(),
+        )
     })?;
     let episodes = timed.evaluation.episodes;
     Ok((

@@ -3,7 +3,7 @@
 use crate::cmd::{eval, render};
 use crate::console;
 use crate::engine::{Engine, PolicyArgs};
-use crate::evaluate::{EpisodeScore, evaluate};
+use crate::evaluate::{Conditions, EpisodeScore, evaluate};
 use crate::outln;
 use crate::output::check_file;
 use anyhow::Result;
@@ -31,7 +31,14 @@ pub fn run() -> Result<()> {
     let progress = console::progress_bar("episodes");
     let seeds: Vec<u64> = SEEDS.collect();
     let never = AtomicBool::new(false);
-    let timed = evaluate(&engine, &seeds, Seeding::Legacy, &never, &progress)?;
+    let timed = evaluate(
+        &engine,
+        &seeds,
+        Seeding::Legacy,
+        &Conditions::default(),
+        &never,
+        &progress,
+    )?;
     progress.finish_and_clear();
     eval::print_scores(&engine, &timed);
     if let Some(seed) = typical(&timed.evaluation.episodes) {

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod collect;
+pub mod compare;
 pub mod demo;
 pub mod eval;
 pub mod import;

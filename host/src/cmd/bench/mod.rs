@@ -4,6 +4,7 @@ pub mod env;
 pub mod pixels;
 pub mod plan;
 pub mod python;
+pub mod robustness;
 pub mod sequences;
 pub mod vector;
 
@@ -26,6 +27,7 @@ enum What {
     Env(env::Args),
     Pixels(pixels::Args),
     Plan(plan::Args),
+    Robustness(robustness::Args),
     Vector(vector::Args),
 }
 
@@ -38,6 +40,7 @@ pub fn run(args: &Args) -> Result<()> {
         What::Env(args) => env::run(args),
         What::Pixels(args) => pixels::run(args),
         What::Plan(args) => plan::run(args),
+        What::Robustness(args) => robustness::run(args),
         What::Vector(args) => vector::run(args),
     }
 }

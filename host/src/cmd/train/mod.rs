@@ -6,7 +6,7 @@ pub use options::Args;
 
 use crate::data::Demonstrations;
 use crate::engine::Engine;
-use crate::evaluate::{Evaluation, evaluate};
+use crate::evaluate::{Conditions, Evaluation, evaluate};
 use crate::float_engine::FloatPolicy;
 use crate::policy_file::{self, Conditioning, PolicyConfig};
 use crate::train::checkpoint::{self, Header};
@@ -220,7 +220,14 @@ impl Run<'_> {
         let engine = Engine::Float(Box::new(policy));
         let seeds: Vec<u64> = self.args.eval_seeds.clone().collect();
         let (never, hidden) = (AtomicBool::new(false), ProgressBar::hidden());
-        let timed = evaluate(&engine, &seeds, Seeding::Legacy, &never, &hidden)?;
+        let timed = evaluate(
+            &engine,
+            &seeds,
+            Seeding::Legacy,
+            &Conditions::default(),
+            &never,
+            &hidden,
+        )?;
         Ok(Some(timed.evaluation))
     }
 

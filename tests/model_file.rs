@@ -78,6 +78,14 @@ fn what_is_written_is_read_back() {
     exercise(&model);
 }
 
+/// Words, as when each part of the memory was compared with its use.
+#[test]
+fn the_working_memory_is_as_committed() {
+    let words = |bytes: &[u8]| Model::parse(bytes).unwrap().scratch_len();
+    assert_eq!(words(include_bytes!("golden/integer/tiny.ptm")), 401);
+    assert_eq!(words(include_bytes!("../models/pusht-small.ptm")), 972);
+}
+
 #[test]
 fn the_address_of_the_file_does_not_matter() {
     let mut shifted = vec![0];
@@ -97,6 +105,19 @@ fn every_truncation_is_refused() {
         Model::parse(&longer),
         Err(ModelError::WrongLength { .. })
     ));
+}
+
+#[test]
+fn a_file_is_cut_in_its_header_up_to_the_shortest_with_a_checksum() {
+    let (bytes, shortest) = (tiny(), HEADER_SIZE + 4);
+    let (what, at) = ("header", 0);
+    for len in [4, 8, HEADER_SIZE - 4, HEADER_SIZE, shortest - 1] {
+        let error = Model::parse(&bytes[..len]).unwrap_err();
+        assert_eq!(error, ModelError::Truncated { what, at }, "{len} bytes");
+    }
+    let (expected, got) = (bytes.len(), shortest);
+    let error = Model::parse(&bytes[..shortest]).unwrap_err();
+    assert_eq!(error, ModelError::WrongLength { expected, got });
 }
 
 #[test]

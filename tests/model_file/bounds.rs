@@ -7,6 +7,7 @@ use pusht_core::quant::{
     MAX_ACTIVATION_EXPONENT, MAX_EPS, MAX_FILM_EXPONENT, MAX_GAMMA, MAX_GAMMA_EXPONENT,
     MAX_GROUP_LEN, MAX_PASSES, MAX_SHIFT, MAX_VALUE_EXPONENT, Model, ModelError,
 };
+use pusht_host::policy_file::Hold;
 use pusht_host::quantize::file::{Block, Layer, ModelFile, Pass};
 
 /// What is refused of a file; nothing of one that is accepted, whose plans are then tried.
@@ -109,6 +110,45 @@ fn coefficients_of_the_sampler() {
     check(what, [0, i32::MAX.into()], |model, number| {
         model.passes[1].clip = number as i32;
     });
+}
+
+/// The first byte in which two files of a length differ.
+fn first_difference(a: &ModelFile, b: &ModelFile) -> usize {
+    let (a, b) = (a.to_bytes(), b.to_bytes());
+    (0..a.len()).find(|at| a[*at] != b[*at]).unwrap()
+}
+
+#[test]
+fn a_coefficient_is_refused_with_the_place_of_its_pass() {
+    let model = random_model(tiny_settings(), tiny_task(), 2, 0);
+    for pass in 0..2 {
+        let mut changed = model.clone();
+        changed.passes[pass].timestep ^= 1;
+        let begin = first_difference(&model, &changed);
+        changed.passes[pass].clean[1] = i32::MAX;
+        let (what, at) = ("sampler coefficient", begin);
+        let error = Model::parse(&changed.to_bytes()).unwrap_err();
+        assert_eq!(error, ModelError::OutOfRange { what, at }, "pass {pass}");
+    }
+}
+
+#[test]
+fn what_an_action_holds() {
+    for value in 0..2 {
+        let with = |hold| {
+            let mut model = random_model(tiny_settings(), tiny_task(), 2, 0);
+            model.task.action[value].hold = hold;
+            model
+        };
+        let (last, zero) = (with(Hold::Last), with(Hold::Zero));
+        let at = first_difference(&last, &zero);
+        for (number, expected) in [(0, true), (2, true), (3, false), (255, false)] {
+            let mut bytes = last.to_bytes();
+            bytes[at] = number;
+            let parsed = Model::parse(&sealed(bytes)).is_ok();
+            assert_eq!(parsed, expected, "{number} for value {value}");
+        }
+    }
 }
 
 #[test]

@@ -349,6 +349,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_planned_is_what_will_be_executed() {
+        let mut episode = horizon(0);
+        assert_eq!(episode.planned().count(), 0);
+        episode.deliver(&CHUNK, 0).unwrap();
+        for first in 0..3 {
+            let planned: Vec<_> = episode.planned().collect();
+            assert_eq!(planned, CHUNK.chunks(2).skip(first).collect::<Vec<_>>());
+            tick(&mut episode, 0.0);
+        }
+        assert_eq!(episode.planned().count(), 0);
+    }
+
+    #[test]
     fn a_late_plan_loses_the_actions_that_are_past() {
         let mut episode = horizon(0);
         episode.deliver(&CHUNK, usize::MAX).unwrap();

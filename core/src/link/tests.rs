@@ -12,6 +12,8 @@ use std::vec::Vec;
 
 extern crate std;
 
+mod accessors;
+
 /// `Do` and `Da`.
 const OBS_DIM: usize = 5;
 const ACTION_DIM: usize = 2;

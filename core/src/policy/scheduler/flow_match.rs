@@ -116,6 +116,8 @@ impl<const T: usize> FlowMatchEulerScheduler<T> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
 
     fn scheduler(clip_sample: bool, passes: usize) -> FlowMatchEulerScheduler<100> {
@@ -204,6 +206,10 @@ mod tests {
         };
         let error = scheduler.step(&[0.0], 98, &[0.0], to);
         assert_eq!(error, Err(SchedulerError::UnknownTimestep(98)));
+        assert_eq!(
+            std::format!("{}", error.unwrap_err()),
+            "scheduler: timestep 98 is not among those that were set"
+        );
         assert!(scheduler.set_timesteps(0).is_err() && scheduler.set_timesteps(101).is_err());
     }
 }

@@ -292,3 +292,19 @@ fn trailing_step(n: usize, count: usize, index: usize) -> usize {
     let delta = (start - start / count as f64) - start;
     libm::rint(start + index as f64 * delta) as usize - 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_even_number_of_values_is_the_same_from_either_end() {
+        for count in [4, 6, 10, 50, 100] {
+            for index in 0..count {
+                let forwards = linspace(0.0001, 0.02, count, index);
+                let backwards = linspace(0.02, 0.0001, count, count - 1 - index);
+                assert_eq!(forwards, backwards, "{index} of {count}");
+            }
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 /// PushT and its diffusion policy: simulate, replay, train, quantise, evaluate, render.
 ///
 /// Without a command: plays 50 episodes with the shipped policy and writes one of them as a GIF.
-#[derive(Parser)]
+#[derive(Debug, Parser)]
 #[command(name = "pusht", version, after_long_help = PROMISES)]
 struct Cli {
     #[command(subcommand)]
@@ -25,7 +25,7 @@ says so or ends. Input files are regular files of at most 4 GiB.
 Exit codes: 0 success; 1 an error, told in one line; 2 wrong arguments; 141 the reader of standard
 output is gone (the files that were asked for are written all the same).";
 
-#[derive(Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Command {
     Rollout(cmd::rollout::Args),
     Collect(cmd::collect::Args),

@@ -11,7 +11,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// Counts the instructions of convolutions and of whole plans on every core that QEMU has.
-#[derive(Parser)]
+#[derive(Debug, Parser)]
 #[command(name = "pusht bench plan")]
 struct Args {
     /// Only these boards [default: all].

@@ -16,7 +16,7 @@ const YEAR_S: u64 = 365 * 24 * 3600;
 /// Builds a binary of the firmware, runs it on a board and shows its log.
 ///
 /// Example: cargo firmware episode --board mps2-an386
-#[derive(Parser)]
+#[derive(Debug, Parser)]
 #[command(
     name = "cargo firmware",
     after_help = lists(),
@@ -64,7 +64,7 @@ struct Args {
 }
 
 /// What can be done instead of running.
-#[derive(Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Action {
     /// Builds a binary and writes it as a UF2 file, for a board that shows up as a USB drive.
     ///

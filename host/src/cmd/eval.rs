@@ -29,7 +29,7 @@ use std::sync::atomic::AtomicBool;
 ///
 /// All cores play (RAYON_NUM_THREADS sets their number), each up to eight episodes at the same
 /// time, whose plans the integer engine computes as a batch. The scores do not depend on either.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  \
     pusht eval --engine float --seeds 100000..100050 --json scores.json\n  \

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// diffusion_policy, and ends with a summary of what was read. Names of features and of the task
 /// decide whether it is a policy of PushT; where there are none, --observation or --task is asked
 /// for.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: pusht import outputs/train/checkpoints/last/pretrained_model --out policy.safetensors\n         \
                   pusht import latest.ckpt --out policy.safetensors"

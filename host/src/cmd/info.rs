@@ -17,7 +17,7 @@ use std::path::PathBuf;
 ///
 /// For a float policy also what it needs in integers: the size of the model file, the working
 /// memory, and for each board of the firmware flash, RAM and the estimated instructions of a plan.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pusht info models/pusht.safetensors")]
 pub struct Args {
     /// Float policy (`.safetensors`) or integer model file (`.ptm`)

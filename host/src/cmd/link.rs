@@ -25,7 +25,7 @@ use std::time::Duration;
 /// The environment runs here, the policy on the device (`cargo firmware controller`, or a flashed
 /// board). Prints the scores, latency percentiles of control ticks, the link counters of both ends,
 /// and the device's events, marked `device`. docs/link.md specifies the protocol.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples: pusht link --port /dev/ttyACM0\n          pusht link --tcp localhost:4321 --seeds 0..10 --check"
 )]
@@ -59,7 +59,7 @@ pub struct Args {
     noise: f64,
 }
 
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct WireArgs {
     /// Serial port of the board

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 /// the float policy to small changes of its observations.
 ///
 /// PushT policies are calibrated on episodes that they play, others on recordings (--data).
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples: pusht quantize --policy models/pusht.safetensors --out models/pusht.ptm\n          pusht quantize --policy arm.safetensors --data windows.npy --out arm.ptm\n          pusht quantize --policy arm.safetensors --data arm_dataset --out arm.ptm"
 )]

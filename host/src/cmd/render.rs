@@ -24,7 +24,7 @@ const LAST_FRAME_CS: u16 = 150;
 ///
 /// A PNG of the style `gym-pusht` is, byte for byte, what gym-pusht's `render` returns after that
 /// tick's step, with the action and the contact points and without the plan.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples: pusht render --seed 100003 --size 680 --out episode.gif\n          \
                   pusht render --seed 100003 --tick 20 --out moment.png\n          \
@@ -54,7 +54,7 @@ pub struct Args {
 }
 
 /// Kind of picture.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum StyleArg {
     /// Anti-aliased
     Smooth,

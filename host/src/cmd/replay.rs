@@ -18,7 +18,7 @@ use std::path::PathBuf;
 /// episode's number, as in the authors' recordings), the episode begins there. The table has the
 /// start, the largest deviations of agent or block (px) and of the block's angle (rad), and their
 /// steps. Fails if an episode exceeds a tolerance.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pusht replay pusht.zip\n\n\
                         It needs a build that reads them: cargo build --release --features demonstrations\n\n\
                         The archive: https://diffusion-policy.cs.columbia.edu/data/training/pusht.zip")]

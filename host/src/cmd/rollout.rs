@@ -35,7 +35,7 @@ const ROW_COLUMNS: [&str; 12] = [
 /// whether the goal is reached, and the contact points per physics step, rounded up. Numbers have
 /// the shortest form that reads back to the same bits. All actions are executed, also after
 /// success.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: printf 'action_x,action_y\\n300,250\\n310,260\\n' > actions.csv\n         \
                         pusht rollout --seed 100000 --actions actions.csv --out trajectory.csv"

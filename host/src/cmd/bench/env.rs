@@ -33,7 +33,7 @@ const GYM_PUSHT: &str = include_str!("gym_pusht.py");
 /// of a round; the shares are those of single environments. With --gym-pusht, the same steps are
 /// timed alternately in gym-pusht, and the ratio is printed. Times are processor time, the best of
 /// all rounds.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: pusht bench env --data pusht.zip --gym-pusht python3 --json env.json"
 )]

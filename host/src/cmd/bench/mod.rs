@@ -16,13 +16,13 @@ use std::ops::RangeInclusive;
 const SECONDS: RangeInclusive<f64> = 0.001..=3600.0;
 
 /// Measures the cost of simulation and planning.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
     what: What,
 }
 
-#[derive(Subcommand)]
+#[derive(Debug, Subcommand)]
 enum What {
     Env(env::Args),
     Pixels(pixels::Args),

@@ -31,7 +31,7 @@ const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 /// The pictures are those of an agent that chases the block. With --gym-pusht, the same pictures are
 /// timed alternately in gym-pusht, the ratio is printed, and so is how many observations are equal
 /// byte for byte. Times are processor time, the best of all rounds.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pusht bench pixels --gym-pusht python3 --json pixels.json")]
 pub struct Args {
     /// JSON file to write

@@ -10,7 +10,7 @@ use std::process::Command;
 ///
 /// Needs this repository, from which it builds the firmware for each board, and `qemu-system-arm`;
 /// without QEMU it says so and measures nothing.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pusht bench plan --board mps2-an386 --json plan.json")]
 pub struct Args {
     /// Only these boards [default: all].

@@ -39,7 +39,7 @@ const GYM_ASYNC: &str = "gymnasium AsyncVectorEnv";
 ///
 /// All take actions of the same distribution, uniform in the window, reset when an episode ends,
 /// and return state and reward. Figures are the best of three measurements.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pusht bench vector --gym-pusht python3 --json vector.json")]
 pub struct Args {
     /// JSON file to write

@@ -33,7 +33,7 @@ use std::io::{BufRead, Read, Write};
 ///
 /// A list of windows in `obs` is a batch: `seed`, `noise` and `step_noise` then have an entry per
 /// window, and `action` has a plan per window, each as it would be alone.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 #[command(
     after_help = "Examples:\n  echo '{\"obs\": [[222,97,222,300,0.5],[222,97,222,300,0.5]], \"seed\": 0}' | pusht predict\n  \

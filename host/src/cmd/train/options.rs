@@ -26,7 +26,7 @@ const MAX_PARAMETERS: usize = 1 << 28;
 /// checkpoints, and policy.safetensors; checkpoints and policy survive a power failure. The same
 /// command with --resume continues an interrupted run from the newest checkpoint that is whole. A
 /// run whose losses or weights are not finite fails and writes no policy.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Args {
     /// Demonstrations: pusht.zip, a .zarr folder (Zarr v2 or v3), or the folder of a LeRobot dataset
     /// (v3.0). May be given several times.

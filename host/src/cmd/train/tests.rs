@@ -3,7 +3,7 @@ use clap::Parser;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-#[derive(Parser)]
+#[derive(Debug, Parser)]
 struct Cli {
     #[command(flatten)]
     args: Args,

@@ -102,7 +102,7 @@ fn episodes_through_the_link_equal_the_hosts() {
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
 fn noise_changes_no_action_and_every_fault_is_counted() {
     const TICKS: usize = 10_000;
-    const DEVICES: u64 = 4;
+    const DEVICES: u64 = 3;
     std::thread::scope(|scope| {
         for seed in 0..DEVICES {
             scope.spawn(move || through_noise(seed, TICKS.div_ceil(DEVICES as usize)));

@@ -1,12 +1,12 @@
 """Counts the instructions of a plan by class, as a model of cycles needs them.
 
-    cargo firmware selftest --board BOARD           (builds it)
-    python3 tests/oracle/instruction_classes.py BOARD ELF MODEL_PLANS > counts.json
+    cargo firmware selftest --board BOARD --model models/MODEL.ptm           (builds it)
+    python3 tests/oracle/instruction_classes.py BOARD MODEL ELF PLANS > counts.json
 
 QEMU executes the binary `selftest` and writes each block that it translates, disassembled, and each
 block that it executes; only the functions of plans are traced (`pusht_core::quant`, without the
 check of the model file). The counts are divided by the number of plans: two of the self-test, and
-those of its closed loop (12 control steps, one plan per `Ta` of them: 4 with `pusht.ptm`).
+those of its closed loop (12 control steps, one plan per `Ta` of them: 4 with the shipped models).
 
 Classes:
   load             a load that follows no other load or store
@@ -31,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 
-MACHINES = {"mps2-an386": "mps2-an386", "mps2-an385-v6m": "mps2-an385"}
+MACHINES = {"mps2-an386": "mps2-an386", "mps2-an385-v6m": "mps2-an385", "mps2-an505": "mps2-an505"}
 WANTED = re.compile(r"pusht_core5quant(4arch|3net|7kernels)(?!6linear6Linear7checked|4norm4Norm3new)")
 LINE = re.compile(r"0x([0-9a-f]+):  ((?:[0-9a-f]{4} ?)+) +(\S+) *(.*)")
 BRANCHES = re.compile(r"(b|bl|bx|blx|cbz|cbnz|tbb|tbh)(eq|ne|hs|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le)?(\.w|\.n)?$")
@@ -109,7 +109,7 @@ def count(trace) -> tuple:
 
 
 def main() -> None:
-    board, elf, n_plans = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    board, model, elf, n_plans = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
     ranges = ",".join(f"{at:#x}+{length:#x}" for at, length in functions(elf))
     with tempfile.TemporaryDirectory() as folder:
         pipe = os.path.join(folder, "trace")
@@ -123,7 +123,7 @@ def main() -> None:
             total, n = count(trace)
         assert qemu.wait() == 0, "the self-test failed"
     counts = {name: round(value / n_plans) for name, value in sorted(total.items())}
-    json.dump({"board": board, "instructions": round(n / n_plans), **counts}, sys.stdout, indent=2)
+    json.dump({"board": board, "model": model, "instructions": round(n / n_plans), **counts}, sys.stdout, indent=2)
     print()
 
 

@@ -193,6 +193,18 @@ pub fn by_hand() -> Vec<Step> {
             },
         },
         Step {
+            name: "robustness",
+            purpose: "measures and writes docs/robustness.md (only when named; an hour)",
+            commands: || {
+                Ok(vec![
+                    cargo(
+                        "run --release --package pusht-host -- bench robustness --json tests/robustness/rows.json",
+                    ),
+                    cargo("test --package pusht-tests --test robustness -- --ignored"),
+                ])
+            },
+        },
+        Step {
             name: "licences",
             purpose: "writes docs/licences.md (only when named)",
             commands: || {

@@ -21,7 +21,7 @@ use std::sync::atomic::AtomicBool;
 /// looks at the pairs with different outcomes, and the command stops as soon as it finds a
 /// difference (the problem: STEP, arXiv 2503.10966). If the policies are equally good, it finds one
 /// with a probability of at most --error-rate, however many looks there are.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: pusht compare a.ptm b.ptm --disturb observation-noise=4,0.04",
     after_long_help = crate::evaluate::disturbances::NAMES

@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicBool;
 /// without the estimator, then growing strengths of each kind in integers. A row that the file
 /// already has is not measured again, so the command can be interrupted. `cargo verify robustness`
 /// writes docs/robustness.md from the file.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Args {
     /// Result file; continued where it exists
     #[arg(long, value_name = "FILE")]

@@ -396,3 +396,43 @@ fn names_that_are_missing_or_too_long_are_refused() {
     ));
     assert!(refused(|task| task.observation[0].name = "a\tb\tc".into()));
 }
+
+/// A plan of the small policy from a fixed window, ended after `n_passes` passes.
+fn stopped(n_passes: usize) -> Vec<f64> {
+    let bytes = include_bytes!("../models/pusht-small.ptm");
+    let mut model = Model::parse(bytes).unwrap();
+    model.stop_after(n_passes).unwrap();
+    assert_eq!(model.n_passes(), n_passes);
+    let mut scratch = vec![0; model.scratch_len()];
+    let mut policy = IntPolicy::new(&model, &mut scratch).unwrap();
+    let shape = policy.shape();
+    let window: Vec<f64> = (0..shape.window_len())
+        .map(|at| 200.0 + 10.0 * (at % shape.obs_dim) as f64)
+        .collect();
+    let mut chunk = vec![0.0; shape.chunk_len()];
+    let mut noise = NoiseSource::new(5);
+    policy.plan(&window, &mut noise, &mut chunk).unwrap();
+    chunk
+}
+
+#[test]
+fn a_plan_that_stops_early_is_nearer_to_the_whole_one_with_every_pass() {
+    let bytes = include_bytes!("../models/pusht-small.ptm");
+    let mut model = Model::parse(bytes).unwrap();
+    let n_passes = model.n_passes();
+    for refused in [0, n_passes + 1, usize::MAX] {
+        let error = model.stop_after(refused).unwrap_err();
+        assert!(matches!(error, ModelError::OutOfRange { what: "passes", .. }));
+    }
+    model.stop_after(n_passes).unwrap();
+    let mut scratch = vec![0; model.scratch_len()];
+    assert_eq!(selftest(&model, &mut scratch, 2).unwrap(), digest(bytes));
+    let whole = stopped(n_passes);
+    let distance = |n_passes| {
+        let chunk = stopped(n_passes);
+        let pairs = chunk.iter().zip(&whole);
+        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    };
+    let distances: Vec<f64> = (1..=n_passes).map(distance).collect();
+    assert!(distances.is_sorted_by(|a, b| a > b), "{distances:?}");
+}

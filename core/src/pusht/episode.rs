@@ -99,6 +99,14 @@ impl Episode {
         self.result.steps >= self.max_steps
     }
 
+    /// Moves the block by `by`, px, before the next control step: see [`PushTEnv::shove`].
+    ///
+    /// # Errors
+    /// Those of [`PushTEnv::shove`].
+    pub fn shove(&mut self, by: [f64; 2]) -> Result<(), Error> {
+        self.env.shove(by)
+    }
+
     /// Takes a control step towards `action`.
     ///
     /// # Errors

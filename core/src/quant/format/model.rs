@@ -28,6 +28,8 @@ use crate::quant::kernels::{read, slices};
 pub struct Model<'a> {
     pub(crate) settings: Settings,
     pub(crate) passes: &'a [u8],
+    /// Whether `passes` are fewer than the file's.
+    pub(crate) stops_early: bool,
     pub(crate) observation_values: &'a [u8],
     pub(crate) action_values: &'a [u8],
     pub(crate) names: Names<'a>,
@@ -93,6 +95,25 @@ impl<'a> Model<'a> {
         self.passes.len() / Pass::SIZE
     }
 
+    /// Ends a plan after its first `n_passes` passes, with what the last of them takes for the clean
+    /// trajectory. All passes are as in the file, so this trades quality for time without another
+    /// file; one that was made for fewer passes plans better.
+    ///
+    /// # Errors
+    /// [`ModelError::OutOfRange`] if it is 0 or more than are left.
+    pub fn stop_after(&mut self, n_passes: usize) -> Result<(), ModelError> {
+        let passes = self.passes.get(..n_passes.saturating_mul(Pass::SIZE));
+        let Some(passes) = passes.filter(|passes| !passes.is_empty()) else {
+            return Err(ModelError::OutOfRange {
+                what: "passes",
+                at: 0,
+            });
+        };
+        self.stops_early |= passes.len() < self.passes.len();
+        self.passes = passes;
+        Ok(())
+    }
+
     /// Name of the task, which also selects its observations; empty if the file has none.
     pub fn task(&self) -> &'a str {
         self.names.task()
@@ -126,7 +147,11 @@ impl<'a> Model<'a> {
     }
 
     pub(crate) fn pass(&self, index: usize) -> Pass {
-        Pass::read(slices::from(self.passes, index * Pass::SIZE))
+        let pass = Pass::read(slices::from(self.passes, index * Pass::SIZE));
+        match self.stops_early && index + 1 == self.n_passes() {
+            true => pass.to_clean(),
+            false => pass,
+        }
     }
 }
 
@@ -255,6 +280,17 @@ impl Pass {
             clip: word(5),
             next: [word(6), word(7), word(8), word(9)],
             next_shift: word(10) as u32,
+        }
+    }
+
+    /// The step that ends in its estimate of the clean trajectory, exactly.
+    fn to_clean(self) -> Self {
+        const SHIFT: u32 = 20;
+        Self {
+            draws_noise: false,
+            next: [1 << SHIFT, 0, 0, 0],
+            next_shift: SHIFT,
+            ..self
         }
     }
 }

@@ -51,6 +51,7 @@ fn model(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
     let mut parsed = Ok(Model {
         settings,
         passes,
+        stops_early: false,
         observation_values,
         action_values,
         names,

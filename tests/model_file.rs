@@ -422,7 +422,10 @@ fn a_plan_that_stops_early_is_nearer_to_the_whole_one_with_every_pass() {
     let n_passes = model.n_passes();
     for refused in [0, n_passes + 1, usize::MAX] {
         let error = model.stop_after(refused).unwrap_err();
-        assert!(matches!(error, ModelError::OutOfRange { what: "passes", .. }));
+        assert!(matches!(
+            error,
+            ModelError::OutOfRange { what: "passes", .. }
+        ));
     }
     model.stop_after(n_passes).unwrap();
     let mut scratch = vec![0; model.scratch_len()];

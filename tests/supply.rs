@@ -11,7 +11,7 @@ const LICENCES: &str = "docs/licences.md";
 
 /// Builds whose crates are listed: name, folder, and options of `cargo tree`. A build that has all
 /// of an earlier one's crates names it.
-const BUILDS: [(&str, &str, &str, Option<&str>); 7] = [
+const BUILDS: [(&str, &str, &str, Option<&str>); 8] = [
     ("core", ".", "--package pusht-core --all-features", None),
     ("pusht", ".", "--package pusht-host", None),
     (
@@ -33,6 +33,7 @@ const BUILDS: [(&str, &str, &str, Option<&str>); 7] = [
         Some("train"),
     ),
     ("python", ".", "--package pusht-python", None),
+    ("web", ".", "--package pusht-web", None),
     ("firmware", "firmware", "--all-features", None),
 ];
 
@@ -106,7 +107,7 @@ licences those may have is in [deny.toml](../deny.toml).
 
 The last column has the builds with a crate, on any system: `core` with every feature; `pusht`, the
 main build; `demonstrations`, `train` and `gpu`, what that feature adds to it; `python`, the wheel;
-`firmware`, all boards.
+`web`, the module of the browser page; `firmware`, all boards.
 
 | crate | licence | in |
 | --- | --- | --- |

@@ -1,6 +1,5 @@
 //! A model file in memory, with the model that is read in place.
 
-use anyhow::Result;
 use pusht_core::quant::{Model, ModelError};
 use self_cell::self_cell;
 use std::borrow::Cow;
@@ -36,6 +35,15 @@ impl ModelFile {
     /// Contents of the file.
     pub fn bytes(&self) -> &[u8] {
         self.0.borrow_owner()
+    }
+
+    /// Ends plans after `n_passes` passes; [`bytes`](Self::bytes) stay as they are.
+    ///
+    /// # Errors
+    /// As [`Model::stop_after`].
+    pub fn stop_after(&mut self, n_passes: usize) -> Result<(), ModelError> {
+        let stop = |_: &Cow<'static, [u8]>, model: &mut Model<'_>| model.stop_after(n_passes);
+        self.0.with_dependent_mut(stop)
     }
 
     /// Sets the number of actions executed per plan; [`bytes`](Self::bytes) stay as they are.

@@ -1,5 +1,6 @@
 //! All remaining set-up and every test: `cargo verify`.
 
+mod browser;
 mod clients;
 mod proofs;
 mod python;

@@ -1,7 +1,7 @@
 //! The steps of `cargo verify`, in order.
 
 use crate::step::Step;
-use crate::{clients, proofs, python, qemu, setup, supply};
+use crate::{browser, clients, proofs, python, qemu, setup, supply};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,6 +29,11 @@ pub fn all() -> Vec<Step> {
             name: "solver-install",
             purpose: "the solver z3, installed if it is missing and we may",
             commands: proofs::install_solver,
+        },
+        Step {
+            name: "browser-install",
+            purpose: "Chromium and its driver, installed if they are missing and we may",
+            commands: browser::install,
         },
         Step {
             name: "format",
@@ -158,6 +163,16 @@ pub fn all() -> Vec<Step> {
             commands: || {
                 Ok(vec![cargo(
                     "test --package pusht-tests --test wasm -- --include-ignored --show-output",
+                )])
+            },
+        },
+        Step {
+            name: "web",
+            purpose: "the browser page in Chromium against the host, and a device behind it",
+            commands: || {
+                // One browser at a time: each has threads of its own.
+                Ok(vec![cargo(
+                    "test --package pusht-tests --test web -- --include-ignored --show-output --test-threads=1",
                 )])
             },
         },

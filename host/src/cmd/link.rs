@@ -5,8 +5,8 @@ use crate::console;
 use crate::engine::{Engine, PolicyArgs};
 use crate::evaluate::{self, Evaluation, score};
 use crate::link::{
-    self, Client, DEFAULT_TIMEOUT, DeviceEvent, Hello, Latency, Noisy, Wire, open_serial, open_tcp,
-    play,
+    self, Bridge, Client, DEFAULT_TIMEOUT, DeviceEvent, Hello, Latency, Noisy, Wire, open_serial,
+    open_tcp, play,
 };
 use crate::model_file::ModelFile;
 use crate::printable::printable;
@@ -27,7 +27,7 @@ use std::time::Duration;
 /// and the device's events, marked `device`. docs/link.md specifies the protocol.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples: pusht link --port /dev/ttyACM0\n          pusht link --tcp localhost:4321 --seeds 0..10 --check"
+    after_help = "Examples: pusht link --port /dev/ttyACM0\n          pusht link --tcp localhost:4321 --seeds 0..10 --check\n          pusht link --tcp localhost:4321 --websocket 8765"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -50,6 +50,12 @@ pub struct Args {
     /// Send this model file to the device, which keeps it and restarts with it, and exit
     #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "describe"])]
     load: Option<PathBuf>,
+    /// Let a page in a browser drive the device instead: `cargo web`, by a WebSocket at this port of 127.0.0.1
+    #[arg(long, value_name = "PORT", conflicts_with_all = ["check", "describe", "load", "seeds"])]
+    websocket: Option<u16>,
+    /// Let pages from this origin drive the device, besides those of this machine
+    #[arg(long, value_name = "URL", requires = "websocket")]
+    origin: Option<String>,
     /// Milliseconds without an answer until a request is sent again: longer than a plan, and shorter than the second after
     /// which a device gives its host up
     #[arg(long, value_name = "N", default_value_t = DEFAULT_TIMEOUT.as_millis() as u64, value_parser = whole::<u64>(1..=600_000))]
@@ -80,7 +86,12 @@ struct WireArgs {
 /// answer, or an episode differs with `--check`.
 pub fn run(args: &Args) -> Result<()> {
     let wire = open(&args.wire, args.baud)?;
-    let wire = Noisy::new(wire, args.noise / 100.0, 0);
+    let mut wire = Noisy::new(wire, args.noise / 100.0, 0);
+    if let Some(port) = args.websocket {
+        let bridge = Bridge::open(port, args.origin.clone())?;
+        outln!("{:<20} ws://{}/", "bridge", bridge.address()?);
+        return bridge.carry(&mut wire, || true);
+    }
     let timeout = Duration::from_millis(args.timeout_ms);
     let mut client = Client::new(wire, timeout, show);
     let hello = client.hello()?;

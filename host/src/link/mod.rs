@@ -5,12 +5,14 @@
 //!              <-- action --       <-- frames --
 //! ```
 
+mod bridge;
 mod client;
 mod latency;
 mod load;
 mod noise;
 mod wire;
 
+pub use bridge::Bridge;
 pub use client::{Client, ClientCounts, DEFAULT_TIMEOUT, DeviceEvent, Hello, LinkError, ValueName};
 pub use latency::Latency;
 pub use load::load;

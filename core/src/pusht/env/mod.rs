@@ -522,7 +522,10 @@ mod tests {
             let [agent_x, agent_y, _, _, angle_rad] = before.state();
             [agent_x, agent_y, angle_rad]
         });
-        assert_eq!(env.coverage(), coverage_at(Vec2::new(x, y), env.info().block_angle_rad));
+        assert_eq!(
+            env.coverage(),
+            coverage_at(Vec2::new(x, y), env.info().block_angle_rad)
+        );
         assert!(env.coverage() > before.coverage());
         env.step([agent_x, agent_y]).unwrap();
     }

@@ -114,6 +114,7 @@ fn the_page_fits_small_and_large_windows_in_light_and_dark() {
                     .value("getComputedStyle(document.body).backgroundColor")
                     .unwrap(),
             );
+            page.browser.run("scrollTo(0, 0)").unwrap();
             page.browser
                 .picture(&folder.join(format!("web-{width}-{scheme}.png")))
                 .unwrap();

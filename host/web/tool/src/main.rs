@@ -31,11 +31,12 @@ fn web(args: &Args) -> Result<()> {
     let target = target_dir();
     let folder = target.join("web");
     build(&folder, &target)?;
-    outln!("{}", folder.display());
-    if !args.build {
-        let server = Server::open(folder, args.port)?;
-        outln!("http://{}/", server.address()?);
-        server.serve();
+    if args.build {
+        outln!("{}", folder.display());
+        return Ok(());
     }
+    let server = Server::open(folder, args.port)?;
+    outln!("http://{}/", server.address()?);
+    server.serve();
     Ok(())
 }

@@ -107,6 +107,10 @@ impl Bridge {
 }
 
 /// The WebSocket of a page that may drive the device.
+#[expect(
+    clippy::result_large_err,
+    reason = "the library says what its callback returns"
+)]
 fn accept(stream: TcpStream, origin: Option<&str>, turn: Duration) -> Result<WebSocket<TcpStream>> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
@@ -140,7 +144,7 @@ fn may_drive(from: &str, origin: Option<&str>) -> bool {
         let port = from.strip_prefix(*local);
         port.is_some_and(|port| port.is_empty() || port.starts_with(':'))
     };
-    origin == Some(from) || LOCAL_ORIGINS.iter().any(|local| is_local(&local))
+    origin == Some(from) || LOCAL_ORIGINS.iter().any(is_local)
 }
 
 /// Sends what the device said, and returns what the page says, if anything.

@@ -265,7 +265,7 @@ impl Browser {
                 _ => continue,
             };
             let from = parameters["documentURL"].as_str().unwrap_or_default();
-            if from.starts_with("chrome://") {
+            if from.starts_with("chrome") {
                 continue;
             }
             addresses.push(address.as_str().unwrap_or_default().to_owned());

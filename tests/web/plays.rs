@@ -152,8 +152,11 @@ fn states(file: &Path) -> Result<Vec<[f64; 4]>> {
     Ok(rows)
 }
 
-/// States after each tick and actions of the person, as the page has them.
-fn played(page: &Page) -> Result<(Vec<[f64; 4]>, Vec<[f64; 2]>)> {
+/// States, agent and block, from the start on, and the actions between them.
+type Played = (Vec<[f64; 4]>, Vec<[f64; 2]>);
+
+/// What was played, as the page has it.
+fn played(page: &Page) -> Result<Played> {
     page.browser
         .run("pusht.run(false); while (pusht.game.is_in_tick) pusht.step();")?;
     let value = page.browser.value(

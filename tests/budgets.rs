@@ -76,7 +76,7 @@ pub const PLAN_RAM_BYTES: u64 = 20 * 1024;
 pub const LOG_RAM_BYTES: u64 = 1024 + 64;
 
 /// Every board.
-pub const PLANS: [PlanBudget; 7] = [
+pub const PLANS: [PlanBudget; 8] = [
     PlanBudget {
         board: "mps2-an386",
         conv_milli_instructions: 900,
@@ -85,6 +85,12 @@ pub const PLANS: [PlanBudget; 7] = [
     },
     PlanBudget {
         board: "b-l475e-iot01a",
+        conv_milli_instructions: 900,
+        best_plan_instructions: 6_590_000,
+        small_plan_instructions: 1_090_000,
+    },
+    PlanBudget {
+        board: "netduinoplus2",
         conv_milli_instructions: 900,
         best_plan_instructions: 6_590_000,
         small_plan_instructions: 1_090_000,
@@ -131,16 +137,21 @@ pub struct SiliconBudget {
     pub ram_bytes: u64,
 }
 
-/// Flash of the binary `bench`, which holds both models: all that the nRF52840 and
-/// the STM32L475 have.
+/// Flash of the binary `bench`, which holds both models: all that the nRF52840,
+/// the STM32L475 and the STM32F405 have.
 pub const SILICON_BENCH_FLASH_BYTES: u64 = 1024 * 1024;
 
 /// Images with the larger model. The STM32L475 has 1 MiB of flash and 96 KiB of RAM in one piece,
-/// the nRF52840 1 MiB and 256 KiB, the STM32H743 2 MiB and 128 KiB (the DTCM), the Pico 2 4 MiB and
+/// the STM32F405 1 MiB and 128 KiB, the nRF52840 1 MiB and 256 KiB, the STM32H743 2 MiB and 128 KiB (the DTCM), the Pico 2 4 MiB and
 /// 520 KiB, the Pico 2 MiB and 264 KiB.
-pub const SILICON_BUDGETS: [SiliconBudget; 5] = [
+pub const SILICON_BUDGETS: [SiliconBudget; 6] = [
     SiliconBudget {
         board: "b-l475e-iot01a",
+        flash_bytes: 890 * 1024,
+        ram_bytes: 40 * 1024,
+    },
+    SiliconBudget {
+        board: "netduinoplus2",
         flash_bytes: 890 * 1024,
         ram_bytes: 40 * 1024,
     },

@@ -28,8 +28,8 @@ use pusht_core::pusht::rollout::{MAX_CHUNK_LEN, MAX_WINDOW_LEN};
 use pusht_core::pusht::selftest::{closed_loop_digest, physics_digest};
 use pusht_core::quant::{self, Model};
 use pusht_device::{
-    B_L475E_IOT01A, BOARDS, Board, Footprint, Log, Setup, WANTED, build, footprint, qemu_version,
-    run_with,
+    B_L475E_IOT01A, BOARDS, Board, Footprint, IN_QEMU, Log, NETDUINOPLUS2, Setup, WANTED, build,
+    footprint, qemu_version, run_with,
 };
 use pusht_host::engine::Engine;
 use pusht_host::evaluate;
@@ -86,6 +86,7 @@ fn real_time_meets_its_deadlines_and_equals_the_hosts_simulation() {
     real_time(&BOARDS[0], REALTIME_TURN_US);
     if boards().contains(&B_L475E_IOT01A) {
         real_time(&B_L475E_IOT01A, L475_REALTIME_TURN_US);
+        real_time(&NETDUINOPLUS2, REALTIME_TURN_US);
     }
 }
 
@@ -167,10 +168,12 @@ fn every_boards_kernels_equal_the_reference() {
 fn boards() -> Vec<Board> {
     let mut boards = BOARDS.to_vec();
     match qemu_version() >= Some(WANTED) {
-        true => boards.push(B_L475E_IOT01A),
+        true => boards.extend(IN_QEMU),
         false => println!(
-            "skipped: b-l475e-iot01a needs QEMU {}.{}",
-            WANTED.0, WANTED.1
+            "skipped: {} need QEMU {}.{}",
+            IN_QEMU.map(|board| board.name).join(" and "),
+            WANTED.0,
+            WANTED.1
         ),
     }
     boards
@@ -179,11 +182,12 @@ fn boards() -> Vec<Board> {
 /// Instructions of `what`. A physical board logs cycles, and in QEMU counts them by its timer: its
 /// clock's periods in 64 ns per instruction.
 fn instructions(log: &Log, board: &Board, what: &str) -> u64 {
-    const L475_MHZ: u64 = 80;
-    match board.chip {
-        None => number(log, &format!("{what}_instructions")),
-        Some(_) => number(log, &format!("{what}_cycles")) * 1000 / (L475_MHZ * 64),
-    }
+    let mhz = match board.chip {
+        None => return number(log, &format!("{what}_instructions")),
+        Some(_) if *board == B_L475E_IOT01A => 80,
+        Some(_) => 168,
+    };
+    number(log, &format!("{what}_cycles")) * 1000 / (mhz * 64)
 }
 
 fn run_to_success(binary: &str, board: &Board) -> (Footprint, Log) {

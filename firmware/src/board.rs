@@ -6,8 +6,8 @@ mod memory_flash;
 mod microbit;
 #[cfg(all(feature = "qemu", not(feature = "board-microbit")))]
 mod mps2;
-#[cfg(feature = "board-b-l475e-iot01a")]
-#[path = "board/b_l475e_iot01a/mod.rs"]
+#[cfg(feature = "stm32")]
+#[path = "board/stm32/mod.rs"]
 mod part;
 #[cfg(feature = "board-nrf52840-dk")]
 #[path = "board/nrf52840_dk.rs"]
@@ -33,7 +33,7 @@ pub use microbit::TIMER_MHZ;
 pub use mps2::{TIMER_MHZ, Uart, Watchdog};
 #[cfg(feature = "silicon")]
 pub use part::{TIMER_MHZ, Watchdog};
-#[cfg(feature = "board-b-l475e-iot01a")]
+#[cfg(feature = "stm32")]
 pub use part::{Uart, on_timer};
 #[cfg(feature = "embassy")]
 pub use silicon::Uart;

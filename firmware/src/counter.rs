@@ -51,7 +51,7 @@ impl Timer {
 pub(crate) fn on_timer() {
     #[cfg(pusht_cycle_counter)]
     cycles::carry();
-    #[cfg(feature = "board-b-l475e-iot01a")]
+    #[cfg(feature = "stm32")]
     crate::board::on_timer();
     // Nothing else writes it, and a Cortex-M0 has no atomic addition.
     PERIODS.store(PERIODS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);

@@ -167,7 +167,7 @@ extern "C" fn hard_fault(sp: u32, pc: u32) -> ! {
 }
 
 /// Handles a timeout where the timer's interrupt stands in for a watchdog.
-#[cfg(feature = "board-b-l475e-iot01a")]
+#[cfg(feature = "stm32")]
 pub fn not_fed() -> ! {
     if is_first(Restart::Watchdog) {
         defmt::error!("watchdog: not fed in time");

@@ -74,13 +74,25 @@ pub const MICROBIT: Board = Board {
     chip: None,
 };
 
-/// A physical board that QEMU has, too: the image that is flashed is the one that QEMU runs.
+/// Physical boards that QEMU has, too: the image that is flashed is the one that QEMU runs.
+pub const IN_QEMU: [Board; 2] = [B_L475E_IOT01A, NETDUINOPLUS2];
+
+/// The first of [`IN_QEMU`].
 pub const B_L475E_IOT01A: Board = Board {
     name: "b-l475e-iot01a",
     core: "Cortex-M4F at 80 MHz",
     target: "thumbv7em-none-eabihf",
     machine: Some("b-l475e-iot01a"),
     chip: Some("STM32L475VG"),
+};
+
+/// The second of [`IN_QEMU`].
+pub const NETDUINOPLUS2: Board = Board {
+    name: "netduinoplus2",
+    core: "Cortex-M4F at 168 MHz",
+    target: "thumbv7em-none-eabihf",
+    machine: Some("netduinoplus2"),
+    chip: Some("STM32F405RGTx"),
 };
 
 /// Further physical boards. None was at hand when the firmware was written: their images are built, linked
@@ -119,8 +131,8 @@ pub const SILICON: [Board; 4] = [
 impl Board {
     /// Every board.
     pub fn all() -> impl Iterator<Item = Self> {
-        let of_qemu = BOARDS.into_iter().chain([MICROBIT, B_L475E_IOT01A]);
-        of_qemu.chain(SILICON)
+        let of_qemu = BOARDS.into_iter().chain([MICROBIT]);
+        of_qemu.chain(IN_QEMU).chain(SILICON)
     }
 
     /// Finds a board by name.

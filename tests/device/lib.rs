@@ -26,7 +26,7 @@ pub mod regular_file;
 #[path = "../../host/src/stdout.rs"]
 pub mod stdout;
 
-pub use board::{B_L475E_IOT01A, BOARDS, Board, MICROBIT, SILICON};
+pub use board::{B_L475E_IOT01A, BOARDS, Board, IN_QEMU, MICROBIT, NETDUINOPLUS2, SILICON};
 pub use elf::{Footprint, Symbols, demangled, footprint, image};
 pub use log::Log;
 pub use on_target::{OnTarget, run_all, tests_in};

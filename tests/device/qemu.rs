@@ -3,7 +3,7 @@
 
 use crate::gdb::{self, Gdb};
 use crate::log::{Log, read_log};
-use crate::{Board, Port, nudge, qemu_program, rtt};
+use crate::{B_L475E_IOT01A, Board, NETDUINOPLUS2, Port, nudge, qemu_program, rtt};
 use anyhow::{Context, Result};
 use std::io::Read;
 use std::path::Path;
@@ -52,7 +52,7 @@ impl Setup {
     pub fn of(binary: &str, board: &Board, serial_port: u16) -> Result<Self> {
         Ok(match binary {
             "controller" => Self::serving(Port::open(serial_port)?),
-            "realtime" | "realtime-late" if board.chip.is_some() => Self::AT_80_MHZ,
+            "realtime" | "realtime-late" if *board == B_L475E_IOT01A => Self::AT_80_MHZ,
             "realtime" | "realtime-late" => Self::AT_125_MHZ,
             _ => Self::COUNTING,
         })
@@ -168,8 +168,12 @@ impl Qemu {
             }
             None => "none".to_owned(),
         };
+        if *board == NETDUINOPLUS2 {
+            // Its serial port is the sixth USART of the chip.
+            command.args(["-serial", "null"].repeat(5));
+        }
         command.args(["-serial", &serial]);
-        if board.chip.is_some() && setup.serial.is_some() {
+        if *board == B_L475E_IOT01A && setup.serial.is_some() {
             command.args(["-serial", &nudge::serial()?]);
         }
         command

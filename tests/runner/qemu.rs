@@ -13,7 +13,7 @@ const BY_HAND: &str =
       Fedora           sudo dnf install qemu-system-arm
       Arch             sudo pacman -S qemu-system-arm
       macOS            brew install qemu";
-const TOO_OLD: &str = "the tests of b-l475e-iot01a: this system's QEMU is older than 9.1; \
+const TOO_OLD: &str = "the tests of b-l475e-iot01a and netduinoplus2: this system's QEMU is older than 9.1; \
                        https://www.qemu.org/download has a newer one";
 
 /// Commands that install QEMU if it is missing or, where we may, too old for some boards.

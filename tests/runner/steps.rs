@@ -63,6 +63,9 @@ pub fn all() -> Vec<Step> {
                     firmware(
                         "clippy --release --no-default-features --features board-b-l475e-iot01a -- -D warnings",
                     ),
+                    firmware(
+                        "clippy --release --no-default-features --features board-netduinoplus2 -- -D warnings",
+                    ),
                 ];
                 if setup::runs("c++", &["--version"]) {
                     commands.push(fuzz_workspace(

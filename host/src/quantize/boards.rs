@@ -211,7 +211,7 @@ impl Board {
 
 const MIB: usize = 1024;
 /// Every board.
-pub const BOARDS: [Board; 12] = [
+pub const BOARDS: [Board; 13] = [
     Board::new(
         "mps2-an386",
         CORTEX_M4,
@@ -265,6 +265,12 @@ pub const BOARDS: [Board; 12] = [
         "b-l475e-iot01a",
         CORTEX_M4,
         [MIB, 96 - 32],
+        Binary::Controller,
+    ),
+    Board::new(
+        "netduinoplus2",
+        CORTEX_M4,
+        [MIB, 128 - 32],
         Binary::Controller,
     ),
     Board::new("pico", CORTEX_M0, [2047, 264 - 32], Binary::Controller),

@@ -1,8 +1,7 @@
-//! USART1 of the STM32L475 (RM0351, chapter 40), at the debugger's serial port. Bytes are received
-//! and sent by interrupt. QEMU allows access to its registers by words only, as here.
+//! The serial port. Bytes are received and sent by interrupt.
 #![allow(unsafe_code, reason = "unmasking of an interrupt")]
 
-use super::clocks::TIMER_MHZ;
+use super::chip::{self, UART, UART_HZ, UART_INTERRUPT};
 use crate::board::sleep_unless;
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -10,16 +9,7 @@ use cortex_m::interrupt::Mutex;
 use cortex_m::peripheral::NVIC;
 use cortex_m::singleton;
 use heapless::spsc::{Consumer, Producer, Queue};
-use stm32_metapac::gpio::vals::{Moder, Pupdr};
-use stm32_metapac::{GPIOB, Interrupt, RCC, USART1, interrupt};
-
-/// Pins of port B, and the number of the function that connects them to the USART (STM32L475 data
-/// sheet, table 17).
-const TX_PIN: usize = 6;
-const RX_PIN: usize = 7;
-const USART1_FUNCTION: u8 = 7;
-/// Clock of the USART: that of its bus.
-const CLOCK_HZ: u32 = TIMER_MHZ as u32 * 1_000_000;
+use stm32_metapac::interrupt;
 
 /// Size of the receive queue: several of the longest requests.
 const RX_LEN: usize = 512;
@@ -34,8 +24,19 @@ struct Ends {
 static ENDS: Mutex<RefCell<Option<Ends>>> = Mutex::new(RefCell::new(None));
 static LOST: AtomicU32 = AtomicU32::new(0);
 
+#[cfg(feature = "board-b-l475e-iot01a")]
 #[interrupt]
 fn USART1() {
+    on_interrupt();
+}
+
+#[cfg(feature = "board-netduinoplus2")]
+#[interrupt]
+fn USART6() {
+    on_interrupt();
+}
+
+fn on_interrupt() {
     cortex_m::interrupt::free(|cs| {
         if let Some(ends) = ENDS.borrow(cs).borrow_mut().as_mut() {
             ends.receive();
@@ -46,13 +47,8 @@ fn USART1() {
 
 impl Ends {
     fn receive(&mut self) {
-        let state = USART1.isr().read();
-        let mut is_lost = state.ore();
-        if is_lost {
-            USART1.icr().write(|w| w.set_ore(true));
-        }
-        if state.rxne() {
-            let byte = USART1.rdr().read().dr() as u8;
+        let (byte, mut is_lost) = chip::receive();
+        if let Some(byte) = byte {
             is_lost |= self.received.enqueue(byte).is_err();
         }
         if is_lost {
@@ -62,24 +58,24 @@ impl Ends {
 
     /// Sends the next byte; its interrupt stays off while there is none.
     fn send(&mut self) {
-        if !USART1.isr().read().txe() {
+        if !chip::is_ready() {
             return;
         }
         match self.to_send.dequeue() {
-            Some(byte) => USART1.tdr().write(|w| w.set_dr(byte.into())),
-            None => USART1.cr1().modify(|w| w.set_txeie(false)),
+            Some(byte) => chip::send(byte),
+            None => UART.cr1().modify(|w| w.set_txeie(false)),
         }
     }
 }
 
-/// USART1.
+/// UART.
 pub struct Uart {
     received: Consumer<'static, u8>,
     to_send: Producer<'static, u8>,
 }
 
 impl Uart {
-    /// Takes the USART and sets it up for `baud`; `None` after the first call.
+    /// Takes the UART and sets it up for `baud`; `None` after the first call.
     pub fn take(baud: u32) -> Option<Self> {
         let rx = singleton!(RX: Queue<u8, RX_LEN> = Queue::new())?;
         let tx = singleton!(TX: Queue<u8, TX_LEN> = Queue::new())?;
@@ -89,17 +85,16 @@ impl Uart {
             to_send: out_of_tx,
         };
         cortex_m::interrupt::free(|cs| ENDS.borrow(cs).replace(Some(ends)));
-        set_pins();
-        RCC.apb2enr().modify(|w| w.set_usart1en(true));
-        USART1.brr().write(|w| w.set_brr((CLOCK_HZ / baud) as u16));
-        USART1.cr1().write(|w| {
+        chip::connect_uart();
+        UART.brr().write(|w| w.set_brr((UART_HZ / baud) as u16));
+        UART.cr1().write(|w| {
             w.set_ue(true);
             w.set_te(true);
             w.set_re(true);
             w.set_rxneie(true);
         });
         // SAFETY: no critical section relies on this interrupt being off.
-        unsafe { NVIC::unmask(Interrupt::USART1) };
+        unsafe { NVIC::unmask(UART_INTERRUPT) };
         Some(Self { received, to_send })
     }
 
@@ -120,32 +115,20 @@ impl Uart {
                 sleep_unless(|| self.to_send.ready());
             }
             // The interrupt changes the register, too.
-            cortex_m::interrupt::free(|_| USART1.cr1().modify(|w| w.set_txeie(true)));
+            cortex_m::interrupt::free(|_| UART.cr1().modify(|w| w.set_txeie(true)));
         }
     }
 
     /// Returns when the last byte has been sent.
     pub fn flush(&mut self) {
-        while USART1.cr1().read().txeie() {
-            sleep_unless(|| !USART1.cr1().read().txeie());
+        while UART.cr1().read().txeie() {
+            sleep_unless(|| !UART.cr1().read().txeie());
         }
-        while !USART1.isr().read().tc() {}
+        while !chip::is_sent() {}
     }
 
     /// Sleeps until an interrupt, unless a byte has been received.
     pub fn wait(&mut self) {
         sleep_unless(|| self.received.ready());
-    }
-}
-
-/// Connects the pins, with a pull-up where nothing may be connected.
-fn set_pins() {
-    RCC.ahb2enr().modify(|w| w.set_gpioben(true));
-    GPIOB
-        .pupdr()
-        .modify(|w| w.set_pupdr(RX_PIN, Pupdr::PULL_UP));
-    for pin in [TX_PIN, RX_PIN] {
-        GPIOB.afr(0).modify(|w| w.set_afr(pin, USART1_FUNCTION));
-        GPIOB.moder().modify(|w| w.set_moder(pin, Moder::ALTERNATE));
     }
 }

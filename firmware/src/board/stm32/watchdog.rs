@@ -1,22 +1,22 @@
-//! The independent watchdog of the STM32L475 (RM0351, chapter 36). QEMU has none: there the
-//! timer's interrupt takes its place, as long as interrupts are not masked.
+//! The independent watchdog (RM0351 and RM0090, "Independent watchdog (IWDG)"). QEMU has none: there
+//! the timer's interrupt takes its place, as long as interrupts are not masked.
 #![allow(
     unsafe_code,
     reason = "the timer is taken where no one else has started it"
 )]
 
-use super::clocks::TIMER_MHZ;
+use super::chip::TIMER_MHZ;
 use super::comes;
 use crate::counter::Counter;
 use crate::fault;
 use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m::Peripherals;
 use cortex_m::peripheral::SYST;
+use stm32_metapac::IWDG;
 use stm32_metapac::iwdg::vals::{Key, Pr};
-use stm32_metapac::{IWDG, RCC};
 
-/// Period of the watchdog's counter, ms: its clock (LSI) is 32 kHz, give or take 8 %, and divided
-/// by 64.
+/// Period of the watchdog's counter, ms: its clock (LSI) is 32 kHz, nearly (on the F405 17 to 47 kHz),
+/// and divided by 64.
 const TICK_MS: u32 = 2;
 
 /// The interrupts of the timer after which a stand-in that is not fed restarts the device, and
@@ -51,13 +51,6 @@ impl Watchdog {
         IWDG.kr().write(|w| w.set_key(Key::RESET));
         LEFT.store(PERIODS.load(Ordering::Relaxed), Ordering::Relaxed);
     }
-}
-
-/// Whether the hardware reports a reset by the watchdog; clears the report (RM0351, 6.4.29).
-pub fn was_reset_by_watchdog() -> bool {
-    let was = RCC.csr().read().iwdgrstf();
-    RCC.csr().modify(|w| w.set_rmvf(true));
-    was
 }
 
 fn arm_stand_in(period_ms: u32) {

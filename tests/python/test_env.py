@@ -139,7 +139,7 @@ def test_pictures_have_the_sizes_asked_for():
     ("kwargs", "kind", "message"),
     [
         ({"obs_type": "picture"}, ValueError, "pixels_agent_pos"),
-        ({"seeding": "mt"}, ValueError, "pcg64, legacy"),
+        ({"seeding": "mt"}, ValueError, "legacy, pcg64"),
         ({"start_order": "any"}, ValueError, "legacy, angle_first"),
         ({"render_mode": "ansi"}, ValueError, "rgb_array"),
         ({"damping": 1.5}, ValueError, "damping"),

@@ -1,9 +1,10 @@
 //! Demonstrations of the planner, as `pusht collect` records them.
 
-use crate::options::{SEEDINGS, named};
+use crate::options::parsed;
 use crate::run::{interruptible, unlocked};
 use crate::seeds::range;
 use indicatif::ProgressBar;
+use pusht_core::pusht::env::Seeding;
 use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
 use pusht_host::collect::episode::Settings;
 use pusht_host::collect::writer::Writer;
@@ -31,10 +32,10 @@ pub struct Options {
 
 impl Options {
     fn settings(&self, first_seed: u64) -> PyResult<Settings> {
-        named("seeding", &self.seeding, &SEEDINGS)?;
+        let seeding: Seeding = parsed("seeding", &self.seeding)?;
         Ok(Settings {
             first_seed,
-            seeding: self.seeding.clone(),
+            seeding: seeding.name().into(),
             expert: ExpertOptions {
                 speed_limit_px: self.speed_limit,
                 stop_coverage: self.stop_coverage,

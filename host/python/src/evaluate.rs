@@ -1,6 +1,6 @@
 //! Scores of a policy, as `pusht eval` gives them.
 
-use crate::options::{SEEDINGS, named};
+use crate::options::parsed;
 use crate::policy::Policy;
 use crate::run::interruptible;
 use crate::seeds::seeds;
@@ -31,7 +31,7 @@ pub fn evaluate<'py>(
     num_threads: Option<usize>,
 ) -> PyResult<Scores<'py>> {
     let seeds = seeds(seeds_of_episodes)?;
-    let seeding = named("seeding", seeding, &SEEDINGS)?;
+    let seeding = parsed("seeding", seeding)?;
     let engine = policy.engine();
     let disturbances = parse_all(&disturbances);
     let conditions = Conditions {

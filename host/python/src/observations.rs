@@ -1,7 +1,7 @@
 //! Observations as NumPy arrays, of one environment and of many.
 
 use crate::errors::refused;
-use crate::options::{ObsType, Options};
+use crate::options::{Options, Parts};
 use crate::pictures::{Size, picture, refused_picture};
 use numpy::{PyArray1, PyArray2, PyArray4, PyArrayMethods};
 use pusht_core::pusht::env::PushTEnv;
@@ -9,6 +9,7 @@ use pusht_core::pusht::observation::{
     MASKED_KEYPOINTS_DIM, MaskedKeypoints, ObservationKind, observe,
 };
 use pusht_gym::batch::PushTBatch;
+use pusht_gym::pusht::ObsType;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;

@@ -3,32 +3,39 @@
 use crate::arrays::numbers;
 use crate::errors::refused;
 use crate::pictures::Size;
+use pusht_core::Error;
 use pusht_core::pusht::env::{PushTParams, Seeding, StartOrder, Vec2};
 use pusht_core::pusht::observation::{
     MASKED_KEYPOINTS_DIM, MaskedKeypoints, ObservationKind, STATE_DIM,
 };
 use pusht_gym::batch::BatchOptions;
+use pusht_gym::pusht::ObsType;
 use pusht_gym::vector::AutoresetMode;
 use pyo3::conversion::FromPyObjectOwned;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use std::str::FromStr;
 
 /// Largest width and height of a picture, pixels.
 const MAX_SIDE: i64 = 1 << 14;
 
-/// Kind of observation.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum ObsType {
-    State,
-    EnvironmentStateAgentPos,
-    Keypoints,
-    Pixels,
-    PixelsAgentPos,
+/// What an observation consists of.
+pub trait Parts {
+    /// What the simulator's side observes.
+    fn kind(self) -> ObservationKind;
+
+    /// Values in the array beside the agent's position, or alone.
+    fn n_values(self) -> usize;
+
+    /// Whether there is a picture.
+    fn has_pixels(self) -> bool;
+
+    /// Name of the array in a dictionary beside the agent's position; `None` if it is alone.
+    fn name_beside_agent(self) -> Option<&'static str>;
 }
 
-impl ObsType {
-    /// What the simulator's side observes.
-    pub fn kind(self) -> ObservationKind {
+impl Parts for ObsType {
+    fn kind(self) -> ObservationKind {
         match self {
             Self::State | Self::Pixels | Self::PixelsAgentPos => ObservationKind::State,
             Self::EnvironmentStateAgentPos => ObservationKind::Vertices,
@@ -36,8 +43,7 @@ impl ObsType {
         }
     }
 
-    /// Values in the array beside the agent's position, or alone.
-    pub fn n_values(self) -> usize {
+    fn n_values(self) -> usize {
         match self {
             Self::State => STATE_DIM,
             Self::EnvironmentStateAgentPos => ObservationKind::Vertices.agent_at(),
@@ -46,12 +52,11 @@ impl ObsType {
         }
     }
 
-    pub fn has_pixels(self) -> bool {
+    fn has_pixels(self) -> bool {
         matches!(self, Self::Pixels | Self::PixelsAgentPos)
     }
 
-    /// Name of the array in a dictionary beside the agent's position; `None` if it is alone.
-    pub fn name_beside_agent(self) -> Option<&'static str> {
+    fn name_beside_agent(self) -> Option<&'static str> {
         match self {
             Self::EnvironmentStateAgentPos => Some("environment_state"),
             Self::PixelsAgentPos => Some("pixels"),
@@ -82,9 +87,9 @@ impl<'py> FromPyObject<'_, 'py> for Options {
         let keypoint_visible_rate = field(given, "keypoint_visible_rate", "a number")?;
         MaskedKeypoints::new(keypoint_visible_rate, 0).map_err(refused)?;
         Ok(Self {
-            seeding: choice(given, "seeding", &SEEDINGS)?,
-            obs_type: choice(given, "obs_type", &OBS_TYPES)?,
-            start_order: choice(given, "start_order", &START_ORDERS)?,
+            seeding: choice(given, "seeding")?,
+            obs_type: choice(given, "obs_type")?,
+            start_order: choice(given, "start_order")?,
             params: params(given)?,
             keypoint_visible_rate,
             observation: [
@@ -141,13 +146,9 @@ fn array<const N: usize>(given: Borrowed<'_, '_, PyAny>, name: &str) -> PyResult
 }
 
 /// The value that the attribute `name` names.
-fn choice<T: Copy>(
-    given: Borrowed<'_, '_, PyAny>,
-    name: &str,
-    values: &[(&str, T)],
-) -> PyResult<T> {
+fn choice<T: FromStr<Err = Error>>(given: Borrowed<'_, '_, PyAny>, name: &str) -> PyResult<T> {
     let value: String = field(given, name, "a string")?;
-    named(name, &value, values)
+    parsed(name, &value)
 }
 
 /// A width or height of pictures.
@@ -178,27 +179,16 @@ impl Options {
     }
 }
 
-const OBS_TYPES: [(&str, ObsType); 5] = [
-    ("state", ObsType::State),
-    (
-        "environment_state_agent_pos",
-        ObsType::EnvironmentStateAgentPos,
-    ),
-    ("keypoints", ObsType::Keypoints),
-    ("pixels", ObsType::Pixels),
-    ("pixels_agent_pos", ObsType::PixelsAgentPos),
-];
-/// Names of the seedings.
-pub const SEEDINGS: [(&str, Seeding); 2] = [("pcg64", Seeding::Pcg64), ("legacy", Seeding::Legacy)];
-const START_ORDERS: [(&str, StartOrder); 2] = [
-    ("legacy", StartOrder::Legacy),
-    ("angle_first", StartOrder::AngleFirst),
-];
-
 /// The order in which a start state is set: the one of this name, or `default`.
 pub fn start_order(name: Option<&str>, default: StartOrder) -> PyResult<StartOrder> {
-    name.map_or(Ok(default), |name| {
-        named("start_order", name, &START_ORDERS)
+    name.map_or(Ok(default), |name| parsed("start_order", name))
+}
+
+/// The value whose type reads this name.
+pub fn parsed<T: FromStr<Err = Error>>(argument: &str, name: &str) -> PyResult<T> {
+    name.parse().map_err(|error| match error {
+        Error::UnknownName { known, .. } => unknown(argument, name, known),
+        other => refused(other),
     })
 }
 
@@ -207,9 +197,13 @@ pub fn named<T: Copy>(argument: &str, name: &str, values: &[(&str, T)]) -> PyRes
     let found = values.iter().find(|(known, _)| *known == name);
     found.map(|(_, value)| *value).ok_or_else(|| {
         let known: Vec<&str> = values.iter().map(|(known, _)| *known).collect();
-        PyValueError::new_err(format!(
-            "{argument}: `{name}` is not supported, but {} are",
-            known.join(", ")
-        ))
+        unknown(argument, name, &known)
     })
+}
+
+fn unknown(argument: &str, name: &str, known: &[&str]) -> PyErr {
+    PyValueError::new_err(format!(
+        "{argument}: `{name}` is not supported, but {} are",
+        known.join(", ")
+    ))
 }

@@ -3,6 +3,9 @@
 mod program;
 
 use program::{assert_refused, pusht};
+use pusht_core::pusht::env::Seeding;
+use pusht_host::engine::{Engine, PolicyArgs};
+use pusht_host::evaluate;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -56,6 +59,31 @@ fn eval_writes_every_field_of_its_json() {
     let [low, high] = [0, 1].map(|side| scores["success_ci95"][side].as_f64().unwrap());
     let rate = scores["success_rate"].as_f64().unwrap();
     assert!(low <= rate && rate <= high && low < high);
+}
+
+#[test]
+fn eval_prints_the_digests_of_a_single_episode_which_the_device_logs_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scores.json");
+    let json = path.to_str().unwrap();
+    let output = pusht(&["eval", "--seeds", "100003..100004", "--json", json], "");
+    let output = String::from_utf8(output.stdout).unwrap();
+    let scores: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+
+    let engine = Engine::load(&PolicyArgs::default()).unwrap();
+    let env = evaluate::start(100_003, Seeding::Legacy).unwrap();
+    let result = evaluate::episode(&engine, env, 100_003).unwrap();
+    for (name, field, digest) in [
+        ("digest of actions", "action_digest", result.action_digest),
+        ("digest of states", "state_digest", result.state_digest),
+    ] {
+        let digest = format!("{digest:#018x}");
+        assert!(
+            output.contains(&format!("{name:<20} {digest}\n")),
+            "{output}"
+        );
+        assert_eq!(scores["episodes"][0][field], digest);
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use pusht_core::pusht::disturbance::Disturbances;
 use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
 use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use statistics::Estimate;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -35,6 +35,17 @@ pub struct EpisodeScore {
     pub final_coverage: Option<f64>,
     /// Length of the agent's way, px, where the episode was played here.
     pub way_px: Option<f64>,
+    /// Digest of the bits of all actions, which a device and the browser page log, too.
+    #[serde(serialize_with = "as_hexadecimal")]
+    pub action_digest: u64,
+    /// Digest of the bits of all states, the final state included.
+    #[serde(serialize_with = "as_hexadecimal")]
+    pub state_digest: u64,
+}
+
+/// As a string: JSON's numbers are exact to 53 bits only.
+fn as_hexadecimal<S: Serializer>(digest: &u64, to: S) -> std::result::Result<S::Ok, S::Error> {
+    to.collect_str(&format_args!("{digest:#018x}"))
 }
 
 /// Under which conditions episodes are played. The default: nothing is disturbed, and an episode
@@ -152,6 +163,8 @@ pub fn score(seed: u64, result: &EpisodeResult) -> EpisodeScore {
         steps_to_success: result.success.then_some(result.steps),
         final_coverage: None,
         way_px: None,
+        action_digest: result.action_digest,
+        state_digest: result.state_digest,
     }
 }
 
@@ -227,9 +240,13 @@ mod tests {
             steps_to_success: success.then_some(300),
             final_coverage: Some(0.5),
             way_px: Some(10.0),
+            action_digest: 0xab,
+            state_digest: 0,
         };
         let summary = summarize(vec![episode(1.0, true), episode(0.5, false)]);
         assert_eq!(summary.mean_max_reward, 0.75);
         assert_eq!(summary.success_rate, 0.5);
+        let json = serde_json::to_value(&summary).unwrap();
+        assert_eq!(json["episodes"][0]["action_digest"], "0x00000000000000ab");
     }
 }

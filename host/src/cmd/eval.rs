@@ -22,7 +22,8 @@ use std::sync::atomic::AtomicBool;
 /// interval (Wilson), control steps to success (an episode without success counts as longer than
 /// any), the coverage at the end and the length of the agent's way with their 95 % intervals, the
 /// time per plan, and the seeds of the failed episodes (to be shown with `pusht render --seed`). A
-/// seed sets the start state, the policy's noise and the disturbances.
+/// seed sets the start state, the policy's noise and the disturbances. Of a single episode it also
+/// prints the digests of all actions and states, as the firmware and the browser page do.
 ///
 /// --disturb adds a disturbance; several act together. --disturbances standard plays every member
 /// of the standard set (docs/robustness.md) and prints a row for each.
@@ -227,6 +228,10 @@ pub fn print_scores(engine: &Engine, timed: &TimedEvaluation) {
     print_mean("coverage at the end", 4, "", &scores.mean_final_coverage);
     print_mean("agent's way", 0, " px", &scores.mean_way_px);
     print_failures(scores);
+    if let [only] = scores.episodes.as_slice() {
+        outln!("{:<20} {:#018x}", "digest of actions", only.action_digest);
+        outln!("{:<20} {:#018x}", "digest of states", only.state_digest);
+    }
     let milliseconds = 1e3 * timed.planning.as_secs_f64() / f64::from(timed.plans.max(1));
     outln!(
         "{:<20} {milliseconds:.2} ms  (mean of {} plans)",

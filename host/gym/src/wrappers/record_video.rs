@@ -3,8 +3,8 @@
 use super::forward;
 use crate::env::{Env, EnvError, Step};
 use crate::value::{Dict, Value};
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 /// Frames per second of an environment without `render_fps`.
 const RENDER_FPS: f64 = 30.0;
@@ -81,11 +81,23 @@ impl<E: Env> RecordVideo<E> {
             .folder
             .join(format!("{}-episode-{episode}.gif", self.prefix));
         let file = encode(&frames, fps.unwrap_or(RENDER_FPS))?;
-        // Renamed when it is whole, so that no reader sees a part.
-        let part = path.with_extension("part");
-        let written = fs::write(&part, file).and_then(|()| fs::rename(&part, &path));
+        let written = write_whole(&path, &file);
         written.map_err(|error| EnvError::new("OSError", format!("{}: {error}", path.display())))
     }
+}
+
+/// Writes a file beside `path` and renames it when it is whole, so that no reader sees a part. What a
+/// killed program left is overwritten.
+///
+/// Simpler than the writer of the package `pusht-host`: the name is made here, so it leads to no device
+/// and through no link of the user's, and a picture need not survive a power failure.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let part = path.with_extension("part");
+    let written = fs::write(&part, bytes).and_then(|()| fs::rename(&part, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    written
 }
 
 /// Encodes arrays (rows, columns, 3) as a GIF.
@@ -159,7 +171,6 @@ mod tests {
     use crate::vector::{Seed, SyncVectorEnv, VectorEnv, VectorOptions};
     use crate::wrappers::TimeLimit;
     use crate::wrappers::tests::Counter;
-    use std::path::Path;
     use std::sync::Arc;
 
     #[test]
@@ -214,6 +225,20 @@ mod tests {
         envs.reset(Seed::Int(0), &Dict::new()).unwrap();
         drop(envs);
         assert_eq!(frames(&folder.path().join("vector"), 0), Some(vec![10]));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_leaves_no_part_and_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut env = recorder(PushT::new(small()).unwrap(), folder.path(), |_| true);
+        let videos = folder.path().join("videos");
+        fs::create_dir(videos.join("pusht-episode-0.gif")).unwrap();
+        env.reset(Some(0), &Dict::new()).unwrap();
+        let error = env.reset(Some(1), &Dict::new()).unwrap_err();
+        assert!(error.to_string().contains("pusht-episode-0.gif"), "{error}");
+        let names = fs::read_dir(videos).unwrap();
+        let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["pusht-episode-0.gif"]);
     }
 
     /// PushT with small pictures.

@@ -130,8 +130,11 @@ fn through_noise(seed: u64, ticks: usize) {
         ensure!(u64::from(device.frames.empty) == there.empty_frames);
         ensure!(u64::from(here.damaged()) == back.damaged_frames);
         ensure!(u64::from(here.empty) == back.empty_frames);
-        ensure!(device.done + 1 == counts.answered && device.overrun_bytes == 0);
-        ensure!(device.holds == 0 && counts.restarts == 0);
+        ensure!(device.overrun_bytes == 0);
+        // On a busy machine the host may be silent for longer than the device waits. The episode begins
+        // again then, and the answer of the broken one is lost.
+        ensure!(counts.restarts <= device.holds);
+        ensure!(device.holds > 0 || device.done + 1 == counts.answered);
         same_here(engine, played)
     });
 }

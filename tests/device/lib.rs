@@ -181,7 +181,7 @@ fn build_at(
         "{name} of the firmware does not build for {}",
         board.name
     );
-    executable(&output.stdout).context("cargo names no executable")
+    executable(&output.stdout, name).context("cargo names no executable")
 }
 
 /// Cargo's setting that keeps out of an image where it was built: paths begin at the repository's
@@ -202,12 +202,14 @@ fn without_places(root: &Path, target: &str) -> String {
     format!("target.{target}.rustflags=[{}]", flags.join(", "))
 }
 
-/// Path of the executable in cargo's messages, one JSON value per line.
-fn executable(messages: &[u8]) -> Option<PathBuf> {
+/// Path of the executable of the target `name` in cargo's messages, one JSON value per line. There may be
+/// others: with a test, cargo builds all programs of its package.
+fn executable(messages: &[u8], name: &str) -> Option<PathBuf> {
     let messages = serde_json::Deserializer::from_slice(messages).into_iter::<serde_json::Value>();
     let paths = messages.filter_map(|message| {
-        let path = message.ok()?.get("executable")?.as_str()?.to_owned();
-        Some(PathBuf::from(path))
+        let message = message.ok()?;
+        let path = message.get("executable")?.as_str()?;
+        (message["target"]["name"] == name).then(|| PathBuf::from(path))
     });
     paths.last()
 }
@@ -228,12 +230,23 @@ mod tests {
 
     #[test]
     fn the_executable_is_where_cargo_says() {
-        let messages = br#"{"reason":"compiler-artifact","executable":null}
-{"reason":"compiler-artifact","executable":"/built/thumbv7em/release/plans"}
+        let messages =
+            br#"{"reason":"compiler-artifact","target":{"name":"libm"},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"on_target"},"executable":"/built/on_target-1"}
+{"reason":"compiler-artifact","target":{"name":"plans"},"executable":"/built/plans"}
 {"reason":"build-finished","success":true}
 "#;
-        let expected = Path::new("/built/thumbv7em/release/plans");
-        assert_eq!(executable(messages).as_deref(), Some(expected));
-        assert_eq!(executable(b"{}"), None);
+        for (name, path) in [
+            ("plans", Some("/built/plans")),
+            ("on_target", Some("/built/on_target-1")),
+            ("bench", None),
+        ] {
+            assert_eq!(
+                executable(messages, name),
+                path.map(PathBuf::from),
+                "{name}"
+            );
+        }
+        assert_eq!(executable(b"{}", "plans"), None);
     }
 }

@@ -5,44 +5,19 @@
 #[path = "robustness/picture.rs"]
 mod picture;
 
+use pusht_host::cmd::bench::robustness::Row;
 use pusht_host::evaluate::disturbances::STANDARD;
 use pusht_host::evaluate::statistics::Estimate;
-use serde::Deserialize;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 const HEAD: &str = include_str!("robustness/head.md");
 const WALLS: &str = include_str!("robustness/walls.md");
 const MODELS: [&str; 2] = ["pusht", "pusht-small"];
 
-/// A policy under a disturbance, as `pusht bench robustness` writes it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Row {
-    policy: String,
-    estimator: bool,
-    to_the_end: bool,
-    name: String,
-    strength: Option<f64>,
-    disturbances: Vec<String>,
-    seeds: Range<u64>,
-    successes: usize,
-    success_ci95: [f64; 2],
-    median_steps_to_success: Estimate,
-    p95_steps_to_success: Estimate,
-    mean_final_coverage: Estimate,
-    mean_way_px: Estimate,
-}
-
-impl Row {
-    fn rate(&self) -> f64 {
-        self.successes as f64 / (self.seeds.end - self.seeds.start) as f64
-    }
-
-    fn success(&self) -> String {
-        let [low, high] = self.success_ci95.map(|share| 100.0 * share);
-        format!("{:.1} % ({low:.1} to {high:.1})", 100.0 * self.rate())
-    }
+/// Success rate with its interval.
+fn success(row: &Row) -> String {
+    let [low, high] = row.success_ci95.map(|share| 100.0 * share);
+    format!("{:.1} % ({low:.1} to {high:.1})", 100.0 * row.rate())
 }
 
 #[test]
@@ -109,7 +84,7 @@ fn walls_table(rows: &[Row]) -> String {
         let cells = MODELS.map(|model| {
             let row = goals()
                 .find(|row| row.strength == Some(strength) && row.policy == format!("{model}.ptm"));
-            row.map_or("not measured".to_owned(), Row::success)
+            row.map_or("not measured".to_owned(), success)
         });
         table += &format!("| {strength} | {} |\n", cells.join(" | "));
     }
@@ -125,7 +100,7 @@ fn success_table(rows: &[Row], extension: &str) -> String {
         let cells = MODELS.map(|model| {
             [false, true].map(|estimator| {
                 let row = of_set(rows, &format!("{model}.{extension}"), name, estimator);
-                row.map_or("not measured".to_owned(), Row::success)
+                row.map_or("not measured".to_owned(), success)
             })
         });
         let options: Vec<String> = texts.iter().map(|text| format!("`{text}`")).collect();
@@ -166,7 +141,7 @@ fn held_table(rows: &[Row]) -> String {
         table += &format!(
             "| `{}` | {} | {} | {} |\n",
             row.policy,
-            row.success(),
+            success(row),
             estimate(&row.mean_final_coverage, 3),
             estimate(&row.mean_way_px, 0),
         );

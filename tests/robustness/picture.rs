@@ -1,7 +1,7 @@
 //! The picture: success against the strength of each disturbance, a curve for each policy.
 
-use super::Row;
 use plotters::prelude::*;
+use pusht_host::cmd::bench::robustness::Row;
 
 const COLUMNS: usize = 3;
 const PANEL_PX: [u32; 2] = [400, 280];

@@ -39,25 +39,43 @@ pub struct Args {
     strength_seeds: Range<u64>,
 }
 
-/// A policy under a disturbance.
+/// A policy under a disturbance: a row of the result file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Row {
+#[serde(deny_unknown_fields)]
+pub struct Row {
     /// Name of the policy's file.
-    policy: String,
-    estimator: bool,
-    to_the_end: bool,
+    pub policy: String,
+    /// Whether the estimator is before the policy.
+    pub estimator: bool,
+    /// Whether an episode goes on after success.
+    pub to_the_end: bool,
     /// The member of the standard set, or the kind of a growing strength.
-    name: String,
+    pub name: String,
     /// The strength, where it grows.
-    strength: Option<f64>,
-    disturbances: Vec<String>,
-    seeds: Range<u64>,
-    successes: usize,
-    success_ci95: [f64; 2],
-    median_steps_to_success: Estimate,
-    p95_steps_to_success: Estimate,
-    mean_final_coverage: Estimate,
-    mean_way_px: Estimate,
+    pub strength: Option<f64>,
+    /// The disturbances, as `--disturb` takes them.
+    pub disturbances: Vec<String>,
+    /// Legacy seeds of the episodes.
+    pub seeds: Range<u64>,
+    /// Number of episodes with success.
+    pub successes: usize,
+    /// 95 % interval of the success rate (Wilson).
+    pub success_ci95: [f64; 2],
+    /// Control steps to success: the median.
+    pub median_steps_to_success: Estimate,
+    /// Control steps to success: the 95th percentile.
+    pub p95_steps_to_success: Estimate,
+    /// Mean of the coverage at the end.
+    pub mean_final_coverage: Estimate,
+    /// Mean length of the agent's way, px.
+    pub mean_way_px: Estimate,
+}
+
+impl Row {
+    /// Share of the episodes with success.
+    pub fn rate(&self) -> f64 {
+        self.successes as f64 / (self.seeds.end - self.seeds.start) as f64
+    }
 }
 
 /// What is to be measured.

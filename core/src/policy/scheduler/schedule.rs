@@ -276,13 +276,12 @@ fn rescale_zero_terminal_snr(betas: &mut [f32]) {
     }
 }
 
-/// `numpy.linspace(0, n - 1, count).round()[index]`.
+/// `numpy.linspace(0, n - 1, count).round()[index]`. The last is `n - 1` without numpy's own case for
+/// it: the error of a quotient and a product is far below a half.
 fn linspace_step(n: usize, count: usize, index: usize) -> usize {
-    match index {
-        0 => 0,
-        _ if index + 1 == count => n - 1,
-        _ => libm::rint(index as f64 * ((n - 1) as f64 / (count - 1) as f64)) as usize,
-    }
+    // Of a single step, which is the first, any width.
+    let width = (n - 1) as f64 / (count - 1).max(1) as f64;
+    libm::rint(index as f64 * width) as usize
 }
 
 /// `numpy.round(numpy.arange(n, 0, -n / count))[index] - 1`.
@@ -304,6 +303,17 @@ mod tests {
                 let forwards = linspace(0.0001, 0.02, count, index);
                 let backwards = linspace(0.02, 0.0001, count, count - 1 - index);
                 assert_eq!(forwards, backwards, "{index} of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn steps_spread_by_linspace_begin_and_end_with_the_training_steps() {
+        for n in 1..=300 {
+            assert_eq!(linspace_step(n, 1, 0), 0);
+            for count in 2..=n {
+                assert_eq!(linspace_step(n, count, 0), 0);
+                assert_eq!(linspace_step(n, count, count - 1), n - 1, "{count} of {n}");
             }
         }
     }

@@ -96,3 +96,71 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A section of three words, and a byte behind it.
+    const FILE: [u8; 21] = *b"CONF\x0c\0\0\0\x05\0\0\0\x06\0\0\0\x07\0\0\0\x09";
+    /// Where it begins in a longer file.
+    const AT: usize = 100;
+
+    #[test]
+    fn the_words_of_a_section_are_read_in_order_with_their_places() {
+        let mut file = Reader::new(&FILE, AT);
+        assert_eq!((file.at(), file.rest()), (100, &FILE[..]));
+        let mut section = file.section("CONF").unwrap();
+        assert_eq!((file.at(), file.rest()), (120, &[9][..]));
+        assert_eq!((section.at(), section.rest()), (108, &FILE[8..20]));
+        assert_eq!(section.word("first", 5), Ok(5));
+        assert_eq!((section.at(), section.rest()), (112, &FILE[12..20]));
+        assert_eq!(section.size("second", 6, 6), Ok(6));
+        assert_eq!(section.take("third", 4), Ok(&FILE[16..20]));
+        assert_eq!(section.at(), 120);
+        assert_eq!(section.end("CONF"), Ok(()));
+    }
+
+    #[test]
+    fn a_refusal_has_the_place_of_what_is_refused() {
+        let mut section = Reader::new(&FILE, AT).section("CONF").unwrap();
+        let (what, at) = ("first", 108);
+        let out_of_range = ModelError::OutOfRange { what, at };
+        assert_eq!(section.out_of_range(what), out_of_range);
+        assert_eq!(section.clone().word(what, 4), Err(out_of_range));
+        assert_eq!(section.clone().size(what, 0, 4), Err(out_of_range));
+        assert_eq!(section.clone().size(what, 6, 9), Err(out_of_range));
+        assert_eq!(section.clone().size(what, 4, 6), Ok(5));
+        let expected = "CONF";
+        let left = ModelError::WrongSection { expected, at };
+        assert_eq!(section.end(expected), Err(left));
+        assert_eq!(
+            section.take(what, 13),
+            Err(ModelError::Truncated { what, at })
+        );
+        assert_eq!((section.at(), section.rest()), (108, &FILE[8..20]));
+    }
+
+    #[test]
+    fn a_section_has_its_tag_and_whole_words_that_are_there() {
+        let refusal = |file: &[u8]| Reader::new(file, AT).section("CONF").err();
+        let (expected, at) = ("CONF", AT);
+        let wrong = Some(ModelError::WrongSection { expected, at });
+        let with = |place: usize, byte: u8| {
+            let mut file = FILE;
+            file[place] = byte;
+            refusal(&file)
+        };
+        assert_eq!(with(4, 12), None);
+        assert_eq!(with(0, b'D'), wrong);
+        assert_eq!(with(3, b'G'), wrong);
+        assert_eq!(with(4, 11), wrong);
+        assert_eq!(with(4, 16), wrong);
+        assert_eq!(with(7, 0x80), wrong);
+        let what = expected;
+        assert_eq!(
+            refusal(&FILE[..7]),
+            Some(ModelError::Truncated { what, at })
+        );
+    }
+}

@@ -191,7 +191,123 @@ fn cut(text: &str, separator: u8) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
+    use std::format;
+    use std::string::String;
+    use std::vec::Vec;
+
+    fn table(words: &[i32]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    /// `1.5 x + offset`.
+    fn affine(offset: i32) -> Affine {
+        let factor = Factor {
+            multiplier: 3,
+            shift: 1,
+        };
+        Affine { factor, offset }
+    }
+
+    #[test]
+    fn a_value_of_an_observation_is_what_its_record_says() {
+        let table = table(&[16, 1, 0, 5, 8, 3, 1, -7, 0, 0, 0, 0]);
+        let value = ObservationValue::read(&table, 1);
+        let expected = ObservationValue {
+            exponent: 8,
+            normalizer: affine(-7),
+        };
+        assert_eq!(value, expected);
+        assert_eq!(ObservationValue::read(&table, 0).exponent, 16);
+        for (fixed, normalized) in [(10, 8), (-10, -22), (i32::MAX, i32::MAX - 7)] {
+            assert_eq!(value.normalize(fixed).to_bits(), normalized, "{fixed}");
+        }
+        assert_eq!(value.normalize(i32::MIN), I16F16::MIN);
+    }
+
+    #[test]
+    fn a_number_is_fixed_to_the_nearest_and_saturates() {
+        let value = |exponent| ObservationValue {
+            exponent,
+            normalizer: affine(0),
+        };
+        for (exponent, number, fixed) in [
+            (8, 1.5, 384),
+            (8, -1.5, -384),
+            (8, 0.0, 0),
+            (0, 3.4, 3),
+            (30, 0.25, 1 << 28),
+            (16, 1e30, i32::MAX),
+            (16, -1e30, i32::MIN),
+            (16, f64::INFINITY, i32::MAX),
+            (16, f64::NEG_INFINITY, i32::MIN),
+            (16, f64::NAN, i32::MAX),
+        ] {
+            assert_eq!(value(exponent).to_fixed(number), fixed, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_an_action_is_what_its_record_says() {
+        let record = |hold| [4, 2, hold, 3, 1, 100];
+        let absolute = [30, -1, 0, 1, 0, 0];
+        let table = table(&[absolute, record(1), record(2)].concat());
+        let expected = |hold| ActionValue {
+            exponent: 4,
+            relative_to: Some(2),
+            hold,
+            unnormalizer: affine(100),
+        };
+        let value = ActionValue::read(&table, 1);
+        assert_eq!(value, expected(Hold::Observed));
+        assert_eq!(ActionValue::read(&table, 2), expected(Hold::Zero));
+        let first = ActionValue::read(&table, 0);
+        assert_eq!((first.hold, first.relative_to), (Hold::Last, None));
+        let unnormalized = |bits, origin| value.unnormalize(I8F24::from_bits(bits), origin);
+        assert_eq!(unnormalized(10, 1000), 1115);
+        assert_eq!(unnormalized(-10, -1000), -915);
+        assert_eq!(unnormalized(10, i32::MAX), i32::MAX);
+        assert_eq!(unnormalized(i32::MAX, 0), i32::MAX);
+        assert_eq!((value.to_f64(24), value.to_f64(-8)), (1.5, -0.5));
+        assert_eq!(first.to_f64(1 << 29), 0.5);
+    }
+
+    #[test]
+    fn a_map_is_valid_if_its_factor_is() {
+        let valid = |multiplier, shift| {
+            let factor = Factor { multiplier, shift };
+            Affine { factor, offset: 0 }.is_valid()
+        };
+        assert!(valid(0, 0) && valid(i32::MAX, 62));
+        assert!(!valid(-1, 0) && !valid(1, 63));
+    }
+
+    #[test]
+    fn a_name_or_unit_is_refused_wherever_it_is_wrong() {
+        let [name, unit] = [MAX_NAME_LEN, MAX_UNIT_LEN].map(|len| "n".repeat(len));
+        let is_checked = |text: String| Names::checked(&text, 2).is_some();
+        assert!(is_checked(format!(
+            "{name}\n{name}\t{unit}\n{name}\t{unit}\n"
+        )));
+        for wrong in [
+            format!("{name}n\na\nb"),
+            "task\t\na\nb".into(),
+            format!("task\n{name}n\nb"),
+            format!("task\na\n{name}n"),
+            format!("task\na\t{unit}n\nb"),
+            format!("task\na\nb\t{unit}n"),
+            "task\na\tb\tc\nb".into(),
+            "task\na".into(),
+            "task".into(),
+            String::new(),
+        ] {
+            assert!(!is_checked(wrong.clone()), "{wrong}");
+        }
+        assert!(Names::checked("task", 0).is_some());
+        assert!(Names::checked("", 0).is_none());
+    }
 
     #[test]
     fn names_and_units_are_what_the_lines_say() {

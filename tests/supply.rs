@@ -182,3 +182,37 @@ fn a_package_says_what_it_is() {
         assert_eq!(package["publish"].is_null(), is_listed, "{package}");
     }
 }
+
+/// It needs a Python with a reader of TOML.
+#[test]
+fn a_bill_of_materials_has_every_crate_that_is_linked() {
+    let output = Command::new("python3")
+        .args(["tests/runner/sbom.py", "host/Cargo.toml"])
+        .current_dir(repository())
+        .output();
+    let Ok(output) = output else {
+        println!("skipped: no python3, which writes the bill of materials");
+        return;
+    };
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if errors.contains("No module named 'tomllib'") {
+        println!("skipped: the bill of materials needs Python 3.11");
+        return;
+    }
+    assert!(output.status.success(), "{errors}");
+    let bill: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(bill["bomFormat"], "CycloneDX");
+    let mut listed = BTreeSet::new();
+    for component in bill["components"].as_array().unwrap() {
+        let [name, purl] = ["name", "purl"].map(|key| component[key].as_str().unwrap());
+        assert!(purl.starts_with(&format!("pkg:cargo/{name}@")), "{purl}");
+        let checksum = component["hashes"][0]["content"].as_str();
+        let is_own = name.starts_with("pusht-");
+        assert_eq!(checksum.is_none(), is_own, "{purl}: {checksum:?}");
+        let licence = component["licenses"][0]["expression"].as_str();
+        listed.insert((name.to_owned(), licence.unwrap_or_default().to_owned()));
+    }
+    let linked = crates(".", "--package pusht-host");
+    let missing: Vec<_> = linked.difference(&listed).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

@@ -65,8 +65,9 @@ pub struct PlanBudget {
     pub small_plan_instructions: u64,
 }
 
-/// Flash of the policy alone, without the model file: code, constants, start-up, log.
-pub const CODE_BYTES: u64 = 48 * 1024;
+/// Flash of the policy alone, without the model file: code (kernels for weights of 8 and of 4 bits),
+/// constants, start-up, log.
+pub const CODE_BYTES: u64 = 51 * 1024;
 /// RAM of the policy alone: activations, skips, tables and the deepest stack, also while the model
 /// file is checked.
 pub const PLAN_RAM_BYTES: u64 = 20 * 1024;

@@ -23,7 +23,7 @@ Times on shared machines vary by a tenth and more; counted instructions do not.
 ";
 
 /// The tables of the page in order, each with its chapter.
-const PAGE: [(&str, Source); 32] = [
+const PAGE: [(&str, Source); 34] = [
     (SCORES, File("scores")),
     (SCORES, File("human_data")),
     (SCORES, File("human_relabelled")),
@@ -34,6 +34,7 @@ const PAGE: [(&str, Source); 32] = [
     (MODELS_AND_INTEGERS, File("parity")),
     (MODELS_AND_INTEGERS, File("undecided")),
     (MODELS_AND_INTEGERS, File("weight_rounding")),
+    (MODELS_AND_INTEGERS, File("success_in_4_bits")),
     (MODELS_AND_INTEGERS, File("calibration_episodes")),
     (MICROCONTROLLERS, Computed(computed::plans)),
     (MICROCONTROLLERS, Computed(computed::plan_times)),
@@ -42,6 +43,7 @@ const PAGE: [(&str, Source); 32] = [
     (MICROCONTROLLERS, File("real_time")),
     (MICROCONTROLLERS, File("microbit")),
     (MICROCONTROLLERS, File("inner_loops")),
+    (MICROCONTROLLERS, File("weight_bits")),
     (BUDGETS, Computed(computed::plan_budgets)),
     (BUDGETS, Computed(computed::firmware_budgets)),
     (BUDGETS, Computed(computed::image_budgets)),

@@ -144,7 +144,8 @@ fn imported(name: &str) -> (FloatPolicy, policy_file::Tensors) {
 
 fn model_file(policy: &FloatPolicy, tensors: &policy_file::Tensors) -> anyhow::Result<Vec<u8>> {
     let data = quantize::CalibrationData::Episodes(0..4);
-    quantize::model_file(policy, tensors, &data, &indicatif::ProgressBar::hidden())
+    let progress = indicatif::ProgressBar::hidden();
+    quantize::model_file(policy, tensors, &data, quantize::Bits::default(), &progress)
 }
 
 #[test]

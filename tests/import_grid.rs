@@ -9,7 +9,7 @@ use pusht_core::pusht::observation::observe;
 use pusht_host::float_engine::FloatPolicy;
 use pusht_host::import::{self, Imported, Options, Weights};
 use pusht_host::policy_file::{self, Observation};
-use pusht_host::quantize::{self, CalibrationData};
+use pusht_host::quantize::{self, Bits, CalibrationData};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -157,7 +157,7 @@ fn windows(window: &[f64]) -> Vec<Vec<f64>> {
 fn integers(policy: &FloatPolicy, imported: &Imported, window: &[f64]) -> String {
     let data = CalibrationData::Windows(windows(window), "windows".to_owned());
     let bar = indicatif::ProgressBar::hidden();
-    match quantize::model_file(policy, &imported.tensors, &data, &bar) {
+    match quantize::model_file(policy, &imported.tensors, &data, Bits::default(), &bar) {
         Ok(_) => "yes".to_owned(),
         Err(error) => format!("no: {error:#}"),
     }

@@ -13,14 +13,14 @@ use pusht_core::control::{PlanJob, Planner};
 use pusht_core::noise::NoiseSource;
 use pusht_core::quant::{
     BATCH, IntPolicy, IntPolicyBatch, MAX_ACTION_DIM, MAX_HORIZON, MAX_KERNEL_SIZE, MAX_LEVELS,
-    MAX_WINDOW_LEN, Model, ModelError, selftest,
+    MAX_WINDOW_LEN, Model, ModelError, WeightBits, selftest,
 };
 use pusht_host::float_engine::FloatPolicy;
 use pusht_host::policy_file::{
     ActionFrame, Conditioning, Hold, Observation, PolicyConfig, SchedulerKind, Task, Thresholding,
 };
-use pusht_host::quantize::{CalibrationData, check, compare, model_file, quantize};
-use random_model::{inpainting_settings, random_model, tiny_settings, tiny_task};
+use pusht_host::quantize::{Bits, CalibrationData, check, compare, model_file, quantize};
+use random_model::{inpainting_settings, mixed, random_model, tiny_settings, tiny_task};
 use random_policy::{config_of, random_tensors, random_windows, small_config};
 use std::path::PathBuf;
 
@@ -35,7 +35,8 @@ fn check_parity_on(what: &str, config: PolicyConfig, data: &CalibrationData) {
     let policy = FloatPolicy::from_parts(config, &tensors).unwrap();
     let progress = ProgressBar::hidden();
     let calibration = data.calibrate(&policy, &progress).unwrap();
-    let bytes = quantize(&policy, &tensors, &calibration, what.into())
+    let bits = WeightBits::Eight;
+    let bytes = quantize(&policy, &tensors, &calibration, bits, what.into())
         .unwrap()
         .to_bytes();
     let model = Model::parse(&bytes).unwrap();
@@ -270,8 +271,15 @@ fn refusal(config: PolicyConfig) -> String {
     }
     let tensors = random_tensors(&config, 0);
     let data = CalibrationData::Windows(random_windows(&config, 2, 0), "random".into());
-    let model = FloatPolicy::from_parts(config, &tensors)
-        .and_then(|policy| model_file(&policy, &tensors, &data, &ProgressBar::hidden()));
+    let model = FloatPolicy::from_parts(config, &tensors).and_then(|policy| {
+        model_file(
+            &policy,
+            &tensors,
+            &data,
+            Bits::default(),
+            &ProgressBar::hidden(),
+        )
+    });
     format!("{:#}", model.unwrap_err())
 }
 
@@ -448,11 +456,13 @@ fn shipped(name: &str) -> PathBuf {
 /// The fixtures are generated; PUSHT_WRITE_FIXTURES=1 writes them again.
 #[test]
 fn the_committed_models_are_what_their_generator_makes() {
-    for (name, settings) in [
-        ("tiny.ptm", tiny_settings()),
-        ("inpainting.ptm", inpainting_settings()),
+    let with = |settings| random_model(settings, tiny_task(), 2, 0);
+    for (name, model) in [
+        ("tiny.ptm", with(tiny_settings())),
+        ("inpainting.ptm", with(inpainting_settings())),
+        ("mixed.ptm", mixed(with(tiny_settings()))),
     ] {
-        let bytes = random_model(settings, tiny_task(), 2, 0).to_bytes();
+        let bytes = model.to_bytes();
         if std::env::var_os("PUSHT_WRITE_FIXTURES").is_some() {
             std::fs::write(fixture(name), &bytes).unwrap();
         }
@@ -464,6 +474,7 @@ fn the_committed_models_are_what_their_generator_makes() {
 /// Digests of eight plans: equal on every machine and in every build.
 const TINY_DIGEST: u64 = 0x8241_ec22_4879_a19c;
 const INPAINTING_DIGEST: u64 = 0xdc76_ff25_9cc7_e6b6;
+const MIXED_DIGEST: u64 = 0x9950_f0d8_d681_3962;
 const SHIPPED_DIGEST: u64 = 0xd41f_21ad_07a1_308b;
 const SMALL_DIGEST: u64 = 0xddbc_fcbe_54fa_cde8;
 
@@ -476,6 +487,7 @@ fn plans_are_the_same_bits_everywhere() {
     for (path, expected) in [
         (fixture("tiny.ptm"), TINY_DIGEST),
         (fixture("inpainting.ptm"), INPAINTING_DIGEST),
+        (fixture("mixed.ptm"), MIXED_DIGEST),
         (shipped("pusht.ptm"), SHIPPED_DIGEST),
         (shipped("pusht-small.ptm"), SMALL_DIGEST),
     ] {
@@ -483,6 +495,20 @@ fn plans_are_the_same_bits_everywhere() {
         let digest = digest(&Model::parse(&bytes).unwrap(), 8);
         assert_eq!(digest, expected, "{}: {digest:#018x}", path.display());
     }
+}
+
+/// Weights of 4 bits that stand for those of a file with 8.
+#[test]
+fn the_same_weights_in_4_bits_plan_the_same() {
+    let short = mixed(random_model(tiny_settings(), tiny_task(), 2, 1));
+    let mut long = short.clone();
+    for product in long.products_mut() {
+        product.bits = WeightBits::Eight;
+    }
+    let (short, long) = (short.to_bytes(), long.to_bytes());
+    let [of_short, of_long] = [&short, &long].map(|bytes| Model::parse(bytes).unwrap());
+    assert!(long.len() > short.len() + 3000);
+    assert_eq!(digest(&of_short, 2), digest(&of_long, 2));
 }
 
 #[test]

@@ -3,12 +3,13 @@
 
 use proptest::prelude::*;
 use pusht_core::quant::measure::{Activation, Convolution, Normalization, panel_len};
-use pusht_core::quant::{Factor, LANES};
+use pusht_core::quant::{Factor, LANES, WeightBits};
 
 /// A product: rows in the file's format, and what they are multiplied with.
 #[derive(Debug)]
 struct Product {
     rows: Vec<u8>,
+    bits: WeightBits,
     n_rows: usize,
     window: usize,
     input: Vec<i16>,
@@ -31,7 +32,7 @@ fn inputs(len: usize) -> impl Strategy<Value = Vec<i16>> {
 
 prop_compose! {
     /// A row whose sum cannot leave 32 bits.
-    fn row(window: usize)(
+    fn row(window: usize, bits: WeightBits)(
         weights in prop::collection::vec(any::<i8>(), window),
         bias in -(1 << 20)..1 << 20,
         multiplier in 0..=i32::MAX,
@@ -40,22 +41,37 @@ prop_compose! {
     ) -> Vec<u8> {
         // 2^15 times the sum of magnitudes must leave room for the bias.
         let largest = largest.min(65_000 / window as i32);
-        let weights = weights.iter().map(|w| (i32::from(*w) * largest / 128) as u8);
-        let mut row = vec![0; Convolution::row_size(window)];
-        Convolution::write_row(&mut row, bias, Factor { multiplier, shift }, weights);
+        let weights = weights.iter().map(|w| i32::from(*w) * largest / 128);
+        let mut row = vec![0; Convolution::row_size(window, bits)];
+        let factor = Factor { multiplier, shift };
+        match bits {
+            WeightBits::Eight => Convolution::write_row(&mut row, bias, factor, weights.map(|w| w as u8)),
+            WeightBits::Four => {
+                let halves: Vec<u8> = weights.map(|w| (w / 16) as u8 & 15).collect();
+                let pairs = halves.chunks(2).map(|pair| pair[0] | pair[1] << 4);
+                Convolution::write_row(&mut row, bias, factor, pairs);
+            }
+        }
         row
     }
 }
 
 prop_compose! {
-    fn products()(window in windows(), n_positions in 1..10_usize, n_rows in 1..10_usize, step in 0..12_usize)(
-        rows in prop::collection::vec(row(window), n_rows),
+    fn products()(
+        window in windows(),
+        bits in prop_oneof![Just(WeightBits::Eight), Just(WeightBits::Four)],
+        n_positions in 1..10_usize,
+        n_rows in 1..10_usize,
+        step in 0..12_usize,
+    )(
+        rows in prop::collection::vec(row(window, bits), n_rows),
         input in inputs((n_positions - 1) * step * LANES + window),
         window in Just(window),
+        bits in Just(bits),
         n_positions in Just(n_positions),
         step in Just(step * LANES),
     ) -> Product {
-        Product { n_rows: rows.len(), rows: rows.concat(), window, input, step, n_positions }
+        Product { n_rows: rows.len(), rows: rows.concat(), bits, window, input, step, n_positions }
     }
 }
 
@@ -64,8 +80,8 @@ proptest! {
 
     #[test]
     fn the_tuned_kernel_has_other_bits_than_the_reference(product in products()) {
-        let Product { rows, n_rows, window, input, step, n_positions } = product;
-        let convolution = Convolution::new(&rows, window).unwrap();
+        let Product { rows, bits, n_rows, window, input, step, n_positions } = product;
+        let convolution = Convolution::new(&rows, window, bits).unwrap();
         let mut expected = vec![0; n_rows * n_positions];
         let mut got = vec![1; n_rows * n_positions];
         convolution.run_reference(&input, step, n_positions, &mut expected).unwrap();

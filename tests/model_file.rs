@@ -13,7 +13,7 @@ use pusht_core::quant::{
 };
 use pusht_host::policy_file::{ActionFrame, Hold, Observation, Task};
 use pusht_host::quantize::file::ModelFile;
-use random_model::{inpainting_settings, random_model, tiny_settings, tiny_task};
+use random_model::{inpainting_settings, mixed, random_model, tiny_settings, tiny_task};
 use std::collections::BTreeSet;
 
 const HEADER_SIZE: usize = 16;
@@ -76,6 +76,19 @@ fn what_is_written_is_read_back() {
     assert_eq!(model.n_passes(), 2);
     assert_eq!(model.provenance().trim_end(), "random weights, seed 0");
     exercise(&model);
+}
+
+#[test]
+fn the_bits_of_each_product_are_read_back() {
+    let model = random_model(tiny_settings(), tiny_task(), 2, 0);
+    assert!(Model::parse(&tiny()).unwrap().weight_bits().is_empty());
+    let bytes = mixed(model.clone()).to_bytes();
+    let bits = Model::parse(&bytes).unwrap().weight_bits();
+    assert_eq!(bits.len(), model.products().len());
+    assert!(
+        bits.chunks(2)
+            .all(|pair| pair[0] == 4 && pair.get(1).is_none_or(|b| *b == 8))
+    );
 }
 
 /// Words, as when each part of the memory was compared with its use.
@@ -146,7 +159,8 @@ fn every_flipped_byte_is_refused() {
 #[test]
 fn a_hostile_file_with_a_right_checksum_never_panics() {
     let inpainting = random_model(inpainting_settings(), tiny_task(), 2, 0);
-    for bytes in [tiny(), inpainting.to_bytes()] {
+    let mixed = mixed(random_model(tiny_settings(), tiny_task(), 2, 0));
+    for bytes in [tiny(), inpainting.to_bytes(), mixed.to_bytes()] {
         check_hostile(&bytes);
     }
 }
@@ -236,7 +250,7 @@ fn each_error_says_what_and_where() {
     );
     assert_eq!(
         message(&with(8, 7)),
-        "model format version 7 at byte 8, this program reads version 3: \
+        "model format version 7 at byte 8, this program reads versions 3 to 4: \
          `pusht quantize` makes the file anew from its float policy"
     );
     assert_eq!(

@@ -5,12 +5,12 @@ mod random_policy;
 mod tolerances;
 
 use indicatif::ProgressBar;
-use pusht_core::quant::Model;
+use pusht_core::quant::{Model, WeightBits};
 use pusht_host::float_engine::FloatPolicy;
 use pusht_host::policy_file::{self, Conditioning, PolicyConfig, Task, Tensors};
 use pusht_host::quantize::boards::BOARDS;
 use pusht_host::quantize::needs::Needs;
-use pusht_host::quantize::{CalibrationData, model_file, needs, provenance};
+use pusht_host::quantize::{Bits, CalibrationData, model_file, needs, provenance};
 use random_policy::{config_of, random_tensors, random_windows, small_config};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,8 @@ fn a_shipped_model_needs_what_its_settings_say() {
         config.num_inference_steps = passes;
         config.n_action_steps = n_action_steps;
         let model = Model::parse(&bytes).unwrap();
-        let needs = Needs::of(&config, &tensors, model.provenance().trim_end()).unwrap();
+        let provenance = model.provenance().trim_end();
+        let needs = Needs::of(&config, &tensors, provenance, WeightBits::Eight).unwrap();
         assert_eq!(needs.file_bytes, bytes.len(), "{name}");
         assert_eq!(needs.scratch_len, model.scratch_len(), "{name}");
     }
@@ -75,14 +76,15 @@ fn every_kind_of_policy_needs_what_its_settings_say() {
         let tensors = random_tensors(&config, 1);
         let windows = random_windows(&config, 3, 2);
         let data = CalibrationData::Windows(windows, "of a test".into());
-        let needs = needs(&config, &tensors, &data).unwrap();
-        let what = format!("{config:?}");
-        let policy = FloatPolicy::from_parts(config, &tensors).unwrap();
+        let policy = FloatPolicy::from_parts(config.clone(), &tensors).unwrap();
         let progress = ProgressBar::hidden();
-        let bytes = model_file(&policy, &tensors, &data, &progress).unwrap();
-        assert_eq!(needs.file_bytes, bytes.len(), "{what}");
-        let model = Model::parse(&bytes).unwrap();
-        assert_eq!(needs.scratch_len, model.scratch_len(), "{what}");
+        for bits in [WeightBits::Eight, WeightBits::Four].map(Bits::All) {
+            let needs = needs(&config, &tensors, &data, bits).unwrap();
+            let bytes = model_file(&policy, &tensors, &data, bits, &progress).unwrap();
+            assert_eq!(needs.file_bytes, bytes.len(), "{bits:?} {config:?}");
+            let model = Model::parse(&bytes).unwrap();
+            assert_eq!(needs.scratch_len, model.scratch_len(), "{config:?}");
+        }
     }
 }
 
@@ -111,7 +113,7 @@ fn the_estimated_instructions_of_a_plan_are_near_to_those_measured() {
     for (name, board, instructions) in compared {
         let ((mut config, tensors), bytes) = shipped(name);
         config.num_inference_steps = Model::parse(&bytes).unwrap().n_passes();
-        let needs = Needs::of(&config, &tensors, "").unwrap();
+        let needs = Needs::of(&config, &tensors, "", WeightBits::Eight).unwrap();
         let core = BOARDS.iter().find(|b| b.name == board).unwrap().core;
         let off = core.instructions(&needs.work) / instructions as f64 - 1.0;
         println!("{name} on {board}: {:+.2} %", 100.0 * off);

@@ -5,7 +5,9 @@ use pusht_core::control::{PlanJob, Planner};
 use pusht_core::noise::NoiseSource;
 use pusht_core::pusht::env::{PushTEnv, PushTParams, StartOrder, StartState, step_side_by_side};
 use pusht_core::quant::measure::{Activation, Convolution, Normalization, panel_len};
-use pusht_core::quant::{BATCH, Factor, IntPolicy, IntPolicyBatch, LANES, Model, selftest};
+use pusht_core::quant::{
+    BATCH, Factor, IntPolicy, IntPolicyBatch, LANES, Model, WeightBits, selftest,
+};
 
 const TINY: &[u8] = include_bytes!("golden/integer/tiny.ptm");
 const INPAINTING: &[u8] = include_bytes!("golden/integer/inpainting.ptm");
@@ -31,16 +33,20 @@ impl Numbers {
 #[test]
 fn products_of_every_tile_are_the_references() {
     let mut numbers = Numbers(1);
-    for (window, n_positions, shift) in [(8, 1, 33), (24, 3, 40), (16, 7, 20), (40, 9, 62)] {
+    let shapes = [(8, 1, 33), (24, 3, 40), (16, 7, 20), (40, 9, 62)];
+    let both = [WeightBits::Eight, WeightBits::Four];
+    let cases = both.map(|bits| shapes.map(|shape| (bits, shape)));
+    for (bits, (window, n_positions, shift)) in cases.into_iter().flatten() {
         let n_rows = 3;
-        let mut rows = vec![0; n_rows * Convolution::row_size(window)];
-        for row in rows.chunks_exact_mut(Convolution::row_size(window)) {
+        let row_size = Convolution::row_size(window, bits);
+        let mut rows = vec![0; n_rows * row_size];
+        for row in rows.chunks_exact_mut(row_size) {
             let multiplier = numbers.next() & i32::MAX;
             let bias = numbers.next() >> 12;
-            let weights = (0..window).map(|_| numbers.next() as u8);
+            let weights = (0..bits.size(window)).map(|_| numbers.next() as u8);
             Convolution::write_row(row, bias, Factor { multiplier, shift }, weights);
         }
-        let convolution = Convolution::new(&rows, window).unwrap();
+        let convolution = Convolution::new(&rows, window, bits).unwrap();
         let input = numbers.values((n_positions - 1) * LANES + window);
         let [mut got, mut expected] = [(); 2].map(|()| vec![1; n_rows * n_positions]);
         let mut panel = vec![0; panel_len(window)];
@@ -50,7 +56,7 @@ fn products_of_every_tile_are_the_references() {
         convolution
             .run_reference(&input, LANES, n_positions, &mut expected)
             .unwrap();
-        assert_eq!(got, expected, "{n_positions} windows of {window}");
+        assert_eq!(got, expected, "{n_positions} windows of {window}, {bits:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::products::Random;
 use pusht_core::quant::measure::{Activation, Convolution, Normalization, panel_len};
-use pusht_core::quant::{Factor, LANES};
+use pusht_core::quant::{Factor, LANES, WeightBits};
 
 /// A micro:bit has no memory for larger shapes.
 const IS_SMALL: bool = cfg!(feature = "board-microbit");
@@ -19,7 +19,7 @@ const MAX_CHANNELS: usize = if IS_SMALL { 8 } else { 128 };
 #[repr(C, align(8))]
 pub struct Memory {
     panel: [u64; panel_len(MAX_WINDOW)],
-    rows: [u8; MAX_ROWS * Convolution::row_size(MAX_WINDOW)],
+    rows: [u8; MAX_ROWS * Convolution::row_size(MAX_WINDOW, WeightBits::Eight)],
     input: [i16; MAX_WINDOW + (MAX_POSITIONS - 1) * MAX_STEP],
     output: [i16; MAX_ROWS * MAX_POSITIONS],
     expected: [i16; MAX_ROWS * MAX_POSITIONS],
@@ -93,6 +93,7 @@ pub fn activation(random: &mut Random, tensors: &mut Tensors) -> Result<(), Grou
 #[derive(Debug, defmt::Format)]
 pub struct Shape {
     n_rows: usize,
+    bits: WeightBits,
     window: usize,
     step: usize,
     n_positions: usize,
@@ -112,6 +113,7 @@ impl Shape {
         };
         Self {
             n_rows: 1 + random.below(MAX_ROWS),
+            bits: [WeightBits::Eight, WeightBits::Four][random.below(2)],
             window: LANES * (1 + random.below(most_chunks)),
             step: LANES * random.below(MAX_STEP_CHUNKS),
             n_positions: 1 + random.below(MAX_POSITIONS),
@@ -123,7 +125,7 @@ impl Shape {
 
 fn compare(shape: &Shape, random: &mut Random, memory: &mut Memory) -> Option<bool> {
     let (window, n_positions) = (shape.window, shape.n_positions);
-    let row_size = Convolution::row_size(window);
+    let row_size = Convolution::row_size(window, shape.bits);
     let rows = memory.rows.get_mut(..shape.n_rows * row_size)?;
     // 2^15 times the sum of magnitudes must leave room for the bias.
     let largest = (65_000 / window as i32).min(128);
@@ -133,9 +135,10 @@ fn compare(shape: &Shape, random: &mut Random, memory: &mut Memory) -> Option<bo
             multiplier: (random.word() >> 1) as i32,
             shift: shape.least_shift + random.below(30) as u32,
         };
-        let weights = random.bytes().map(|byte| {
-            let weight = i32::from(byte as i8) * largest / 128;
-            weight as u8
+        let mut weight = || i32::from(random.word() as i8) * largest / 128;
+        let weights = core::iter::repeat_with(|| match shape.bits {
+            WeightBits::Eight => weight() as u8,
+            WeightBits::Four => (weight() / 16) as u8 & 15 | (weight() / 16 * 16) as u8,
         });
         Convolution::write_row(row, bias, factor, weights);
     }
@@ -151,7 +154,7 @@ fn compare(shape: &Shape, random: &mut Random, memory: &mut Memory) -> Option<bo
     }
     let output = memory.output.get_mut(..shape.n_rows * n_positions)?;
     let expected = memory.expected.get_mut(..shape.n_rows * n_positions)?;
-    let convolution = Convolution::new(rows, window).ok()?;
+    let convolution = Convolution::new(rows, window, shape.bits).ok()?;
     convolution
         .run_reference(input, shape.step, n_positions, expected)
         .ok()?;

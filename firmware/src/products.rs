@@ -4,7 +4,7 @@ use crate::counter::{Counter, UNIT};
 use crate::expected::{LARGEST_CHUNK_LEN, LARGEST_WINDOW_LEN};
 use pusht_core::noise::NoiseSource;
 use pusht_core::quant::measure::{Convolution, panel_len};
-use pusht_core::quant::{Factor, IntPolicy, Layer, LayerKind, Model, Observer};
+use pusht_core::quant::{Factor, IntPolicy, Layer, LayerKind, Model, Observer, WeightBits};
 
 /// Cost of products.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +23,8 @@ pub struct Convolved {
     pub n_taps: usize,
     /// Positions.
     pub n_positions: usize,
+    /// Bits of its weights.
+    pub bits: WeightBits,
 }
 
 const MAX_CHANNELS: usize = 64;
@@ -33,7 +35,7 @@ const MAX_POSITIONS: usize = 8;
 #[repr(C, align(8))]
 pub struct Memory {
     panel: [u64; panel_len(MAX_WINDOW)],
-    rows: [u8; MAX_CHANNELS * Convolution::row_size(MAX_WINDOW)],
+    rows: [u8; MAX_CHANNELS * Convolution::row_size(MAX_WINDOW, WeightBits::Eight)],
     input: [i16; MAX_CHANNELS * (MAX_POSITIONS + 2)],
     output: [i16; MAX_CHANNELS * MAX_POSITIONS],
     expected: [i16; MAX_CHANNELS * MAX_POSITIONS],
@@ -58,7 +60,7 @@ impl Convolved {
     pub fn measure(&self, counter: &Counter, memory: &mut Memory) -> Option<Cost> {
         let mut random = Random(self.n_positions as u64);
         let window = self.n_taps * self.n_channels;
-        let row_size = Convolution::row_size(window);
+        let row_size = Convolution::row_size(window, self.bits);
         let rows = memory.rows.get_mut(..self.n_channels * row_size)?;
         for row in rows.chunks_exact_mut(row_size) {
             // Scales sums of about 2^22 to 16 bits.
@@ -76,7 +78,7 @@ impl Convolved {
         let (input, len) = (&*input, self.n_channels * self.n_positions);
         let output = memory.output.get_mut(..len)?;
         let expected = memory.expected.get_mut(..len)?;
-        let convolution = Convolution::new(rows, window).ok()?;
+        let convolution = Convolution::new(rows, window, self.bits).ok()?;
         let (step, n_positions) = (self.n_channels, self.n_positions);
         convolution
             .run_reference(input, step, n_positions, expected)

@@ -165,7 +165,13 @@ impl Engine {
                 let seeds = legacy_seeds(quantize::CALIBRATION_SEEDS)?;
                 let data = quantize::CalibrationData::Episodes(seeds);
                 let progress = console::progress_bar("episodes to calibrate on");
-                let bytes = quantize::model_file(&twin, &tensors, &data, &progress)?;
+                let bytes = quantize::model_file(
+                    &twin,
+                    &tensors,
+                    &data,
+                    quantize::Bits::default(),
+                    &progress,
+                )?;
                 progress.finish_and_clear();
                 Self::parse(bytes.into(), Some(EngineKind::Int))
             }

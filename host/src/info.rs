@@ -4,7 +4,7 @@ use crate::engine::{Engine, observed_range};
 use crate::float_engine::{FloatPolicy, unet_config};
 use crate::policy_file::{Conditioning, PolicyConfig, SchedulerConfig, Tensors, UnetConfig};
 use crate::quantize::boards::BOARDS;
-use crate::quantize::{self, CalibrationData};
+use crate::quantize::{self, Bits, CalibrationData};
 use anyhow::Result;
 use fixed::types::I8F24;
 use pusht_core::quant::Model;
@@ -40,6 +40,10 @@ pub struct Info {
     /// Model file only: working memory of a plan, bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scratch_bytes: Option<usize>,
+    /// Model file with weights of 4 bits only: bits of each matrix product's weights, in the file's
+    /// order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_bits: Option<Vec<u8>>,
     /// Model file only: program that made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantized_by: Option<String>,
@@ -90,14 +94,16 @@ impl InIntegers {
     /// None: the default seeds are valid.
     pub fn of(config: &PolicyConfig, tensors: &Tensors) -> Result<Self> {
         let data = CalibrationData::usual(config)?;
-        Ok(match quantize::needs(config, tensors, &data) {
-            Err(reason) => Self::Unsupported(format!("{reason:#}")),
-            Ok(needs) => Self::Needs {
-                file_bytes: needs.file_bytes,
-                scratch_bytes: 8 * needs.scratch_len,
-                boards: BOARDS.iter().map(|board| board.describe(&needs)).collect(),
+        Ok(
+            match quantize::needs(config, tensors, &data, Bits::default()) {
+                Err(reason) => Self::Unsupported(format!("{reason:#}")),
+                Ok(needs) => Self::Needs {
+                    file_bytes: needs.file_bytes,
+                    scratch_bytes: 8 * needs.scratch_len,
+                    boards: BOARDS.iter().map(|board| board.describe(&needs)).collect(),
+                },
             },
-        })
+        )
     }
 }
 
@@ -176,6 +182,9 @@ impl Info {
             settings: config.map(SettingsInfo::of).transpose()?,
             in_integers: None,
             scratch_bytes: model.map(|model| 8 * model.scratch_len()),
+            weight_bits: (model.map(Model::weight_bits))
+                .filter(|bits| !bits.is_empty())
+                .map(<[u8]>::to_vec),
             quantized_by: quantized.as_ref().map(|of| of.quantized_by.clone()),
             calibrated_on: quantized
                 .as_ref()

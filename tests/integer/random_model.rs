@@ -1,10 +1,10 @@
 //! Small quantised networks with random weights, for tests that need a model but no trained policy.
 
-use pusht_core::quant::{Factor, LANES};
+use pusht_core::quant::{Factor, LANES, WeightBits};
 use pusht_host::policy_file::{ActionFrame, Observation, Task};
 pub use pusht_host::quantize::file::Settings;
 use pusht_host::quantize::file::{Affine, Block, ConvBlock, Layer, ModelFile};
-use pusht_host::quantize::file::{Pass, Row, ValueFormat};
+use pusht_host::quantize::file::{Pass, Product, Row, ValueFormat};
 
 /// Settings of the first committed fixture: every part of the format, as small as possible.
 pub fn tiny_settings() -> Settings {
@@ -70,6 +70,19 @@ pub fn random_model(settings: Settings, task: Task, n_passes: usize, seed: u64) 
     }
 }
 
+/// The same model with other weights, of 4 bits in every second product.
+pub fn mixed(mut model: ModelFile) -> ModelFile {
+    for product in model.products_mut().into_iter().step_by(2) {
+        product.bits = WeightBits::Four;
+        for row in &mut product.rows {
+            // A fourth of the scale for four times the weights, which are rounded down.
+            row.factor.shift += 2;
+            row.weights.iter_mut().for_each(|w| *w = (4 * *w) & !15);
+        }
+    }
+    model
+}
+
 /// A DDIM-like pass; all but the last draw noise.
 fn pass(index: usize, n_passes: usize) -> Pass {
     let draws_noise = index + 1 < n_passes;
@@ -119,7 +132,7 @@ impl Random {
     }
 
     /// Rows whose outputs spread about `amplification` times as far as their inputs.
-    fn rows(&mut self, n_rows: usize, window: usize, amplification: f64) -> Vec<Row> {
+    fn rows(&mut self, n_rows: usize, window: usize, amplification: f64) -> Product {
         // The weights of a wide row are smaller: its sum has to stay within 32 bits.
         let largest = 30.min(100_000 / window as i32);
         let spread = f64::from(largest) / 3f64.sqrt() * (window as f64).sqrt();
@@ -129,7 +142,7 @@ impl Random {
             factor: factor(scale),
             weights: (0..window).map(|_| self.int(largest) as i8).collect(),
         };
-        (0..n_rows).map(row).collect()
+        (0..n_rows).map(row).collect::<Vec<_>>().into()
     }
 
     fn conv_block(
@@ -175,7 +188,7 @@ impl Random {
             film_exponent: 12,
             first: self.conv_block(n_in.next_multiple_of(LANES), n_out, taps, length, groups),
             film: match settings.is_inpainting {
-                true => Vec::new(),
+                true => Product::default(),
                 false => self.rows(film_len, condition, 0.5),
             },
             film_steps: (0..n_passes * film_len)

@@ -1,10 +1,10 @@
 //! Every bound that the parser sets to a number of the file: at the bound it is accepted, beyond it
 //! is refused by name. `docs/soundness.md` says what each bound is for.
 
-use super::random_model::{Settings, random_model, tiny_settings, tiny_task};
+use super::random_model::{Settings, mixed, random_model, tiny_settings, tiny_task};
 use super::{exercise, sealed};
 use pusht_core::quant::{
-    MAX_ACTIVATION_EXPONENT, MAX_EPS, MAX_FILM_EXPONENT, MAX_GAMMA, MAX_GAMMA_EXPONENT,
+    LANES, MAX_ACTIVATION_EXPONENT, MAX_EPS, MAX_FILM_EXPONENT, MAX_GAMMA, MAX_GAMMA_EXPONENT,
     MAX_GROUP_LEN, MAX_PASSES, MAX_SHIFT, MAX_VALUE_EXPONENT, Model, ModelError,
 };
 use pusht_host::policy_file::Hold;
@@ -318,4 +318,107 @@ fn text_that_is_not_utf_8() {
             "{error}"
         );
     }
+}
+
+/// A model of 15 products, and the place of their bits.
+fn with_bits() -> (Vec<u8>, usize) {
+    let settings = Settings {
+        down_dims: vec![8],
+        ..tiny_settings()
+    };
+    let bytes = mixed(random_model(settings, tiny_task(), 2, 0)).to_bytes();
+    let at = bytes.windows(4).position(|tag| tag == b"BITS").unwrap();
+    (bytes, at + 8)
+}
+
+/// Of every product; what follows them fills up a word.
+#[test]
+fn bits_of_the_weights() {
+    let (bytes, begin) = with_bits();
+    let n_products = Model::parse(&bytes).unwrap().weight_bits().len();
+    let what = "bits of a weight";
+    for index in [0, 1, n_products - 1] {
+        for number in (0..=u8::MAX).filter(|number| *number != bytes[begin + index]) {
+            let mut changed = bytes.clone();
+            changed[begin + index] = number;
+            let error = Model::parse(&sealed(changed)).unwrap_err();
+            // The other number of bits: rows of another length, and what follows is no row.
+            let at = begin + index;
+            let is_refused_here = error == ModelError::OutOfRange { what, at };
+            assert_eq!(
+                is_refused_here,
+                ![4, 8].contains(&number),
+                "{number}: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn as_many_bits_as_products() {
+    let (bytes, begin) = with_bits();
+    let section = u32::from_le_bytes(bytes[begin - 4..begin].try_into().unwrap()) as usize;
+    let with_len = |len: usize, new: &[u8]| {
+        let mut changed = bytes.clone();
+        changed[begin - 4..begin].copy_from_slice(&(len as u32).to_le_bytes());
+        changed.splice(
+            begin + len.min(section)..begin + section,
+            new.iter().copied(),
+        );
+        Model::parse(&sealed(changed)).err()
+    };
+    let what = "bits of a weight";
+    assert_eq!(with_len(section, &[]), None);
+    let at = begin + section - 4;
+    let cut = with_len(section - 4, &[]);
+    assert_eq!(cut, Some(ModelError::Truncated { what, at }));
+    let n_products = Model::parse(&bytes).unwrap().weight_bits().len();
+    let refused = Some(ModelError::OutOfRange {
+        what,
+        at: begin + n_products,
+    });
+    assert_eq!(with_len(section + 4, &[0; 4]), refused);
+    assert_eq!(n_products + 1, section);
+    let mut changed = bytes.clone();
+    changed[begin + n_products] = 8;
+    assert_eq!(Model::parse(&sealed(changed)).err(), refused);
+}
+
+#[test]
+fn a_file_of_version_3_has_no_bits() {
+    let (mut bytes, begin) = with_bits();
+    bytes[8] = 3;
+    let error = Model::parse(&sealed(bytes)).unwrap_err();
+    let (expected, at) = ("UNET", begin - 8);
+    assert_eq!(error, ModelError::WrongSection { expected, at });
+    let mut bytes = super::tiny();
+    let at = bytes.windows(4).position(|tag| tag == b"UNET").unwrap();
+    bytes[8] = 4;
+    let error = Model::parse(&sealed(bytes)).unwrap_err();
+    assert_eq!(
+        error,
+        ModelError::WrongSection {
+            expected: "BITS",
+            at
+        }
+    );
+}
+
+/// 2^15 times the sum of magnitudes: 16 times 7 for each weight.
+#[test]
+fn a_sum_of_weights_of_4_bits() {
+    let mut model = mixed(random_model(tiny_settings(), tiny_task(), 2, 0));
+    let places = model.products_mut();
+    let n_weights = places[0].rows[0].weights.len();
+    assert_eq!(n_weights, 3 * LANES);
+    let most = i32::MAX - (n_weights as i32 * 112 << 15);
+    let with = |bias: i32| {
+        let mut changed = model.clone();
+        let row = &mut changed.products_mut().remove(0).rows[0];
+        row.weights.fill(-112);
+        row.bias = bias;
+        changed
+    };
+    assert_eq!(refused(&with(most)), None);
+    assert_eq!(refused(&with(most + 1)), Some("a row"));
 }

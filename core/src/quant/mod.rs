@@ -1,5 +1,5 @@
-//! The diffusion policy in integers, from observation in to action out: int8 weights, int16
-//! activations.
+//! The diffusion policy in integers, from observation in to action out: int8 weights (or of 4 bits),
+//! int16 activations.
 //!
 //! ```text
 //!  observations -> normalise, mish -> condition --(once per plan)--> FiLM, observation's share
@@ -27,10 +27,11 @@ pub use format::include::Aligned;
 pub use format::limits::{
     FORMAT_VERSION, MAGIC, MAX_ACTION_DIM, MAX_ACTIVATION_EXPONENT, MAX_CHANNELS,
     MAX_FILM_EXPONENT, MAX_HORIZON, MAX_KERNEL_SIZE, MAX_LEVELS, MAX_NAME_LEN, MAX_PASSES,
-    MAX_UNIT_LEN, MAX_VALUE_EXPONENT, MAX_WINDOW_LEN,
+    MAX_UNIT_LEN, MAX_VALUE_EXPONENT, MAX_WINDOW_LEN, OLDEST_FORMAT_VERSION,
 };
 pub use format::model::{Model, Sizes};
 pub use format::values::{ActionValue, Hold, ObservationValue};
+pub use kernels::linear::weights::WeightBits;
 pub use kernels::linear::{LANES, PACKING};
 pub use kernels::norm::{MAX_EPS, MAX_GAMMA, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN};
 pub use kernels::rounding::{

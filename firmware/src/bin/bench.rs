@@ -6,14 +6,15 @@
 
 use cortex_m::singleton;
 use cortex_m_rt::entry;
-use pusht_core::quant::Model;
+use pusht_core::quant::{Model, WeightBits};
 use pusht_firmware::counter::{Counter, UNIT};
 use pusht_firmware::products::{self, Convolved};
 use pusht_firmware::{board, exit, expected, image, stack};
 
 /// Plans of each model. QEMU counts the same instructions for each, and a board's cycles differ.
 const N_PLANS: usize = if cfg!(feature = "silicon") { 1000 } else { 2 };
-/// Positions of the layer that `docs/quantisation.md` compares, then those of the deeper levels.
+/// Positions of the layer that `docs/quantisation.md` compares, then those of the deeper levels;
+/// with weights of 8 bits, then of 4 (`nibbles`).
 const POSITIONS: [usize; 3] = [8, 4, 2];
 
 #[entry]
@@ -30,11 +31,14 @@ fn main() -> ! {
     };
     let counter = Counter::start(peripherals);
     let mut is_right = true;
-    for n_positions in POSITIONS {
+    let both = [("layer", WeightBits::Eight), ("nibbles", WeightBits::Four)];
+    let layers = both.map(|of| POSITIONS.map(|n_positions| (of, n_positions)));
+    for ((name, bits), n_positions) in layers.into_iter().flatten() {
         let layer = Convolved {
             n_channels: 64,
             n_taps: 3,
             n_positions,
+            bits,
         };
         let Some(cost) = layer.measure(&counter, memory) else {
             defmt::error!("the kernel's outputs are not the reference's");
@@ -42,10 +46,12 @@ fn main() -> ! {
             continue;
         };
         defmt::info!(
-            "layer_{=usize}_{=str}={=u64} layer_{=usize}_multiplications={=u64}",
+            "{=str}_{=usize}_{=str}={=u64} {=str}_{=usize}_multiplications={=u64}",
+            name,
             n_positions,
             UNIT,
             cost.spent,
+            name,
             n_positions,
             cost.multiplications
         );

@@ -14,7 +14,7 @@ use pusht_host::info::{InIntegers, Info};
 use pusht_host::plan_input::Checks;
 use pusht_host::policy_file::{Observation, SchedulerKind, Task, Tensors};
 use pusht_host::quantize::calibrate::Window;
-use pusht_host::quantize::{CalibrationData, model_file, windows};
+use pusht_host::quantize::{Bits, CalibrationData, model_file, windows};
 use pusht_host::regular_file;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -172,7 +172,13 @@ fn of_path(path: &Path, policy: &FloatPolicy) -> Result<CalibrationData> {
 
 fn quantized(policy: &FloatPolicy, tensors: &Tensors, data: Calibration) -> Result<Loaded> {
     let data = data.read(policy)?;
-    let bytes = model_file(policy, tensors, &data, &ProgressBar::hidden())?;
+    let bytes = model_file(
+        policy,
+        tensors,
+        &data,
+        Bits::default(),
+        &ProgressBar::hidden(),
+    )?;
     Loaded::of_bytes(bytes).context("the quantised network is refused")
 }
 

@@ -8,7 +8,7 @@ use crate::policy_file::{
     self, Conditioning, PolicyConfig, SchedulerConfig, SchedulerKind, Tensors,
 };
 use crate::quantize::boards::BOARDS;
-use crate::quantize::{self, CalibrationData};
+use crate::quantize::{self, Bits, CalibrationData};
 use anyhow::Result;
 use pusht_core::quant::Model;
 use std::path::PathBuf;
@@ -91,7 +91,7 @@ fn float_rows(policy: &FloatPolicy, info: &Info) -> Result<Vec<Row>> {
 /// What the policy would need in integers, or why it has no integer path.
 fn integer_needs(config: &PolicyConfig, tensors: &Tensors) -> Result<Vec<Row>> {
     let data = CalibrationData::usual(config)?;
-    let needs = match quantize::needs(config, tensors, &data) {
+    let needs = match quantize::needs(config, tensors, &data, Bits::default()) {
         Ok(needs) => needs,
         Err(reason) => return Ok(vec![row("in integers", format!("{reason:#}"))]),
     };
@@ -121,10 +121,14 @@ fn integer_needs(config: &PolicyConfig, tensors: &Tensors) -> Result<Vec<Row>> {
 }
 
 fn integer_rows(model: &Model<'_>, info: &Info) -> Result<Vec<Row>> {
-    let mut rows = vec![
-        row("arithmetic", "integers: int8 weights, int16 activations"),
-        row("task", &info.task),
-    ];
+    let arithmetic = match &info.weight_bits {
+        None => "integers: int8 weights, int16 activations".to_owned(),
+        Some(bits) => format!("integers: {}, int16 activations", weights(bits)),
+    };
+    let mut rows = vec![row("arithmetic", arithmetic), row("task", &info.task)];
+    if let Some(bits) = &info.weight_bits {
+        rows.push(row("weight bits", in_runs(bits)));
+    }
     let made = Quantized::of(model);
     match &made {
         Some(made) => rows.extend(sizes(&made.policy)?),
@@ -154,6 +158,23 @@ fn integer_rows(model: &Model<'_>, info: &Info) -> Result<Vec<Row>> {
         }
     }
     Ok(rows)
+}
+
+/// Which weights the products of a model file have.
+fn weights(bits: &[u8]) -> &'static str {
+    match bits.contains(&8) {
+        true => "weights of 4 and 8 bits",
+        false => "weights of 4 bits",
+    }
+}
+
+/// Equal neighbours as one: `8 4x12 8`.
+fn in_runs(bits: &[u8]) -> String {
+    let runs = bits.chunk_by(|a, b| a == b).map(|run| match run {
+        [one] => one.to_string(),
+        _ => format!("{}x{}", run[0], run.len()),
+    });
+    runs.collect::<Vec<_>>().join(" ")
 }
 
 fn executed(n_action_steps: usize, horizon: usize) -> String {

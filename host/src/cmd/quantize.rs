@@ -11,12 +11,12 @@ use crate::quantize::calibrate::Window;
 use crate::quantize::compare::{self, LayerNoise, Metric, Parity};
 use crate::quantize::needs::Needs;
 use crate::quantize::sensitivity;
-use crate::quantize::{self, CALIBRATION_SEEDS, CalibrationData, windows};
+use crate::quantize::{self, Bits, CALIBRATION_SEEDS, CalibrationData, windows};
 use crate::{errln, outln};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use pusht_core::control::Planner;
 use pusht_core::pusht::env::Seeding;
-use pusht_core::quant::{Model, selftest};
+use pusht_core::quant::{Model, WeightBits, selftest};
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ use std::path::PathBuf;
 /// PushT policies are calibrated on episodes that they play, others on recordings (--data).
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples: pusht quantize --policy models/pusht.safetensors --out models/pusht.ptm\n          pusht quantize --policy arm.safetensors --data windows.npy --out arm.ptm\n          pusht quantize --policy arm.safetensors --data arm_dataset --out arm.ptm"
+    after_help = "Examples: pusht quantize --policy models/pusht.safetensors --out models/pusht.ptm\n          pusht quantize --policy arm.safetensors --data windows.npy --out arm.ptm\n          pusht quantize --policy arm.safetensors --data arm_dataset --out arm.ptm\n          pusht quantize --policy small.safetensors --weight-bits mixed --max-bytes 65536 --out small.ptm"
 )]
 pub struct Args {
     /// The float policy.
@@ -56,9 +56,42 @@ pub struct Args {
     /// kept for the comparison.
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
+    /// Bits of the weights; `mixed` is 4 for the products where that costs least, until the file has
+    /// at most `--max-bytes`, and 8 for the others.
+    #[arg(long, value_enum, value_name = "BITS", default_value = "8")]
+    weight_bits: WeightBitsArg,
+    /// Largest length of a model file with mixed bits, bytes.
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=1 << 30), required_if_eq("weight_bits", "mixed"))]
+    max_bytes: Option<usize>,
     /// Least number of plans in the comparison.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = whole::<usize>(1..=1_000_000))]
     compare: usize,
+}
+
+/// Values of `--weight-bits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum WeightBitsArg {
+    /// A byte for each weight.
+    #[value(name = "8")]
+    Eight,
+    /// Half a byte for each weight.
+    #[value(name = "4")]
+    Four,
+    /// Either, product by product.
+    Mixed,
+}
+
+impl Args {
+    fn bits(&self) -> Result<Bits> {
+        match (self.weight_bits, self.max_bytes) {
+            (WeightBitsArg::Mixed, max_bytes) => Ok(Bits::Mixed {
+                max_bytes: max_bytes.context("--weight-bits mixed needs --max-bytes")?,
+            }),
+            (_, Some(_)) => bail!("--max-bytes is for --weight-bits mixed"),
+            (WeightBitsArg::Eight, None) => Ok(Bits::All(WeightBits::Eight)),
+            (WeightBitsArg::Four, None) => Ok(Bits::All(WeightBits::Four)),
+        }
+    }
 }
 
 /// Runs the command.
@@ -67,6 +100,7 @@ pub struct Args {
 /// If a file can't be read or written, or the policy can't be quantised.
 pub fn run(args: &Args) -> Result<()> {
     check_file(&args.out)?;
+    let bits = args.bits()?;
     let (mut config, tensors) = policy_file::load(&args.policy)?;
     config.scheduler.kind = args.scheduler.unwrap_or(config.scheduler.kind);
     config.num_inference_steps = args.passes.unwrap_or(config.num_inference_steps);
@@ -75,9 +109,9 @@ pub fn run(args: &Args) -> Result<()> {
         .with_context(|| format!("{}: not a usable policy", args.policy.display()))?;
 
     let (data, held_back) = data(args, &policy)?;
-    print_needs(&quantize::needs(policy.config(), &tensors, &data)?);
+    print_needs(&quantize::needs(policy.config(), &tensors, &data, bits)?);
     let progress = console::progress_bar("calibration");
-    let bytes = quantize::model_file(&policy, &tensors, &data, &progress)?;
+    let bytes = quantize::model_file(&policy, &tensors, &data, bits, &progress)?;
     progress.finish_and_clear();
     let model = Model::parse(&bytes).context("the quantised network is refused")?;
     write_whole(&args.out, &bytes)?;
@@ -102,7 +136,10 @@ pub fn run(args: &Args) -> Result<()> {
         parity.max
     );
     print_sensitivity(&policy, &compared, &distances)?;
-    if let Some(warning) = few_windows(&noise, &data) {
+    // Weights of 4 bits are noisier than that, whatever the calibration.
+    if bits == Bits::default()
+        && let Some(warning) = few_windows(&noise, &data)
+    {
         errln!("warning: {warning}");
     }
     outln!(

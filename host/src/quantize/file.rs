@@ -1,7 +1,10 @@
 //! Writer of the integer model file, counterpart of `core`'s parser; see `docs/model-format.md`.
 
 use crate::policy_file::{Hold, Task};
-use pusht_core::quant::{FORMAT_VERSION, Factor, LANES, MAGIC, PACKING};
+use pusht_core::quant::{
+    FORMAT_VERSION, Factor, LANES, MAGIC, OLDEST_FORMAT_VERSION, PACKING, WeightBits,
+};
+use std::ops::{Deref, DerefMut};
 
 /// Bytes before the sections, and of the checksum after them.
 pub(super) const HEADER_SIZE: usize = 16;
@@ -35,7 +38,7 @@ pub struct ModelFile {
     /// The block after the last upsampling.
     pub final_block: ConvBlock,
     /// 1x1 convolution from channels to a position of the trajectory, in I8F24.
-    pub final_conv: Vec<Row>,
+    pub final_conv: Product,
     /// Origin of the model.
     pub provenance: String,
 }
@@ -106,6 +109,37 @@ pub struct Affine {
     pub offset: i32,
 }
 
+/// Rows of a matrix product, and the bits in which the file has their weights.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Product {
+    /// Bits of a weight.
+    pub bits: WeightBits,
+    /// A row per output.
+    pub rows: Vec<Row>,
+}
+
+impl From<Vec<Row>> for Product {
+    /// Rows with weights of 8 bits.
+    fn from(rows: Vec<Row>) -> Self {
+        let bits = WeightBits::Eight;
+        Self { bits, rows }
+    }
+}
+
+impl Deref for Product {
+    type Target = [Row];
+
+    fn deref(&self) -> &[Row] {
+        &self.rows
+    }
+}
+
+impl DerefMut for Product {
+    fn deref_mut(&mut self) -> &mut [Row] {
+        &mut self.rows
+    }
+}
+
 /// Weights of one output of a convolution or linear layer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Row {
@@ -113,7 +147,8 @@ pub struct Row {
     pub bias: i32,
     /// Factor from the scale of the accumulator to that of the output.
     pub factor: Factor,
-    /// Weights in the order of the window; a multiple of [`LANES`].
+    /// Weights in the order of the window; a multiple of [`LANES`]. Those of 4 bits are multiples of
+    /// 16.
     pub weights: Vec<i8>,
 }
 
@@ -123,7 +158,7 @@ pub struct ConvBlock {
     /// Binary places of the convolution's output.
     pub conv_exponent: u32,
     /// The convolution.
-    pub conv: Vec<Row>,
+    pub conv: Product,
     /// Binary places of `gamma`.
     pub gamma_exponent: u32,
     /// `eps (n / scale)^2`.
@@ -146,13 +181,13 @@ pub struct Block {
     /// Convolution block before FiLM.
     pub first: ConvBlock,
     /// Projection of the observations by FiLM; none when inpainting.
-    pub film: Vec<Row>,
+    pub film: Product,
     /// Projection of the diffusion step by FiLM, `[passes][outputs]`.
     pub film_steps: Vec<i16>,
     /// Convolution block after FiLM.
     pub second: ConvBlock,
     /// 1x1 convolution of the residual connection, if the number of channels changes.
-    pub residual: Option<Vec<Row>>,
+    pub residual: Option<Product>,
 }
 
 /// A layer of the U-Net.
@@ -161,15 +196,21 @@ pub enum Layer {
     /// A residual block.
     Block(Box<Block>),
     /// Downsampling (one phase) or upsampling (two phases), with the binary places of its output.
-    Resample(u32, Vec<Vec<Row>>),
+    Resample(u32, Vec<Product>),
 }
 
 impl ModelFile {
     /// Serialises the whole file, checksum included.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Bytes::default();
+        let bits: Vec<WeightBits> = self.products().iter().map(|of| of.bits).collect();
+        let has_bits = bits.iter().any(|bits| *bits != WeightBits::Eight);
+        let version = match has_bits {
+            true => FORMAT_VERSION,
+            false => OLDEST_FORMAT_VERSION,
+        };
         out.0.extend(MAGIC);
-        out.words([FORMAT_VERSION, 0]);
+        out.words([version, 0]);
         let dims = [self.observation_values.len(), self.action_values.len()];
         out.section(b"CONF", |out| {
             self.settings.write(dims, self.passes.len(), out);
@@ -177,9 +218,48 @@ impl ModelFile {
         out.section(b"PASS", |out| self.passes.iter().for_each(|p| p.write(out)));
         out.section(b"NORM", |out| self.write_values(out));
         out.section(b"NAME", |out| out.text(&names(&self.task)));
+        if has_bits {
+            out.section(b"BITS", |out| {
+                out.filled_up(bits.iter().map(|bits| bits.bits()), 0);
+            });
+        }
         out.section(b"UNET", |out| self.write_unet(out));
         out.section(b"TEXT", |out| out.text(&self.provenance));
         out.finish()
+    }
+
+    /// All matrix products, in the file's order.
+    pub fn products(&self) -> Vec<&Product> {
+        let of_layers = self.layers.iter().flat_map(|layer| match layer {
+            Layer::Block(block) => {
+                let Block { first, second, .. } = &**block;
+                let block = [Some(&first.conv), Some(&block.film), Some(&second.conv)]
+                    .into_iter()
+                    .chain([block.residual.as_ref()]);
+                block.flatten().collect()
+            }
+            Layer::Resample(_, phases) => phases.iter().collect::<Vec<_>>(),
+        });
+        let all = of_layers.chain([&self.final_block.conv, &self.final_conv]);
+        // Inpainting has no projections.
+        all.filter(|product| !product.is_empty()).collect()
+    }
+
+    /// [`products`](Self::products), to change them.
+    pub fn products_mut(&mut self) -> Vec<&mut Product> {
+        let of_layers = self.layers.iter_mut().flat_map(|layer| match layer {
+            Layer::Block(block) => {
+                let block = &mut **block;
+                let (first, second) = (&mut block.first.conv, &mut block.second.conv);
+                let block = [Some(first), Some(&mut block.film), Some(second)]
+                    .into_iter()
+                    .chain([block.residual.as_mut()]);
+                block.flatten().collect()
+            }
+            Layer::Resample(_, phases) => phases.iter_mut().collect::<Vec<_>>(),
+        });
+        let all = of_layers.chain([&mut self.final_block.conv, &mut self.final_conv]);
+        all.filter(|product| !product.is_empty()).collect()
     }
 
     fn write_values(&self, out: &mut Bytes) {
@@ -206,13 +286,13 @@ impl ModelFile {
                 Layer::Block(block) => block.write(out),
                 Layer::Resample(exponent, phases) => {
                     out.words([*exponent]);
-                    phases.iter().for_each(|rows| out.rows(rows));
+                    phases.iter().for_each(|product| out.product(product));
                 }
             }
         }
         out.words([self.final_exponent]);
         self.final_block.write(out);
-        out.rows(&self.final_conv);
+        out.product(&self.final_conv);
     }
 }
 
@@ -274,13 +354,13 @@ impl Block {
             self.film_exponent,
         ]);
         self.first.write(out);
-        out.rows(&self.film);
+        out.product(&self.film);
         for value in &self.film_steps {
             out.0.extend(value.to_le_bytes());
         }
         self.second.write(out);
         if let Some(residual) = &self.residual {
-            out.rows(residual);
+            out.product(residual);
         }
     }
 }
@@ -289,12 +369,29 @@ impl ConvBlock {
     fn write(&self, out: &mut Bytes) {
         out.words([self.conv_exponent, self.gamma_exponent]);
         out.0.extend(self.eps.to_le_bytes());
-        out.rows(&self.conv);
+        out.product(&self.conv);
         self.parameters
             .as_flattened()
             .iter()
             .for_each(|v| out.int(*v));
     }
+}
+
+/// Four weights in the file's order.
+fn packed(quad: &[i8]) -> [u8; 4] {
+    let mut packed = [0; 4];
+    for (weight, place) in quad.iter().zip(PACKING) {
+        packed[place] = *weight as u8;
+    }
+    packed
+}
+
+/// The upper halves of `first` in the lower halves of four bytes, those of `second` in the upper.
+fn in_halves(first: [u8; 4], second: [u8; 4]) -> [u8; 4] {
+    let all = [first, second];
+    let are_short = all.as_flattened().iter().all(|weight| weight & 15 == 0);
+    assert!(are_short, "weights of 4 bits");
+    std::array::from_fn(|i| first[i] >> 4 | second[i])
 }
 
 /// Buffer of the file.
@@ -322,29 +419,34 @@ impl Bytes {
         self.int(affine.offset);
     }
 
-    fn rows(&mut self, rows: &[Row]) {
-        for row in rows {
+    fn product(&mut self, product: &Product) {
+        for row in &product.rows {
             assert!(
                 row.weights.len().is_multiple_of(LANES),
                 "a row of whole lanes"
             );
             self.int(row.bias);
             self.factor(row.factor);
-            for quad in row.weights.as_chunks::<4>().0 {
-                let mut packed = [0; 4];
-                for (weight, place) in quad.iter().zip(PACKING) {
-                    packed[place] = *weight as u8;
+            for lanes in row.weights.as_chunks::<LANES>().0 {
+                let [first, second] = [0, 4].map(|start| packed(&lanes[start..start + 4]));
+                match product.bits {
+                    WeightBits::Eight => self.0.extend([first, second].as_flattened()),
+                    WeightBits::Four => self.0.extend(in_halves(first, second)),
                 }
-                self.0.extend(packed);
             }
         }
     }
 
     /// Appends UTF-8 text, padded with line feeds to a whole word.
     fn text(&mut self, text: &str) {
-        self.0.extend(text.as_bytes());
-        let filling = text.len().next_multiple_of(4) - text.len();
-        self.0.extend(std::iter::repeat_n(b'\n', filling));
+        self.filled_up(text.bytes(), b'\n');
+    }
+
+    /// Appends bytes, padded with `filling` to a whole word: the file so far has whole words.
+    fn filled_up(&mut self, bytes: impl Iterator<Item = u8>, filling: u8) {
+        self.0.extend(bytes);
+        let len = self.0.len().next_multiple_of(4);
+        self.0.resize(len, filling);
     }
 
     fn section(&mut self, tag: &[u8; 4], contents: impl FnOnce(&mut Self)) {

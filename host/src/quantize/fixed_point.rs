@@ -1,9 +1,11 @@
 //! Conversion of real numbers to the formats of the integer engine.
 
-use super::file::{Affine, Row};
-use super::rounding::{Feedback, MAX_WEIGHT};
+use super::file::{Affine, Product, Row};
+use super::rounding::{Feedback, Grid, Rounded, SCALES};
 use anyhow::{Result, ensure};
-use pusht_core::quant::{Factor, MAX_ACTIVATION_EXPONENT, MAX_SHIFT, MAX_VALUE_EXPONENT};
+use pusht_core::quant::{
+    Factor, MAX_ACTIVATION_EXPONENT, MAX_SHIFT, MAX_VALUE_EXPONENT, WeightBits,
+};
 use rayon::prelude::*;
 
 /// Largest bias.
@@ -100,35 +102,61 @@ pub(super) struct Places {
     pub(super) output: u32,
 }
 
-/// Quantises rows `bias + sum weights * input` to int8 weights with a scale per output, rounded for
-/// the inputs of `feedback`. Rows are multiples of [`LANES`](pusht_core::quant::LANES).
-pub(super) fn rows(
+/// Quantises rows `bias + sum weights * input` to weights of `bits` bits with a scale per output,
+/// rounded for the inputs of `feedback`. Rows are multiples of
+/// [`LANES`](pusht_core::quant::LANES).
+pub(super) fn product(
     weights: &[Vec<f32>],
     bias: &[f32],
     places: Places,
     feedback: &Feedback,
-) -> Result<Vec<Row>> {
+    bits: WeightBits,
+) -> Result<Product> {
     let pairs = weights.par_iter().zip(bias);
-    pairs
-        .map(|(weights, bias)| row(weights, *bias, places, feedback))
-        .collect()
+    let rows = pairs.map(|(weights, bias)| row(weights, *bias, places, feedback, bits));
+    let rows = rows.collect::<Result<_>>()?;
+    Ok(Product { bits, rows })
 }
 
-fn row(weights: &[f32], bias: f32, places: Places, feedback: &Feedback) -> Result<Row> {
+fn row(
+    weights: &[f32],
+    bias: f32,
+    places: Places,
+    feedback: &Feedback,
+    bits: WeightBits,
+) -> Result<Row> {
+    let grid = Grid::of(bits);
     let magnitudes = weights.iter().map(|w| f64::from(w.abs()));
     let (largest, sum) = magnitudes.fold((0.0, 0.0), |(m, sum): (f64, f64), w| (m.max(w), sum + w));
     let input_unit = (-f64::from(places.input)).exp2();
-    // Real value of the weight 1: the smallest one within the three limits.
-    let mut unit = (largest / MAX_WEIGHT)
-        .max(sum / max_weight_sum(weights.len()))
+    // Real value of the weight 1: the smallest one within two limits, and then within the third.
+    let least = (sum / max_weight_sum(weights.len()))
         .max(f64::from(bias.abs()) / input_unit / MAX_BIAS)
         .max(f64::MIN_POSITIVE);
-    loop {
-        let row = Row {
-            bias: (f64::from(bias) / (unit * input_unit)).round() as i32,
+    let mut unit = least.max(largest / grid.largest);
+    let row_of = |unit: f64, rounded: Rounded| -> Result<Row> {
+        let bias = f64::from(bias) + unit * rounded.mean_error;
+        Ok(Row {
+            bias: (bias / (unit * input_unit)).round() as i32,
             factor: factor(unit * input_unit * f64::from(places.output).exp2())?,
-            weights: feedback.round(weights, unit),
-        };
+            weights: rounded.weights,
+        })
+    };
+    if bits == WeightBits::Four {
+        let units = SCALES.map(|share| least.max(share * unit));
+        let rounded = units.map(|unit| (unit, feedback.round(weights, unit, grid)));
+        let cost = |(unit, rounded): &(f64, Rounded)| unit * unit * rounded.cost;
+        let best = (rounded.into_iter()).min_by(|a, b| cost(a).total_cmp(&cost(b)));
+        if let Some((best_unit, rounded)) = best {
+            let row = row_of(best_unit, rounded)?;
+            if fits_accumulator(&row) {
+                return Ok(row);
+            }
+            unit = best_unit;
+        }
+    }
+    loop {
+        let row = row_of(unit, feedback.round(weights, unit, grid))?;
         if fits_accumulator(&row) {
             return Ok(row);
         }
@@ -165,18 +193,21 @@ mod tests {
             input: 12,
             output: 12,
         };
-        let one = |weights: &[f32], bias| {
+        let of_bits = |weights: &[f32], bias, bits| {
             let feedback = Feedback::of_inputs(&[], weights.len());
-            rows(&[weights.to_vec()], &[bias], places, &feedback)
-                .unwrap()
-                .remove(0)
+            let product = product(&[weights.to_vec()], &[bias], places, &feedback, bits);
+            product.unwrap().rows.remove(0)
         };
+        let one = |weights: &[f32], bias| of_bits(weights, bias, WeightBits::Eight);
         let got = one(&[0.5, -1.27, 0.01], 0.25);
         assert_eq!(got.weights, [50, -127, 1]);
         assert_eq!(got.bias, 102_400);
         let lone = one(&[1e-30; 8], 3.0);
         assert_eq!(lone.bias, MAX_BIAS as i32);
         assert_eq!(lone.factor.apply(lone.bias), 3 << 12);
+        let short = of_bits(&[0.5, -0.7, 0.04], 0.25, WeightBits::Four);
+        assert_eq!(short.weights, [80, -112, 0]);
+        assert_eq!(short.factor.apply(short.bias), 1 << 10);
     }
 
     /// Inputs so alike that the feedback rounds all of a row's errors the same way.
@@ -196,8 +227,11 @@ mod tests {
             input: 12,
             output: 12,
         };
-        let rows = rows(&[weights], &[0.5], places, &feedback).unwrap();
-        assert!(fits_accumulator(&rows[0]));
+        for bits in [WeightBits::Eight, WeightBits::Four] {
+            let weights = std::slice::from_ref(&weights);
+            let product = product(weights, &[0.5], places, &feedback, bits).unwrap();
+            assert!(fits_accumulator(&product.rows[0]));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Quantisation of the float policy to the integer model file, in this order: `calibrate` measures
 //! the range of every tensor, `network` and `sampler` convert weights and coefficients to integers
-//! (rounded by `rounding`), `file` writes them, and `compare` measures the error.
+//! (rounded by `rounding`, of more or fewer bits by `mixed`), `file` writes them, and `compare`
+//! measures the error.
 //!
 //! `docs/quantisation.md` explains the arithmetic, `docs/model-format.md` the file.
 
@@ -10,9 +11,10 @@ mod check;
 pub mod compare;
 pub mod file;
 mod fixed_point;
+mod mixed;
 pub mod needs;
 mod network;
-mod rounding;
+pub(crate) mod rounding;
 mod sampler;
 pub mod sensitivity;
 mod values;
@@ -28,6 +30,7 @@ use anyhow::{Result, ensure};
 use calibrate::{Calibration, Window};
 use indicatif::ProgressBar;
 use needs::Needs;
+use pusht_core::quant::WeightBits;
 use serde_json::{Value, json};
 use std::ops::Range;
 
@@ -78,20 +81,49 @@ impl CalibrationData {
     }
 }
 
+/// Bits of a model's weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bits {
+    /// As many for all.
+    All(WeightBits),
+    /// 4 bits for the products where they cost least, until the file has at most `max_bytes`; 8 for
+    /// the others.
+    Mixed {
+        /// Largest length of the model file, bytes.
+        max_bytes: usize,
+    },
+}
+
+impl Default for Bits {
+    fn default() -> Self {
+        Self::All(WeightBits::default())
+    }
+}
+
 /// Creates the integer model file of a float policy.
 ///
 /// # Errors
-/// If the integer engine does not support the policy, or calibration or [`quantize`] fails.
+/// If the integer engine does not support the policy, calibration or [`quantize`] fails, or no mix
+/// of bits is as small as demanded.
 pub fn model_file(
     policy: &FloatPolicy,
     tensors: &Tensors,
     data: &CalibrationData,
+    bits: Bits,
     progress: &ProgressBar,
 ) -> Result<Vec<u8>> {
     check(policy.config())?;
     let calibration = data.calibrate(policy, progress)?;
     let provenance = provenance(policy.config(), data)?;
-    Ok(quantize(policy, tensors, &calibration, provenance)?.to_bytes())
+    let quantized = |bits| quantize(policy, tensors, &calibration, bits, provenance.clone());
+    let file = match bits {
+        Bits::All(bits) => quantized(bits)?,
+        Bits::Mixed { max_bytes } => {
+            let (eight, four) = (quantized(WeightBits::Eight)?, quantized(WeightBits::Four)?);
+            mixed::mix(eight, &four, &calibration.windows, max_bytes)?
+        }
+    };
+    Ok(file.to_bytes())
 }
 
 impl CalibrationData {
@@ -108,13 +140,28 @@ impl CalibrationData {
     }
 }
 
-/// What the integer model of a policy needs that is calibrated on `data`.
+/// What the integer model of a policy needs that is calibrated on `data`; of a mix of bits at most.
 ///
 /// # Errors
 /// If the integer engine does not serve the policy.
-pub fn needs(config: &PolicyConfig, tensors: &Tensors, data: &CalibrationData) -> Result<Needs> {
+pub fn needs(
+    config: &PolicyConfig,
+    tensors: &Tensors,
+    data: &CalibrationData,
+    bits: Bits,
+) -> Result<Needs> {
     check(config)?;
-    Needs::of(config, tensors, &provenance(config, data)?)
+    let provenance = provenance(config, data)?;
+    match bits {
+        Bits::All(bits) => Needs::of(config, tensors, &provenance, bits),
+        Bits::Mixed { max_bytes } => {
+            let most = Needs::of(config, tensors, &provenance, WeightBits::Eight)?;
+            Ok(Needs {
+                file_bytes: most.file_bytes.min(max_bytes),
+                ..most
+            })
+        }
+    }
 }
 
 /// Provenance for the model file: settings and provenance of the policy, and the calibration data,

@@ -6,7 +6,7 @@ use crate::policy_file::{Conditioning, PolicyConfig, Tensors};
 use anyhow::Result;
 use pusht_core::link::frame_memory_len;
 use pusht_core::policy::unet::FINAL_CONV_N_GROUPS;
-use pusht_core::quant::{LANES, Sizes};
+use pusht_core::quant::{LANES, Sizes, WeightBits};
 
 /// What the integer model of a policy needs.
 #[derive(Clone, Debug)]
@@ -64,17 +64,29 @@ pub struct Norm {
     pub is_for_reference: bool,
 }
 
+impl Work {
+    /// Matrix products in the model file.
+    fn n_products(&self) -> usize {
+        self.projections.len() + self.products.len() + 1
+    }
+}
+
 impl Needs {
-    /// Computes what the model needs whose file says `provenance`.
+    /// Computes what the model with weights of `bits` bits needs whose file says `provenance`.
     ///
     /// # Errors
     /// If the policy has no task.
-    pub fn of(config: &PolicyConfig, tensors: &Tensors, provenance: &str) -> Result<Self> {
+    pub fn of(
+        config: &PolicyConfig,
+        tensors: &Tensors,
+        provenance: &str,
+        bits: WeightBits,
+    ) -> Result<Self> {
         let task = config.task()?;
         let (obs_dim, action_dim) = (task.observation.len(), task.action.len());
         let window_len = config.n_obs_steps * obs_dim;
         let trajectory = config.trajectory_len() * config.unet.input_dim;
-        let mut walk = Walk::new(config, tensors, window_len, trajectory);
+        let mut walk = Walk::new(config, tensors, bits, window_len, trajectory);
         walk.network();
         let is_default = config.conditioning == Conditioning::Global
             && config.first_action() + 1 == config.n_obs_steps;
@@ -87,7 +99,12 @@ impl Needs {
             walk.bytes,
             provenance.len().next_multiple_of(4),
         ];
-        let sections = sections.iter().map(|len| file::SECTION_HEADER_SIZE + len);
+        let weight_bits = match bits {
+            WeightBits::Eight => None,
+            _ => Some(walk.work.n_products().next_multiple_of(4)),
+        };
+        let sections = sections.into_iter().chain(weight_bits);
+        let sections = sections.map(|len| file::SECTION_HEADER_SIZE + len);
         let chunk_len = (1 + config.n_action_steps) * action_dim;
         walk.work.n_passes = config.num_inference_steps;
         walk.work.n_values = trajectory;
@@ -105,6 +122,7 @@ impl Needs {
 struct Walk<'c> {
     config: &'c PolicyConfig,
     tensors: &'c Tensors,
+    bits: WeightBits,
     /// Length of the section `UNET`.
     bytes: usize,
     sizes: Sizes,
@@ -117,6 +135,7 @@ impl<'c> Walk<'c> {
     fn new(
         config: &'c PolicyConfig,
         tensors: &'c Tensors,
+        bits: WeightBits,
         window_len: usize,
         trajectory: usize,
     ) -> Self {
@@ -127,6 +146,7 @@ impl<'c> Walk<'c> {
         Self {
             config,
             tensors,
+            bits,
             bytes: 0,
             sizes: Sizes {
                 condition,
@@ -239,7 +259,7 @@ impl<'c> Walk<'c> {
     /// Rows of weights, whose inputs are filled up to whole [`LANES`].
     fn linear(&mut self, n_outputs: usize, n_inputs: usize, n_positions: usize) -> Product {
         let n_inputs = n_inputs.next_multiple_of(LANES);
-        self.bytes += n_outputs * (file::ROW_HEADER_SIZE + n_inputs);
+        self.bytes += n_outputs * (file::ROW_HEADER_SIZE + self.bits.size(n_inputs));
         self.sizes.largest_window = self.sizes.largest_window.max(n_inputs);
         Product {
             n_outputs,

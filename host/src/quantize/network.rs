@@ -1,21 +1,21 @@
 //! Conversion of the U-Net's weights to integers, layer by layer in the order of computation.
 
 use super::calibrate::{CONDITION, Calibration, Ranges, Samples, Span};
-use super::file::{Block, ConvBlock, Layer, ModelFile, Row, Settings};
-use super::fixed_point::{Places, binary_places, rows, to_fixed};
+use super::file::{Block, ConvBlock, Layer, ModelFile, Product, Settings};
+use super::fixed_point::{Places, binary_places, product, to_fixed};
 use super::rounding::Feedback;
 use super::{sampler, values};
 use crate::float_engine::FloatPolicy;
 use crate::policy_file::{Conditioning, PolicyConfig, Tensor, Tensors};
 use anyhow::{Context, Result, ensure};
 use pusht_core::policy::unet::{FINAL_CONV_N_GROUPS, UnetInput};
-use pusht_core::quant::{LANES, MAX_EPS, MAX_FILM_EXPONENT, MAX_GAMMA_EXPONENT};
+use pusht_core::quant::{LANES, MAX_EPS, MAX_FILM_EXPONENT, MAX_GAMMA_EXPONENT, WeightBits};
 use std::collections::BTreeMap;
 
 /// PyTorch's `GroupNorm` default.
 const NORM_EPS: f64 = 1e-5;
 
-/// Quantises a float policy with the ranges and inputs in `calibration`.
+/// Quantises a float policy with the ranges and inputs in `calibration`, all weights to `bits` bits.
 ///
 /// # Errors
 /// If the integer engine does not support the network, or a scale overflows its integer.
@@ -23,6 +23,7 @@ pub fn quantize(
     policy: &FloatPolicy,
     tensors: &Tensors,
     calibration: &Calibration,
+    bits: WeightBits,
     provenance: String,
 ) -> Result<ModelFile> {
     let ranges = &calibration.ranges;
@@ -41,7 +42,8 @@ pub fn quantize(
         tensors,
         ranges,
         samples: &calibration.samples,
-        condition_feedback: Feedback::of_inputs(&conditions, condition_len),
+        bits,
+        condition_feedback: feedback(&conditions, condition_len, bits),
         film_steps: film_steps(policy, &timesteps)?,
         condition_exponent: condition_exponent(config, ranges)?,
     };
@@ -127,6 +129,8 @@ struct Network<'n> {
     tensors: &'n Tensors,
     ranges: &'n Ranges,
     samples: &'n Samples,
+    /// Of all weights.
+    bits: WeightBits,
     /// Rounding feedback for the inputs of all FiLM projections.
     condition_feedback: Feedback,
     film_steps: BTreeMap<String, Vec<f32>>,
@@ -276,7 +280,7 @@ impl Network<'_> {
             };
             let weights: Vec<_> = (0..n_out).map(row).collect();
             let n = 2 * n_in.next_multiple_of(LANES);
-            rows(&weights, bias, places, &Feedback::of_inputs(&inputs, n))
+            self.product(&weights, bias, places, &inputs, n)
         };
         let phases = vec![phase([3, 1], -1)?, phase([2, 0], 0)?];
         *at = Point {
@@ -289,7 +293,7 @@ impl Network<'_> {
     }
 
     /// Binary places of the projection, its rows for the observations, the diffusion step's part.
-    fn film(&self, path: &str) -> Result<(u32, Vec<Row>, Vec<i16>)> {
+    fn film(&self, path: &str) -> Result<(u32, Product, Vec<i16>)> {
         let linear_path = format!("{path}.cond_encoder.1");
         let steps = self
             .film_steps
@@ -311,7 +315,7 @@ impl Network<'_> {
             .map(|v| to_fixed(f64::from(*v), output) as i16)
             .collect();
         if is_inpainting {
-            return Ok((output, Vec::new(), steps));
+            return Ok((output, Product::default(), steps));
         }
         let weight = self.tensor(&linear_path, "weight")?;
         let embed_dim = self.config.unet.diffusion_step_embed_dim;
@@ -323,7 +327,7 @@ impl Network<'_> {
         let own = |row: &[f32]| window(columns - embed_dim, 0..1, |c, _| row[embed_dim + c]);
         let weights: Vec<_> = weight.data.chunks_exact(columns).map(own).collect();
         let bias = vec![0.0; weights.len()];
-        let film = rows(&weights, &bias, places, &self.condition_feedback)?;
+        let film = product(&weights, &bias, places, &self.condition_feedback, self.bits)?;
         Ok((output, film, steps))
     }
 
@@ -356,7 +360,7 @@ impl Network<'_> {
     }
 
     /// Quantises the convolution at `path` of tensor `at`: `[out][in][tap]` to rows `[tap][in]`.
-    fn conv(&self, path: &str, at: &Point, exponent: u32, stride: usize) -> Result<Vec<Row>> {
+    fn conv(&self, path: &str, at: &Point, exponent: u32, stride: usize) -> Result<Product> {
         let weight = self.tensor(path, "weight")?;
         let bias = &self.tensor(path, "bias")?.data;
         let (n_in, taps) = (weight.shape[1], weight.shape[2]);
@@ -373,7 +377,28 @@ impl Network<'_> {
         };
         let inputs = self.samples.windows(&at.path, span);
         let n = taps * n_in.next_multiple_of(LANES);
-        rows(&weights, bias, places, &Feedback::of_inputs(&inputs, n))
+        self.product(&weights, bias, places, &inputs, n)
+    }
+
+    /// Quantises the product of rows with `n` weights, rounded for `inputs`.
+    fn product(
+        &self,
+        weights: &[Vec<f32>],
+        bias: &[f32],
+        places: Places,
+        inputs: &[Vec<f32>],
+        n: usize,
+    ) -> Result<Product> {
+        let feedback = feedback(inputs, n, self.bits);
+        product(weights, bias, places, &feedback, self.bits)
+    }
+}
+
+/// Feedback of rounding to weights of `bits` bits. Those of 8 bits need no correction of the bias.
+fn feedback(inputs: &[Vec<f32>], n: usize, bits: WeightBits) -> Feedback {
+    match bits {
+        WeightBits::Eight => Feedback::of_inputs(inputs, n),
+        WeightBits::Four => Feedback::of_centred(inputs, n),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Any model file: it is refused, or every plan with it ends.
 //!
-//! The input changes a small model that is right, and makes length and checksum right again, so that what lies behind the checksum is reached.
+//! The input changes a small model that is right (of 8 bits, or also of 4), and makes length and checksum right again, so that what lies behind the checksum is reached.
 
 #![no_main]
 
@@ -11,6 +11,7 @@ use pusht_core::quant::{IntPolicy, Model};
 use pusht_fuzz::limit_memory;
 
 const TINY: &[u8] = include_bytes!("../../golden/integer/tiny.ptm");
+const MIXED: &[u8] = include_bytes!("../../golden/integer/mixed.ptm");
 const HEADER_SIZE: usize = 16;
 /// Passes more than this take too long to be of use here.
 const MAX_PASSES: usize = 20;
@@ -19,7 +20,7 @@ const MAX_SCRATCH_LEN: usize = 1 << 16;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
-    /// Bytes as they are, if not changes of the small model.
+    /// Bytes as they are, if not changes of a small model.
     raw: Option<Vec<u8>>,
     changes: Vec<Change>,
     /// Bytes kept.
@@ -60,7 +61,8 @@ fuzz_target!(init: limit_memory(), |input: Input| {
 });
 
 fn changed(input: &Input) -> Vec<u8> {
-    let mut bytes = input.raw.clone().unwrap_or_else(|| TINY.to_vec());
+    let model = if input.seed % 4 == 3 { MIXED } else { TINY };
+    let mut bytes = input.raw.clone().unwrap_or_else(|| model.to_vec());
     for change in &input.changes {
         let at = |place: usize| place % TINY.len();
         match *change {

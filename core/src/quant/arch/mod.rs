@@ -1,16 +1,16 @@
 //! Tuned kernels, a folder for each instruction set, and the only `unsafe` code of the integer
 //! policy.
 //!
-//! | folder | cores | linear product | normalisation | instructions/MAC |
-//! | --- | --- | --- | --- | --- |
-//! | `armv6m` | Cortex-M0, M0+ | `MULS` | assembler, 1 position | 2.75 |
-//! | `armv7m` | Cortex-M3, M33 | `MLA` | portable | 1.56 |
-//! | `armv7em` | Cortex-M4, M7, M33 (`dsp`) | `SMLAD` | assembler, 2 positions | 0.81 |
-//! | `armv81m` | Cortex-M55, M85 (`mve`) | `VMLADAVA` | assembler, 4 channels x 2 | 0.23 |
-//! | `x86_64` | any | `PMADDWD` of AVX2 or SSE2 | AVX2, 8 values; or portable | |
+//! | folder | cores | linear product | normalisation | instructions/MAC | of 4 bits |
+//! | --- | --- | --- | --- | --- | --- |
+//! | `armv6m` | Cortex-M0, M0+ | `MULS` | assembler, 1 position | 2.75 | 2.81 |
+//! | `armv7m` | Cortex-M3, M33 | `MLA` | portable | 1.56 | 1.59 |
+//! | `armv7em` | Cortex-M4, M7, M33 (`dsp`) | `SMLAD` | assembler, 2 positions | 0.81 | 0.91 |
+//! | `armv81m` | Cortex-M55, M85 (`mve`) | `VMLADAVA` | assembler, 4 channels x 2 | 0.23 | 0.27 |
+//! | `x86_64` | any | `PMADDWD` of AVX2 or SSE2 | AVX2, 8 values; or portable | | |
 //!
-//! `dsp` and `mve` are features of this crate. The last column is that of the inner loop for a tile
-//! of four positions. `kernels/dispatch.rs` picks the folder that `build.rs` names in
+//! `dsp` and `mve` are features of this crate. The last columns are those of the inner loop for a
+//! tile of four positions, with weights of 8 bits and of 4, whose routines are in `nibbles.rs`. `kernels/dispatch.rs` picks the folder that `build.rs` names in
 //! `cfg(kernels)`; every other target has the reference product and the portable normalisation.
 //!
 //! # Another instruction set
@@ -25,7 +25,7 @@
 //!   a plan are products.
 //!
 //! On a Cortex-M both come from smaller traits in `cortex_m`: a `Microkernel` is the panel's layout
-//! and a routine each for tiles of four, two and one positions; `Routines` are sums, factors and
+//! and a routine each for tiles of four, two and one positions, for either number of bits; `Routines` are sums, factors and
 //! values. Checks, im2col's loop and the fallback to the reference implementation are then there
 //! already.
 //!

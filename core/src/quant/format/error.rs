@@ -2,7 +2,7 @@
 
 use super::limits::{
     FORMAT_VERSION, MAX_ACTION_DIM, MAX_CHANNELS, MAX_HORIZON, MAX_KERNEL_SIZE, MAX_LEVELS,
-    MAX_PASSES, MAX_WINDOW_LEN,
+    MAX_PASSES, MAX_WINDOW_LEN, OLDEST_FORMAT_VERSION,
 };
 use crate::quant::kernels::linear::LANES;
 
@@ -89,8 +89,9 @@ impl core::fmt::Display for ModelError {
             Self::NotAModel => write!(f, "not a model file (wrong magic at byte 0)"),
             Self::UnknownVersion { got } => write!(
                 f,
-                "model format version {got} at byte 8, this program reads version {FORMAT_VERSION}: \
-                 `pusht quantize` makes the file anew from its float policy"
+                "model format version {got} at byte 8, this program reads versions \
+                 {OLDEST_FORMAT_VERSION} to {FORMAT_VERSION}: `pusht quantize` makes the file anew from \
+                 its float policy"
             ),
             Self::WrongLength { expected, got } => {
                 write!(f, "model file of {expected} bytes, {got} given")

@@ -2,8 +2,10 @@
 
 /// The first bytes of a model file.
 pub const MAGIC: [u8; 8] = *b"PUSHTPTM";
-/// Supported version of the format.
-pub const FORMAT_VERSION: u32 = 3;
+/// Newest version of the format.
+pub const FORMAT_VERSION: u32 = 4;
+/// Oldest version that is read: without the section `BITS`, all weights have 8 bits.
+pub const OLDEST_FORMAT_VERSION: u32 = 3;
 
 /// Largest length of a window of observations, `To x Do`.
 pub const MAX_WINDOW_LEN: usize = 1 << 12;

@@ -7,4 +7,5 @@ pub(crate) mod limits;
 pub(crate) mod model;
 pub(crate) mod parse;
 pub(crate) mod reader;
+pub(crate) mod tables;
 pub(crate) mod values;

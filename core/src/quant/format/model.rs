@@ -33,6 +33,7 @@ pub struct Model<'a> {
     pub(crate) observation_values: &'a [u8],
     pub(crate) action_values: &'a [u8],
     pub(crate) names: Names<'a>,
+    pub(crate) weight_bits: &'a [u8],
     pub(crate) unet: Unet<'a>,
     pub(crate) provenance: &'a str,
     pub(crate) sizes: Sizes,
@@ -133,6 +134,11 @@ impl<'a> Model<'a> {
     /// Fixed-point format and normaliser of value `index` of an action.
     pub fn action_value(&self, index: usize) -> ActionValue {
         ActionValue::read(self.action_values, index)
+    }
+
+    /// Bits of each product's weights, 4 or 8, in the file's order of products; empty if all have 8.
+    pub fn weight_bits(&self) -> &'a [u8] {
+        self.weight_bits
     }
 
     /// Description of the model's origin.

@@ -4,21 +4,23 @@ use super::error::ModelError;
 use super::layers::{ConvBlock, Downsample, Film, FinalBlock, ResidualBlock, Unet, Upsample};
 use super::limits::{
     FORMAT_VERSION, MAGIC, MAX_ACTION_DIM, MAX_ACTIVATION_EXPONENT, MAX_CHANNELS,
-    MAX_FILM_EXPONENT, MAX_HORIZON, MAX_KERNEL_SIZE, MAX_LEVELS, MAX_PASSES, MAX_VALUE_EXPONENT,
-    MAX_WINDOW_LEN,
+    MAX_FILM_EXPONENT, MAX_HORIZON, MAX_KERNEL_SIZE, MAX_LEVELS, MAX_PASSES, MAX_WINDOW_LEN,
+    OLDEST_FORMAT_VERSION,
 };
-use super::model::{Model, Pass, Settings, Sizes};
+use super::model::{Model, Settings, Sizes};
 use super::reader::Reader;
-use super::values::{ActionValue, Hold, Names, ObservationValue};
+use super::tables::{action_values, names, observation_values, passes, text};
+use crate::quant::kernels::linear::weights::WeightBits;
 use crate::quant::kernels::linear::{LANES, Linear};
 use crate::quant::kernels::norm::{MAX_EPS, MAX_GAMMA_EXPONENT, MAX_GROUP_LEN, Norm};
-use crate::quant::kernels::read;
-use crate::quant::kernels::rounding::MAX_SHIFT;
+use crate::quant::kernels::{read, slices};
 use crc::{CRC_32_ISO_HDLC, Crc};
 use heapless::Vec;
 
 const HEADER_SIZE: usize = 16;
 const CHECKSUM_SIZE: usize = 4;
+/// Name of an entry of the section `BITS`.
+const WEIGHT_BITS: &str = "bits of a weight";
 
 static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
@@ -38,7 +40,7 @@ impl<'a> Model<'a> {
 /// Parses a whole model file. Not inlined, so that the result is not copied on the stack.
 #[inline(never)]
 fn model(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
-    let contents = checked_contents(bytes)?;
+    let (version, contents) = checked_contents(bytes)?;
     let mut reader = Reader::new(&contents[HEADER_SIZE..], HEADER_SIZE);
     let settings = settings(&mut reader.section("CONF")?)?;
     let passes = passes(&mut reader.section("PASS")?, settings.n_passes)?;
@@ -47,6 +49,7 @@ fn model(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
     let action_values = action_values(&mut section, &settings, observation_values)?;
     section.end("NORM")?;
     let names = names(&reader.section("NAME")?, &settings)?;
+    let has_bits = version > OLDEST_FORMAT_VERSION;
     // Filled in place: a copy would take most of the stack that a device needs.
     let mut parsed = Ok(Model {
         settings,
@@ -55,12 +58,13 @@ fn model(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
         observation_values,
         action_values,
         names,
+        weight_bits: &[],
         unet: Unet::default(),
         provenance: "",
         sizes: Sizes::default(),
     });
     if let Ok(model) = &mut parsed
-        && let Err(error) = network(&mut reader, model)
+        && let Err(error) = network(&mut reader, has_bits, model)
     {
         parsed = Err(error);
     }
@@ -69,18 +73,40 @@ fn model(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
 
 /// Parses the sections of the network, after settings and tables.
 #[inline(never)]
-fn network<'a>(reader: &mut Reader<'a>, model: &mut Model<'a>) -> Result<(), ModelError> {
+fn network<'a>(
+    reader: &mut Reader<'a>,
+    has_bits: bool,
+    model: &mut Model<'a>,
+) -> Result<(), ModelError> {
+    let mut bits = match has_bits {
+        true => Some(reader.section("BITS")?),
+        false => None,
+    };
+    let all_bits = bits.as_ref().map_or(&[][..], Reader::rest);
     let mut section = reader.section("UNET")?;
-    let mut walk = Walk::new(&mut section, &model.settings);
+    let mut walk = Walk::new(&mut section, bits.as_mut(), &model.settings);
     walk.unet(&mut model.unet)?;
     model.sizes = walk.sizes;
+    if let Some(bits) = bits {
+        model.weight_bits = filled_up(all_bits, &bits)?;
+    }
     section.end("UNET")?;
     model.provenance = text(&reader.section("TEXT")?, "provenance")?;
     reader.end("end of file")
 }
 
-/// Checks address, magic, version, length and checksum; returns the file without its checksum.
-fn checked_contents(bytes: &[u8]) -> Result<&[u8], ModelError> {
+/// What comes before `rest` in a section, if only zeros that fill up a word are left.
+fn filled_up<'a>(section: &'a [u8], rest: &Reader<'_>) -> Result<&'a [u8], ModelError> {
+    let filling = rest.rest();
+    if filling.len() >= 4 || filling.iter().any(|byte| *byte != 0) {
+        return Err(rest.out_of_range(WEIGHT_BITS));
+    }
+    Ok(slices::part(section, 0, section.len() - filling.len()))
+}
+
+/// Checks address, magic, version, length and checksum; returns the version, and the file without
+/// its checksum.
+fn checked_contents(bytes: &[u8]) -> Result<(u32, &[u8]), ModelError> {
     // These kernels load words of weights; without this they would leave all products to the
     // reference, at several times the cost.
     if cfg!(cortex_m_kernels) && !bytes.as_ptr().cast::<u32>().is_aligned() {
@@ -102,7 +128,7 @@ fn checked_contents(bytes: &[u8]) -> Result<&[u8], ModelError> {
         return Err(ModelError::NotAModel);
     }
     let got = read::i32_at(bytes, 8) as u32;
-    if got != FORMAT_VERSION {
+    if !(OLDEST_FORMAT_VERSION..=FORMAT_VERSION).contains(&got) {
         return Err(ModelError::UnknownVersion { got });
     }
     let expected = read::i32_at(bytes, 12) as u32 as usize;
@@ -118,7 +144,7 @@ fn checked_contents(bytes: &[u8]) -> Result<&[u8], ModelError> {
     if stored != computed {
         return Err(ModelError::WrongChecksum { stored, computed });
     }
-    Ok(contents)
+    Ok((got, contents))
 }
 
 fn settings(reader: &mut Reader<'_>) -> Result<Settings, ModelError> {
@@ -188,81 +214,12 @@ fn settings(reader: &mut Reader<'_>) -> Result<Settings, ModelError> {
     })
 }
 
-fn passes<'a>(reader: &mut Reader<'a>, n_passes: usize) -> Result<&'a [u8], ModelError> {
-    let at = reader.at();
-    let table = reader.take("passes", n_passes * Pass::SIZE)?;
-    reader.end("PASS")?;
-    for (i, record) in table.chunks_exact(Pass::SIZE).enumerate() {
-        let pass = Pass::read(record);
-        let mut mantissas = pass.clean.iter().chain(&pass.next);
-        let valid = mantissas.all(|m| m.unsigned_abs() <= Pass::MAX_MANTISSA)
-            && pass.clean_shift <= MAX_SHIFT
-            && pass.next_shift <= MAX_SHIFT
-            && pass.clip >= 0;
-        if !valid {
-            return Err(ModelError::OutOfRange {
-                what: "sampler coefficient",
-                at: at + i * Pass::SIZE,
-            });
-        }
-    }
-    Ok(table)
-}
-
-fn observation_values<'a>(reader: &mut Reader<'a>, n: usize) -> Result<&'a [u8], ModelError> {
-    let error = reader.out_of_range("an observation's value");
-    let table = reader.take("an observation's value", n * ObservationValue::SIZE)?;
-    let mut values = (0..n).map(|index| ObservationValue::read(table, index));
-    let are_valid =
-        values.all(|value| value.exponent <= MAX_VALUE_EXPONENT && value.normalizer.is_valid());
-    if are_valid { Ok(table) } else { Err(error) }
-}
-
-fn action_values<'a>(
-    reader: &mut Reader<'a>,
-    settings: &Settings,
-    observation_values: &[u8],
-) -> Result<&'a [u8], ModelError> {
-    const HOLDS: u32 = 3;
-    let n = settings.action_dim;
-    let error = reader.out_of_range("an action's value");
-    let table = reader.take("an action's value", n * ActionValue::SIZE)?;
-    for index in 0..n {
-        let hold = read::i32_at(table, index * ActionValue::SIZE + 8) as u32;
-        let value = ActionValue::read(table, index);
-        // An action and the observation it is relative to are added: they need the same format.
-        let is_frame_valid = match value.relative_to {
-            None => value.hold != Hold::Observed,
-            Some(from) => {
-                from < settings.obs_dim
-                    && ObservationValue::read(observation_values, from).exponent == value.exponent
-            }
-        };
-        let is_valid = value.exponent <= MAX_VALUE_EXPONENT
-            && value.unnormalizer.is_valid()
-            && hold < HOLDS
-            && is_frame_valid;
-        if !is_valid {
-            return Err(error);
-        }
-    }
-    Ok(table)
-}
-
-fn text<'a>(section: &Reader<'a>, what: &'static str) -> Result<&'a str, ModelError> {
-    core::str::from_utf8(section.rest()).map_err(|_| section.out_of_range(what))
-}
-
-fn names<'a>(section: &Reader<'a>, settings: &Settings) -> Result<Names<'a>, ModelError> {
-    let n_values = settings.obs_dim + settings.action_dim;
-    let text = text(section, "names")?;
-    Names::checked(text, n_values).ok_or(section.out_of_range("names"))
-}
-
 /// Parses the network in order of computation, checks the kernels' invariants, and sizes the
 /// memory.
 struct Walk<'r, 'a> {
     reader: &'r mut Reader<'a>,
+    /// The section `BITS`; without it all weights have 8.
+    bits: Option<&'r mut Reader<'a>>,
     settings: &'r Settings,
     sizes: Sizes,
     length: usize,
@@ -272,9 +229,14 @@ struct Walk<'r, 'a> {
 }
 
 impl<'r, 'a> Walk<'r, 'a> {
-    fn new(reader: &'r mut Reader<'a>, settings: &'r Settings) -> Self {
+    fn new(
+        reader: &'r mut Reader<'a>,
+        bits: Option<&'r mut Reader<'a>>,
+        settings: &'r Settings,
+    ) -> Self {
         Self {
             reader,
+            bits,
             settings,
             sizes: Sizes {
                 condition: settings.condition_len(),
@@ -450,12 +412,24 @@ impl<'r, 'a> Walk<'r, 'a> {
     ) -> Result<Linear<'a>, ModelError> {
         let window = taps * n_in.next_multiple_of(LANES);
         self.sizes.largest_window = self.sizes.largest_window.max(window);
+        let bits = self.weight_bits()?;
         let at = self.reader.at();
-        let row_size = Linear::row_size(window);
+        let row_size = Linear::row_size(window, bits);
         let rows = self.reader.take(what, n_out * row_size)?;
-        Linear::checked(rows, window).map_err(|row| ModelError::AccumulatorOverflow {
+        Linear::checked(rows, window, bits).map_err(|row| ModelError::AccumulatorOverflow {
             at: at + row * row_size,
         })
+    }
+
+    /// Bits of the next product's weights.
+    fn weight_bits(&mut self) -> Result<WeightBits, ModelError> {
+        let Some(bits) = &mut self.bits else {
+            return Ok(WeightBits::Eight);
+        };
+        let error = bits.out_of_range(WEIGHT_BITS);
+        let next = bits.take(WEIGHT_BITS, 1)?;
+        let next = next.first().copied().and_then(WeightBits::of);
+        next.ok_or(error)
     }
 
     fn exponent(&mut self, what: &'static str) -> Result<u8, ModelError> {

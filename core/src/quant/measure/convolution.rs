@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::quant::format::error::ModelError;
+use crate::quant::kernels::linear::weights::WeightBits;
 use crate::quant::kernels::linear::{LANES, Linear, Outputs, Product, Windows};
 use crate::quant::kernels::rounding::Factor;
 
@@ -11,8 +12,8 @@ pub struct Convolution<'a>(Linear<'a>);
 
 impl<'a> Convolution<'a> {
     /// Number of bytes of a row of `window` weights.
-    pub const fn row_size(window: usize) -> usize {
-        Linear::row_size(window)
+    pub const fn row_size(window: usize, bits: WeightBits) -> usize {
+        Linear::row_size(window, bits)
     }
 
     /// Writes one row: `weights` as bytes in the file's order.
@@ -30,15 +31,15 @@ impl<'a> Convolution<'a> {
     /// # Errors
     /// [`ModelError::OutOfRange`] if `window` is not such a multiple or `rows` not a whole number
     /// of rows, [`ModelError::AccumulatorOverflow`] if a sum could overflow 32 bits.
-    pub fn new(rows: &'a [u8], window: usize) -> Result<Self, ModelError> {
-        let row_size = Self::row_size(window);
+    pub fn new(rows: &'a [u8], window: usize, bits: WeightBits) -> Result<Self, ModelError> {
+        let row_size = Self::row_size(window, bits);
         if window == 0 || !window.is_multiple_of(LANES) || !rows.len().is_multiple_of(row_size) {
             return Err(ModelError::OutOfRange {
                 what: "rows of a convolution",
                 at: 0,
             });
         }
-        match Linear::checked(rows, window) {
+        match Linear::checked(rows, window, bits) {
             Ok(linear) => Ok(Self(linear)),
             Err(row) => Err(ModelError::AccumulatorOverflow { at: row * row_size }),
         }

@@ -2,9 +2,12 @@
 //! `SMULL`.
 #![allow(unsafe_code)]
 
+mod nibbles;
+
 use crate::quant::arch::cortex_m::assembler::{lines, restore_registers, save_registers};
-use crate::quant::arch::cortex_m::linear::{Job, Microkernel, Routine, fill_words};
+use crate::quant::arch::cortex_m::linear::{Job, Microkernel, Tiles, fill_words};
 use crate::quant::kernels::linear::Windows;
+use crate::quant::kernels::linear::weights::WeightBits;
 use core::arch::naked_asm;
 
 /// The product by `MULS`.
@@ -16,12 +19,20 @@ unsafe impl Microkernel for Muls {
     /// For each weight, in the file's order, the input of the first position, then of the second,
     /// ..; widened, so that `LDM` loads operands.
     type Input = i32;
-    const TILE_4: Routine = rows_times_4;
-    const TILE_2: Routine = rows_times_2;
-    const TILE_1: Routine = rows_times_1;
+    const BYTES: Tiles = Tiles {
+        of_4: rows_times_4,
+        of_2: rows_times_2,
+        of_1: rows_times_1,
+    };
+    const NIBBLES: Tiles = nibbles::TILES;
 
     #[inline(always)]
-    unsafe fn fill<const P: usize>(panel: &mut [i32], windows: Windows<'_>, window: usize) {
+    unsafe fn fill<const P: usize>(
+        panel: &mut [i32],
+        windows: Windows<'_>,
+        window: usize,
+        _: WeightBits,
+    ) {
         // SAFETY: the caller's.
         unsafe { fill_words::<P>(panel, windows, window) };
     }
@@ -40,6 +51,7 @@ macro_rules! begin {
         )
     };
 }
+use begin;
 
 /// Begins a row: bias to r4, panel to r1, the end of the row's weights to r12.
 macro_rules! begin_row {
@@ -54,6 +66,7 @@ macro_rules! begin_row {
         )
     };
 }
+use begin_row;
 
 /// Loads four weights to r2 and calls `$weight` for each, in the order of the bytes, with the
 /// weight in r3.
@@ -84,6 +97,7 @@ macro_rules! product {
         )
     };
 }
+use product;
 
 /// The weight times the inputs of four positions (r4 to r7) added to the sums (r8 to r11).
 macro_rules! weight_times_4 {
@@ -97,6 +111,7 @@ macro_rules! weight_times_4 {
         )
     };
 }
+use weight_times_4;
 
 /// Multiplies `$sum` (a high register) by the factor (halves of the multiplier in r2 and r3, lower
 /// first, shift less 32 in r12), rounds, saturates, stores it at r1, and adds the step in lr to r1.
@@ -142,6 +157,7 @@ macro_rules! scale_and_store {
         )
     };
 }
+use scale_and_store;
 
 /// Loads what `scale_and_store` needs, and moves the outputs' address to the next row's.
 macro_rules! end_sums {
@@ -163,6 +179,7 @@ macro_rules! end_sums {
         )
     };
 }
+use end_sums;
 
 /// Goes back to label 1 if a row is left; else returns.
 macro_rules! end_row {
@@ -180,6 +197,7 @@ macro_rules! end_row {
         )
     };
 }
+use end_row;
 
 /// Four positions: 88 instructions for 32 products.
 #[unsafe(naked)]
@@ -220,6 +238,7 @@ macro_rules! weight_times_2 {
         lines!(product!("r6", "r8"), product!("r7", "r9"))
     };
 }
+use weight_times_2;
 
 /// Two positions: 52 instructions for 16 products.
 #[unsafe(naked)]
@@ -252,6 +271,7 @@ macro_rules! weight_times_1 {
         product!("r5", "r8")
     };
 }
+use weight_times_1;
 
 /// One position: 34 instructions for 8 products.
 #[unsafe(naked)]

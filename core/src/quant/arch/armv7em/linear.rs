@@ -1,9 +1,12 @@
 //! The linear product by `SMLAD`: two MACs per instruction.
 #![allow(unsafe_code)]
 
+mod nibbles;
+
 use crate::quant::arch::cortex_m::armv7m_rows::{begin, begin_row, end_row, end_sums, scale};
 use crate::quant::arch::cortex_m::assembler::{assembler_cpu, lines};
-use crate::quant::arch::cortex_m::linear::{Job, Microkernel, Routine};
+use crate::quant::arch::cortex_m::linear::{Job, Microkernel, Tiles};
+use crate::quant::kernels::linear::weights::WeightBits;
 use crate::quant::kernels::linear::{LANES, Windows};
 use crate::quant::kernels::slices::from;
 use core::arch::naked_asm;
@@ -16,12 +19,20 @@ pub(crate) struct Smlad;
 unsafe impl Microkernel for Smlad {
     /// For each two weights, two inputs of the first position, then of the second, ..
     type Input = i16;
-    const TILE_4: Routine = rows_times_4;
-    const TILE_2: Routine = rows_times_2;
-    const TILE_1: Routine = rows_times_1;
+    const BYTES: Tiles = Tiles {
+        of_4: rows_times_4,
+        of_2: rows_times_2,
+        of_1: rows_times_1,
+    };
+    const NIBBLES: Tiles = nibbles::TILES;
 
     #[inline(always)]
-    unsafe fn fill<const P: usize>(panel: &mut [i16], windows: Windows<'_>, window: usize) {
+    unsafe fn fill<const P: usize>(
+        panel: &mut [i16],
+        windows: Windows<'_>,
+        window: usize,
+        _: WeightBits,
+    ) {
         let is_aligned = windows.values.as_ptr().cast::<u32>().is_aligned();
         if P == 4 && is_aligned && windows.step.is_multiple_of(2) {
             // SAFETY: the caller's: there are four windows, and the panel has room for them.
@@ -103,6 +114,7 @@ macro_rules! pair_times_4 {
         )
     };
 }
+use pair_times_4;
 
 /// Eight weights, four positions: 25 instructions for 32 products.
 macro_rules! chunk_times_4 {
@@ -165,6 +177,7 @@ macro_rules! four_times_2 {
         )
     };
 }
+use four_times_2;
 
 /// Sixteen weights, two positions: 29 instructions for 32 products.
 macro_rules! two_chunks_times_2 {
@@ -225,6 +238,7 @@ macro_rules! four_times_1 {
         )
     };
 }
+use four_times_1;
 
 /// One position: 10 instructions for 8 products.
 #[unsafe(naked)]

@@ -1,10 +1,13 @@
 //! The linear product by `MLA`: one MAC per instruction.
 #![allow(unsafe_code)]
 
+mod nibbles;
+
 use crate::quant::arch::cortex_m::armv7m_rows::{begin, begin_row, end_row, end_sums, scale};
 use crate::quant::arch::cortex_m::assembler::{assembler_cpu, lines};
-use crate::quant::arch::cortex_m::linear::{Job, Microkernel, Routine, fill_words};
+use crate::quant::arch::cortex_m::linear::{Job, Microkernel, Tiles, fill_words};
 use crate::quant::kernels::linear::Windows;
+use crate::quant::kernels::linear::weights::WeightBits;
 use core::arch::naked_asm;
 
 /// The product by `MLA`.
@@ -16,12 +19,20 @@ unsafe impl Microkernel for Mla {
     /// For each weight, in the file's order, the input of the first position, then of the second,
     /// ..; widened, so that `LDM` loads operands.
     type Input = i32;
-    const TILE_4: Routine = rows_times_4;
-    const TILE_2: Routine = rows_times_2;
-    const TILE_1: Routine = rows_times_1;
+    const BYTES: Tiles = Tiles {
+        of_4: rows_times_4,
+        of_2: rows_times_2,
+        of_1: rows_times_1,
+    };
+    const NIBBLES: Tiles = nibbles::TILES;
 
     #[inline(always)]
-    unsafe fn fill<const P: usize>(panel: &mut [i32], windows: Windows<'_>, window: usize) {
+    unsafe fn fill<const P: usize>(
+        panel: &mut [i32],
+        windows: Windows<'_>,
+        window: usize,
+        _: WeightBits,
+    ) {
         // SAFETY: the caller's.
         unsafe { fill_words::<P>(panel, windows, window) };
     }

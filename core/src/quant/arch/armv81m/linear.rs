@@ -1,8 +1,11 @@
 //! The linear product by `VMLADAVA`: eight MACs per instruction.
 #![allow(unsafe_code)]
 
+mod nibbles;
+
 use crate::quant::arch::cortex_m::assembler::lines;
-use crate::quant::arch::cortex_m::linear::{Job, Microkernel, Routine};
+use crate::quant::arch::cortex_m::linear::{Job, Microkernel, Tiles};
+use crate::quant::kernels::linear::weights::WeightBits;
 use crate::quant::kernels::linear::{LANES, Linear, Windows};
 use core::arch::naked_asm;
 
@@ -13,11 +16,14 @@ pub(crate) struct Vmladava;
 // rest as `Routine` says.
 unsafe impl Microkernel for Vmladava {
     /// For each eight weights, in the file's order, eight inputs of the first position, then of the
-    /// second, ..
+    /// second, ..; for weights of 4 bits in the order of [`nibbles`].
     type Input = i16;
-    const TILE_4: Routine = rows_times_4;
-    const TILE_2: Routine = rows_times_2;
-    const TILE_1: Routine = rows_times_1;
+    const BYTES: Tiles = Tiles {
+        of_4: rows_times_4,
+        of_2: rows_times_2,
+        of_1: rows_times_1,
+    };
+    const NIBBLES: Tiles = nibbles::TILES;
 
     /// The routines take two rows at a time.
     fn can_take(linear: Linear<'_>) -> bool {
@@ -25,7 +31,16 @@ unsafe impl Microkernel for Vmladava {
     }
 
     #[inline(always)]
-    unsafe fn fill<const P: usize>(panel: &mut [i16], windows: Windows<'_>, window: usize) {
+    unsafe fn fill<const P: usize>(
+        panel: &mut [i16],
+        windows: Windows<'_>,
+        window: usize,
+        bits: WeightBits,
+    ) {
+        let copy = match bits {
+            WeightBits::Four => nibbles::copy_chunks,
+            WeightBits::Eight => copy_chunks,
+        };
         for position in 0..P {
             let places = panel.as_mut_ptr().wrapping_add(position * LANES);
             let values = windows
@@ -33,7 +48,7 @@ unsafe impl Microkernel for Vmladava {
                 .as_ptr()
                 .wrapping_add(position * windows.step);
             // SAFETY: the caller's: there is this window, and the panel has room for all `P`.
-            unsafe { copy_chunks(places, values, window / LANES, 2 * P * LANES) };
+            unsafe { copy(places, values, window / LANES, 2 * P * LANES) };
         }
     }
 }
@@ -99,6 +114,7 @@ macro_rules! begin_rows {
         )
     };
 }
+use begin_rows;
 
 /// The next eight weights of both rows.
 macro_rules! weights {
@@ -148,6 +164,7 @@ macro_rules! first_factor {
         )
     };
 }
+use first_factor;
 
 /// Loads the second row's multiplier and shift, and moves the outputs' address to that row's.
 macro_rules! second_factor {
@@ -161,6 +178,7 @@ macro_rules! second_factor {
         )
     };
 }
+use second_factor;
 
 /// Multiplies `$sum` by the factor, rounds and saturates: the product's upper word is shifted, and
 /// the carry, the last bit shifted out, is the half to round by.
@@ -174,6 +192,7 @@ macro_rules! scale {
         )
     };
 }
+use scale;
 
 /// Goes on to the next two rows' outputs, and back to label 1 if there are such rows; else returns.
 macro_rules! end_rows {

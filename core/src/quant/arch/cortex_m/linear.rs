@@ -6,6 +6,7 @@
 //! multiplications and one pointer walks through all of them, which leaves registers for the sums.
 #![allow(unsafe_code)]
 
+use crate::quant::kernels::linear::weights::WeightBits;
 use crate::quant::kernels::linear::{
     LANES, Linear, LinearKernel, Outputs, Product, Windows, reference,
 };
@@ -31,9 +32,17 @@ pub(crate) struct Job {
 ///
 /// # Safety
 /// The job must have `n_chunks * 8` inputs (one chunk at least) of each of `P` windows in the
-/// panel, rows with as many weights from `rows` to `rows_end` (one row at least; aligned to words;
-/// shifts above 32), and places for row `c`'s outputs at `output + 2 c`, `output_step_bytes` apart.
+/// panel, rows with as many weights, of the routine's bits, from `rows` to `rows_end` (one row at
+/// least; aligned to words; shifts above 32), and places for row `c`'s outputs at `output + 2 c`, `output_step_bytes` apart.
 pub(crate) type Routine = unsafe extern "C" fn(&Job);
+
+/// The routines for tiles of four, two and one positions.
+#[derive(Clone, Copy)]
+pub(crate) struct Tiles {
+    pub(crate) of_4: Routine,
+    pub(crate) of_2: Routine,
+    pub(crate) of_1: Routine,
+}
 
 /// What an instruction set adds: the panel's layout and the routines. It makes a [`LinearKernel`].
 ///
@@ -43,22 +52,27 @@ pub(crate) type Routine = unsafe extern "C" fn(&Job);
 pub(crate) unsafe trait Microkernel {
     /// An input in the panel.
     type Input: Pod;
-    /// The routines for tiles of four, two and one positions.
-    const TILE_4: Routine;
-    const TILE_2: Routine;
-    const TILE_1: Routine;
+    /// The routines for weights of 8 bits.
+    const BYTES: Tiles;
+    /// The routines for weights of 4 bits.
+    const NIBBLES: Tiles;
 
     /// Whether the routines take these rows.
     fn can_take(_: Linear<'_>) -> bool {
         true
     }
 
-    /// Lays the first `P` windows, of `window` inputs, in the panel.
+    /// Lays the first `P` windows, of `window` inputs, in the panel, for weights of `bits` bits.
     ///
     /// # Safety
     /// `window` must be a multiple of [`LANES`], at least one, the panel must have room for `P`
     /// windows, and `windows` must have as many.
-    unsafe fn fill<const P: usize>(panel: &mut [Self::Input], windows: Windows<'_>, window: usize);
+    unsafe fn fill<const P: usize>(
+        panel: &mut [Self::Input],
+        windows: Windows<'_>,
+        window: usize,
+        bits: WeightBits,
+    );
 }
 
 impl<M: Microkernel> LinearKernel for M {
@@ -83,12 +97,16 @@ fn apply<M: Microkernel>(
 ) {
     let is_for_routines = linear.is_upper_word_enough
         && linear.rows.as_ptr().cast::<u32>().is_aligned()
-        && linear.rows.len() >= Linear::row_size(LANES)
+        && linear.rows.len() >= linear.own_row_size()
         && linear.window() >= LANES
         && M::can_take(linear);
     if !is_for_routines {
         return reference::multiply(linear, windows, outputs);
     }
+    let tiles = match linear.bits {
+        WeightBits::Four => M::NIBBLES,
+        WeightBits::Eight => M::BYTES,
+    };
     let panel = view::<M::Input>(panel);
     let mut position = 0;
     while position < windows.n_positions {
@@ -100,11 +118,20 @@ fn apply<M: Microkernel>(
         };
         let fits = |n: usize| rest.n_positions >= n && n * linear.window() <= panel.len();
         let (n_positions, is_done) = if fits(4) {
-            (4, tile::<M, 4>(M::TILE_4, linear, rest, panel, &mut places))
+            (
+                4,
+                tile::<M, 4>(tiles.of_4, linear, rest, panel, &mut places),
+            )
         } else if fits(2) {
-            (2, tile::<M, 2>(M::TILE_2, linear, rest, panel, &mut places))
+            (
+                2,
+                tile::<M, 2>(tiles.of_2, linear, rest, panel, &mut places),
+            )
         } else {
-            (1, tile::<M, 1>(M::TILE_1, linear, rest, panel, &mut places))
+            (
+                1,
+                tile::<M, 1>(tiles.of_1, linear, rest, panel, &mut places),
+            )
         };
         if !is_done {
             let first = Windows {
@@ -127,7 +154,7 @@ fn tile<M: Microkernel, const P: usize>(
     panel: &mut [M::Input],
     outputs: &mut Outputs<'_>,
 ) -> bool {
-    let row_size = Linear::row_size(linear.window());
+    let row_size = linear.own_row_size();
     let n_rows = linear.n_rows();
     let fits = P * linear.window() <= panel.len()
         && windows.values.len() >= (P - 1) * windows.step + linear.window()
@@ -136,7 +163,7 @@ fn tile<M: Microkernel, const P: usize>(
         return false;
     }
     // SAFETY: `fits`; `apply` has checked that a row has a chunk, and a window is whole chunks.
-    unsafe { M::fill::<P>(panel, windows, linear.window()) };
+    unsafe { M::fill::<P>(panel, windows, linear.window(), linear.bits) };
     let rows = linear.rows.as_ptr();
     let job = Job {
         panel: panel.as_ptr().cast(),

@@ -96,6 +96,7 @@ fn finish<const P: usize>(row: &Row<'_>, sums: [i32; P]) -> [i16; P] {
 mod tests {
     use super::*;
     use crate::quant::kernels::linear::tests::{Lcg, random_rows};
+    use crate::quant::kernels::linear::weights::WeightBits;
 
     extern crate std;
     use std::vec::Vec;
@@ -123,8 +124,13 @@ mod tests {
             let n_rows = 1 + random.next() as usize % 9;
             let n_positions = random.next() as usize % (TILE + 1);
             let smallest_shift = if case % 4 == 0 { 25 } else { 33 };
-            let rows = random_rows(&mut random, n_rows, window, smallest_shift);
-            let linear = Linear::checked(&rows, window).unwrap();
+            let bits = if case % 3 == 0 {
+                WeightBits::Four
+            } else {
+                WeightBits::Eight
+            };
+            let rows = random_rows(&mut random, n_rows, window, bits, smallest_shift);
+            let linear = Linear::checked(&rows, window, bits).unwrap();
             let input: Vec<i16> = (0..window + 8 * n_positions)
                 .map(|_| random.next() as i16)
                 .collect();
@@ -146,7 +152,7 @@ mod tests {
                     .map(|(p, places)| (&input[8 * p..8 * p + window], places))
                     .collect();
                 kernel(linear, &mut positions);
-                assert_eq!(got, expected, "{name}: {n_rows} rows of {window}");
+                assert_eq!(got, expected, "{name}: {n_rows} rows of {window}, {bits:?}");
             }
         }
     }

@@ -1,22 +1,25 @@
 //! The linear product: rows of int8 weights times windows of int16 activations, the network's only
-//! matrix product.
+//! matrix product. The weights of a product can be stored in 4 bits: see [`weights`].
 //!
 //! Activations are channels-last, `[L][C]`, with rows of zeros before and after. The receptive
 //! field of a convolution of `k` taps is then `k C` consecutive values, a window: a convolution is
 //! this product with a window for each position, a linear layer is this product with one window.
 
 pub(crate) mod reference;
+pub(crate) mod weights;
 
 use super::panel::Panel;
 use super::rounding::Factor;
 use super::slices::from;
 use super::{read, slices};
+use weights::WeightBits;
 
 /// Windows and channels are multiples of this; the model file pads with zeros.
 pub const LANES: usize = 8;
 
 /// Place in the file of the weight of input `i`, within each four: two `SXTB16` of a Cortex-M then
-/// give the pairs (0, 1) and (2, 3) that `SMLAD` multiplies.
+/// give the pairs (0, 1) and (2, 3) that `SMLAD` multiplies. Of weights of 4 bits, each eight are
+/// two such fours: one in the lower halves of four bytes, one in the upper halves.
 pub const PACKING: [usize; 4] = [0, 2, 1, 3];
 
 /// A kernel of the product for one instruction set. Its results are those of [`mod@reference`], bit
@@ -89,6 +92,7 @@ pub(crate) struct Product<'a> {
 pub struct Linear<'a> {
     pub(crate) rows: &'a [u8],
     window: u16,
+    pub(crate) bits: WeightBits,
     /// Whether every factor's shift is above 32: then a kernel needs only the upper word of the
     /// product with the multiplier.
     pub(crate) is_upper_word_enough: bool,
@@ -99,14 +103,20 @@ pub(crate) struct Row<'a> {
     pub(crate) bias: i32,
     pub(crate) factor: Factor,
     pub(crate) weights: &'a [u8],
+    bits: WeightBits,
 }
 
 impl<'a> Linear<'a> {
     const HEADER_SIZE: usize = 4 + Factor::SIZE;
 
     /// Bytes of a row of `window` weights in the model file.
-    pub(crate) const fn row_size(window: usize) -> usize {
-        Self::HEADER_SIZE + window
+    pub(crate) const fn row_size(window: usize, bits: WeightBits) -> usize {
+        Self::HEADER_SIZE + bits.size(window)
+    }
+
+    /// Bytes of one of these rows.
+    pub(crate) fn own_row_size(self) -> usize {
+        Self::row_size(self.window(), self.bits)
     }
 
     /// Rows of `window` weights (a multiple of [`LANES`], at least one).
@@ -115,20 +125,15 @@ impl<'a> Linear<'a> {
     /// The index of the first row whose factor is out of range, or whose sum could overflow 32 bits
     /// for some input: partial sums in any order are bounded by `|bias| + 2^15 sum |w|`.
     #[inline(never)]
-    pub(crate) fn checked(rows: &'a [u8], window: usize) -> Result<Self, usize> {
+    pub(crate) fn checked(rows: &'a [u8], window: usize, bits: WeightBits) -> Result<Self, usize> {
         let mut linear = Self {
             rows,
             window: u16::try_from(window).map_err(|_| 0_usize)?,
+            bits,
             is_upper_word_enough: true,
         };
         for (index, row) in linear.rows().enumerate() {
-            // A window has whole lanes, and fewer than 2^16 weights.
-            let lanes = row.weights.as_chunks::<LANES>().0.iter();
-            let magnitudes = lanes.map(|lane| {
-                let magnitudes = lane.map(|w| u32::from((w as i8).unsigned_abs()));
-                magnitudes.iter().sum::<u32>()
-            });
-            let norm = i64::from(magnitudes.sum::<u32>());
+            let norm = i64::from(row.norm());
             let bound = i64::from(row.bias).abs() + (norm << 15);
             if bound > i64::from(i32::MAX) || !row.factor.is_valid() {
                 return Err(index);
@@ -140,7 +145,7 @@ impl<'a> Linear<'a> {
 
     /// Number of outputs.
     pub(crate) fn n_rows(self) -> usize {
-        self.rows.len() / Self::row_size(self.window()).max(1)
+        self.rows.len() / self.own_row_size().max(1)
     }
 
     /// Number of weights in a row.
@@ -150,12 +155,14 @@ impl<'a> Linear<'a> {
 
     #[inline(always)]
     pub(crate) fn rows(self) -> impl Iterator<Item = Row<'a>> {
-        slices::rows(self.rows, Self::row_size(self.window())).map(|row| {
+        let bits = self.bits;
+        slices::rows(self.rows, self.own_row_size()).map(move |row| {
             let (header, weights) = slices::split(row, Self::HEADER_SIZE);
             Row {
                 bias: read::i32_at(header, 0),
                 factor: Factor::read(header, 4),
                 weights,
+                bits,
             }
         })
     }
@@ -175,9 +182,28 @@ impl<'a> Linear<'a> {
         for (channel, row) in self.rows().enumerate() {
             for position in 0..windows.n_positions {
                 let window = windows.skip_positions(position).values;
-                let sum = row.bias.wrapping_add(reference::dot(row.weights, window));
+                let sum = row.bias.wrapping_add(row.dot(window));
                 store(position, channel, row.factor.apply(sum));
             }
+        }
+    }
+}
+
+impl Row<'_> {
+    /// Sum of the weights' magnitudes. A window has fewer than 2^16 weights.
+    fn norm(&self) -> u32 {
+        match self.bits {
+            WeightBits::Four => reference::norm(weights::of_4_bits(self.weights)),
+            WeightBits::Eight => reference::norm(weights::of_8_bits(self.weights)),
+        }
+    }
+
+    /// Dot product with as many inputs.
+    #[inline(always)]
+    fn dot(&self, window: &[i16]) -> i32 {
+        match self.bits {
+            WeightBits::Four => reference::dot(weights::of_4_bits(self.weights), window),
+            WeightBits::Eight => reference::dot(weights::of_8_bits(self.weights), window),
         }
     }
 }

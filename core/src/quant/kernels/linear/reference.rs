@@ -1,6 +1,7 @@
 //! The reference implementation, for every target.
 
-use super::{Linear, Outputs, PACKING, Windows};
+use super::weights::Lanes;
+use super::{LANES, Linear, Outputs, PACKING, Windows};
 #[cfg(kernels = "portable")]
 use super::{LinearKernel, Product};
 use crate::quant::kernels::rounding::saturate_i16;
@@ -32,19 +33,29 @@ pub(crate) fn multiply(linear: Linear<'_>, windows: Windows<'_>, outputs: Output
     });
 }
 
-/// Dot product of one packed row with as many inputs.
+/// Sum of the magnitudes of a row's weights.
 #[inline(always)]
-pub(crate) fn dot(weights: &[u8], window: &[i16]) -> i32 {
-    debug_assert!(window.len() >= weights.len());
-    let (quads, inputs) = (weights.as_chunks::<4>().0, window.as_chunks::<4>().0);
-    quads
-        .iter()
-        .zip(inputs)
-        .fold(0, |sum: i32, (w, x)| sum.wrapping_add(dot_quad(*w, *x)))
+pub(crate) fn norm(weights: impl Iterator<Item = Lanes>) -> u32 {
+    let magnitude = |weight: u8| u32::from((weight as i8).unsigned_abs());
+    let sums = weights.map(|lanes| lanes.map(magnitude).iter().sum::<u32>());
+    sums.sum()
 }
 
+/// Dot product of one packed row with as many inputs.
 #[inline(always)]
-fn dot_quad(weights: [u8; 4], inputs: [i16; 4]) -> i32 {
-    let product = |i: usize| i32::from(weights[PACKING[i]] as i8) * i32::from(inputs[i]);
-    product(0) + product(1) + product(2) + product(3)
+pub(crate) fn dot(weights: impl Iterator<Item = Lanes>, window: &[i16]) -> i32 {
+    let inputs = window.as_chunks::<LANES>().0;
+    weights.zip(inputs).fold(0, |sum: i32, (w, x)| {
+        sum.wrapping_add(dot_lanes(w, x.as_chunks().0))
+    })
+}
+
+/// Eight products in 32 bits: a sum of four has at most 2^24.
+#[inline(always)]
+fn dot_lanes(weights: Lanes, inputs: &[[i16; 4]]) -> i32 {
+    let quads = weights.as_chunks::<4>().0.iter().zip(inputs);
+    quads.fold(0, |sum, (w, x)| {
+        let product = |i: usize| i32::from(w[PACKING[i]] as i8) * i32::from(x[i]);
+        sum + product(0) + product(1) + product(2) + product(3)
+    })
 }

@@ -1,11 +1,12 @@
 //! Sixteen products per instruction. Eight sums at a time are scaled and rounded together.
 
 use super::{Position, TILE, finish};
-use crate::quant::kernels::linear::LANES;
-use crate::quant::kernels::linear::{Linear, Row};
+use crate::quant::kernels::linear::weights::WeightBits;
+use crate::quant::kernels::linear::{LANES, Linear, Row};
 use core::arch::x86_64::{
-    __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadl_epi64, _mm_loadu_si128, _mm_packs_epi32,
-    _mm_setr_epi8, _mm_shuffle_epi8, _mm_storeu_si128, _mm256_add_epi32, _mm256_blend_epi32,
+    __m128i, __m256i, _mm_and_si128, _mm_cvtsi32_si128, _mm_loadl_epi64, _mm_loadu_si32,
+    _mm_loadu_si128, _mm_packs_epi32, _mm_set1_epi8, _mm_setr_epi8, _mm_shuffle_epi8,
+    _mm_slli_epi16, _mm_storeu_si128, _mm_unpacklo_epi32, _mm256_add_epi32, _mm256_blend_epi32,
     _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_extracti128_si256, _mm256_hadd_epi32,
     _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mul_epi32, _mm256_permute2x128_si256,
     _mm256_set1_epi32, _mm256_setzero_si256, _mm256_sra_epi32, _mm256_srli_epi64,
@@ -39,7 +40,10 @@ fn some_positions<'s, 'p, const P: usize>(
         .each_ref()
         .map(|(window, _)| &window[..linear.window()]);
     for (channel, row) in linear.rows().enumerate() {
-        let sums = dots(row.weights, windows);
+        let sums = match linear.bits {
+            WeightBits::Four => dots::<P, Nibbles>(row.weights, windows),
+            WeightBits::Eight => dots::<P, Bytes>(row.weights, windows),
+        };
         let values = if linear.is_upper_word_enough {
             finish_by_upper_words(&row, sums)
         } else {
@@ -52,18 +56,92 @@ fn some_positions<'s, 'p, const P: usize>(
     rest
 }
 
+/// Weights in the file.
+trait Weights {
+    const BITS: WeightBits;
+
+    /// Sixteen weights at `bytes`, as packed int8.
+    ///
+    /// # Safety
+    /// They are there.
+    unsafe fn load_16(bytes: *const u8) -> __m128i;
+
+    /// Eight weights at `bytes`, as packed int8.
+    ///
+    /// # Safety
+    /// They are there.
+    unsafe fn load_8(bytes: *const u8) -> __m128i;
+}
+
+/// Weights of 8 bits.
+struct Bytes;
+
+impl Weights for Bytes {
+    const BITS: WeightBits = WeightBits::Eight;
+
+    #[inline(always)]
+    unsafe fn load_16(bytes: *const u8) -> __m128i {
+        // SAFETY: the caller's.
+        unsafe { _mm_loadu_si128(bytes.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_8(bytes: *const u8) -> __m128i {
+        // SAFETY: the caller's.
+        unsafe { _mm_loadl_epi64(bytes.cast()) }
+    }
+}
+
+/// Weights of 4 bits.
+struct Nibbles;
+
+impl Nibbles {
+    /// Packed int8 of the weights in the lower half of `packed`.
+    ///
+    /// # Safety
+    /// The processor has SSE2, as every x86-64.
+    #[inline(always)]
+    unsafe fn widen(packed: __m128i) -> __m128i {
+        // SAFETY: the caller's.
+        unsafe {
+            let upper_halves = _mm_set1_epi8(0xf0_u8 as i8);
+            let first = _mm_and_si128(_mm_slli_epi16::<4>(packed), upper_halves);
+            _mm_unpacklo_epi32(first, _mm_and_si128(packed, upper_halves))
+        }
+    }
+}
+
+impl Weights for Nibbles {
+    const BITS: WeightBits = WeightBits::Four;
+
+    #[inline(always)]
+    unsafe fn load_16(bytes: *const u8) -> __m128i {
+        // SAFETY: the caller's.
+        unsafe { Self::widen(_mm_loadl_epi64(bytes.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_8(bytes: *const u8) -> __m128i {
+        // SAFETY: the caller's.
+        unsafe { Self::widen(_mm_loadu_si32(bytes)) }
+    }
+}
+
 /// Dot products of one packed row with `P` windows of its length; zeros in the places of the
 /// others.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn dots<const P: usize>(weights: &[u8], windows: [&[i16]; P]) -> __m256i {
+fn dots<const P: usize, W: Weights>(weights: &[u8], windows: [&[i16]; P]) -> __m256i {
     const WIDE: usize = 2 * LANES;
+    let len = windows[0].len();
+    assert!(weights.len() == W::BITS.size(len));
+    let weights = weights.as_ptr();
     let mut sums = [_mm256_setzero_si256(); TILE];
     let mut at = 0;
-    while at + WIDE <= weights.len() {
-        // SAFETY: the loop's condition; every window has the weights' length.
+    while at + WIDE <= len {
+        // SAFETY: the loop's condition; every window has `len` inputs, and there are as many weights.
         unsafe {
-            let row = widen(_mm_loadu_si128(weights.as_ptr().add(at).cast()));
+            let row = widen(W::load_16(weights.add(W::BITS.size(at))));
             for p in 0..P {
                 let inputs = _mm256_loadu_si256(windows[p].as_ptr().add(at).cast());
                 sums[p] = _mm256_add_epi32(sums[p], _mm256_madd_epi16(row, inputs));
@@ -71,10 +149,10 @@ fn dots<const P: usize>(weights: &[u8], windows: [&[i16]; P]) -> __m256i {
         }
         at += WIDE;
     }
-    if at < weights.len() {
+    if at < len {
         // SAFETY: a whole number of `LANES` are left.
         unsafe {
-            let row = widen(_mm_loadl_epi64(weights.as_ptr().add(at).cast()));
+            let row = widen(W::load_8(weights.add(W::BITS.size(at))));
             for p in 0..P {
                 let inputs = _mm_loadu_si128(windows[p].as_ptr().add(at).cast());
                 let inputs = _mm256_zextsi128_si256(inputs);

@@ -1,8 +1,8 @@
 //! Eight products per instruction.
 
 use super::{Position, finish};
-use crate::quant::kernels::linear::LANES;
-use crate::quant::kernels::linear::Linear;
+use crate::quant::kernels::linear::weights::{Lanes, WeightBits, of_4_bits, of_8_bits};
+use crate::quant::kernels::linear::{LANES, Linear};
 use core::arch::x86_64::{
     __m128i, _mm_add_epi32, _mm_cvtsi64_si128, _mm_cvtsi128_si32, _mm_loadu_si128, _mm_madd_epi16,
     _mm_setzero_si128, _mm_shuffle_epi32, _mm_shufflehi_epi16, _mm_shufflelo_epi16, _mm_srai_epi16,
@@ -31,7 +31,12 @@ fn some_positions<'s, 'p, const P: usize>(
     let windows = first.each_ref().map(|(window, _)| *window);
     for (channel, row) in linear.rows().enumerate() {
         // SAFETY: SSE2 belongs to the x86-64 baseline.
-        let sums = unsafe { dots(row.weights, windows) };
+        let sums = unsafe {
+            match linear.bits {
+                WeightBits::Four => dots(of_4_bits(row.weights), windows),
+                WeightBits::Eight => dots(of_8_bits(row.weights), windows),
+            }
+        };
         for ((_, places), value) in first.iter_mut().zip(finish(&row, sums)) {
             places[channel] = value;
         }
@@ -42,12 +47,11 @@ fn some_positions<'s, 'p, const P: usize>(
 /// Dot products of one packed row with `P` windows.
 #[inline]
 #[target_feature(enable = "sse2")]
-fn dots<const P: usize>(weights: &[u8], windows: [&[i16]; P]) -> [i32; P] {
-    let rows = weights.as_chunks::<LANES>().0;
-    let windows = windows.map(|window| &window.as_chunks::<LANES>().0[..rows.len()]);
+fn dots<const P: usize>(weights: impl Iterator<Item = Lanes>, windows: [&[i16]; P]) -> [i32; P] {
+    let windows = windows.map(|window| window.as_chunks::<LANES>().0);
     let mut sums = [_mm_setzero_si128(); P];
-    for (i, packed) in rows.iter().enumerate() {
-        let row = widen(*packed);
+    for (i, packed) in weights.enumerate() {
+        let row = widen(packed);
         for p in 0..P {
             sums[p] = _mm_add_epi32(sums[p], _mm_madd_epi16(row, load(&windows[p][i])));
         }
@@ -59,7 +63,7 @@ fn dots<const P: usize>(weights: &[u8], windows: [&[i16]; P]) -> [i32; P] {
 /// [`PACKING`](crate::quant::kernels::linear::PACKING).
 #[inline]
 #[target_feature(enable = "sse2")]
-fn widen(packed: [u8; LANES]) -> __m128i {
+fn widen(packed: Lanes) -> __m128i {
     const INNER_TWO_SWAPPED: i32 = 0b11_01_10_00;
     let bytes = _mm_cvtsi64_si128(i64::from_le_bytes(packed));
     let words = _mm_srai_epi16::<8>(_mm_unpacklo_epi8(bytes, bytes));

@@ -4,8 +4,9 @@
 use pusht_core::control::pipeline::{Pipeline, PipelineCounts, Planning, SimulatedPlanning};
 use pusht_core::control::{Planner, RecedingHorizon};
 use pusht_core::link::frame_memory_len;
+use pusht_core::pusht::border::{Border, Clear, Disturbed};
 use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState};
-use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
+use pusht_core::pusht::episode::{Episode, EpisodeResult, MAX_EPISODE_STEPS};
 use pusht_core::pusht::observation::ObservationKind;
 use pusht_core::pusht::rollout::Rollout;
 use pusht_core::pusht::selftest;
@@ -14,6 +15,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::{env, fs};
+
+#[path = "src/disturbances.rs"]
+mod disturbances;
 
 /// The model file, unless the variable PUSHT_MODEL names another.
 const MODEL: &str = "../models/pusht.ptm";
@@ -277,7 +281,8 @@ fn pusht(model: &Model<'_>, kind: ObservationKind) -> String {
         N_CLOSED_LOOP_STEPS,
     )
     .expect("a legal start");
-    let won = won(model, kind);
+    let won = won(model, kind, |_| Clear);
+    let disturbed = self::won(model, kind, disturbed);
     let real_time = match &won {
         Ok((seed, _)) => real_time(model, kind, *seed),
         Err(reason) => Err(reason.clone()),
@@ -287,13 +292,24 @@ fn pusht(model: &Model<'_>, kind: ObservationKind) -> String {
     kind: pusht_core::pusht::observation::ObservationKind::{kind:?},
     closed_loop_digest: {closed_loop_digest:#x},
     won: {},
+    disturbed: {},
     real_time: {},
 }}",
-        source(won.map(|(seed, episode)| format!(
-            "Won {{ seed: {seed}, episode: pusht_core::pusht::episode::{episode:?} }}"
-        ))),
+        source(won.map(of_won)),
+        source(disturbed.map(of_won)),
         source(real_time)
     )
+}
+
+/// The source of an episode that is won.
+fn of_won((seed, episode): (u64, EpisodeResult)) -> String {
+    format!("Won {{ seed: {seed}, episode: pusht_core::pusht::episode::{episode:?} }}")
+}
+
+/// The border of the binary `disturbed` in the episode `seed`.
+fn disturbed(seed: u64) -> Disturbed {
+    let disturbances = disturbances::disturbances();
+    Disturbed::new(&disturbances, seed, &PushTParams::default()).with_estimator()
 }
 
 /// The source of a result whose error is text.
@@ -304,12 +320,20 @@ fn source(result: Result<String, String>) -> String {
     }
 }
 
-/// The first of [`SEEDS`] whose episode the policy wins, and the episode.
-fn won(model: &Model<'_>, kind: ObservationKind) -> Result<(u64, EpisodeResult), String> {
+/// The first of [`SEEDS`] whose episode the policy wins behind the border that `border` returns for
+/// the seed, and the episode.
+fn won<B: Border>(
+    model: &Model<'_>,
+    kind: ObservationKind,
+    border: impl Fn(u64) -> B,
+) -> Result<(u64, EpisodeResult), String> {
     let mut scratch = vec![0; model.scratch_len()];
     let mut policy = IntPolicy::new(model, &mut scratch).expect("enough scratch");
     SEEDS
-        .map(|seed| (seed, play(&mut policy, kind, seed).expect("a legal start")))
+        .map(|seed| {
+            let episode = play(&mut policy, kind, seed, border(seed));
+            (seed, episode.expect("a legal start"))
+        })
         .find(|(_, episode)| episode.success)
         .ok_or_else(|| {
             format!(
@@ -351,13 +375,15 @@ fn start(seed: u64) -> Result<PushTEnv, pusht_core::Error> {
     PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy)
 }
 
-fn play(
+fn play<B: Border>(
     policy: &mut IntPolicy<'_>,
     kind: ObservationKind,
     seed: u64,
+    border: B,
 ) -> Result<EpisodeResult, pusht_core::Error> {
     let horizon = RecedingHorizon::<WINDOW_ROOM, CHUNK_ROOM>::new(policy.shape(), seed)?;
-    Rollout::new(start(seed)?, kind, horizon, MAX_EPISODE_STEPS)?.run(policy, |_, _| ())
+    let episode = Episode::new(start(seed)?, MAX_EPISODE_STEPS);
+    Rollout::with_border(episode, kind, horizon, border)?.run(policy, |_, _| ())
 }
 
 /// Plays as in real time, with every fourth plan `late` ticks late.

@@ -54,7 +54,7 @@ fn a_policy_that_wins_no_episode_runs_everything_but_the_episodes() {
         assert_eq!(log.exit_code, Some(0), "{binary}: {log:?}");
     }
     build("controller", &BOARDS[0], Some(model)).unwrap();
-    for binary in ["episode", "realtime"] {
+    for binary in ["episode", "disturbed", "realtime"] {
         let log = run_model(binary, &BOARDS[0], model);
         assert!(reason(&log).contains("the policy wins none"), "{log:?}");
     }

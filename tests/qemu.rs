@@ -19,8 +19,8 @@ mod reproducible;
 mod silicon;
 
 use budgets::{
-    Budget, CODE_BYTES, L475_REALTIME_TURN_US, LOG_RAM_BYTES, MPS2_AN386, PLAN_RAM_BYTES, PLANS,
-    PlanBudget, REALTIME_LATENCY_US, REALTIME_TURN_US,
+    Budget, CODE_BYTES, L475_REALTIME_TURN_US, LOG_RAM_BYTES, MPS2_AN386, MPS2_AN386_DISTURBED,
+    PLAN_RAM_BYTES, PLANS, PlanBudget, REALTIME_LATENCY_US, REALTIME_TURN_US,
 };
 use pusht_core::pusht::env::Seeding;
 use pusht_core::pusht::episode::EpisodeResult;
@@ -78,6 +78,16 @@ fn the_closed_loop_on_the_device_equals_the_hosts_within_its_budget() {
     assert_bits(&log, "action_digest", host.action_digest);
     assert_bits(&log, "state_digest", host.state_digest);
     assert_within(&MPS2_AN386, size, &log);
+}
+
+/// The build script's expectation is the host's.
+#[test]
+#[ignore = "needs QEMU and the boards' targets: cargo verify"]
+fn an_estimated_episode_under_disturbances_equals_the_hosts_within_its_budget() {
+    let board = Board::named(MPS2_AN386_DISTURBED.board).unwrap();
+    let (size, log) = run_to_success("disturbed", &board);
+    assert_eq!(log.value("success").unwrap(), "true");
+    assert_within(&MPS2_AN386_DISTURBED, size, &log);
 }
 
 #[test]
@@ -235,6 +245,11 @@ fn assert_within(budget: &Budget, size: Footprint, log: &Log) {
             "step_instructions",
             number(log, "step_instructions"),
             budget.step_instructions,
+        ),
+        (
+            "border_instructions",
+            number(log, "border_instructions_max"),
+            budget.border_instructions,
         ),
     ]);
 }

@@ -12,6 +12,7 @@ fn images_for_physical_boards_link_within_their_budget() {
         for binary in [
             "selftest",
             "episode",
+            "disturbed",
             "realtime",
             "controller",
             "faults",

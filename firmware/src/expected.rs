@@ -26,7 +26,9 @@ pub struct PushT {
     pub closed_loop_digest: u64,
     /// An episode that the policy wins, or why there is none.
     pub won: Result<Won, &'static str>,
-    /// The same in real time, or why that is not possible.
+    /// An episode that it wins with [`disturbances`](crate::disturbances), or why there is none.
+    pub disturbed: Result<Won, &'static str>,
+    /// The first one in real time, or why that is not possible.
     pub real_time: Result<RealTime, &'static str>,
 }
 

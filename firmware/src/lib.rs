@@ -11,7 +11,9 @@ use defmt_rtt as _;
 use defmt_semihosting as _;
 
 pub mod board;
+pub mod closed_loop;
 pub mod counter;
+pub mod disturbances;
 pub mod exit;
 pub mod expected;
 pub mod fault;

@@ -136,6 +136,7 @@ pub fn plan_budgets() -> Table {
 /// Upper bounds of the binaries on the default board.
 pub fn firmware_budgets() -> Table {
     let episode = &budgets::MPS2_AN386;
+    let disturbed = &budgets::MPS2_AN386_DISTURBED;
     let rows = [
         ("`episode`: flash", kib(episode.flash_bytes)),
         ("`episode`: RAM without stack", kib(episode.ram_bytes)),
@@ -147,6 +148,12 @@ pub fn firmware_budgets() -> Table {
         (
             "`episode`: instructions of a control step",
             grouped(episode.step_instructions),
+        ),
+        ("`disturbed`: flash", kib(disturbed.flash_bytes)),
+        ("`disturbed`: stack", kib(disturbed.stack_bytes)),
+        (
+            "`disturbed`: instructions of disturbances and estimator in a control step",
+            grouped(disturbed.border_instructions),
         ),
         (
             "`realtime`: turn of the interrupt",

@@ -1,6 +1,6 @@
 //! An episode of PushT: the environment with a record of rewards, states and actions.
 
-use super::env::{ControlStep, PHYSICS_STEPS, PushTEnv, Step};
+use super::env::{ControlStep, PHYSICS_STEPS, PushTEnv, Step, Vec2};
 use super::observation::STATE_DIM;
 use crate::Error;
 use crate::digest::Digest;
@@ -99,12 +99,12 @@ impl Episode {
         self.result.steps >= self.max_steps
     }
 
-    /// Moves the block by `by`, px, before the next control step: see [`PushTEnv::shove`].
+    /// Moves the block by `by`, px, before the next control step: see [`PushTEnv::displace`].
     ///
     /// # Errors
-    /// Those of [`PushTEnv::shove`].
+    /// Those of [`PushTEnv::displace`].
     pub fn shove(&mut self, by: [f64; 2]) -> Result<(), Error> {
-        self.env.shove(by)
+        self.env.displace(Vec2::zeros(), by.into(), 0.0)
     }
 
     /// Takes a control step towards `action`.

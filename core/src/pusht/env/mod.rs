@@ -224,28 +224,6 @@ impl PushTEnv {
         Ok(step.end(self))
     }
 
-    /// Moves the block by `by`, px, as a hand would that takes it: between control steps, whatever
-    /// is in the way. The next physics step pushes overlapping bodies apart.
-    ///
-    /// # Errors
-    /// The environment is unchanged after either error.
-    /// - [`Error::NonFiniteAction`] if a coordinate is NaN or infinite.
-    /// - [`Error::OutOfRange`] if the block would be more than 1e6 px away.
-    pub fn shove(&mut self, by: [f64; 2]) -> Result<(), Error> {
-        if !by.iter().all(|value| value.is_finite()) {
-            return Err(Error::NonFiniteAction);
-        }
-        let block = &mut self.world.block;
-        let origin = block.pose.origin + Vec2::from(by);
-        if origin.amax() > FAR_OUT {
-            return Err(Error::OutOfRange);
-        }
-        block.set_position(origin);
-        self.world.update_shapes();
-        self.update_coverage();
-        Ok(())
-    }
-
     /// Whether a value is so large that a control step could overflow.
     fn may_leave_range(&self, goal: Vec2) -> bool {
         let block = &self.world.block;
@@ -502,20 +480,17 @@ mod tests {
     }
 
     #[test]
-    fn a_shoved_block_is_elsewhere_and_a_far_shove_changes_nothing() {
+    fn a_displaced_block_is_elsewhere_and_a_far_displacement_changes_nothing() {
         let start = StartState::from_seed(3, Seeding::Legacy).unwrap();
         let mut env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy).unwrap();
         let before = env;
-        for (by, error) in [
-            ([f64::NAN, 0.0], Error::NonFiniteAction),
-            ([0.0, f64::INFINITY], Error::NonFiniteAction),
-            ([2e6, 0.0], Error::OutOfRange),
-        ] {
-            assert_eq!(env.shove(by), Err(error));
+        for by in [[f64::NAN, 0.0], [0.0, f64::INFINITY], [2e6, 0.0]] {
+            let moved = env.displace(Vec2::zeros(), Vec2::from(by), 0.0);
+            assert_eq!(moved, Err(Error::OutOfRange));
             assert_eq!(env, before);
         }
         let to_goal = GOAL_PX - env.info().block_pos_px;
-        env.shove(to_goal.into()).unwrap();
+        env.displace(Vec2::zeros(), to_goal, 0.0).unwrap();
         let [agent_x, agent_y, x, y, angle_rad] = env.state();
         assert!((Vec2::new(x, y) - GOAL_PX).amax() < 1e-9);
         assert_eq!([agent_x, agent_y, angle_rad], {

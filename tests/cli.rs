@@ -261,7 +261,9 @@ fn bench_vector_prints_every_way_side_by_side() {
     assert!(stdout.contains("skipped: gymnasium"), "{stdout}");
     let report: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
     let figures = report["figures"].as_array().unwrap();
-    assert_eq!(figures.len(), 2 * 5, "{figures:?}");
+    // Worker processes are there on Unix alone.
+    let n_ways = if cfg!(unix) { 5 } else { 4 };
+    assert_eq!(figures.len(), 2 * n_ways, "{figures:?}");
     assert!(
         figures
             .iter()
@@ -286,8 +288,9 @@ fn bench_vector_says_what_is_wrong() {
 
 #[test]
 fn bench_env_prints_steps_and_shares() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let json = file.path().to_str().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("env.json");
+    let json = path.to_str().unwrap();
     let words = [
         "bench",
         "env",
@@ -306,7 +309,7 @@ fn bench_env_prints_steps_and_shares() {
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(stdout.matches("skipped:").count(), 2, "{stdout}");
-    let figures: Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
+    let figures: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     for (figure, name) in figures
         .as_array()
         .unwrap()
@@ -343,7 +346,8 @@ fn bench_env_says_what_is_wrong() {
     assert_refused(&output, &["/nowhere/python"]);
 }
 
-/// Names of files, texts in them, and arguments.
+/// Names of files (Windows has none with such characters), texts in them, and arguments.
+#[cfg(unix)]
 #[test]
 fn no_text_from_outside_reaches_the_terminal_as_an_escape_sequence() {
     let folder = tempfile::tempdir().unwrap();

@@ -14,6 +14,7 @@ mod no_float;
 mod no_panic;
 mod on_target;
 mod own_model;
+#[cfg(unix)]
 mod probe;
 mod reproducible;
 mod silicon;

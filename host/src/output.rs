@@ -4,7 +4,7 @@
 //! failure leaves the old file as it was, and no reader sees a part. A symbolic link stays, and the
 //! file that it leads to is replaced; a device, a pipe or a FIFO is written as it is.
 
-use crate::{kill, stdout};
+use crate::{kill, platform, stdout};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -53,7 +53,7 @@ pub fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn check_file(path: &Path) -> Result<()> {
     let check = || match target(path)? {
         Target::Stdout => Ok(()),
-        Target::AsItIs(path) => Ok(writable(&path)?),
+        Target::AsItIs(path) => Ok(platform::is_writable(&path)?),
         Target::File(path, old) => {
             remove_stale(&path)?;
             new_beside(&path, old.as_ref()).map(drop)
@@ -129,7 +129,12 @@ pub fn sync_all(folder: &Path) -> Result<()> {
             match entry? {
                 kind if kind.is_dir() => sync(&path)?,
                 kind if kind.is_file() => {
-                    File::open(&path)?.sync_all()?;
+                    // Windows synchronises only what was opened for writing.
+                    let mut file = OpenOptions::new();
+                    file.read(true)
+                        .write(cfg!(windows))
+                        .open(&path)?
+                        .sync_all()?;
                     kill::synced_file(&path);
                 }
                 _ => {}
@@ -178,7 +183,7 @@ fn write(path: &Path, bytes: &[u8], is_synced: bool) -> Result<()> {
             new.write_all(bytes)?;
             kill::point();
             if let Some(old) = &old {
-                keep_access(new.as_file(), old)?;
+                platform::keep_access(new.as_file(), old)?;
             }
             if is_synced {
                 new.as_file().sync_all()?;
@@ -196,6 +201,9 @@ fn write(path: &Path, bytes: &[u8], is_synced: bool) -> Result<()> {
 
 /// Follows `path` to what is written.
 fn target(path: &Path) -> Result<Target> {
+    if platform::is_device(path) {
+        return Ok(Target::AsItIs(path.to_owned()));
+    }
     let metadata = match fs::metadata(path) {
         Ok(metadata) => Some(metadata),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -204,7 +212,7 @@ fn target(path: &Path) -> Result<Target> {
     let mut path = path.to_owned();
     match &metadata {
         Some(metadata) if metadata.is_dir() => bail!("it is a folder"),
-        Some(metadata) if is_stdout(metadata) => return Ok(Target::Stdout),
+        Some(metadata) if platform::is_stdout(metadata) => return Ok(Target::Stdout),
         Some(metadata) if !metadata.is_file() => return Ok(Target::AsItIs(path)),
         _ => {}
     }
@@ -230,12 +238,7 @@ fn new_beside(path: &Path, old: Option<&Metadata>) -> Result<NamedTempFile> {
     let prefix = unfinished(path);
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Less the umask.
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
+    platform::set_usual_mode(&mut builder);
     let new = builder.tempfile_in(folder_of(path))?;
     // Says that it is being written; a file system without locks has no stale files removed.
     let _ = new.as_file().try_lock();
@@ -269,59 +272,11 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Gives `new` the mode of `old`, and its owner if the system allows that.
-fn keep_access(new: &File, old: &Metadata) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{MetadataExt, fchown};
-        let created = new.metadata()?;
-        if (created.uid(), created.gid()) != (old.uid(), old.gid()) {
-            let _ = fchown(new, Some(old.uid()), Some(old.gid()));
-        }
-    }
-    new.set_permissions(old.permissions())
-}
-
-#[cfg(unix)]
+/// Synchronises the names in `folder` with the disk, where the system can.
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder)?.sync_all() {
-        // A file system that synchronises no folders.
-        Err(error) if error.kind() == ErrorKind::InvalidInput => {}
-        result => result?,
-    }
+    platform::sync_folder(folder)?;
     kill::synced_folder(folder);
     Ok(())
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-/// Whether this is the file, pipe or device that standard output is.
-#[cfg(unix)]
-fn is_stdout(metadata: &Metadata) -> bool {
-    use std::os::fd::AsFd;
-    use std::os::unix::fs::MetadataExt;
-    let own = io::stdout().as_fd().try_clone_to_owned();
-    let own = own.and_then(|own| File::from(own).metadata());
-    own.is_ok_and(|own| (own.dev(), own.ino()) == (metadata.dev(), metadata.ino()))
-}
-
-#[cfg(not(unix))]
-fn is_stdout(_: &Metadata) -> bool {
-    false
-}
-
-/// Whether what is at `path` can be written; opening a FIFO would wait for its reader.
-#[cfg(unix)]
-fn writable(path: &Path) -> io::Result<()> {
-    Ok(rustix::fs::access(path, rustix::fs::Access::WRITE_OK)?)
-}
-
-#[cfg(not(unix))]
-fn writable(path: &Path) -> io::Result<()> {
-    OpenOptions::new().write(true).open(path).map(drop)
 }
 
 /// [`write_whole`] of a value as JSON.

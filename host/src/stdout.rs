@@ -14,6 +14,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Exit code of a program whose reader is gone: a shell's for one that SIGPIPE ended, 128 + 13.
 const BROKEN_PIPE: u8 = 141;
 
+/// Windows' error for a named pipe without a reader, which std does not count among broken pipes.
+const PIPE_NOT_CONNECTED: i32 = 233;
+
 static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
 
 /// Standard output has failed, as [`exit_code`] tells.
@@ -121,12 +124,18 @@ pub fn exit_code(result: Result<()>) -> ExitCode {
     attempt(|| io::stdout().flush());
     match &*failure() {
         None => ExitCode::SUCCESS,
-        Some(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(BROKEN_PIPE),
+        Some(error) if is_reader_gone(error) => ExitCode::from(BROKEN_PIPE),
         Some(error) => {
             errln!("error: can't write to standard output: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether the other end of a pipe is closed.
+fn is_reader_gone(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::BrokenPipe
+        || cfg!(windows) && error.raw_os_error() == Some(PIPE_NOT_CONNECTED)
 }
 
 fn attempt(write: impl FnOnce() -> io::Result<()>) {

@@ -17,5 +17,5 @@ pub fn install() -> Result<Vec<Command>> {
     if setup::runs("chromedriver", &["--version"]) {
         return Ok(Vec::new());
     }
-    setup::apt_get_install(PACKAGE).context(BY_HAND)
+    setup::apt_get_install(&[PACKAGE]).context(BY_HAND)
 }

@@ -2,6 +2,7 @@
 
 mod browser;
 mod clients;
+mod hosts;
 mod proofs;
 mod python;
 mod qemu;

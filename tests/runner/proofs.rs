@@ -68,7 +68,7 @@ pub fn install_solver() -> Result<Vec<Command>> {
         return Ok(Vec::new());
     }
     let why = "the proofs by the solver z3, which is missing and cannot be installed from here";
-    Ok(setup::apt_get_install("z3").unwrap_or_else(|| vec![skipped(why)]))
+    Ok(setup::apt_get_install(&["z3"]).unwrap_or_else(|| vec![skipped(why)]))
 }
 
 /// Commands that try every input of routines that have many.

@@ -6,15 +6,6 @@ use anyhow::{Context, Result};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Machines that the package is for, besides Linux on x86-64.
-pub const OTHER_TARGETS: [&str; 5] = [
-    "aarch64-unknown-linux-gnu",
-    "x86_64-apple-darwin",
-    "aarch64-apple-darwin",
-    "x86_64-pc-windows-gnu",
-    "x86_64-pc-windows-msvc",
-];
-
 const PYTHON_BY_HAND: &str =
     "a Python from 3.10 on with its module venv is missing; install it with
       Debian, Ubuntu   sudo apt-get install python3-venv
@@ -97,14 +88,4 @@ fn python() -> Option<&'static str> {
     known
         .into_iter()
         .find(|python| setup::runs(python, &["-c", CHECK]))
-}
-
-/// Commands that check the package for other machines, without a Python of theirs.
-pub fn other_targets() -> Result<Vec<Command>> {
-    let check = |target| {
-        let mut check = cargo(&format!("check --package pusht-python --target {target}"));
-        check.env("PYO3_NO_PYTHON", "1");
-        check
-    };
-    Ok(OTHER_TARGETS.map(check).into())
 }

@@ -23,7 +23,7 @@ pub fn install() -> Result<Vec<Command>> {
     }
     let mut commands = Vec::new();
     if qemu_version().is_none() {
-        commands.extend(setup::apt_get_install(PACKAGE).context(BY_HAND)?);
+        commands.extend(setup::apt_get_install(&[PACKAGE]).context(BY_HAND)?);
     }
     if is_debian_12() {
         commands.push(from_backports());

@@ -1,6 +1,6 @@
 //! Tools that a fresh machine lacks: installed where possible, otherwise named in an error.
 
-use crate::python;
+use crate::hosts;
 use anyhow::{Context, Result, bail, ensure};
 use pusht_device::BOARDS;
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ pub fn install_targets() -> Result<Vec<Command>> {
         .iter()
         .map(|board| board.target)
         .chain(["wasm32-unknown-unknown", "thumbv6m-none-eabi"])
-        .chain(python::OTHER_TARGETS)
+        .chain(hosts::TARGETS)
         .collect();
     let sysroot = output_of(Command::new("rustc").args(["--print", "sysroot"]))?;
     let folder = std::path::Path::new(sysroot.trim()).join("lib/rustlib");
@@ -33,9 +33,9 @@ pub fn install_targets() -> Result<Vec<Command>> {
     Ok(vec![add])
 }
 
-/// Commands that install a package of Debian's; nothing where there is no `apt-get`, or no right to
+/// Commands that install packages of Debian's; nothing where there is no `apt-get`, or no right to
 /// use it.
-pub fn apt_get_install(package: &str) -> Option<Vec<Command>> {
+pub fn apt_get_install(packages: &[&str]) -> Option<Vec<Command>> {
     let is_root = output_of(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
     let may = runs("apt-get", &["--version"])
         && (is_root || runs("sudo", &["--non-interactive", "true"]));
@@ -50,7 +50,7 @@ pub fn apt_get_install(package: &str) -> Option<Vec<Command>> {
     may.then(|| {
         vec![
             apt_get(&["update"]),
-            apt_get(&["install", "--yes", "--no-install-recommends", package]),
+            apt_get(&[&["install", "--yes", "--no-install-recommends"], packages].concat()),
         ]
     })
 }

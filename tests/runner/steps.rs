@@ -1,7 +1,7 @@
 //! The steps of `cargo verify`, in order.
 
 use crate::step::Step;
-use crate::{browser, clients, proofs, python, qemu, setup, supply};
+use crate::{browser, clients, hosts, proofs, python, qemu, setup, supply};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -128,8 +128,8 @@ pub fn all() -> Vec<Step> {
         },
         Step {
             name: "other-machines",
-            purpose: "the Python package compiles for macOS, Windows and Linux on ARM",
-            commands: python::other_targets,
+            purpose: "commands, tools and the Python package compile for macOS, Windows and Linux on Arm",
+            commands: hosts::compile,
         },
         Step {
             name: "supply",
@@ -311,7 +311,13 @@ fn fuzz() -> Result<Vec<Command>> {
 
 /// A command that says why the others of its step are left out.
 pub fn skipped(reason: &str) -> Command {
-    let mut skip = Command::new("echo");
+    let mut skip = if cfg!(windows) {
+        let mut shell = Command::new("cmd");
+        shell.args(["/c", "echo"]);
+        shell
+    } else {
+        Command::new("echo")
+    };
     skip.arg(format!("skipped: {reason}"));
     skip
 }

@@ -4,7 +4,7 @@ use super::camera::Camera;
 use crate::data::Episode;
 use crate::engine::Engine;
 use crate::expert::{Expert, ExpertOptions};
-use crate::processor_time::processor_time;
+use crate::platform::processor_time;
 use anyhow::{Context, Result, ensure};
 use pusht_core::noise::{Noise, NoiseSource};
 use pusht_core::pusht::env::{

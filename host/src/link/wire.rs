@@ -1,5 +1,6 @@
 //! Byte streams to a device: serial port, pseudo terminal, TCP.
 
+use crate::platform;
 use anyhow::{Context, Result};
 use serial2::SerialPort;
 use std::io::{self, ErrorKind, Read, Write};
@@ -29,10 +30,7 @@ pub trait Wire {
 pub fn open_serial(path: &Path, baud: u32) -> Result<SerialPort> {
     let port =
         SerialPort::open(path, baud).with_context(|| format!("{}: can't open", path.display()))?;
-    // Two readers would share the bytes, so that neither gets a whole answer.
-    #[cfg(unix)]
-    rustix::fs::flock(&port, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-        .with_context(|| format!("{}: another program drives the device", path.display()))?;
+    platform::lock_port(&port, path)?;
     Ok(port)
 }
 

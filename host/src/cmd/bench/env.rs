@@ -6,7 +6,7 @@ use super::sequences::{self, Sequence};
 use crate::arguments::{number, whole};
 use crate::data::Demonstrations;
 use crate::output::{check_file, write_whole};
-use crate::processor_time::processor_time;
+use crate::platform::processor_time;
 use crate::{outln, stdout};
 use anyhow::{Context, Result, ensure};
 use pusht_core::pusht::env::{Phase, PushTEnv, StartOrder, step_side_by_side};

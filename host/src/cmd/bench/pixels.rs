@@ -6,7 +6,7 @@ use super::sequences::{self, Sequence};
 use crate::arguments::{number, whole};
 use crate::outln;
 use crate::output::{check_file, write_whole};
-use crate::processor_time::processor_time;
+use crate::platform::processor_time;
 use anyhow::{Context, Result};
 use crc::{CRC_32_ISO_HDLC, Crc};
 use pusht_core::pusht::env::PushTEnv;

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 /// Largest number of environments.
 const MOST_ENVS: u64 = 16_384;
-/// Largest number of worker processes and threads.
-const MOST_PROCESSES: usize = 64;
+/// Largest number of worker processes, which there are on Unix alone, and of threads.
+const MOST_PROCESSES: usize = if cfg!(unix) { 64 } else { 0 };
 const MOST_THREADS: usize = 512;
 /// Largest number of gym-pusht environments, whose workers take seconds to start.
 const MOST_PYTHON: usize = 8;

@@ -453,6 +453,17 @@ fn shipped(name: &str) -> PathBuf {
     folder.join(name)
 }
 
+/// A network for an interpreter: one level, two positions.
+fn smallest_settings() -> random_model::Settings {
+    random_model::Settings {
+        horizon: 2,
+        n_action_steps: 1,
+        down_dims: vec![8],
+        kernel_size: 1,
+        ..tiny_settings()
+    }
+}
+
 /// The fixtures are generated; PUSHT_WRITE_FIXTURES=1 writes them again.
 #[test]
 fn the_committed_models_are_what_their_generator_makes() {
@@ -461,6 +472,7 @@ fn the_committed_models_are_what_their_generator_makes() {
         ("tiny.ptm", with(tiny_settings())),
         ("inpainting.ptm", with(inpainting_settings())),
         ("mixed.ptm", mixed(with(tiny_settings()))),
+        ("smallest.ptm", with(smallest_settings())),
     ] {
         let bytes = model.to_bytes();
         if std::env::var_os("PUSHT_WRITE_FIXTURES").is_some() {

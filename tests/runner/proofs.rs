@@ -20,6 +20,7 @@ const INTERPRETED: [(&str, &str, &[&str]); 3] = [
             "digest::",
             "quant::arch",
             "quant::kernels::linear",
+            "physics::side_by_side",
         ],
     ),
     (

@@ -224,3 +224,74 @@ pub(crate) fn solve_side_by_side(worlds: &mut [Unsolved<'_>]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use crate::pusht::geometry::Vec2;
+    use crate::pusht::physics::body::Agent;
+    use crate::pusht::physics::cache::ContactCache;
+    use crate::pusht::physics::manifold::ContactPoint;
+    use std::vec::Vec as List;
+
+    /// A block with `index` mod 4 contacts, that moves into them and overlaps.
+    fn world(index: usize) -> (Contacts, Block) {
+        let mut block = Block::new(Vec2::new(0.0, 45.0), 12_000.0, 1.0);
+        block.velocity.linear = Vec2::new(30.0 - 7.0 * index as f64, -40.0);
+        block.velocity.angular = 0.2 * index as f64;
+        let agent = Agent {
+            pos: Vec2::new(10.0, -20.0),
+            vel: Vec2::new(0.0, 90.0),
+            radius: 15.0,
+        };
+        let mut contacts = Contacts::new();
+        for contact in 0..index % 4 {
+            let on_block = Vec2::new(20.0 * contact as f64 - 15.0, -10.0);
+            let point = ContactPoint {
+                normal: Vec2::new(0.6, 0.8),
+                on_other: on_block + Vec2::new(0.3, 0.4 + index as f64),
+                on_block,
+                id: contact as u8,
+            };
+            contacts.add(4 * contact, &point);
+        }
+        contacts.prepare(&block, &agent, &ContactCache::EMPTY);
+        (contacts, block)
+    }
+
+    fn bits((contacts, block): &(Contacts, Block)) -> List<u64> {
+        let twists = [block.velocity, block.pseudo_velocity];
+        let velocities = twists
+            .iter()
+            .flat_map(|t| [t.linear.x, t.linear.y, t.angular]);
+        let impulses = contacts.list.iter().map(|contact| contact.impulse);
+        velocities.chain(impulses).map(f64::to_bits).collect()
+    }
+
+    /// One world, both widths of the lanes, full and with empty lanes, and more than one batch.
+    /// Under Miri, a batch of each width.
+    #[test]
+    fn contacts_solved_in_lanes_have_the_bits_of_those_solved_alone() {
+        let all: List<usize> = (1..=MAX_LANES + 2).collect();
+        let numbers: &[usize] = if cfg!(miri) { &[2, 5] } else { &all };
+        for n_worlds in numbers.iter().copied() {
+            let mut alone: List<_> = (0..n_worlds).map(world).collect();
+            let mut together: List<_> = (0..n_worlds).map(world).collect();
+            for (contacts, block) in &mut alone {
+                contacts.solve(block);
+            }
+            let mut unsolved: List<Unsolved<'_>> = (together.iter_mut())
+                .map(|(contacts, block)| (contacts, block))
+                .collect();
+            solve_side_by_side(&mut unsolved);
+            for index in 0..n_worlds {
+                let before = bits(&world(index));
+                let expected = bits(&alone[index]);
+                assert_eq!(bits(&together[index]), expected, "{index} of {n_worlds}");
+                assert_eq!(expected != before, index % 4 > 0, "{index} of {n_worlds}");
+            }
+        }
+    }
+}

@@ -271,4 +271,35 @@ mod tests {
             assert_eq!(memory.read(row.into()), value(row), "row {row}");
         }
     }
+
+    /// A worker and its caller take turns, with nothing but their messages to order them: Miri finds
+    /// a race where one reads before the other's message. (It does not know workers' sockets.)
+    #[test]
+    fn a_row_is_read_behind_the_message_that_announces_it() {
+        use std::io::{Write, pipe};
+
+        const N_STEPS: u8 = 3;
+        let space = Space::uniform_box(0.0, 9.0, &[3]);
+        let value = |step: u8| Value::from(Array::filled(&[3], f64::from(step)));
+        let memory = SharedMemory::create(&space, 1).unwrap();
+        let (mut requests, mut to_worker) = pipe().unwrap();
+        let (mut replies, mut to_caller) = pipe().unwrap();
+        std::thread::scope(|scope| {
+            let memory = &memory;
+            scope.spawn(move || {
+                let mut step = [0];
+                for _ in 0..N_STEPS {
+                    requests.read_exact(&mut step).unwrap();
+                    memory.write(0, &value(step[0]));
+                    to_caller.write_all(&step).unwrap();
+                }
+            });
+            for step in 1..=N_STEPS {
+                to_worker.write_all(&[step]).unwrap();
+                let mut reply = [0];
+                replies.read_exact(&mut reply).unwrap();
+                assert_eq!((reply, memory.read(0)), ([step], value(step)));
+            }
+        });
+    }
 }

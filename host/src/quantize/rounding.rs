@@ -289,7 +289,22 @@ mod tests {
         let mean = errors.iter().sum::<f64>() / errors.len() as f64;
         assert!((mean - rounded.mean_error).abs() < 1e-3 * mean.abs().max(1.0));
         let cost: f64 = errors.iter().map(|e| (e - mean).powi(2)).sum();
-        // The regularisation adds to the cost.
-        assert!(cost <= 1.001 * rounded.cost && rounded.cost <= 4.0 * cost);
+        // The regularisation costs the sum of squares of the weights' errors.
+        let spread = (0..24).map(|j| {
+            let mean = inputs.iter().map(|x| f64::from(x[j])).sum::<f64>() / inputs.len() as f64;
+            inputs
+                .iter()
+                .map(|x| (f64::from(x[j]) - mean).powi(2))
+                .sum::<f64>()
+        });
+        let damping = DAMPING * spread.sum::<f64>() / 24.0;
+        let pairs = weights.iter().zip(&rounded.weights);
+        let squares = pairs.map(|(w, q)| (f64::from(*w) / unit - f64::from(*q)).powi(2));
+        let expected = cost + damping * squares.sum::<f64>();
+        assert!(
+            (rounded.cost / expected - 1.0).abs() < 1e-4,
+            "{} {expected}",
+            rounded.cost
+        );
     }
 }

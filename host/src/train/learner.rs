@@ -2,6 +2,7 @@
 
 use super::diffusion::{self, NoisyBatch};
 use super::parameters::Layout;
+use super::rounding::{RoundedRows, Rounding};
 use super::unet::{Unet, step_embedding, values_of};
 use crate::policy_file::UnetConfig;
 use anyhow::{Result, ensure};
@@ -71,6 +72,7 @@ impl State {
 pub struct Learner {
     config: UnetConfig,
     layout: Layout,
+    rounded: RoundedRows,
     optimizer: AdamW,
     device: Device,
     step: u64,
@@ -80,16 +82,24 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// The learner of `config` at `state`, on `device`.
-    pub fn new(config: UnetConfig, weight_decay: f32, state: State, device: Device) -> Self {
+    /// The learner of `config` at `state`, with weights rounded by `rounding`, on `device`.
+    pub fn new(
+        config: UnetConfig,
+        weight_decay: f32,
+        rounding: &Rounding,
+        state: State,
+        device: Device,
+    ) -> Self {
         let optimizer = AdamWConfig::new()
             .with_beta_1(BETAS.0)
             .with_beta_2(BETAS.1)
             .with_epsilon(ADAM_EPS)
             .with_weight_decay(weight_decay)
             .build();
+        let layout = Layout::new(&config);
         Self {
-            layout: Layout::new(&config),
+            rounded: RoundedRows::new(rounding, &layout, &config),
+            layout,
             config,
             optimizer,
             step: state.step,
@@ -124,19 +134,31 @@ impl Learner {
         loss
     }
 
-    /// The loss at the parameters and its gradient.
+    /// The policy's parameters: the moving average, rounded.
+    pub fn policy(&self) -> Vec<f32> {
+        self.rounded(&self.ema)
+    }
+
+    /// The parameters that the network has for these.
+    fn rounded(&self, parameters: &Tensor<1>) -> Vec<f32> {
+        let mut values = values_of(parameters.clone());
+        self.rounded.apply(&mut values);
+        values
+    }
+
+    /// The loss at the rounded parameters and its gradient there.
     pub fn gradient(&self, batch: &NoisyBatch) -> (f32, Vec<f32>) {
         let device = self.device.clone().autodiff();
-        let values = values_of(self.parameters.clone());
+        let values = self.rounded(&self.parameters);
         let unet = Unet::new(&self.config, &self.layout, &values, &device);
         let loss = self.loss(&unet, batch, &device);
         let gradient = unet.gradients(&loss);
         (values_of(loss)[0], gradient)
     }
 
-    /// The loss at the moving average.
+    /// The loss of the policy.
     pub fn ema_loss(&self, batch: &NoisyBatch) -> f32 {
-        let values = values_of(self.ema.clone());
+        let values = self.policy();
         let unet = Unet::new(&self.config, &self.layout, &values, &self.device);
         values_of(self.loss(&unet, batch, &self.device))[0]
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! data::Demonstrations -> windows: observe, cut, normalise -> mixture: which ones -> diffusion: add noise
-//!   -> unet: predict it -> learner: loss, gradient, AdamW, moving average -> checkpoint, policy_file; trainer: step after step
+//!   -> unet: predict it (rounding: with the integer model's weights) -> learner: loss, gradient, AdamW, moving average -> checkpoint, policy_file; trainer: step after step
 //! ```
 
 pub mod checkpoint;
@@ -15,6 +15,7 @@ pub mod parameters;
 mod picture;
 pub mod random;
 pub mod report;
+pub mod rounding;
 pub mod trainer;
 pub mod unet;
 pub mod windows;

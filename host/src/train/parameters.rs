@@ -75,6 +75,34 @@ impl Parameter {
         }
     }
 
+    /// For each row that the integer model has of it, the places of its weights in the flat vector of
+    /// all parameters; no rows of what the model has otherwise: vectors, and what depends on the
+    /// diffusion step (`embed_dim` values) alone.
+    pub fn rows(&self, embed_dim: usize) -> Vec<Vec<usize>> {
+        let [taps, n_in, n_out] = self.stored_shape();
+        let (products, first_input) = match self.kind {
+            Kind::Vector { .. } => return Vec::new(),
+            Kind::Linear { .. } if self.name.starts_with("diffusion_step_encoder.") => {
+                return Vec::new();
+            }
+            Kind::Linear { .. } => (vec![vec![0]], embed_dim),
+            Kind::Conv { .. } => (vec![(0..taps).collect()], 0),
+            // One for the even outputs and one for the odd.
+            Kind::ConvTranspose { .. } => (vec![vec![1, 3], vec![0, 2]], 0),
+        };
+        let row = |taps: &[usize], output: usize| {
+            let of_tap = |tap: &usize| {
+                let first = self.offset + tap * n_in * n_out + output;
+                (first_input..n_in).map(move |input| first + input * n_out)
+            };
+            taps.iter().flat_map(of_tap).collect()
+        };
+        let rows = products
+            .iter()
+            .flat_map(|taps| (0..n_out).map(|output| row(taps, output)));
+        rows.collect()
+    }
+
     /// Number of values.
     pub fn n_values(&self) -> usize {
         self.stored_shape().iter().product()

@@ -5,6 +5,7 @@ use super::diffusion::{self, ForwardProcess, NoisyBatch, TrainTimesteps};
 use super::learner::{Learner, State};
 use super::mixture::{Mixture, Order};
 use super::parameters::Layout;
+use super::rounding::Rounding;
 use super::trainer::{Settings, Trainer};
 use super::unet::{Unet, step_embedding, values_of};
 use super::windows::{Batch, Split, WindowOptions, Windows};
@@ -135,6 +136,7 @@ fn gradients_equal_pytorchs() {
     let learner = Learner::new(
         golden_unet(),
         1e-6,
+        &Rounding::default(),
         State::initial(parameters),
         Device::flex(),
     );
@@ -152,6 +154,7 @@ fn ten_steps_equal_pytorchs() {
     let mut learner = Learner::new(
         golden_unet(),
         1e-6,
+        &Rounding::default(),
         State::initial(parameters),
         Device::flex(),
     );
@@ -333,6 +336,7 @@ fn settings(steps: u64) -> Settings {
         num_inference_steps: 10,
         train_timesteps: TrainTimesteps::All,
         init_crc32: None,
+        rounding: Rounding::default(),
     }
 }
 
@@ -405,6 +409,33 @@ fn the_loss_falls_on_a_tiny_set() {
     let mean = |part: &[f32]| part.iter().sum::<f32>() / part.len() as f32;
     let (first, last) = (mean(&losses[..10]), mean(&losses[250..]));
     assert!(last < 0.3 * first, "from {first} to {last}");
+}
+
+/// The network computes with 4 bits, the policy has them, and the weights beneath go on.
+#[test]
+fn a_network_of_4_bits_learns_what_one_of_floats_learns() {
+    let run = |bits| {
+        let rounding = Rounding {
+            bits,
+            ..Rounding::default()
+        };
+        let settings = Settings {
+            rounding,
+            ..settings(300)
+        };
+        let set = [circles(4)];
+        let mut trainer = Trainer::new(settings, &set, None, None, Device::flex()).unwrap();
+        let losses: Vec<f32> = (0..300).map(|_| trainer.advance()).collect();
+        (losses[250..].iter().sum::<f32>(), trainer)
+    };
+    let (exact, _) = run(None);
+    let (rounded, trainer) = run(Some(4));
+    assert!(rounded < 2.0 * exact, "{rounded}, {exact} in floats");
+    let state = trainer.state();
+    let layout = Layout::new(&settings(1).unet);
+    let policy = layout.from_tensors(&trainer.policy_tensors()).unwrap();
+    let moved = policy.iter().zip(&state.ema).filter(|(a, b)| a != b);
+    assert!(moved.count() > layout.n_values() / 2);
 }
 
 #[test]

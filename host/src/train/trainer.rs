@@ -5,6 +5,7 @@ use super::learner::{Learner, State};
 use super::mixture::Mixture;
 use super::normalizer::Normalizers;
 use super::parameters::Layout;
+use super::rounding::Rounding;
 use super::windows::{Split, WindowOptions, Windows};
 use crate::data::Demonstrations;
 use crate::policy_file::{ActionFrame, Observation, SchedulerConfig, Tensors, UnetConfig};
@@ -56,6 +57,9 @@ pub struct Settings {
     pub train_timesteps: TrainTimesteps,
     /// CRC-32 of the weights that the run begins with, if they are given.
     pub init_crc32: Option<u32>,
+    /// Which weights are rounded.
+    #[serde(default)]
+    pub rounding: Rounding,
 }
 
 /// A run in progress.
@@ -118,7 +122,13 @@ impl Trainer {
                 settings.num_inference_steps,
                 settings.train_timesteps,
             )?,
-            learner: Learner::new(settings.unet.clone(), settings.weight_decay, state, device),
+            learner: Learner::new(
+                settings.unet.clone(),
+                settings.weight_decay,
+                &settings.rounding,
+                state,
+                device,
+            ),
             settings,
             windows,
         })
@@ -167,9 +177,9 @@ impl Trainer {
         self.learner.state()
     }
 
-    /// The policy's tensors: the moving average and the normalisers.
+    /// The policy's tensors: the moving average, rounded, and the normalisers.
     pub fn policy_tensors(&self) -> Tensors {
-        let mut tensors = self.learner.layout().to_tensors(&self.state().ema);
+        let mut tensors = self.learner.layout().to_tensors(&self.learner.policy());
         self.windows.normalizers().store(&mut tensors);
         tensors
     }

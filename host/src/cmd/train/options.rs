@@ -7,6 +7,7 @@ use crate::policy_file::{
 };
 use crate::train::device::DeviceArg;
 use crate::train::diffusion::TrainTimesteps;
+use crate::train::rounding::Rounding;
 use crate::train::trainer::Settings;
 use anyhow::{Result, bail, ensure};
 use pusht_core::pusht::observation::ObservationKind;
@@ -41,6 +42,19 @@ pub struct Args {
     /// Policy with the weights and normalisers to begin with; its options must be those of the run.
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
+    /// Bits to which the weights are rounded in every step, as `pusht quantize` will round them: the
+    /// network learns with what it loses. Usually with --init.
+    #[arg(long, value_name = "BITS", value_parser = ["4", "8"])]
+    pub weight_bits: Option<String>,
+    /// Modules whose weights have 8 bits with --weight-bits 4, too, by the beginnings of their paths:
+    /// `final_conv.1,down_modules.0.0.blocks.0`.
+    #[arg(
+        long,
+        value_name = "PATH,..",
+        value_delimiter = ',',
+        requires = "weight_bits"
+    )]
+    pub in_8_bits: Vec<String>,
     /// Optimiser steps; the learning rate decays to 0 along a cosine over them.
     #[arg(long, default_value_t = 16_000, value_parser = whole::<u64>(1..=1_000_000_000))]
     pub steps: u64,
@@ -197,6 +211,13 @@ impl Args {
             num_inference_steps: self.passes,
             train_timesteps: self.train_timesteps,
             init_crc32: init.map(|(_, tensors)| crc32(tensors)),
+            rounding: Rounding {
+                bits: self
+                    .weight_bits
+                    .as_deref()
+                    .and_then(|bits| bits.parse().ok()),
+                in_8_bits: self.in_8_bits.clone(),
+            },
         })
     }
 
@@ -334,6 +355,10 @@ impl Args {
             (self.relabel_goal > 0).then(|| format!("--relabel-goal {}", self.relabel_goal)),
         );
         words.extend(self.no_mirror.then(|| "--no-mirror".into()));
+        let bits = self.weight_bits.as_ref();
+        words.extend(bits.map(|bits| format!("--weight-bits {bits}")));
+        let in_8_bits = list(&self.in_8_bits);
+        words.extend((!in_8_bits.is_empty()).then(|| format!("--in-8-bits {in_8_bits}")));
         words.join(" ")
     }
 }

@@ -16,6 +16,9 @@ mod on_target;
 mod own_model;
 #[cfg(unix)]
 mod probe;
+#[path = "integer/random_model.rs"]
+#[allow(dead_code, reason = "of the tests of integer arithmetic")]
+mod random_model;
 mod reproducible;
 mod silicon;
 

@@ -1,11 +1,13 @@
 //! Board support: clocks, UART and watchdog. Memory maps are in `boards/`.
 
-#[cfg(feature = "slots")]
-mod memory_flash;
+#[cfg(feature = "board-mps2-an386")]
+mod mps2_flash;
 #[cfg(feature = "board-microbit")]
-mod microbit;
+#[path = "board/microbit.rs"]
+mod part;
 #[cfg(all(feature = "qemu", not(feature = "board-microbit")))]
-mod mps2;
+#[path = "board/mps2.rs"]
+mod part;
 #[cfg(feature = "stm32")]
 #[path = "board/stm32/mod.rs"]
 mod part;
@@ -18,28 +20,29 @@ mod part;
 #[cfg(any(feature = "board-pico", feature = "board-pico2"))]
 #[path = "board/pico.rs"]
 mod part;
-#[cfg(feature = "embassy")]
-mod silicon;
+#[cfg(feature = "slots")]
+mod slots;
 #[cfg(any(feature = "board-microbit", feature = "board-nrf52840-dk"))]
 #[path = "board/nrf_timer.rs"]
 pub(crate) mod timer;
 #[cfg(not(any(feature = "board-microbit", feature = "board-nrf52840-dk")))]
 #[path = "board/systick.rs"]
 pub(crate) mod timer;
-
-#[cfg(feature = "board-microbit")]
-pub use microbit::TIMER_MHZ;
-#[cfg(all(feature = "qemu", not(feature = "board-microbit")))]
-pub use mps2::{TIMER_MHZ, Uart, Watchdog};
-#[cfg(feature = "silicon")]
-pub use part::{TIMER_MHZ, Watchdog};
 #[cfg(feature = "stm32")]
-pub use part::{Uart, on_timer};
+pub(crate) mod timer_watchdog;
 #[cfg(feature = "embassy")]
-pub use silicon::Uart;
+#[path = "board/embassy_uart.rs"]
+mod uart;
+#[cfg(not(any(feature = "embassy", feature = "board-microbit")))]
+mod uart;
 
+pub use part::TIMER_MHZ;
+#[cfg(not(feature = "board-microbit"))]
+pub use part::Watchdog;
 #[cfg(feature = "slots")]
-pub use memory_flash::Storage;
+pub use slots::Storage;
+#[cfg(not(feature = "board-microbit"))]
+pub use uart::Uart;
 
 /// Name of the board, as in its feature.
 pub const NAME: &str = env!("PUSHT_BOARD");

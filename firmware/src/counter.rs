@@ -52,7 +52,7 @@ pub(crate) fn on_timer() {
     #[cfg(pusht_cycle_counter)]
     cycles::carry();
     #[cfg(feature = "stm32")]
-    crate::board::on_timer();
+    crate::board::timer_watchdog::on_timer();
     // Nothing else writes it, and a Cortex-M0 has no atomic addition.
     PERIODS.store(PERIODS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     let task = cortex_m::interrupt::free(|cs| TASK.borrow(cs).take());
@@ -70,6 +70,20 @@ fn uptime_us() -> u64 {
         true => Counter(()).us(),
         false => 0,
     }
+}
+
+/// Ticks from one interrupt of the timer to the next; starts the timer if it is off.
+#[cfg(feature = "stm32")]
+#[allow(
+    unsafe_code,
+    reason = "the timer is taken where no one else has started it"
+)]
+pub(crate) fn running_period() -> u32 {
+    if !IS_STARTED.load(Ordering::Relaxed) {
+        // SAFETY: only this looks at the peripherals again, and only at a timer that is off.
+        Counter::start(unsafe { Peripherals::steal() });
+    }
+    PERIOD.load(Ordering::Relaxed)
 }
 
 /// A counter of [`UNIT`]s and of time.

@@ -140,6 +140,7 @@ macro_rules! on_a_new_stack {
 }
 
 on_a_new_stack!(HardFault, hard_fault);
+#[cfg(not(feature = "board-b-l475e-iot01a"))]
 on_a_new_stack!(NonMaskableInt, watchdog_expired);
 
 /// Bytes that may be free on a full stack, because the next push does not fit: less than a frame of
@@ -166,6 +167,15 @@ extern "C" fn hard_fault(sp: u32, pc: u32) -> ! {
     end()
 }
 
+/// Handles memory of the image that does not hold what was written.
+#[cfg(feature = "board-b-l475e-iot01a")]
+pub fn memory_is_damaged(address: u32) -> ! {
+    if is_first(Restart::HardFault { address }) {
+        defmt::error!("flash is damaged at {=u32:#010x}", address);
+    }
+    end()
+}
+
 /// Handles a timeout where the timer's interrupt stands in for a watchdog.
 #[cfg(feature = "stm32")]
 pub fn not_fed() -> ! {
@@ -175,6 +185,7 @@ pub fn not_fed() -> ! {
     end()
 }
 
+#[cfg(not(feature = "board-b-l475e-iot01a"))]
 extern "C" fn watchdog_expired(_sp: u32, pc: u32) -> ! {
     if is_first(Restart::Watchdog) {
         defmt::error!("watchdog: hanging at pc={=u32:#010x}", pc);

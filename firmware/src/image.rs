@@ -16,11 +16,16 @@ unsafe extern "C" {
     static __euninit: u32;
 }
 
+/// The address behind the image in flash.
+pub fn end() -> usize {
+    let initial = addr_of!(__edata) as usize - addr_of!(__sdata) as usize;
+    addr_of!(__sidata) as usize + initial
+}
+
 /// Bytes of flash: code, constants, models and the initial values of variables.
 pub fn flash_bytes() -> usize {
     let start = addr_of!(__vector_table) as usize;
-    let initial = addr_of!(__edata) as usize - addr_of!(__sdata) as usize;
-    let end = addr_of!(__sidata) as usize + initial;
+    let end = end();
     let is_elsewhere = |model: &[u8]| !(start..end).contains(&(model.as_ptr() as usize));
     let models = MODELS.iter().map(|(_, file)| *file);
     let elsewhere: usize = models

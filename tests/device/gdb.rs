@@ -1,6 +1,6 @@
 //! A client of QEMU's debugger stub (`-gdb stdio`): the part of GDB's [remote serial
 //! protocol](https://sourceware.org/gdb/current/onlinedocs/gdb.html/Remote-Protocol.html) that
-//! reads and writes registers and memory, and stops at breakpoints.
+//! reads and writes registers and memory, and stops at breakpoints and before accesses.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::io::Write;
@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// QEMU's arguments: the stub at its standard input and output, and a core that waits for it.
 pub const QEMU_ARGS: [&str; 3] = ["-gdb", "stdio", "-S"];
+/// Most bytes of one request: QEMU's longest has 4,096 characters.
+const MOST_WRITTEN: usize = 1024;
 /// Longest time until QEMU answers, on a busy machine.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
@@ -21,6 +23,28 @@ pub const LR: usize = 14;
 pub const PC: usize = 15;
 /// The program status register.
 pub const XPSR: usize = 25;
+
+/// Why a core has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Its time was over.
+    Time,
+    /// It is at a breakpoint.
+    Breakpoint,
+    /// It is before an instruction that accesses watched memory.
+    Access,
+}
+
+/// Accesses to memory that is watched, by their number in the protocol.
+#[derive(Clone, Copy, Debug)]
+pub enum Watched {
+    /// Those that write.
+    Writes = 2,
+    /// Those that read.
+    Reads = 3,
+    /// Both.
+    All = 4,
+}
 
 /// A connection to a stopped core.
 pub struct Gdb {
@@ -52,6 +76,16 @@ impl Gdb {
             *register = u32::from_le_bytes(word.try_into()?);
         }
         Ok(registers)
+    }
+
+    /// One register.
+    ///
+    /// # Errors
+    /// If QEMU has ended.
+    pub fn register(&mut self, number: usize) -> Result<u32> {
+        let bytes = from_hex(&self.ask(&format!("p{number:x}"))?)?;
+        let word = bytes.get(..4).context("no such register")?;
+        Ok(u32::from_le_bytes(word.try_into()?))
     }
 
     /// Lets registers be set: QEMU allows it to clients that have read their description.
@@ -99,8 +133,14 @@ impl Gdb {
     /// # Errors
     /// If there is no memory, or QEMU has ended.
     pub fn write(&mut self, address: u32, bytes: &[u8]) -> Result<()> {
-        let len = bytes.len();
-        self.expect_ok(&format!("M{address:x},{len:x}:{}", to_hex(bytes)))
+        for (bytes, address) in bytes
+            .chunks(MOST_WRITTEN)
+            .zip((address..).step_by(MOST_WRITTEN))
+        {
+            let len = bytes.len();
+            self.expect_ok(&format!("M{address:x},{len:x}:{}", to_hex(bytes)))?;
+        }
+        Ok(())
     }
 
     /// Stops before the instruction at `address` from now on.
@@ -111,12 +151,29 @@ impl Gdb {
         self.expect_ok(&format!("Z1,{address:x},2"))
     }
 
-    /// Stops before each instruction that reads the word at `address` from now on.
+    /// Stops before each instruction that accesses the `len` bytes at `address` from now on.
     ///
     /// # Errors
     /// If QEMU has ended.
-    pub fn watch_reads(&mut self, address: u32) -> Result<()> {
-        self.expect_ok(&format!("Z3,{address:x},4"))
+    pub fn watch(&mut self, which: Watched, address: u32, len: u32) -> Result<()> {
+        self.expect_ok(&format!("Z{},{address:x},{len:x}", which as u8))
+    }
+
+    /// Stops there no longer.
+    ///
+    /// # Errors
+    /// If it is not watched, or QEMU has ended.
+    pub fn unwatch(&mut self, which: Watched, address: u32, len: u32) -> Result<()> {
+        self.expect_ok(&format!("z{},{address:x},{len:x}", which as u8))
+    }
+
+    /// Restarts the machine, as its reset button does: RAM and flash keep what they hold, except that
+    /// QEMU loads the image once more.
+    ///
+    /// # Errors
+    /// If QEMU has ended.
+    pub fn reset(&mut self) -> Result<()> {
+        self.expect_ok(&format!("qRcmd,{}", to_hex(b"system_reset")))
     }
 
     /// Executes one instruction, a breakpoint's too.
@@ -127,19 +184,21 @@ impl Gdb {
         self.ask("s").map(drop)
     }
 
-    /// Runs until a breakpoint, or for `time`; returns whether it is at a breakpoint.
+    /// Runs until it stops by itself, or for `time`.
     ///
     /// # Errors
     /// If QEMU has ended.
-    pub fn run_for(&mut self, time: Duration) -> Result<bool> {
+    pub fn run_for(&mut self, time: Duration) -> Result<Stop> {
         self.send("c")?;
-        if self.answer(time)?.is_some() {
-            return Ok(true);
-        }
-        // Control-C. A breakpoint may come before it: the answer says which it was.
-        self.to_qemu.write_all(&[3])?;
-        let stop = self.answer(ANSWER_LIMIT)?.context("QEMU does not stop")?;
-        Ok(stop.starts_with("T05"))
+        let answer = match self.answer(time)? {
+            Some(answer) => answer,
+            None => {
+                // Control-C. A stop may come before it: the answer says which it was.
+                self.to_qemu.write_all(&[3])?;
+                self.answer(ANSWER_LIMIT)?.context("QEMU does not stop")?
+            }
+        };
+        Ok(reason(&answer))
     }
 
     fn expect_ok(&mut self, request: &str) -> Result<()> {
@@ -179,6 +238,15 @@ impl Gdb {
     }
 }
 
+/// What the answer to a run says: signal 5 is a stop by itself, and has the kind of access in it.
+fn reason(answer: &str) -> Stop {
+    match answer.strip_prefix("T05") {
+        Some(what) if what.contains("watch:") => Stop::Access,
+        Some(_) => Stop::Breakpoint,
+        None => Stop::Time,
+    }
+}
+
 /// Takes the first whole packet (`$...#xx`) and what is before it: acknowledgements.
 fn take_packet(bytes: &mut Vec<u8>) -> Option<String> {
     let start = bytes.iter().position(|byte| *byte == b'$')?;
@@ -209,6 +277,17 @@ fn from_hex(text: &str) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stop_says_why() {
+        for (answer, stop) in [
+            ("T05thread:p01.01;awatch:40022000;", Stop::Access),
+            ("T05thread:p01.01;", Stop::Breakpoint),
+            ("T02thread:p01.01;", Stop::Time),
+        ] {
+            assert_eq!(reason(answer), stop);
+        }
+    }
 
     #[test]
     fn packets_are_taken_whole_and_in_order() {

@@ -3,6 +3,7 @@
 mod board;
 mod elf;
 mod gdb;
+mod l475_flash;
 mod log;
 mod nudge;
 mod on_target;
@@ -28,6 +29,7 @@ pub mod stdout;
 
 pub use board::{B_L475E_IOT01A, BOARDS, Board, IN_QEMU, MICROBIT, NETDUINOPLUS2, SILICON};
 pub use elf::{Footprint, Symbols, demangled, footprint, image};
+pub use l475_flash::PowerCuts;
 pub use log::Log;
 pub use on_target::{OnTarget, run_all, tests_in};
 pub use port::Port;

@@ -2,6 +2,7 @@
 //! exists.
 
 use crate::gdb::{self, Gdb};
+use crate::l475_flash::{Flash, PowerCuts};
 use crate::log::{Log, read_log};
 use crate::{B_L475E_IOT01A, Board, NETDUINOPLUS2, Port, nudge, qemu_program, rtt};
 use anyhow::{Context, Result};
@@ -20,6 +21,8 @@ pub struct Setup {
     pub serial: Option<Port>,
     /// Semihosting arguments of the program.
     pub arguments: Vec<String>,
+    /// Cuts of the power while the flash of the STM32L475 is written.
+    pub power_cuts: Option<PowerCuts>,
 }
 
 impl Setup {
@@ -28,6 +31,7 @@ impl Setup {
         icount: Some("shift=6"),
         serial: None,
         arguments: Vec::new(),
+        power_cuts: None,
     };
 
     /// 8 ns per instruction: a core at 125 MHz that executes one instruction per cycle. A sleeping
@@ -36,6 +40,7 @@ impl Setup {
         icount: Some("shift=3,sleep=off"),
         serial: None,
         arguments: Vec::new(),
+        power_cuts: None,
     };
 
     /// 16 ns per instruction: the STM32L475's core at 80 MHz with 1.28 cycles per instruction.
@@ -43,6 +48,7 @@ impl Setup {
         icount: Some("shift=4,sleep=off"),
         serial: None,
         arguments: Vec::new(),
+        power_cuts: None,
     };
 
     /// The usual setup of a binary; `serial_port` is used by the one that serves a host.
@@ -64,6 +70,7 @@ impl Setup {
             icount: None,
             serial: Some(port),
             arguments: Vec::new(),
+            power_cuts: None,
         }
     }
 }
@@ -90,7 +97,7 @@ pub fn run_with(
     on_line: impl FnMut(&str),
 ) -> Result<Log> {
     let mut qemu = Qemu::start(setup, board, elf)?;
-    let output = qemu.log(board, elf)?;
+    let output = qemu.log(setup, board, elf)?;
     let mut log = read_log(elf, &output, limit, on_line)?;
     // A physical board logs its exit code and runs on.
     if log.exit_code.is_none() {
@@ -112,7 +119,7 @@ pub fn run_beside<R>(
     beside: impl FnOnce() -> Result<R>,
 ) -> Result<(R, Log)> {
     let mut qemu = Qemu::start(setup, board, elf)?;
-    let output = qemu.log(board, elf)?;
+    let output = qemu.log(setup, board, elf)?;
     std::thread::scope(|scope| {
         let log = scope.spawn(move || read_log(elf, &output, limit, |_| ()));
         let result = beside();
@@ -187,13 +194,15 @@ impl Qemu {
     }
 
     /// The bytes of the log, until QEMU ends.
-    fn log(&mut self, board: &Board, elf: &Path) -> Result<Receiver<Vec<u8>>> {
+    fn log(&mut self, setup: &Setup, board: &Board, elf: &Path) -> Result<Receiver<Vec<u8>>> {
         let output = self.output()?;
         if board.chip.is_none() {
             return Ok(output);
         }
         let input = self.0.stdin.take().context("input already taken")?;
-        rtt::follow(Gdb::new(input, output), elf)
+        let has_flash = *board == B_L475E_IOT01A;
+        let flash = has_flash.then(|| Flash::new(setup.power_cuts.clone()));
+        rtt::follow(Gdb::new(input, output), elf, flash)
     }
 
     /// Standard output in chunks, read by a thread so that a silent run can time out.

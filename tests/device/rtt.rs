@@ -5,8 +5,10 @@
 //! its clock and its instruction counter stand still meanwhile.
 
 use crate::elf::addresses;
-use crate::gdb::Gdb;
-use anyhow::Result;
+use crate::errln;
+use crate::gdb::{Gdb, PC, Stop};
+use crate::l475_flash::{Flash, Next};
+use anyhow::{Context, Result};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -28,44 +30,114 @@ const FLAGS: usize = 44;
 /// Flags of a channel whose writer waits while the buffer is full.
 const BLOCKING: u32 = 2;
 
-/// Starts the program that QEMU holds, and returns the bytes of its log until QEMU ends.
+/// Starts the program that QEMU holds, and returns the bytes of its log until QEMU ends. `flash` stands
+/// in for the part's.
 ///
 /// # Errors
 /// If the ELF file has no control block.
-pub fn follow(core: Gdb, elf: &Path) -> Result<Receiver<Vec<u8>>> {
+pub fn follow(core: Gdb, elf: &Path, flash: Option<Flash>) -> Result<Receiver<Vec<u8>>> {
     // At the entry, after a reset, the last log is still there; at `main`, the buffer is new.
     let [block, entry, main] = addresses(elf, ["_SEGGER_RTT", "Reset", "main"])?;
+    let breakpoints = [entry & !1, main & !1];
     let (sender, log) = channel();
+    let follower = Follower {
+        core,
+        block,
+        entry: entry & !1,
+        flash,
+        log: sender,
+    };
     std::thread::spawn(move || {
         // It ends with QEMU, which is an error here and the end of the log there.
-        let _ = follow_until_the_end(core, block, [entry & !1, main & !1], &sender);
+        let _ = follower.follow_until_the_end(breakpoints);
     });
     Ok(log)
 }
 
-fn follow_until_the_end(
-    mut core: Gdb,
+struct Follower {
+    core: Gdb,
+    /// Address of the control block.
     block: u32,
-    breakpoints: [u32; 2],
-    log: &Sender<Vec<u8>>,
-) -> Result<()> {
-    for address in breakpoints {
-        core.break_at(address)?;
+    /// Address of the first instruction after a reset.
+    entry: u32,
+    flash: Option<Flash>,
+    log: Sender<Vec<u8>>,
+}
+
+impl Follower {
+    fn follow_until_the_end(mut self, breakpoints: [u32; 2]) -> Result<()> {
+        for address in breakpoints {
+            self.core.break_at(address)?;
+        }
+        if let Some(flash) = &self.flash {
+            self.core.read_description()?;
+            flash.watch(&mut self.core)?;
+        }
+        let mut between_looks = BETWEEN_LOOKS;
+        loop {
+            let stop = self.core.run_for(between_looks)?;
+            if stop == Stop::Access {
+                self.access()?;
+                continue;
+            }
+            between_looks = match self.take_log()? {
+                false => MOST_BETWEEN_LOOKS.min(2 * between_looks),
+                true => BETWEEN_LOOKS,
+            };
+            if stop == Stop::Breakpoint {
+                let is_reset = self.core.register(PC)? == self.entry;
+                if let Some(flash) = self.flash.as_mut().filter(|_| is_reset) {
+                    flash.reset();
+                }
+                self.core.step()?;
+            }
+            if stop == Stop::Time {
+                self.settle()?;
+            }
+        }
     }
-    let mut between_looks = BETWEEN_LOOKS;
-    loop {
-        let is_at_breakpoint = core.run_for(between_looks)?;
-        let bytes = unread_log(&mut core, block)?;
-        between_looks = match bytes.is_empty() {
-            true => MOST_BETWEEN_LOOKS.min(2 * between_looks),
-            false => BETWEEN_LOOKS,
-        };
-        if !bytes.is_empty() {
-            log.send(bytes)?;
+
+    /// An access that QEMU was about to report when it was interrupted is the next instruction. QEMU
+    /// would let it pass (`accel/tcg/watchpoint.c`: `watchpoint_hit`), and forgets it at a step.
+    fn settle(&mut self) -> Result<()> {
+        let mut is_pending = false;
+        while let Some(flash) = &mut self.flash {
+            if !flash.is_next(&mut self.core)? {
+                break;
+            }
+            is_pending = true;
+            self.access()?;
         }
-        if is_at_breakpoint {
-            core.step()?;
+        match is_pending {
+            true => self.core.step(),
+            false => Ok(()),
         }
+    }
+
+    /// Answers an access to the flash.
+    fn access(&mut self) -> Result<()> {
+        let flash = self.flash.as_mut().context("nothing is watched")?;
+        let next = flash.answer(&mut self.core);
+        if let Err(error) = &next {
+            errln!("flash: {error:#}");
+        }
+        if next? == Next::PowerCut {
+            self.take_log()?;
+            if let Some(flash) = &mut self.flash {
+                flash.cut_power(&mut self.core)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands on what is in the buffer; whether there was anything.
+    fn take_log(&mut self) -> Result<bool> {
+        let bytes = unread_log(&mut self.core, self.block)?;
+        let is_new = !bytes.is_empty();
+        if is_new {
+            self.log.send(bytes)?;
+        }
+        Ok(is_new)
     }
 }
 

@@ -5,7 +5,7 @@
 //! debugger stub, answers them: a register reads as it was written last, except those that a part
 //! waits for. Core, memories, protection unit and interrupt controller are QEMU's.
 
-use crate::gdb::{ANSWER_LIMIT, Gdb, LR, PC, QEMU_ARGS, SP, XPSR};
+use crate::gdb::{ANSWER_LIMIT, Gdb, LR, PC, QEMU_ARGS, SP, Stop, Watched, XPSR};
 use crate::log::line_of;
 use crate::qemu::Qemu;
 use crate::thumb::{Access, access};
@@ -87,7 +87,7 @@ pub fn run_until_sleep(part: &Part, elf: &Path, presets: &[(u32, u32)]) -> Resul
         core.break_at(address)?;
     }
     for &(address, _) in part.watched {
-        core.watch_reads(address)?;
+        core.watch(Watched::Reads, address, 4)?;
     }
     let mut peripherals = Peripherals {
         part,
@@ -95,10 +95,14 @@ pub fn run_until_sleep(part: &Part, elf: &Path, presets: &[(u32, u32)]) -> Resul
         polls: HashMap::new(),
     };
     loop {
-        let is_stopped = core.run_for(ANSWER_LIMIT)?;
+        let stop = core.run_for(ANSWER_LIMIT)?;
         let live = core.registers()?;
         let at = live[PC];
-        ensure!(is_stopped, "neither sleeps nor faults: {}", image.place(at));
+        ensure!(
+            stop != Stop::Time,
+            "neither sleeps nor faults: {}",
+            image.place(at)
+        );
         if image.sleeps.contains(&at) {
             let log = image.log(&mut core)?;
             let registers = peripherals.values;
@@ -399,7 +403,7 @@ fn stack_before(frame: u32, exception_return: u32, xpsr: u32) -> u32 {
 
 /// The program status register after one more instruction of an if-then block (Armv7-M ARM,
 /// A7.3.3).
-fn after_if_then(xpsr: u32) -> u32 {
+pub(crate) fn after_if_then(xpsr: u32) -> u32 {
     const FIELDS: u32 = 0x0600_fc00;
     let state = xpsr >> 8 & 0xfc | xpsr >> 25 & 3;
     let next = match state & 7 {

@@ -20,6 +20,13 @@ pub struct Access {
     pub len: u32,
 }
 
+impl Access {
+    /// Bytes of all values.
+    pub fn len_of_data(&self) -> u32 {
+        self.size * self.registers.len() as u32
+    }
+}
+
 /// The access of the instruction in two halfwords, with these registers; `None` for any other
 /// instruction.
 pub fn access(code: [u16; 2], registers: &[u32; 16]) -> Option<Access> {

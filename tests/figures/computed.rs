@@ -185,7 +185,7 @@ pub fn image_budgets() -> Table {
         vec![
             format!("`{}`", budget.board),
             kib(budget.flash_bytes),
-            kib(budgets::SILICON_BENCH_FLASH_BYTES),
+            kib(budget.bench_flash_bytes),
             kib(budget.ram_bytes),
         ]
     };

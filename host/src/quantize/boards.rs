@@ -215,7 +215,7 @@ pub const BOARDS: [Board; 13] = [
     Board::new(
         "mps2-an386",
         CORTEX_M4,
-        [2 * MIB, 4 * MIB - 32],
+        [4 * MIB, 4 * MIB - 32],
         Binary::Controller,
     ),
     Board::new(

@@ -3,6 +3,7 @@
 //! QEMU allows access to the USART's registers by words only, as here.
 
 use super::{comes, pins};
+use stm32_metapac::flash::regs::Acr;
 use stm32_metapac::pwr::vals::Vos;
 use stm32_metapac::rcc::vals::{Pllm, Plln, Pllr, Pllsrc, Sw};
 use stm32_metapac::{FLASH, GPIOB, Interrupt, PWR, RCC, USART1};
@@ -37,13 +38,30 @@ fn set_voltage() -> bool {
 
 /// Sets wait states, prefetch and both caches of the flash (RM0351, FLASH_ACR).
 fn set_wait_states() -> bool {
-    FLASH.acr().modify(|w| {
-        w.set_latency(WAIT_STATES);
-        w.set_prften(true);
-        w.set_icen(true);
-        w.set_dcen(true);
-    });
+    FLASH.acr().write_value(access_control());
     comes(|| FLASH.acr().read().latency() == WAIT_STATES)
+}
+
+fn access_control() -> Acr {
+    let mut control = Acr(0);
+    control.set_latency(WAIT_STATES);
+    control.set_prften(true);
+    control.set_icen(true);
+    control.set_dcen(true);
+    control
+}
+
+/// Turns the flash's data cache off, or on and empty. It can be emptied only while it is off
+/// (RM0351, FLASH_ACR.DCRST).
+pub fn set_data_cache(is_on: bool) {
+    let mut control = access_control();
+    control.set_dcen(false);
+    FLASH.acr().write_value(control);
+    if is_on {
+        control.set_dcrst(true);
+        FLASH.acr().write_value(control);
+        FLASH.acr().write_value(access_control());
+    }
 }
 
 fn set_pll() -> bool {

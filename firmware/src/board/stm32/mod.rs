@@ -10,13 +10,16 @@ mod chip;
 #[cfg(feature = "board-b-l475e-iot01a")]
 #[path = "l475.rs"]
 mod chip;
+#[cfg(feature = "board-b-l475e-iot01a")]
+mod l475_flash;
 mod pins;
-mod uart;
 mod watchdog;
+pub mod wire;
 
 pub use chip::{TIMER_MHZ, start, was_reset_by_watchdog};
-pub use uart::Uart;
-pub use watchdog::{Watchdog, on_timer};
+#[cfg(feature = "board-b-l475e-iot01a")]
+pub use l475_flash::{FLASH_START, Flash, flash};
+pub use watchdog::Watchdog;
 
 /// Most looks at a register that has to change: at 4 MHz they take more than 20 ms, and no register
 /// of the parts needs longer.

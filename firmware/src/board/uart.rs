@@ -1,15 +1,13 @@
-//! The serial port. Bytes are received and sent by interrupt.
-#![allow(unsafe_code, reason = "unmasking of an interrupt")]
+//! A UART whose bytes are received and sent by interrupt, through queues. Its registers are the
+//! board's (`wire`).
 
-use super::chip::{self, UART, UART_HZ, UART_INTERRUPT};
-use crate::board::sleep_unless;
+use super::part::wire;
+use super::sleep_unless;
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m::interrupt::Mutex;
-use cortex_m::peripheral::NVIC;
 use cortex_m::singleton;
 use heapless::spsc::{Consumer, Producer, Queue};
-use stm32_metapac::interrupt;
 
 /// Size of the receive queue: several of the longest requests.
 const RX_LEN: usize = 512;
@@ -24,51 +22,54 @@ struct Ends {
 static ENDS: Mutex<RefCell<Option<Ends>>> = Mutex::new(RefCell::new(None));
 static LOST: AtomicU32 = AtomicU32::new(0);
 
-#[cfg(feature = "board-b-l475e-iot01a")]
-#[interrupt]
-fn USART1() {
-    on_interrupt();
+/// Handles the UART's interrupts.
+pub fn on_interrupt() {
+    with_ends(|ends| {
+        ends.receive();
+        ends.send();
+    });
 }
 
-#[cfg(feature = "board-netduinoplus2")]
-#[interrupt]
-fn USART6() {
-    on_interrupt();
-}
-
-fn on_interrupt() {
+/// Runs `act` with interrupts masked.
+fn with_ends(act: impl FnOnce(&mut Ends)) {
     cortex_m::interrupt::free(|cs| {
         if let Some(ends) = ENDS.borrow(cs).borrow_mut().as_mut() {
-            ends.receive();
-            ends.send();
+            act(ends);
         }
     });
 }
 
 impl Ends {
+    /// Takes what has been received.
     fn receive(&mut self) {
-        let (byte, mut is_lost) = chip::receive();
-        if let Some(byte) = byte {
-            is_lost |= self.received.enqueue(byte).is_err();
-        }
-        if is_lost {
-            LOST.fetch_add(1, Ordering::Relaxed);
+        loop {
+            let (byte, mut is_lost) = wire::receive();
+            if let Some(byte) = byte {
+                is_lost |= self.received.enqueue(byte).is_err();
+            }
+            if is_lost {
+                // Only `lost` writes it, too, with interrupts masked; a Cortex-M0 has no atomic addition.
+                LOST.store(LOST.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            }
+            if byte.is_none() {
+                return;
+            }
         }
     }
 
-    /// Sends the next byte; its interrupt stays off while there is none.
+    /// Sends what there is room for. The interrupt of its end sends more.
     fn send(&mut self) {
-        if !chip::is_ready() {
-            return;
+        while wire::is_ready() {
+            let Some(byte) = self.to_send.dequeue() else {
+                break;
+            };
+            wire::send(byte);
         }
-        match self.to_send.dequeue() {
-            Some(byte) => chip::send(byte),
-            None => UART.cr1().modify(|w| w.set_txeie(false)),
-        }
+        wire::expect(self.to_send.ready());
     }
 }
 
-/// UART.
+/// The UART that is connected to the host.
 pub struct Uart {
     received: Consumer<'static, u8>,
     to_send: Producer<'static, u8>,
@@ -85,16 +86,7 @@ impl Uart {
             to_send: out_of_tx,
         };
         cortex_m::interrupt::free(|cs| ENDS.borrow(cs).replace(Some(ends)));
-        chip::connect_uart();
-        UART.brr().write(|w| w.set_brr((UART_HZ / baud) as u16));
-        UART.cr1().write(|w| {
-            w.set_ue(true);
-            w.set_te(true);
-            w.set_re(true);
-            w.set_rxneie(true);
-        });
-        // SAFETY: no critical section relies on this interrupt being off.
-        unsafe { NVIC::unmask(UART_INTERRUPT) };
+        wire::start(baud);
         Some(Self { received, to_send })
     }
 
@@ -105,26 +97,30 @@ impl Uart {
 
     /// Number of bytes lost since the last call.
     pub fn lost(&mut self) -> u32 {
-        LOST.swap(0, Ordering::Relaxed)
+        cortex_m::interrupt::free(|_| {
+            let lost = LOST.load(Ordering::Relaxed);
+            LOST.store(0, Ordering::Relaxed);
+            lost
+        })
     }
 
     /// Sends `bytes`; returns when the last one waits to be sent.
     pub fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             while self.to_send.enqueue(*byte).is_err() {
+                with_ends(Ends::send);
                 sleep_unless(|| self.to_send.ready());
             }
-            // The interrupt changes the register, too.
-            cortex_m::interrupt::free(|_| UART.cr1().modify(|w| w.set_txeie(true)));
         }
+        with_ends(Ends::send);
     }
 
     /// Returns when the last byte has been sent.
     pub fn flush(&mut self) {
-        while UART.cr1().read().txeie() {
-            sleep_unless(|| !UART.cr1().read().txeie());
+        let is_done = |queue: &Producer<'_, u8>| queue.is_empty() && wire::is_sent();
+        while !is_done(&self.to_send) {
+            sleep_unless(|| is_done(&self.to_send));
         }
-        while !chip::is_sent() {}
     }
 
     /// Sleeps until an interrupt, unless a byte has been received.

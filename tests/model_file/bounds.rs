@@ -411,7 +411,7 @@ fn a_sum_of_weights_of_4_bits() {
     let places = model.products_mut();
     let n_weights = places[0].rows[0].weights.len();
     assert_eq!(n_weights, 3 * LANES);
-    let most = i32::MAX - (n_weights as i32 * 112 << 15);
+    let most = i32::MAX - ((n_weights as i32 * 112) << 15);
     let with = |bias: i32| {
         let mut changed = model.clone();
         let row = &mut changed.products_mut().remove(0).rows[0];

@@ -23,10 +23,11 @@ Times on shared machines vary by a tenth and more; counted instructions do not.
 ";
 
 /// The tables of the page in order, each with its chapter.
-const PAGE: [(&str, Source); 34] = [
+const PAGE: [(&str, Source); 35] = [
     (SCORES, File("scores")),
     (SCORES, File("human_data")),
     (SCORES, File("human_relabelled")),
+    (SCORES, File("human_choices")),
     (SCORES, File("frontier")),
     (SCORES, File("changes")),
     (SCORES, File("own_task")),

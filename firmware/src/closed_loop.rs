@@ -1,7 +1,7 @@
 //! A whole episode on the device, simulator and policy in a closed loop, compared with the host's.
 
 use crate::counter::{Counter, UNIT};
-use crate::expected::{self, CHUNK_LEN, MODEL, SCRATCH_LEN, WINDOW_LEN, Won};
+use crate::expected::{self, CHUNK_LEN, MODEL, PushT, SCRATCH_LEN, WINDOW_LEN, Won};
 use crate::timed::Timed;
 use crate::{board, exit, stack, telemetry};
 use core::cell::Cell;
@@ -18,11 +18,15 @@ use pusht_core::quant::{IntPolicy, Model};
 /// Control ticks per line of telemetry.
 const TICKS_PER_LINE: usize = 10;
 
-/// Plays the episode that the host `expected`, with the border that `border` returns for its seed.
-/// Ends with exit code 0 if every action and state equals the host's bit for bit.
-pub fn play<B: Border>(expected: Result<Won, &'static str>, border: impl FnOnce(u64) -> B) -> ! {
+/// Plays the episode that `expected` picks of what the host expects, with the border that `border`
+/// returns for its seed. Ends with exit code 0 if every action and state equals the host's bit for
+/// bit.
+pub fn play<B: Border>(
+    expected: impl FnOnce(PushT) -> Result<Won, &'static str>,
+    border: impl FnOnce(u64) -> B,
+) -> ! {
     let pusht = expected::or_exit(expected::PUSHT);
-    let expected = expected::or_exit(expected);
+    let expected = expected::or_exit(expected(pusht));
     defmt::info!(
         "board={=str} episode_seed={=u64}",
         board::NAME,

@@ -7,12 +7,13 @@ use cortex_m_rt::entry;
 use pusht_core::pusht::border::Disturbed;
 use pusht_core::pusht::env::PushTParams;
 use pusht_firmware::disturbances::disturbances;
-use pusht_firmware::{board, closed_loop, expected};
+use pusht_firmware::{board, closed_loop};
 
 #[entry]
 fn main() -> ! {
     board::start();
-    closed_loop::play(expected::or_exit(expected::PUSHT).disturbed, |seed| {
-        Disturbed::new(&disturbances(), seed, &PushTParams::default()).with_estimator()
-    })
+    closed_loop::play(
+        |pusht| pusht.disturbed,
+        |seed| Disturbed::new(&disturbances(), seed, &PushTParams::default()).with_estimator(),
+    )
 }

@@ -5,10 +5,10 @@
 
 use cortex_m_rt::entry;
 use pusht_core::pusht::border::Clear;
-use pusht_firmware::{board, closed_loop, expected};
+use pusht_firmware::{board, closed_loop};
 
 #[entry]
 fn main() -> ! {
     board::start();
-    closed_loop::play(expected::or_exit(expected::PUSHT).won, |_| Clear)
+    closed_loop::play(|pusht| pusht.won, |_| Clear)
 }

@@ -101,7 +101,7 @@ fn episodes_through_the_link_equal_the_hosts() {
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
 fn noise_changes_no_action_and_every_fault_is_counted() {
-    const TICKS: usize = 10_000;
+    const TICKS: usize = 3000;
     const DEVICES: u64 = 3;
     std::thread::scope(|scope| {
         for seed in 0..DEVICES {
@@ -131,10 +131,11 @@ fn through_noise(seed: u64, ticks: usize) {
         ensure!(u64::from(here.damaged()) == back.damaged_frames);
         ensure!(u64::from(here.empty) == back.empty_frames);
         ensure!(device.overrun_bytes == 0);
-        // On a busy machine the host may be silent for longer than the device waits. The episode begins
-        // again then, and the answer of the broken one is lost.
-        ensure!(counts.restarts <= device.holds);
-        ensure!(device.holds > 0 || device.done + 1 == counts.answered);
+        // On a busy machine the host may be silent for longer than the device waits, at any request.
+        // The session ends then, with a hold if there is an action. The host opens another one and
+        // begins the episode again; the answers of the broken one are lost.
+        ensure!(counts.restarts < device.sessions && device.holds < device.sessions);
+        ensure!(device.sessions > 1 || device.done + 1 == counts.answered);
         same_here(engine, played)
     });
 }

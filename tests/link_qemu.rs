@@ -1,12 +1,12 @@
 //! The firmware binary `controller` in QEMU, driven by the client of `pusht link`.
 
-use crate::expected_log;
+use crate::{boards, expected_log};
 use anyhow::{Result, ensure};
 use pusht_core::link::{Counts, HOLD_AFTER_US};
 use pusht_core::pusht::env::Seeding;
 use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
 use pusht_core::pusht::observation::{ObservationKind, observe};
-use pusht_device::{BOARDS, Board, Log, Port, Setup, build, run_beside};
+use pusht_device::{BOARDS, Board, Log, NETDUINOPLUS2, Port, Setup, build, run_beside};
 use pusht_host::engine::{Engine, PolicyArgs};
 use pusht_host::evaluate;
 use pusht_host::link::{Client, LinkError, Noisy, open_tcp, play};
@@ -93,6 +93,30 @@ fn episodes_through_the_link_equal_the_hosts() {
         println!("{} ticks, {counts:?}", client.latency.ticks());
         ensure!(counts.frames.damaged() == 0 && counts.holds == 0);
         same_here(engine, played)
+    });
+}
+
+/// Boards whose UART, interrupts or start-up are not the default board's. `silicon.rs` drives the
+/// `b-l475e-iot01a`.
+#[test]
+#[ignore = "needs QEMU and the boards' targets: cargo verify"]
+fn the_uarts_of_other_boards_carry_an_episode_with_the_hosts_bits() {
+    const SEED: u64 = 100_000;
+    const OTHERS: [&str; 3] = ["mps2-an505", "mps3-an547", NETDUINOPLUS2.name];
+    let mut others = boards();
+    others.retain(|board| OTHERS.contains(&board.name));
+    std::thread::scope(|scope| {
+        for board in &others {
+            scope.spawn(move || {
+                with_device(board, (0.0, 0), |client, engine| {
+                    let there = episode_there(client, SEED)?;
+                    let counts = client.report()?;
+                    println!("{}: {counts:?}", board.name);
+                    ensure!(counts.frames.damaged() == 0 && counts.holds == 0);
+                    same_here(engine, [(SEED, there)])
+                });
+            });
+        }
     });
 }
 

@@ -4,6 +4,8 @@ use crate::browser::{ENTER, TAB};
 use crate::page::Page;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use indicatif::ProgressBar;
+use pusht_core::pusht::disturbance::{Disturbances, Latency, PoseAmount};
 use pusht_core::pusht::env::Seeding;
 use pusht_host::cmd;
 use pusht_host::engine::{Engine, PolicyArgs};
@@ -11,6 +13,7 @@ use pusht_host::evaluate;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
 
 const SEED: u64 = 100_003;
@@ -42,6 +45,24 @@ fn digests_here(file: &str, seed: u64, n_action_steps: Option<usize>) -> Result<
     })?;
     let result = evaluate::episode(&engine, evaluate::start(seed, Seeding::Legacy)?, seed)?;
     Ok([result.action_digest, result.state_digest].map(|digest| format!("{digest:#018x}")))
+}
+
+/// The same for the small model where episodes are disturbed, with or without the estimator.
+fn digests_disturbed(disturbances: Disturbances, estimator: bool) -> Result<[String; 2]> {
+    let engine = Engine::load(&PolicyArgs {
+        policy: Some(model("pusht-small.ptm")),
+        ..PolicyArgs::default()
+    })?;
+    let conditions = evaluate::Conditions {
+        disturbances,
+        estimator,
+        ..evaluate::Conditions::default()
+    };
+    let (seeds, seeding) = ([SEED], Seeding::Legacy);
+    let (stop, progress) = (AtomicBool::new(false), ProgressBar::hidden());
+    let scores = evaluate::evaluate(&engine, &seeds, seeding, &conditions, &stop, &progress)?;
+    let score = &scores.evaluation.episodes[0];
+    Ok([score.action_digest, score.state_digest].map(|digest| format!("{digest:#018x}")))
 }
 
 /// Digests that the page shows.
@@ -99,17 +120,54 @@ fn the_policy_plays_the_hosts_episode_and_no_request_leaves_the_page() {
 fn a_disturbed_episode_is_another_and_says_so() {
     let page = Page::open().unwrap();
     let here = digests_here("pusht-small.ptm", SEED, None).unwrap();
-    for (control, value) in [
-        ("noise", "3"),
-        ("delay", "2"),
-        ("lost", "50"),
-        ("passes", "1"),
+    for (control, value, disturbances) in [
+        (
+            "noise",
+            "3",
+            Some(Disturbances {
+                observation_noise: PoseAmount { px: 3.0, rad: 0.03 },
+                ..Disturbances::default()
+            }),
+        ),
+        (
+            "delay",
+            "2",
+            Some(Disturbances {
+                observation_latency: Latency {
+                    least: 2,
+                    most: 2,
+                    varies: false,
+                },
+                ..Disturbances::default()
+            }),
+        ),
+        (
+            "lost",
+            "50",
+            Some(Disturbances {
+                observation_loss: 0.5,
+                ..Disturbances::default()
+            }),
+        ),
+        ("passes", "1", None),
     ] {
         page.set(control, value).unwrap();
         page.browser.click("#reset").unwrap();
         page.run_to_the_end().unwrap();
         assert_ne!(digests_there(&page).unwrap(), here, "{control}");
         assert_eq!(page.browser.text("#verdict").unwrap(), "", "{control}");
+        if let Some(disturbances) = disturbances {
+            // The same episode as that of `pusht eval --disturb`, and with `--estimator`.
+            let there = digests_disturbed(disturbances, false).unwrap();
+            assert_eq!(digests_there(&page).unwrap(), there, "{control}");
+            page.browser.click("#estimator").unwrap();
+            page.browser.click("#reset").unwrap();
+            page.run_to_the_end().unwrap();
+            let estimated = digests_disturbed(disturbances, true).unwrap();
+            assert_ne!(estimated, there, "{control}");
+            assert_eq!(digests_there(&page).unwrap(), estimated, "{control}");
+            page.browser.click("#estimator").unwrap();
+        }
         let before = if control == "passes" { "2" } else { "0" };
         page.set(control, before).unwrap();
     }

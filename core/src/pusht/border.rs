@@ -69,6 +69,14 @@ impl Disturbed {
         self.estimator = Some(Estimator::new());
         self
     }
+
+    /// Changes the disturbances between environment and policy, and whether there is an estimator,
+    /// from the next observation on. The environment's own parameters and its goal stay.
+    pub fn set(&mut self, disturbances: &Disturbances, has_estimator: bool) {
+        self.world.set(disturbances);
+        let known = self.estimator.take();
+        self.estimator = has_estimator.then(|| known.unwrap_or_default());
+    }
 }
 
 impl Border for Disturbed {

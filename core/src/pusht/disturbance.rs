@@ -312,6 +312,11 @@ impl DisturbedWorld {
         }
     }
 
+    /// Changes the disturbances from the next tick on.
+    pub(super) fn set(&mut self, disturbances: &Disturbances) {
+        self.disturbances = *disturbances;
+    }
+
     /// Shoves the block, measures the state, and returns the newest that arrived.
     pub(super) fn observe(
         &mut self,

@@ -1,6 +1,6 @@
 //! An episode of PushT: the environment with a record of rewards, states and actions.
 
-use super::env::{ControlStep, PHYSICS_STEPS, PushTEnv, Step, Vec2};
+use super::env::{ControlStep, PHYSICS_STEPS, PushTEnv, Step};
 use super::observation::STATE_DIM;
 use crate::Error;
 use crate::digest::Digest;
@@ -79,8 +79,8 @@ impl Episode {
         self
     }
 
-    /// The environment, to disturb it between control steps.
-    pub(super) fn env_mut(&mut self) -> &mut PushTEnv {
+    /// The environment, to disturb it between control steps: see [`PushTEnv::displace`].
+    pub fn env_mut(&mut self) -> &mut PushTEnv {
         &mut self.env
     }
 
@@ -97,14 +97,6 @@ impl Episode {
     /// Whether the goal (or the steps after it) or the step limit is reached.
     pub fn is_over(&self) -> bool {
         self.result.steps >= self.max_steps
-    }
-
-    /// Moves the block by `by`, px, before the next control step: see [`PushTEnv::displace`].
-    ///
-    /// # Errors
-    /// Those of [`PushTEnv::displace`].
-    pub fn shove(&mut self, by: [f64; 2]) -> Result<(), Error> {
-        self.env.displace(Vec2::zeros(), by.into(), 0.0)
     }
 
     /// Takes a control step towards `action`.

@@ -1,12 +1,14 @@
 //! An episode that a person, the policy or a device plays, with its past.
 
 use crate::denoising::{PlanInputs, denoising};
-use crate::disturbance::Disturbance;
 use crate::policy::Policy;
 use crate::snapshot::{Driver, Snapshot};
 use pusht_core::Error;
-use pusht_core::noise::NoiseSource;
-use pusht_core::pusht::env::{PushTEnv, PushTParams, Seeding, StartOrder, StartState, WINDOW_PX};
+use pusht_core::pusht::border::{Border, Disturbed};
+use pusht_core::pusht::disturbance::{Disturbances, Latency, PoseAmount};
+use pusht_core::pusht::env::{
+    PushTEnv, PushTParams, Seeding, StartOrder, StartState, Vec2, WINDOW_PX,
+};
 use pusht_core::pusht::episode::{Action, Episode, MAX_EPISODE_STEPS};
 use pusht_core::pusht::observation::{
     BLOCK_VERTICES_PX, MAX_OBSERVATION_DIM, ObservationKind, STATE_DIM, observe,
@@ -16,6 +18,9 @@ use pusht_core::pusht::rollout::Horizon;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 
+/// Px of noise on a position that go with one radian of noise on the block's angle, as in the
+/// standard set of disturbances.
+const PX_PER_RAD: f64 = 100.0;
 /// Longest episode that a person plays, control ticks: five minutes.
 const MAX_TICKS: usize = 3000;
 
@@ -27,7 +32,8 @@ pub struct Game {
     policy: Policy,
     /// Number of the policy and of its settings: queues of an earlier one are not executed.
     version: u32,
-    disturbance: Disturbance,
+    disturbances: Disturbances,
+    has_estimator: bool,
     /// The state after each tick, from the start on.
     past: Vec<Snapshot>,
     /// Index in `past` of the state that is shown.
@@ -44,12 +50,14 @@ impl Game {
     /// If the seed is too large for its seeding.
     #[wasm_bindgen(constructor)]
     pub fn new(policy: Policy, seed: f64, seeding: &str) -> Result<Game, String> {
+        let disturbances = Disturbances::default();
         Ok(Self {
             seed: whole(seed)?,
             policy,
             version: 0,
-            disturbance: Disturbance::default(),
-            past: vec![start(seed, seeding)?],
+            disturbances,
+            has_estimator: false,
+            past: vec![start(seed, seeding, (&disturbances, false))?],
             at: 0,
             present: None,
         })
@@ -60,7 +68,8 @@ impl Game {
     /// # Errors
     /// As [`Game::new`]; nothing changes then.
     pub fn reset(&mut self, seed: f64, seeding: &str) -> Result<(), String> {
-        self.past = vec![start(seed, seeding)?];
+        let between = (&self.disturbances, self.has_estimator);
+        self.past = vec![start(seed, seeding, between)?];
         (self.seed, self.at, self.present) = (whole(seed)?, 0, None);
         Ok(())
     }
@@ -82,12 +91,36 @@ impl Game {
     }
 
     /// Disturbs what is observed from the next tick on: noise (px), delay (ticks), share lost.
-    pub fn set_disturbance(&mut self, noise_px: f64, delay_ticks: usize, lost_share: f64) {
-        self.disturbance = Disturbance {
-            noise_px,
-            delay_ticks,
-            lost_share,
+    ///
+    /// # Errors
+    /// If one is out of range; nothing changes then.
+    pub fn set_disturbances(
+        &mut self,
+        noise_px: f64,
+        delay_ticks: usize,
+        lost_share: f64,
+    ) -> Result<(), String> {
+        let disturbances = Disturbances {
+            observation_noise: PoseAmount {
+                px: noise_px,
+                rad: noise_px / PX_PER_RAD,
+            },
+            observation_latency: Latency {
+                least: delay_ticks,
+                most: delay_ticks,
+                varies: false,
+            },
+            observation_loss: lost_share,
+            ..Disturbances::default()
         };
+        disturbances.params(self.seed).map_err(text)?;
+        self.disturbances = disturbances;
+        Ok(())
+    }
+
+    /// Puts an estimator before the policy, or none, from the next tick on.
+    pub fn set_estimator(&mut self, has_estimator: bool) {
+        self.has_estimator = has_estimator;
     }
 
     /// Begins a control tick with the person's target position, px, rounded to single precision as
@@ -150,15 +183,10 @@ impl Game {
         let Some(mut done) = self.present.take() else {
             return Ok(true);
         };
-        let from = (self.at + 1).saturating_sub(self.disturbance.delay_ticks);
-        let seen = match self.past.get(from) {
-            Some(before) => before.episode.env().state(),
-            None => done.episode.env().state(),
-        };
-        if let Some(observed) = self.disturbance.observed(seen, &mut done.random) {
-            done.observed = observed;
-        }
-        done.is_disturbed |= self.disturbance != Disturbance::default();
+        done.border.set(&self.disturbances, self.has_estimator);
+        let observed = done.border.observe(self.at + 1, done.episode.env_mut());
+        done.observed = observed.map_err(text)?;
+        done.is_disturbed |= self.disturbances != Disturbances::default();
         if let Some((version, horizon)) = &mut done.horizon
             && *version == self.version
         {
@@ -181,7 +209,9 @@ impl Game {
                 &mut self.past[self.at]
             }
         };
-        now.episode.shove([x, y]).map_err(text)?;
+        let env = now.episode.env_mut();
+        env.displace(Vec2::zeros(), Vec2::new(x, y), 0.0)
+            .map_err(text)?;
         (now.is_disturbed, now.is_shoved) = (true, true);
         Ok(())
     }
@@ -335,6 +365,13 @@ impl Game {
         action: Action,
     ) -> Result<(), Error> {
         self.past.truncate(self.at + 1);
+        let sent = present.border.act(self.at, present.episode.env(), action);
+        // A person sees the scene itself.
+        let action = if driver == Driver::Person {
+            action
+        } else {
+            sent
+        };
         present.episode.begin_step(action)?;
         present.last = Some((driver, action));
         present.is_shoved = false;
@@ -389,19 +426,27 @@ fn observe_into(
     horizon.observe(observation)
 }
 
-/// The start of the episode of `seed`.
-fn start(seed: f64, seeding: &str) -> Result<Snapshot, String> {
+/// The start of the episode of `seed`, with what lies between scene and policy: disturbances, and
+/// whether there is an estimator.
+fn start(
+    seed: f64,
+    seeding: &str,
+    (disturbances, has_estimator): (&Disturbances, bool),
+) -> Result<Snapshot, String> {
     let seeding: Seeding = seeding.parse().map_err(text)?;
     let start = StartState::from_seed(whole(seed)?, seeding).map_err(text)?;
-    let env = PushTEnv::new(PushTParams::default(), start, StartOrder::Legacy).map_err(text)?;
+    let params = PushTParams::default();
+    let mut env = PushTEnv::new(params, start, StartOrder::Legacy).map_err(text)?;
+    let mut border = Disturbed::new(disturbances, whole(seed)?, &params);
+    border.set(disturbances, has_estimator);
     Ok(Snapshot {
-        observed: env.state(),
+        observed: border.observe(0, &mut env).map_err(text)?,
+        border,
         episode: Episode::new(env, MAX_TICKS),
         horizon: None,
-        random: NoiseSource::new(whole(seed)?),
         last: None,
         plan: None,
-        is_disturbed: false,
+        is_disturbed: *disturbances != Disturbances::default(),
         is_shoved: false,
     })
 }

@@ -14,7 +14,6 @@
 #![allow(unsafe_code)]
 
 mod denoising;
-mod disturbance;
 mod game;
 mod link;
 #[path = "../../src/model_file.rs"]

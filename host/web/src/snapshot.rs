@@ -1,7 +1,7 @@
 //! The state of a game between two control ticks.
 
 use crate::denoising::PlanInputs;
-use pusht_core::noise::NoiseSource;
+use pusht_core::pusht::border::Disturbed;
 use pusht_core::pusht::episode::{Action, Episode};
 use pusht_core::pusht::observation::STATE_DIM;
 use pusht_core::pusht::rollout::Horizon;
@@ -23,8 +23,8 @@ pub(crate) struct Snapshot {
     pub(crate) horizon: Option<(u32, Horizon)>,
     /// What is seen of the scene.
     pub(crate) observed: [f64; STATE_DIM],
-    /// Source of the disturbances.
-    pub(crate) random: NoiseSource,
+    /// What lies between the scene and the policy.
+    pub(crate) border: Disturbed,
     /// Last action, and who chose it; none at the start.
     pub(crate) last: Option<(Driver, Action)>,
     /// What the last plan was computed from.

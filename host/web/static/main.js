@@ -346,12 +346,13 @@ class Page {
     for (const id of ["noise", "delay", "lost"]) {
       $(id).addEventListener("input", () => {
         const [noise, delay, lost] = ["noise", "delay", "lost"].map((of) => Number($(of).value));
-        this.game.set_disturbance(noise, delay, lost / 100);
+        this.game.set_disturbances(noise, delay, lost / 100);
         $("noise-value").value = noise ? `${noise} px` : "none";
         $("delay-value").value = delay ? `${delay / 10} s` : "none";
         $("lost-value").value = lost ? `${lost} %` : "none";
       });
     }
+    $("estimator").addEventListener("change", () => this.game.set_estimator($("estimator").checked));
     $("show-denoising").addEventListener("change", () => {
       this.plannedAt = performance.now();
       this.denoising = $("show-denoising").checked ? this.readDenoising() : null;

@@ -5,7 +5,7 @@ mod mps2_flash;
 #[cfg(feature = "board-microbit")]
 #[path = "board/microbit.rs"]
 mod part;
-#[cfg(all(feature = "qemu", not(feature = "board-microbit")))]
+#[cfg(feature = "qemu")]
 #[path = "board/mps2.rs"]
 mod part;
 #[cfg(feature = "stm32")]

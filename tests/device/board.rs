@@ -64,14 +64,14 @@ pub const BOARDS: [Board; 6] = [
     },
 ];
 
-/// A Cortex-M0 in QEMU. It has room for parts of the firmware: `simulator`, `kernels`, and `plans`
+/// A physical board that QEMU has, too, with a Cortex-M0. It has room for parts of the firmware: `simulator`, `kernels`, and `plans`
 /// with a small network.
 pub const MICROBIT: Board = Board {
     name: "microbit",
     core: "Cortex-M0",
     target: "thumbv6m-none-eabi",
     machine: Some("microbit"),
-    chip: None,
+    chip: Some("nRF51822_xxAA"),
 };
 
 /// Physical boards that QEMU has, too: the image that is flashed is the one that QEMU runs.

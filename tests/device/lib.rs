@@ -79,6 +79,9 @@ pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Bytes of the log's buffer in the 16 KiB of RAM of a micro:bit.
+const MICROBIT_LOG_LEN: &str = "128";
+
 /// Boards with the same target share a build folder, so that one binary is built at a time and
 /// copied to a folder of the board.
 static BUILDING: Mutex<()> = Mutex::new(());
@@ -161,6 +164,9 @@ fn build_at(
             "building {name} for {}: minutes, the first time",
             board.name
         );
+    }
+    if *board == MICROBIT {
+        cargo.env("DEFMT_RTT_BUFFER_SIZE", MICROBIT_LOG_LEN);
     }
     let _guard = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let output = cargo

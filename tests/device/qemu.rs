@@ -4,7 +4,7 @@
 use crate::gdb::{self, Gdb};
 use crate::l475_flash::{Flash, PowerCuts};
 use crate::log::{Log, read_log};
-use crate::{B_L475E_IOT01A, Board, NETDUINOPLUS2, Port, nudge, qemu_program, rtt};
+use crate::{B_L475E_IOT01A, Board, MICROBIT, NETDUINOPLUS2, Port, nudge, qemu_program, rtt};
 use anyhow::{Context, Result};
 use std::io::Read;
 use std::path::Path;
@@ -202,7 +202,8 @@ impl Qemu {
         let input = self.0.stdin.take().context("input already taken")?;
         let has_flash = *board == B_L475E_IOT01A;
         let flash = has_flash.then(|| Flash::new(setup.power_cuts.clone()));
-        rtt::follow(Gdb::new(input, output), elf, flash)
+        let is_at_each_write = *board == MICROBIT;
+        rtt::follow(Gdb::new(input, output), elf, flash, is_at_each_write)
     }
 
     /// Standard output in chunks, read by a thread so that a silent run can time out.

@@ -6,7 +6,7 @@
 
 use crate::elf::addresses;
 use crate::errln;
-use crate::gdb::{Gdb, PC, Stop};
+use crate::gdb::{Gdb, PC, Stop, Watched};
 use crate::l475_flash::{Flash, Next};
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -31,11 +31,17 @@ const FLAGS: usize = 44;
 const BLOCKING: u32 = 2;
 
 /// Starts the program that QEMU holds, and returns the bytes of its log until QEMU ends. `flash` stands
-/// in for the part's.
+/// in for the part's. Without one, a small buffer can be emptied at each write to it, so that the
+/// program never waits, and counts no instructions of waiting.
 ///
 /// # Errors
 /// If the ELF file has no control block.
-pub fn follow(core: Gdb, elf: &Path, flash: Option<Flash>) -> Result<Receiver<Vec<u8>>> {
+pub fn follow(
+    core: Gdb,
+    elf: &Path,
+    flash: Option<Flash>,
+    is_at_each_write: bool,
+) -> Result<Receiver<Vec<u8>>> {
     // At the entry, after a reset, the last log is still there; at `main`, the buffer is new.
     let [block, entry, main] = addresses(elf, ["_SEGGER_RTT", "Reset", "main"])?;
     let breakpoints = [entry & !1, main & !1];
@@ -45,6 +51,7 @@ pub fn follow(core: Gdb, elf: &Path, flash: Option<Flash>) -> Result<Receiver<Ve
         block,
         entry: entry & !1,
         flash,
+        is_at_each_write,
         log: sender,
     };
     std::thread::spawn(move || {
@@ -61,6 +68,7 @@ struct Follower {
     /// Address of the first instruction after a reset.
     entry: u32,
     flash: Option<Flash>,
+    is_at_each_write: bool,
     log: Sender<Vec<u8>>,
 }
 
@@ -72,6 +80,9 @@ impl Follower {
         if let Some(flash) = &self.flash {
             self.core.read_description()?;
             flash.watch(&mut self.core)?;
+        }
+        if self.is_at_each_write {
+            self.core.watch(Watched::Writes, self.writer(), 4)?;
         }
         let mut between_looks = BETWEEN_LOOKS;
         loop {
@@ -114,8 +125,24 @@ impl Follower {
         }
     }
 
-    /// Answers an access to the flash.
+    /// Address of the writer's position.
+    fn writer(&self) -> u32 {
+        self.block + WRITER as u32
+    }
+
+    /// Lets the writer move its position, and takes what it has written.
+    fn pass_write(&mut self) -> Result<()> {
+        self.core.unwatch(Watched::Writes, self.writer(), 4)?;
+        self.core.step()?;
+        self.core.watch(Watched::Writes, self.writer(), 4)?;
+        self.take_log().map(drop)
+    }
+
+    /// Answers an access to the flash, or to the writer's position.
     fn access(&mut self) -> Result<()> {
+        if self.is_at_each_write {
+            return self.pass_write();
+        }
         let flash = self.flash.as_mut().context("nothing is watched")?;
         let next = flash.answer(&mut self.core);
         if let Err(error) = &next {

@@ -44,8 +44,9 @@ fn panic(_: &PanicInfo) -> ! {
     the_control_loop_can_panic()
 }
 
-/// The interrupt table that the linker script needs and that otherwise comes with the HAL.
-#[cfg(feature = "silicon")]
+/// The interrupt table that the linker script needs and that otherwise comes with the HAL, where
+/// cortex-m-rt leaves it to that.
+#[cfg(any(feature = "embassy", feature = "stm32"))]
 #[unsafe(link_section = ".vector_table.interrupts")]
 #[unsafe(no_mangle)]
 static __INTERRUPTS: [usize; 1] = [0];

@@ -152,7 +152,7 @@ impl Binary {
         match self {
             Self::Controller => (68, 2048),
             Self::ControllerBesideModel => (0, 2048),
-            Self::Plans => (44, 256),
+            Self::Plans => (46, 256),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Board support: clocks, UART and watchdog. Memory maps are in `boards/`.
 
+#[cfg(feature = "embassy")]
+mod left;
 #[cfg(feature = "board-mps2-an386")]
 mod mps2_flash;
 #[cfg(feature = "board-microbit")]

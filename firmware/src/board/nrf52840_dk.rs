@@ -1,14 +1,19 @@
 //! Nordic's nRF52840-DK: a Cortex-M4F at 64 MHz. The debugger's USB serial port is at P0.06 (out)
 //! and P0.08 (in).
-// SAFETY of the whole file: `start` drops the peripherals of the chip, and each is stolen once, in
-// one place.
+// SAFETY of the whole file: the registers that are accessed here belong to the chip, and nothing
+// else does what is done with them.
 #![allow(unsafe_code)]
 
+use super::left::Left;
 use super::timer;
+use embassy_nrf::Peri;
 use embassy_nrf::buffered_uarte::{BufferedUarte, InterruptHandler};
 use embassy_nrf::config::HfclkSource;
 use embassy_nrf::interrupt::typelevel;
-use embassy_nrf::peripherals::{P0_06, P0_08, PPI_CH0, PPI_CH1, PPI_GROUP0, TIMER0, UARTE0, WDT};
+use embassy_nrf::nvmc::Nvmc;
+use embassy_nrf::peripherals::{
+    NVMC, P0_06, P0_08, PPI_CH0, PPI_CH1, PPI_GROUP0, TIMER0, UARTE0, WDT,
+};
 use embassy_nrf::uarte::{Baudrate, Config};
 use embassy_nrf::{bind_interrupts, wdt};
 
@@ -30,6 +35,26 @@ pub const TIMER_MHZ: u64 = 16;
 /// Clock of the watchdog, Hz.
 const WATCHDOG_HZ: u32 = 32_768;
 
+/// Where the flash begins.
+pub const FLASH_START: usize = 0;
+/// The flash: 256 pages of 4 KiB, each erased in 85 ms at most, during which the core stands still
+/// while it fetches from flash (product specification 1.8, 4.3).
+pub type Flash = Nvmc<'static>;
+
+/// What the driver of the UART needs: UART, timer and two channels that count its bytes, pins.
+struct UartParts {
+    uart: Peri<'static, UARTE0>,
+    timer: Peri<'static, TIMER0>,
+    channels: (Peri<'static, PPI_CH0>, Peri<'static, PPI_CH1>),
+    group: Peri<'static, PPI_GROUP0>,
+    rx: Peri<'static, P0_08>,
+    tx: Peri<'static, P0_06>,
+}
+
+static UART: Left<UartParts> = Left::nothing();
+static WATCHDOG: Left<Peri<'static, WDT>> = Left::nothing();
+static FLASH: Left<Peri<'static, NVMC>> = Left::nothing();
+
 /// Starts the HAL; the core runs at 64 MHz without set-up. The board has a crystal, so that time
 /// and baud rate are exact, and the inductor of the converter that supplies the core (product
 /// specification 1.8, 5.3.2). The cache of the flash is off after a reset (4.3.3): the core waits
@@ -41,7 +66,17 @@ pub fn start() {
     let mut config = embassy_nrf::config::Config::default();
     config.hfclk_source = HfclkSource::ExternalXtal;
     config.dcdc.reg1 = true;
-    drop(embassy_nrf::init(config));
+    let chip = embassy_nrf::init(config);
+    UART.leave(UartParts {
+        uart: chip.UARTE0,
+        timer: chip.TIMER0,
+        channels: (chip.PPI_CH0, chip.PPI_CH1),
+        group: chip.PPI_GROUP0,
+        rx: chip.P0_08,
+        tx: chip.P0_06,
+    });
+    WATCHDOG.leave(chip.WDT);
+    FLASH.leave(chip.NVMC);
     // SAFETY: the register belongs to the chip, and nothing else writes it.
     unsafe { ICACHECNF.write_volatile(CACHEEN) };
 }
@@ -61,7 +96,8 @@ pub fn was_reset_by_watchdog() -> bool {
 
 pub type Port = BufferedUarte<'static>;
 
-/// Sets up the UART; `None` for a rate other than 115,200 and 1,000,000 baud.
+/// Sets up the UART; `None` after the first call, or for a rate other than 115,200 and 1,000,000
+/// baud.
 pub fn port(baud: u32, tx: &'static mut [u8], rx: &'static mut [u8]) -> Option<Port> {
     let mut config = Config::default();
     config.baudrate = match baud {
@@ -69,35 +105,36 @@ pub fn port(baud: u32, tx: &'static mut [u8], rx: &'static mut [u8]) -> Option<P
         1_000_000 => Baudrate::Baud1m,
         _ => return None,
     };
-    // SAFETY: see the top of the file.
-    Some(unsafe {
-        BufferedUarte::new(
-            UARTE0::steal(),
-            TIMER0::steal(),
-            PPI_CH0::steal(),
-            PPI_CH1::steal(),
-            PPI_GROUP0::steal(),
-            P0_08::steal(),
-            P0_06::steal(),
-            Irqs,
-            config,
-            rx,
-            tx,
-        )
-    })
+    let parts = UART.take()?;
+    Some(BufferedUarte::new(
+        parts.uart,
+        parts.timer,
+        parts.channels.0,
+        parts.channels.1,
+        parts.group,
+        parts.rx,
+        parts.tx,
+        Irqs,
+        config,
+        rx,
+        tx,
+    ))
+}
+
+/// Takes the flash; `None` after the first call.
+pub fn flash() -> Option<Flash> {
+    FLASH.take().map(Nvmc::new)
 }
 
 /// The watchdog. When fed too late, it resets the chip.
 pub struct Watchdog(wdt::WatchdogHandle);
 
 impl Watchdog {
-    /// Arms the watchdog; it cannot be disarmed. To be called once.
+    /// Arms the watchdog; it cannot be disarmed. `None` after the first call.
     pub fn arm(period_ms: u32) -> Option<Self> {
         let mut config = wdt::Config::default();
         config.timeout_ticks = WATCHDOG_HZ / 1000 * period_ms;
-        // SAFETY: see the top of the file.
-        let watchdog = unsafe { WDT::steal() };
-        let (_, [handle]) = wdt::Watchdog::try_new(watchdog, config).ok()?;
+        let (_, [handle]) = wdt::Watchdog::try_new(WATCHDOG.take()?, config).ok()?;
         Some(Self(handle))
     }
 

@@ -1,9 +1,11 @@
 //! ST's NUCLEO-H743ZI2: a Cortex-M7 at 400 MHz. The debugger's USB serial port is at PD8 (out) and
 //! PD9 (in).
-// SAFETY of the whole file: `start` drops the peripherals of the chip, and each is stolen once, in
-// one place.
-#![allow(unsafe_code)]
+#![allow(
+    unsafe_code,
+    reason = "caches, and a register that the HAL leaves alone"
+)]
 
+use super::left::Left;
 use core::mem::zeroed;
 use cortex_m::peripheral::{CPUID, SCB};
 use embassy_stm32::peripherals::{IWDG1, PD8, PD9, USART3};
@@ -13,7 +15,7 @@ use embassy_stm32::rcc::{
 };
 use embassy_stm32::usart::{BufferedUart, Config};
 use embassy_stm32::wdg::IndependentWatchdog;
-use embassy_stm32::{bind_interrupts, usart};
+use embassy_stm32::{Peri, bind_interrupts, usart};
 
 bind_interrupts!(struct Irqs {
     USART3 => usart::BufferedInterruptHandler<USART3>;
@@ -21,6 +23,16 @@ bind_interrupts!(struct Irqs {
 
 /// Clock of the timer (SysTick), MHz: the core's.
 pub const TIMER_MHZ: u64 = 400;
+
+/// The UART and its pins.
+struct UartParts {
+    uart: Peri<'static, USART3>,
+    rx: Peri<'static, PD9>,
+    tx: Peri<'static, PD8>,
+}
+
+static UART: Left<UartParts> = Left::nothing();
+static WATCHDOG: Left<Peri<'static, IWDG1>> = Left::nothing();
 
 /// Starts the HAL and the clocks: 64 MHz (HSI) / 4 x 50 / 2 = 400 MHz for the core, 200 MHz for the
 /// buses, 100 MHz for the peripherals (RM0433, 8.5; VOS1).
@@ -44,7 +56,13 @@ pub fn start() {
     config.rcc.apb3_pre = APBPrescaler::DIV2;
     config.rcc.apb4_pre = APBPrescaler::DIV2;
     config.rcc.voltage_scale = VoltageScale::Scale1;
-    drop(embassy_stm32::init(config));
+    let chip = embassy_stm32::init(config);
+    UART.leave(UartParts {
+        uart: chip.USART3,
+        rx: chip.PD9,
+        tx: chip.PD8,
+    });
+    WATCHDOG.leave(chip.IWDG1);
 }
 
 /// Enables both caches, off after a reset. Without them, code and weights come from flash with its
@@ -75,33 +93,21 @@ pub fn was_reset_by_watchdog() -> bool {
 
 pub type Port = BufferedUart<'static>;
 
-/// Sets up the UART; `None` for a rate that it cannot make.
+/// Sets up the UART; `None` after the first call, or for a rate that it cannot make.
 pub fn port(baud: u32, tx: &'static mut [u8], rx: &'static mut [u8]) -> Option<Port> {
     let mut config = Config::default();
     config.baudrate = baud;
-    // SAFETY: see the top of the file.
-    unsafe {
-        BufferedUart::new(
-            USART3::steal(),
-            PD9::steal(),
-            PD8::steal(),
-            tx,
-            rx,
-            Irqs,
-            config,
-        )
-    }
-    .ok()
+    let parts = UART.take()?;
+    BufferedUart::new(parts.uart, parts.rx, parts.tx, tx, rx, Irqs, config).ok()
 }
 
 /// The watchdog. When fed too late, it resets the chip.
 pub struct Watchdog(IndependentWatchdog<'static, IWDG1>);
 
 impl Watchdog {
-    /// Arms the watchdog; it cannot be disarmed. To be called once.
+    /// Arms the watchdog; it cannot be disarmed. `None` after the first call.
     pub fn arm(period_ms: u32) -> Option<Self> {
-        // SAFETY: see the top of the file.
-        let mut watchdog = IndependentWatchdog::new(unsafe { IWDG1::steal() }, period_ms * 1000);
+        let mut watchdog = IndependentWatchdog::new(WATCHDOG.take()?, period_ms * 1000);
         watchdog.unleash();
         Some(Self(watchdog))
     }

@@ -15,7 +15,8 @@ use embedded_storage::nor_flash::{
 };
 use pusht_core::slots::{Mapped, Stored};
 
-/// The flash behind the image, in whole pages.
+/// The flash behind the image, in whole pages. It checks the range of each operation, so that a
+/// board's `Flash` need not.
 pub struct Storage {
     flash: Flash,
     /// Its place in the flash, bytes.

@@ -150,7 +150,7 @@ impl Binary {
     /// rounded up from the linked images.
     const fn overhead(self) -> (usize, usize) {
         match self {
-            Self::Controller => (68, 2048),
+            Self::Controller => (72, 2048),
             Self::ControllerBesideModel => (0, 2048),
             Self::Plans => (46, 256),
         }

@@ -4,7 +4,7 @@ use crate::boards;
 use pusht_device::{B_L475E_IOT01A, BOARDS, build_tests, run_all, tests_in};
 
 /// On every kind of kernel, and the image that `cargo test` hands to probe-rs. A runner that calls
-/// a failure a success would do so here, too.
+/// a failure a success would do so here, too, and one that loses the log would not say why.
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
 fn the_tests_on_the_device_pass_and_the_wrong_one_fails() {
@@ -21,8 +21,12 @@ fn the_tests_on_the_device_pass_and_the_wrong_one_fails() {
         run_all(board, &elf, "", false, print).unwrap();
         let tests = tests_in(&elf).unwrap();
         let wrong = tests.iter().find(|test| test.is_ignored).unwrap();
-        let error = wrong.run(board, &elf, |_| ()).unwrap_err();
-        assert_eq!(error.to_string(), "exit code 1", "{}", wrong.name);
+        let mut log = Vec::new();
+        let error = wrong.run(board, &elf, |line| log.push(line.to_owned()));
+        let error = error.unwrap_err().to_string();
+        assert_eq!(error, "exit code 1", "{}", wrong.name);
+        let says_why = |line: &String| line.contains("assertion") && line.contains("on_target.rs");
+        assert!(log.iter().any(says_why), "{}: {log:#?}", board.name);
     }
 }
 

@@ -18,7 +18,7 @@ pub fn failure() -> ! {
 #[cfg(feature = "semihosting")]
 fn end(code: i32) -> ! {
     #[cfg(feature = "silicon")]
-    crate::rtt::let_a_debugger_read();
+    crate::rtt::let_a_host_read();
     semihosting::process::exit(code)
 }
 

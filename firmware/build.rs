@@ -50,7 +50,9 @@ const LATE_EVERY: u32 = 4;
 const LATE_TICKS: u32 = 2;
 
 /// Binaries that fit on a micro:bit, and the bytes of its 16 KiB that each gives to the stack.
-const MICROBIT_STACKS: [(&str, u32); 4] = [
+const MICROBIT_STACKS: [(&str, u32); 6] = [
+    ("episode", 16_064),
+    ("controller", 15_360),
     ("simulator", 11_776),
     ("kernels", 8_704),
     ("plans", 8_192),
@@ -128,7 +130,9 @@ fn write_expected(out: &Path) {
     let mut scratch = vec![0; model.scratch_len()];
     let plans_digest = quant::selftest(&model, &mut scratch, N_PLANS).expect("enough scratch");
     source += &format!(
-        "/// Plans of the self-test.
+        "/// Dimensions of the policy.
+pub const SHAPE: pusht_core::control::PlanShape = pusht_core::control::{:?};
+/// Plans of the self-test.
 pub const N_PLANS: u32 = {N_PLANS};
 /// [`pusht_core::quant::selftest`] of that many plans.
 pub const PLANS_DIGEST: u64 = {plans_digest:#x};
@@ -141,6 +145,7 @@ pub const LATE_EVERY: u32 = {LATE_EVERY};
 /// ... and by so many ticks.
 pub const LATE_TICKS: u32 = {LATE_TICKS};
 ",
+        model.shape(),
         delay()
     );
     let pusht = match ObservationKind::of_task(model.task()) {

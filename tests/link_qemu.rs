@@ -23,18 +23,28 @@ const LIMIT: Duration = Duration::from_secs(1800);
 /// Longer than a plan takes.
 const TIMEOUT: Duration = Duration::from_millis(100);
 
-type NoisyClient = Client<Noisy<TcpStream>>;
+pub type NoisyClient = Client<Noisy<TcpStream>>;
 
-/// Runs `talk` with a client connected to a device that runs the smaller model; returns the log.
-/// `noise` is the share of damaged bytes, and the seed of the damage.
+/// As [`with_model`], with the smaller model.
 fn with_device(
     board: &Board,
     noise: (f64, u64),
     talk: impl FnOnce(&mut NoisyClient, &Engine) -> Result<()>,
 ) -> Log {
-    let elf = build("controller", board, Some(Path::new(MODEL))).unwrap();
+    with_model(Path::new(MODEL), board, noise, talk)
+}
+
+/// Runs `talk` with a client connected to a device that runs `model`; returns the log. `noise` is the
+/// share of damaged bytes, and the seed of the damage.
+pub fn with_model(
+    model: &Path,
+    board: &Board,
+    noise: (f64, u64),
+    talk: impl FnOnce(&mut NoisyClient, &Engine) -> Result<()>,
+) -> Log {
+    let elf = build("controller", board, Some(model)).unwrap();
     let engine = Engine::load(&PolicyArgs {
-        policy: Some(MODEL.into()),
+        policy: Some(model.into()),
         ..PolicyArgs::default()
     })
     .unwrap();
@@ -54,14 +64,17 @@ fn with_device(
 }
 
 /// Plays an episode with the policy on the device.
-fn episode_there(client: &mut NoisyClient, seed: u64) -> Result<EpisodeResult> {
+pub fn episode_there(client: &mut NoisyClient, seed: u64) -> Result<EpisodeResult> {
     let env = evaluate::start(seed, Seeding::Legacy)?;
     Ok(play(client, KIND, || Ok(env), seed, MAX_EPISODE_STEPS)?)
 }
 
 /// Plays the episodes on the host and compares. Called last: the device would take this time for a
 /// silent host.
-fn same_here(engine: &Engine, there: impl IntoIterator<Item = (u64, EpisodeResult)>) -> Result<()> {
+pub fn same_here(
+    engine: &Engine,
+    there: impl IntoIterator<Item = (u64, EpisodeResult)>,
+) -> Result<()> {
     for (seed, there) in there {
         let here = evaluate::episode(engine, evaluate::start(seed, Seeding::Legacy)?, seed)?;
         ensure!(there == here, "seed {seed}: {there:?} there, {here:?} here");

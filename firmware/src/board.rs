@@ -30,20 +30,17 @@ pub(crate) mod timer;
 #[cfg(not(any(feature = "board-microbit", feature = "board-nrf52840-dk")))]
 #[path = "board/systick.rs"]
 pub(crate) mod timer;
-#[cfg(feature = "stm32")]
+#[cfg(any(feature = "stm32", feature = "board-microbit"))]
 pub(crate) mod timer_watchdog;
 #[cfg(feature = "embassy")]
 #[path = "board/embassy_uart.rs"]
 mod uart;
-#[cfg(not(any(feature = "embassy", feature = "board-microbit")))]
+#[cfg(not(feature = "embassy"))]
 mod uart;
 
-pub use part::TIMER_MHZ;
-#[cfg(not(feature = "board-microbit"))]
-pub use part::Watchdog;
+pub use part::{TIMER_MHZ, Watchdog};
 #[cfg(feature = "slots")]
 pub use slots::Storage;
-#[cfg(not(feature = "board-microbit"))]
 pub use uart::Uart;
 
 /// Name of the board, as in its feature.

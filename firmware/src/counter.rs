@@ -51,7 +51,7 @@ impl Timer {
 pub(crate) fn on_timer() {
     #[cfg(pusht_cycle_counter)]
     cycles::carry();
-    #[cfg(feature = "stm32")]
+    #[cfg(any(feature = "stm32", feature = "board-microbit"))]
     crate::board::timer_watchdog::on_timer();
     // Nothing else writes it, and a Cortex-M0 has no atomic addition.
     PERIODS.store(PERIODS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -73,7 +73,7 @@ fn uptime_us() -> u64 {
 }
 
 /// Ticks from one interrupt of the timer to the next; starts the timer if it is off.
-#[cfg(feature = "stm32")]
+#[cfg(any(feature = "stm32", feature = "board-microbit"))]
 #[allow(
     unsafe_code,
     reason = "the timer is taken where no one else has started it"

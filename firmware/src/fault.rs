@@ -177,7 +177,7 @@ pub fn memory_is_damaged(address: u32) -> ! {
 }
 
 /// Handles a timeout where the timer's interrupt stands in for a watchdog.
-#[cfg(feature = "stm32")]
+#[cfg(any(feature = "stm32", feature = "board-microbit"))]
 pub fn not_fed() -> ! {
     if is_first(Restart::Watchdog) {
         defmt::error!("watchdog: not fed in time");

@@ -20,6 +20,7 @@ pub mod fault;
 pub mod image;
 pub mod kernels;
 pub mod model_source;
+pub mod policy;
 pub mod products;
 pub mod realtime;
 #[cfg(feature = "silicon")]

@@ -1,31 +1,57 @@
-//! A planner that counts and times its plans.
+//! Costs in [`UNIT`](crate::counter::UNIT)s, and a planner that measures its own.
 
 use crate::counter::Counter;
+use core::cell::Cell;
 use pusht_core::Error;
 use pusht_core::control::{PlanShape, Planner};
 use pusht_core::noise::Noise;
 
-/// Wraps the planner `P` and measures its cost in [`UNIT`](crate::counter::UNIT)s.
+/// Cost of something that happens again and again.
+#[derive(Default)]
+pub struct Cost {
+    n: Cell<u64>,
+    total: Cell<u64>,
+    longest: Cell<u64>,
+}
+
+impl Cost {
+    /// Adds one that cost `spent`.
+    pub fn add(&self, spent: u64) {
+        self.n.set(self.n.get() + 1);
+        self.total.set(self.total.get() + spent);
+        self.longest.set(self.longest.get().max(spent));
+    }
+
+    /// How many there were.
+    pub fn n(&self) -> u64 {
+        self.n.get()
+    }
+
+    /// Cost of all of them.
+    pub fn total(&self) -> u64 {
+        self.total.get()
+    }
+
+    /// Cost of the longest.
+    pub fn longest(&self) -> u64 {
+        self.longest.get()
+    }
+}
+
+/// Wraps the planner `P` and measures its plans.
 pub struct Timed<'c, P> {
     planner: P,
     counter: &'c Counter,
-    /// Number of plans.
-    pub n_plans: u64,
-    /// Cost of all plans.
-    pub total: u64,
-    /// Cost of the longest plan.
-    pub longest: u64,
+    cost: &'c Cost,
 }
 
 impl<'c, P> Timed<'c, P> {
-    /// Wraps `planner`; no plan is counted yet.
-    pub fn new(planner: P, counter: &'c Counter) -> Self {
+    /// Wraps `planner`, whose plans are added to `cost`.
+    pub fn new(planner: P, counter: &'c Counter, cost: &'c Cost) -> Self {
         Self {
             planner,
             counter,
-            n_plans: 0,
-            total: 0,
-            longest: 0,
+            cost,
         }
     }
 }
@@ -43,10 +69,7 @@ impl<P: Planner> Planner for Timed<'_, P> {
     ) -> Result<(), Error> {
         let start = self.counter.now();
         let result = self.planner.plan(window, noise, chunk);
-        let spent = self.counter.now() - start;
-        self.n_plans += 1;
-        self.total += spent;
-        self.longest = self.longest.max(spent);
+        self.cost.add(self.counter.now() - start);
         result
     }
 }

@@ -64,8 +64,8 @@ pub const BOARDS: [Board; 6] = [
     },
 ];
 
-/// A physical board that QEMU has, too, with a Cortex-M0. It has room for parts of the firmware: `simulator`, `kernels`, and `plans`
-/// with a small network.
+/// A physical board that QEMU has, too, with a Cortex-M0. It has room for an episode or `controller`
+/// with a model of 4-bit weights, and for `simulator`, `kernels` and `plans`.
 pub const MICROBIT: Board = Board {
     name: "microbit",
     core: "Cortex-M0",
@@ -129,6 +129,14 @@ pub const SILICON: [Board; 4] = [
 ];
 
 impl Board {
+    /// Cargo's profile that its images are built with.
+    pub(crate) fn profile(&self) -> &'static str {
+        match *self == MICROBIT {
+            true => "small",
+            false => "release",
+        }
+    }
+
     /// Every board.
     pub fn all() -> impl Iterator<Item = Self> {
         let of_qemu = BOARDS.into_iter().chain([MICROBIT]);

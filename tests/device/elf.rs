@@ -42,6 +42,15 @@ pub fn footprint(path: &Path) -> Result<Footprint> {
     })
 }
 
+/// Bytes of the stack of the ELF file at `path`.
+///
+/// # Errors
+/// As [`footprint`], and if the file does not say where its stack is.
+pub fn stack_len(path: &Path) -> Result<u64> {
+    let [end, start] = addresses(path, ["_stack_end", "_stack_start"])?;
+    Ok((start - end).into())
+}
+
 /// What is flashed of the ELF file at `path`: its segments with their addresses. Its symbols and
 /// source locations stay on the host.
 ///

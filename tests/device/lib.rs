@@ -28,7 +28,7 @@ pub mod regular_file;
 pub mod stdout;
 
 pub use board::{B_L475E_IOT01A, BOARDS, Board, IN_QEMU, MICROBIT, NETDUINOPLUS2, SILICON};
-pub use elf::{Footprint, Symbols, demangled, footprint, image};
+pub use elf::{Footprint, Symbols, demangled, footprint, image, stack_len};
 pub use l475_flash::PowerCuts;
 pub use log::Log;
 pub use on_target::{OnTarget, run_all, tests_in};
@@ -113,7 +113,7 @@ pub fn build_with(
         cargo.env("PUSHT_MODEL", path);
     }
     let built = build_at(&repository(), cargo, ("--bin", binary, features), board)?;
-    // <target>/<triple>/release/<binary>
+    // <target>/<triple>/<profile>/<binary>
     let target = built.ancestors().nth(3).context("cargo's folders")?;
     let mut folder = target.join(board.name);
     // A test that builds with another model leaves the binary of this one alone.
@@ -168,9 +168,14 @@ fn build_at(
     if *board == MICROBIT {
         cargo.env("DEFMT_RTT_BUFFER_SIZE", MICROBIT_LOG_LEN);
     }
+    let profile = match name {
+        // Whether code can panic does not depend on the optimiser; whether it sees that does.
+        "no_panic" => "release",
+        _ => board.profile(),
+    };
     let _guard = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let output = cargo
-        .args(["build", "--release", "--no-default-features"])
+        .args(["build", "--profile", profile, "--no-default-features"])
         .args((!is_terminal).then_some("--quiet"))
         .arg("--message-format=json-render-diagnostics")
         .args([kind, name])

@@ -33,24 +33,30 @@ struct Plan {
 
 /// The shipped models, as their files say.
 pub fn models() -> Table {
-    let rows = MODELS.map(|name| {
-        let path = repository().join("models").join(name);
-        let bytes = std::fs::read(path.with_extension("ptm")).unwrap();
-        let twin = std::fs::read(path.with_extension("safetensors")).unwrap();
-        let model = Model::parse(&bytes).unwrap();
-        [
-            format!("`{name}`"),
-            grouped(n_parameters(&twin)),
-            model.n_passes().to_string(),
-            format!("{} of {}", model.n_action_steps(), model.horizon()),
-            grouped(bytes.len() as u64),
-            grouped(8 * model.scratch_len() as u64),
-        ]
-        .to_vec()
-    });
+    let small = ("pusht-micro", "pusht-small");
+    let of_themselves = MODELS.map(|name| (name, name));
+    let rows = of_themselves
+        .into_iter()
+        .chain([small])
+        .map(|(name, twin)| {
+            let folder = repository().join("models");
+            let bytes = std::fs::read(folder.join(format!("{name}.ptm"))).unwrap();
+            let twin = std::fs::read(folder.join(format!("{twin}.safetensors"))).unwrap();
+            let model = Model::parse(&bytes).unwrap();
+            [
+                format!("`{name}`"),
+                grouped(n_parameters(&twin)),
+                model.n_passes().to_string(),
+                format!("{} of {}", model.n_action_steps(), model.horizon()),
+                grouped(bytes.len() as u64),
+                grouped(8 * model.scratch_len() as u64),
+            ]
+            .to_vec()
+        });
     Table {
         title: "The shipped models".to_owned(),
-        about: "Int8 weights, int16 activations.".to_owned(),
+        about: "Int8 weights (`pusht-micro`: of 4 bits where they cost least), int16 activations."
+            .to_owned(),
         columns: words(&[
             "policy",
             "parameters",
@@ -59,7 +65,7 @@ pub fn models() -> Table {
             "model file, bytes",
             "working memory, bytes",
         ]),
-        rows: rows.to_vec(),
+        rows: rows.collect(),
         ..computed("`pusht info FILE`", "the committed files in `models/`")
     }
 }
@@ -137,6 +143,7 @@ pub fn plan_budgets() -> Table {
 pub fn firmware_budgets() -> Table {
     let episode = &budgets::MPS2_AN386;
     let disturbed = &budgets::MPS2_AN386_DISTURBED;
+    let micro = &budgets::MICROBIT_EPISODE;
     let rows = [
         ("`episode`: flash", kib(episode.flash_bytes)),
         ("`episode`: RAM without stack", kib(episode.ram_bytes)),
@@ -168,9 +175,26 @@ pub fn firmware_budgets() -> Table {
             kib(budgets::CODE_BYTES),
         ),
         ("`plans`: RAM and stack", kib(budgets::PLAN_RAM_BYTES)),
+        ("`episode` on `microbit`: flash", kib(micro.flash_bytes)),
+        (
+            "`episode` and `controller` on `microbit`: RAM and reserved stack",
+            kib(budgets::MICROBIT_RAM_BYTES),
+        ),
+        (
+            "`episode` on `microbit`: stack in use",
+            kib(micro.stack_bytes),
+        ),
+        (
+            "`episode` on `microbit`: instructions of a plan",
+            grouped(micro.plan_instructions),
+        ),
+        (
+            "`controller` on `microbit`: flash",
+            kib(budgets::MICROBIT_CONTROLLER_FLASH_BYTES),
+        ),
     ];
     Table {
-        title: format!("Firmware on `{}`, at most", episode.board),
+        title: format!("Firmware, on `{}` unless said, at most", episode.board),
         columns: words(&["what", "at most"]),
         rows: rows
             .map(|(what, bound)| vec![what.to_owned(), bound])

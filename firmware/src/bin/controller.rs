@@ -7,11 +7,11 @@ use cortex_m::peripheral::SCB;
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use pusht_core::link::{Device, Identity, State};
-use pusht_core::quant::{IntPolicy, Model};
+use pusht_core::quant::Model;
 use pusht_firmware::board::{self, Uart, Watchdog};
 use pusht_firmware::counter::Counter;
-use pusht_firmware::expected::{CHUNK_LEN, FRAMES_LEN, SCRATCH_LEN, WINDOW_LEN};
-use pusht_firmware::{fault, model_source};
+use pusht_firmware::expected::{CHUNK_LEN, FRAMES_LEN, WINDOW_LEN};
+use pusht_firmware::{fault, model_source, policy};
 
 const BAUD: u32 = 115_200;
 /// Longer than any plan takes, shorter than the time after which a host gives up.
@@ -22,39 +22,37 @@ const BYTES_A_ROUND: usize = 128;
 #[entry]
 fn main() -> ! {
     let restart = fault::start();
-    let (Some(peripherals), Some(frames), Some(scratch), Some(mut uart)) = (
+    let (Some(peripherals), Some(frames), Some(mut uart)) = (
         cortex_m::Peripherals::take(),
         singleton!(FRAMES: [u8; FRAMES_LEN] = [0; FRAMES_LEN]),
-        singleton!(SCRATCH: [u64; SCRATCH_LEN] = [0; SCRATCH_LEN]),
         Uart::take(BAUD),
     ) else {
         defmt::panic!("main runs once");
     };
     let clock = Counter::start(peripherals);
     let running = model_source::open();
-    let model = match Model::parse(running.file) {
+    // By reference, here and below: a moved value would be on the stack twice.
+    let parsed = Model::parse(running.file);
+    let model = match &parsed {
         Ok(model) => model,
         Err(error) => defmt::panic!("model file: {}", error),
     };
-    let policy = match IntPolicy::new(&model, scratch) {
-        Ok(policy) => policy,
-        Err(error) => defmt::panic!("policy: {}", error),
-    };
+    let policy = policy::of(model);
     let identity = Identity {
         source: running.source,
         ..Identity::new(board::NAME, running.file)
     };
-    let device =
+    let mut made =
         Device::<_, _, WINDOW_LEN, CHUNK_LEN>::new(policy, frames, identity, restart, || {
             clock.us()
         });
-    let mut device = match device {
+    if let Some(store) = running.store {
+        made = made.map(|device| device.with_store(store));
+    }
+    let device = match &mut made {
         Ok(device) => device,
         Err(error) => defmt::panic!("link: {}", error),
     };
-    if let Some(store) = running.store {
-        device = device.with_store(store);
-    }
     let Some(mut watchdog) = Watchdog::arm(WATCHDOG_PERIOD_MS) else {
         defmt::panic!("main runs once");
     };

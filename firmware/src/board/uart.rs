@@ -9,8 +9,12 @@ use cortex_m::interrupt::Mutex;
 use cortex_m::singleton;
 use heapless::spsc::{Consumer, Producer, Queue};
 
-/// Size of the receive queue: several of the longest requests.
-const RX_LEN: usize = 512;
+/// Size of the receive queue: several of the longest requests, or one where RAM is short.
+const RX_LEN: usize = if cfg!(feature = "board-microbit") {
+    256
+} else {
+    512
+};
 const TX_LEN: usize = 128;
 
 /// The interrupt's ends of the queues.

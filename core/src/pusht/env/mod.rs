@@ -204,24 +204,39 @@ impl PushTEnv {
         action: [f64; 2],
         mut probe: impl FnMut(Phase),
     ) -> Result<Step, Error> {
-        let mut step = ControlStep::new(action)?;
-        let before = if self.may_leave_range(step.goal) {
-            Some(*self)
-        } else {
-            None
-        };
-        let mut contacts = Contacts::new();
-        for _ in 0..PHYSICS_STEPS {
-            step.advance(self, &mut contacts, &mut probe);
+        let step = ControlStep::new(action)?;
+        if self.may_leave_range(step.goal) {
+            return self.step_or_restore(step, &mut probe);
         }
-        if let Some(before) = before
-            && !self.is_in_range()
-        {
+        Ok(self.take(step, &mut probe))
+    }
+
+    // Not inlined: the copy would be on the stack of every step.
+    #[cold]
+    #[inline(never)]
+    fn step_or_restore(
+        &mut self,
+        step: ControlStep,
+        probe: &mut impl FnMut(Phase),
+    ) -> Result<Step, Error> {
+        let before = *self;
+        let outcome = self.take(step, probe);
+        if !self.is_in_range() {
             *self = before;
             return Err(Error::OutOfRange);
         }
+        Ok(outcome)
+    }
+
+    /// Takes all of `step`. Not inlined: a device has one copy.
+    #[inline(never)]
+    fn take(&mut self, mut step: ControlStep, probe: &mut impl FnMut(Phase)) -> Step {
+        let mut contacts = Contacts::new();
+        for _ in 0..PHYSICS_STEPS {
+            step.advance(self, &mut contacts, probe);
+        }
         probe(Phase::Coverage);
-        Ok(step.end(self))
+        step.end(self)
     }
 
     /// Whether a value is so large that a control step could overflow.

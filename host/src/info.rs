@@ -4,7 +4,8 @@ use crate::engine::{Engine, observed_range};
 use crate::float_engine::{FloatPolicy, unet_config};
 use crate::policy_file::{Conditioning, PolicyConfig, SchedulerConfig, Tensors, UnetConfig};
 use crate::quantize::boards::BOARDS;
-use crate::quantize::{self, Bits, CalibrationData};
+use crate::quantize::needs::Widths;
+use crate::quantize::{self, CalibrationData};
 use anyhow::Result;
 use fixed::types::I8F24;
 use pusht_core::quant::Model;
@@ -95,7 +96,7 @@ impl InIntegers {
     pub fn of(config: &PolicyConfig, tensors: &Tensors) -> Result<Self> {
         let data = CalibrationData::usual(config)?;
         Ok(
-            match quantize::needs(config, tensors, &data, Bits::default()) {
+            match quantize::needs(config, tensors, &data, Widths::default()) {
                 Err(reason) => Self::Unsupported(format!("{reason:#}")),
                 Ok(needs) => Self::Needs {
                     file_bytes: needs.file_bytes,

@@ -43,6 +43,10 @@ struct Figures {
     conv_8_positions: f64,
     conv_4_positions: f64,
     conv_2_positions: f64,
+    /// The same with weights of 4 bits.
+    conv_8_positions_4_bits: f64,
+    conv_4_positions_4_bits: f64,
+    conv_2_positions_4_bits: f64,
     cmsis_nn_int8: &'static str,
     best: Plan,
     small: Plan,
@@ -77,19 +81,20 @@ fn bench(args: &Args) -> Result<()> {
         return Ok(());
     }
     outln!(
-        "Instructions, counted by QEMU. Per multiplication of a convolution (64 channels to 64, 3 taps, 8 positions, all of the layer);
-of a whole plan, in millions, with the share beyond convolutions and projections.
+        "Instructions, counted by QEMU. Per multiplication of a convolution (64 channels to 64, 3 taps, 8 positions, all of the layer),
+with weights of 8 bits and of 4; of a whole plan, in millions, with the share beyond convolutions and projections.
 
-{:44} {:>6} {:>15} {:>16} {:>16}",
-        "core", "conv", "CMSIS-NN int8", "pusht.ptm", "pusht-small.ptm"
+{:44} {:>6} {:>6} {:>15} {:>16} {:>16}",
+        "core", "8 bits", "4 bits", "CMSIS-NN int8", "pusht.ptm", "pusht-small.ptm"
     );
     let mut table = Vec::new();
     for board in &boards {
         let figures = measure(board)?;
         outln!(
-            "{:44} {:6.3} {:>15} {:>16} {:>16}",
+            "{:44} {:6.3} {:6.3} {:>15} {:>16} {:>16}",
             figures.core,
             figures.conv_8_positions,
+            figures.conv_8_positions_4_bits,
             figures.cmsis_nn_int8,
             figures.best.cell(),
             figures.small.cell()
@@ -113,17 +118,20 @@ fn measure(board: &Board) -> Result<Figures> {
         board.name,
         log.lines.join("\n")
     );
-    let conv = |n_positions: usize| {
-        let value = |what| number(&log, &format!("layer_{n_positions}_{what}"));
+    let conv = |layer: &str| {
+        let value = |what| number(&log, &format!("{layer}_{what}"));
         Ok::<_, anyhow::Error>(value("instructions")? as f64 / value("multiplications")? as f64)
     };
     let cmsis_nn = CMSIS_NN.iter().find(|(name, _)| *name == board.name);
     Ok(Figures {
         board: board.name,
         core: board.core,
-        conv_8_positions: conv(8)?,
-        conv_4_positions: conv(4)?,
-        conv_2_positions: conv(2)?,
+        conv_8_positions: conv("layer_8")?,
+        conv_4_positions: conv("layer_4")?,
+        conv_2_positions: conv("layer_2")?,
+        conv_8_positions_4_bits: conv("nibbles_8")?,
+        conv_4_positions_4_bits: conv("nibbles_4")?,
+        conv_2_positions_4_bits: conv("nibbles_2")?,
         cmsis_nn_int8: cmsis_nn.map_or("not measured", |(_, figures)| figures),
         best: Plan::read(&log, "best")?,
         small: Plan::read(&log, "small")?,

@@ -9,6 +9,12 @@ its normalisations are left out, as the self-test's observations saturate some o
 the largest relative error over the products and over the normalisations, and per model the share of the counted
 instructions that the fit gives.
 
+    python3 tests/oracle/fit_instructions.py INPUT_BYTES --fill PER_INPUT PER_TILE --one ONE LOG
+
+`tiles_of_4_bits`, from the log of a model whose weights all have 4 bits; what lays inputs into the panel does not
+depend on them (`fill`). ONE: instructions per multiplication of 64 outputs x 192 inputs x 1 position, in
+docs/figures.md, "Weights of 4 bits in the kernels": all products of the model with one position are of one length.
+
 Versions: Python 3.12, numpy 2.2.6, scipy 1.18.1; QEMU 7.2, rustc 1.95.
 """
 
@@ -50,7 +56,24 @@ def fit(rows: list, counts: list) -> tuple:
     return found, np.abs(rows @ found / counts - 1).max()
 
 
+def of_4_bits(input_bytes: int, fill: list, one: float, path: str) -> None:
+    layers = [(kind, *map(int, numbers)) for _, kind, *numbers in PRODUCT.findall(open(path).read())]
+    layers.append(("Convolution", 64, 192, 1, one * 64 * 192))
+    panel = panel_bytes(max(inputs for _, _, inputs, _, _ in layers))
+    inner = [layer for layer in layers if layer[0] != "Output"]
+    rows = np.array([features(*layer[1:4], panel, input_bytes) for layer in inner], float)
+    counts = np.array([layer[-1] for layer in inner], float)
+    # The rest of a count is a difference: its errors are those of the whole.
+    found, _ = nnls(rows[:, :6] / counts[:, None], 1 - rows[:, 6:] @ fill / counts)
+    error = np.abs((rows[:, :6] @ found + rows[:, 6:] @ fill) / counts - 1).max()
+    print("tiles_of_4_bits", found.reshape(3, 2).round(3).tolist(), f"largest error {error:.3f}")
+
+
 def main() -> None:
+    if "--fill" in sys.argv:
+        per_input, per_tile, _, one = sys.argv[3:7]
+        of_4_bits(int(sys.argv[1]), [float(per_input), float(per_tile)], float(one), sys.argv[7])
+        return
     input_bytes, text = int(sys.argv[1]), "".join(open(path).read() for path in sys.argv[2:])
     layers, norms = defaultdict(list), defaultdict(list)
     for name, kind, *numbers in PRODUCT.findall(text):

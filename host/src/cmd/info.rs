@@ -8,7 +8,8 @@ use crate::policy_file::{
     self, Conditioning, PolicyConfig, SchedulerConfig, SchedulerKind, Tensors,
 };
 use crate::quantize::boards::BOARDS;
-use crate::quantize::{self, Bits, CalibrationData};
+use crate::quantize::needs::Widths;
+use crate::quantize::{self, CalibrationData};
 use anyhow::Result;
 use pusht_core::quant::Model;
 use std::path::PathBuf;
@@ -91,7 +92,7 @@ fn float_rows(policy: &FloatPolicy, info: &Info) -> Result<Vec<Row>> {
 /// What the policy would need in integers, or why it has no integer path.
 fn integer_needs(config: &PolicyConfig, tensors: &Tensors) -> Result<Vec<Row>> {
     let data = CalibrationData::usual(config)?;
-    let needs = match quantize::needs(config, tensors, &data, Bits::default()) {
+    let needs = match quantize::needs(config, tensors, &data, Widths::default()) {
         Ok(needs) => needs,
         Err(reason) => return Ok(vec![row("in integers", format!("{reason:#}"))]),
     };

@@ -9,7 +9,7 @@ use crate::policy_file::{self, MAX_DIM, SchedulerKind};
 use crate::quantize::boards::BOARDS;
 use crate::quantize::calibrate::Window;
 use crate::quantize::compare::{self, LayerNoise, Metric, Parity};
-use crate::quantize::needs::Needs;
+use crate::quantize::needs::{Needs, Widths};
 use crate::quantize::sensitivity;
 use crate::quantize::{self, Bits, CALIBRATION_SEEDS, CalibrationData, windows};
 use crate::{errln, outln};
@@ -109,11 +109,18 @@ pub fn run(args: &Args) -> Result<()> {
         .with_context(|| format!("{}: not a usable policy", args.policy.display()))?;
 
     let (data, held_back) = data(args, &policy)?;
-    print_needs(&quantize::needs(policy.config(), &tensors, &data, bits)?);
+    let needs = |widths| quantize::needs(policy.config(), &tensors, &data, widths);
+    if let Bits::All(bits) = bits {
+        print_needs(&needs(Widths::All(bits))?);
+    }
     let progress = console::progress_bar("calibration");
     let bytes = quantize::model_file(&policy, &tensors, &data, bits, &progress)?;
     progress.finish_and_clear();
     let model = Model::parse(&bytes).context("the quantised network is refused")?;
+    // Which products have 4 bits is known only now.
+    if let Bits::Mixed { .. } = bits {
+        print_needs(&needs(Widths::Each(model.weight_bits()))?);
+    }
     write_whole(&args.out, &bytes)?;
 
     let progress = console::progress_bar("comparison");

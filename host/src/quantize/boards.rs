@@ -1,9 +1,10 @@
 //! What a plan costs on each core, and what fits each board of the firmware.
 
 use super::needs::{Needs, Norm, Product, Work};
+use pusht_core::quant::WeightBits;
 
 /// Instructions of the kernels of a core, fitted to the lines per layer of `cargo firmware bench`
-/// for the three models in `models/` (`tests/oracle/fit_instructions.py`).
+/// for `pusht`, `pusht-small` (also in 4 bits) and `fetch` (`tests/oracle/fit_instructions.py`).
 #[derive(Clone, Copy, Debug)]
 pub struct Core {
     /// Name.
@@ -12,6 +13,8 @@ pub struct Core {
     input_bytes: usize,
     /// A product, for tiles of four, two and one positions: per weight, and per row.
     tiles: [[f64; 2]; 3],
+    /// The same with weights of 4 bits.
+    tiles_of_4_bits: [[f64; 2]; 3],
     /// Per input that is laid into the panel, and per tile.
     fill: [f64; 2],
     /// The last product: per multiplication, and per output.
@@ -29,6 +32,7 @@ const CORTEX_M4: Core = Core {
     name: "Cortex-M4F",
     input_bytes: 2,
     tiles: [[3.257, 32.84], [1.940, 30.62], [1.538, 15.63]],
+    tiles_of_4_bits: [[3.651, 33.31], [2.232, 29.54], [1.814, 15.92]],
     fill: [0.541, 269.0],
     output: [4.02, 89.6],
     norm: [19.47, 11.76, 1260.0],
@@ -39,6 +43,7 @@ const CORTEX_M3: Core = Core {
     name: "Cortex-M3",
     input_bytes: 4,
     tiles: [[6.254, 32.80], [3.507, 22.21], [2.388, 15.90]],
+    tiles_of_4_bits: [[6.402, 39.95], [3.887, 27.05], [2.643, 19.73]],
     fill: [2.977, 194.6],
     output: [3.98, 87.2],
     norm: [35.58, 14.79, 1900.0],
@@ -49,6 +54,7 @@ const CORTEX_M0: Core = Core {
     name: "Cortex-M0+",
     input_bytes: 4,
     tiles: [[11.005, 128.2], [6.496, 77.50], [4.504, 50.27]],
+    tiles_of_4_bits: [[11.284, 149.8], [6.757, 90.60], [4.764, 58.80]],
     fill: [4.350, 369.4],
     output: [7.38, 162.3],
     norm: [59.10, 15.32, 3657.0],
@@ -59,6 +65,7 @@ const CORTEX_M55: Core = Core {
     name: "Cortex-M55",
     input_bytes: 2,
     tiles: [[0.928, 34.87], [0.559, 22.73], [0.374, 16.48]],
+    tiles_of_4_bits: [[1.013, 43.18], [0.677, 25.55], [0.482, 21.36]],
     fill: [0.772, 204.1],
     output: [3.98, 89.2],
     norm: [6.45, 5.84, 845.0],
@@ -93,15 +100,19 @@ impl Core {
     fn product(&self, product: &Product, panel_bytes: usize) -> f64 {
         let (n_rows, n_inputs) = (product.n_outputs as f64, product.n_inputs as f64);
         let [per_input, per_tile] = self.fill;
+        let tiles = match product.bits {
+            WeightBits::Four => &self.tiles_of_4_bits,
+            _ => &self.tiles,
+        };
         let mut left = product.n_positions;
         let mut sum = per_input * n_inputs * left as f64;
         while left > 0 {
             let fits =
                 |n: usize| left >= n && n * product.n_inputs * self.input_bytes <= panel_bytes;
             let (size, [per_weight, per_row]) = match (fits(4), fits(2)) {
-                (true, _) => (4, self.tiles[0]),
-                (false, true) => (2, self.tiles[1]),
-                (false, false) => (1, self.tiles[2]),
+                (true, _) => (4, tiles[0]),
+                (false, true) => (2, tiles[1]),
+                (false, false) => (1, tiles[2]),
             };
             sum += per_tile + n_rows * (per_weight * n_inputs + per_row);
             left -= size;
@@ -128,7 +139,7 @@ pub struct Board {
     pub core: Core,
     /// Flash, KiB: the region of `firmware/boards/<name>/memory.x` that holds the model file.
     pub flash_kib: usize,
-    /// RAM without the stack, KiB.
+    /// RAM, KiB; without the stack, but on `microbit`.
     pub ram_kib: usize,
     /// What runs there.
     pub binary: Binary,
@@ -141,8 +152,9 @@ pub enum Binary {
     Controller,
     /// The same on a board whose code has a memory of its own.
     ControllerBesideModel,
-    /// The policy alone, with a stack of 8 KiB.
-    Plans,
+    /// The same in little memory: the stack, which is part of the RAM here, holds the working memory of
+    /// a plan, and `core` is optimised for size.
+    SmallController,
 }
 
 impl Binary {
@@ -152,7 +164,8 @@ impl Binary {
         match self {
             Self::Controller => (72, 2048),
             Self::ControllerBesideModel => (0, 2048),
-            Self::Plans => (46, 256),
+            // Of the 16 KiB, what the image with a working memory of 7,776 bytes does not need for it.
+            Self::SmallController => (58, 7_500),
         }
     }
 }
@@ -176,13 +189,9 @@ impl Board {
     /// Flash and RAM that the firmware with this policy takes, bytes.
     pub fn memory(&self, needs: &Needs) -> [usize; 2] {
         let (code_kib, fixed) = self.binary.overhead();
-        let variables = match self.binary {
-            Binary::Plans => fixed,
-            _ => fixed + needs.variable_bytes,
-        };
         [
             needs.file_bytes + 1024 * code_kib,
-            8 * needs.scratch_len + variables,
+            8 * needs.scratch_len + fixed + needs.variable_bytes,
         ]
     }
 
@@ -248,7 +257,7 @@ pub const BOARDS: [Board; 13] = [
         [2 * MIB, 4 * MIB - 32],
         Binary::ControllerBesideModel,
     ),
-    Board::new("microbit", CORTEX_M0, [256, 8], Binary::Plans),
+    Board::new("microbit", CORTEX_M0, [256, 16], Binary::SmallController),
     Board::new(
         "nrf52840-dk",
         CORTEX_M4,

@@ -29,7 +29,7 @@ use crate::policy_file::{PolicyConfig, Tensors};
 use anyhow::{Result, ensure};
 use calibrate::{Calibration, Window};
 use indicatif::ProgressBar;
-use needs::Needs;
+use needs::{Needs, Widths};
 use pusht_core::quant::WeightBits;
 use serde_json::{Value, json};
 use std::ops::Range;
@@ -140,7 +140,7 @@ impl CalibrationData {
     }
 }
 
-/// What the integer model of a policy needs that is calibrated on `data`; of a mix of bits at most.
+/// What the integer model of a policy needs that is calibrated on `data`.
 ///
 /// # Errors
 /// If the integer engine does not serve the policy.
@@ -148,20 +148,10 @@ pub fn needs(
     config: &PolicyConfig,
     tensors: &Tensors,
     data: &CalibrationData,
-    bits: Bits,
+    widths: Widths<'_>,
 ) -> Result<Needs> {
     check(config)?;
-    let provenance = provenance(config, data)?;
-    match bits {
-        Bits::All(bits) => Needs::of(config, tensors, &provenance, bits),
-        Bits::Mixed { max_bytes } => {
-            let most = Needs::of(config, tensors, &provenance, WeightBits::Eight)?;
-            Ok(Needs {
-                file_bytes: most.file_bytes.min(max_bytes),
-                ..most
-            })
-        }
-    }
+    Needs::of(config, tensors, &provenance(config, data)?, widths)
 }
 
 /// Provenance for the model file: settings and provenance of the policy, and the calibration data,

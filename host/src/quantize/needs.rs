@@ -40,6 +40,35 @@ pub struct Work {
     pub norms: Vec<Norm>,
 }
 
+/// Bits of a model's weights, product by product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Widths<'a> {
+    /// As many for all.
+    All(WeightBits),
+    /// 4 or 8 for each product, in the file's order: [`Model::weight_bits`].
+    ///
+    /// [`Model::weight_bits`]: pusht_core::quant::Model::weight_bits
+    Each(&'a [u8]),
+}
+
+impl Default for Widths<'_> {
+    fn default() -> Self {
+        Self::All(WeightBits::default())
+    }
+}
+
+impl Widths<'_> {
+    fn of_product(self, index: usize) -> WeightBits {
+        match self {
+            Self::All(bits) => bits,
+            Self::Each(bits) => match bits.get(index) {
+                Some(4) => WeightBits::Four,
+                _ => WeightBits::Eight,
+            },
+        }
+    }
+}
+
 /// A matrix product.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Product {
@@ -49,6 +78,8 @@ pub struct Product {
     pub n_inputs: usize,
     /// Windows that each row is multiplied with.
     pub n_positions: usize,
+    /// Bits of a weight.
+    pub bits: WeightBits,
 }
 
 /// A normalisation.
@@ -64,15 +95,8 @@ pub struct Norm {
     pub is_for_reference: bool,
 }
 
-impl Work {
-    /// Matrix products in the model file.
-    fn n_products(&self) -> usize {
-        self.projections.len() + self.products.len() + 1
-    }
-}
-
 impl Needs {
-    /// Computes what the model with weights of `bits` bits needs whose file says `provenance`.
+    /// Computes what the model with weights of these `widths` needs whose file says `provenance`.
     ///
     /// # Errors
     /// If the policy has no task.
@@ -80,13 +104,13 @@ impl Needs {
         config: &PolicyConfig,
         tensors: &Tensors,
         provenance: &str,
-        bits: WeightBits,
+        widths: Widths<'_>,
     ) -> Result<Self> {
         let task = config.task()?;
         let (obs_dim, action_dim) = (task.observation.len(), task.action.len());
         let window_len = config.n_obs_steps * obs_dim;
         let trajectory = config.trajectory_len() * config.unet.input_dim;
-        let mut walk = Walk::new(config, tensors, bits, window_len, trajectory);
+        let mut walk = Walk::new(config, tensors, widths, window_len, trajectory);
         walk.network();
         let is_default = config.conditioning == Conditioning::Global
             && config.first_action() + 1 == config.n_obs_steps;
@@ -99,10 +123,10 @@ impl Needs {
             walk.bytes,
             provenance.len().next_multiple_of(4),
         ];
-        let weight_bits = match bits {
-            WeightBits::Eight => None,
-            _ => Some(walk.work.n_products().next_multiple_of(4)),
-        };
+        let n_products = walk.n_products;
+        let is_of_8_bits =
+            (0..n_products).all(|index| widths.of_product(index) == WeightBits::Eight);
+        let weight_bits = (!is_of_8_bits).then(|| n_products.next_multiple_of(4));
         let sections = sections.into_iter().chain(weight_bits);
         let sections = sections.map(|len| file::SECTION_HEADER_SIZE + len);
         let chunk_len = (1 + config.n_action_steps) * action_dim;
@@ -122,7 +146,9 @@ impl Needs {
 struct Walk<'c> {
     config: &'c PolicyConfig,
     tensors: &'c Tensors,
-    bits: WeightBits,
+    widths: Widths<'c>,
+    /// Products so far.
+    n_products: usize,
     /// Length of the section `UNET`.
     bytes: usize,
     sizes: Sizes,
@@ -135,7 +161,7 @@ impl<'c> Walk<'c> {
     fn new(
         config: &'c PolicyConfig,
         tensors: &'c Tensors,
-        bits: WeightBits,
+        widths: Widths<'c>,
         window_len: usize,
         trajectory: usize,
     ) -> Self {
@@ -146,7 +172,8 @@ impl<'c> Walk<'c> {
         Self {
             config,
             tensors,
-            bits,
+            widths,
+            n_products: 0,
             bytes: 0,
             sizes: Sizes {
                 condition,
@@ -259,12 +286,15 @@ impl<'c> Walk<'c> {
     /// Rows of weights, whose inputs are filled up to whole [`LANES`].
     fn linear(&mut self, n_outputs: usize, n_inputs: usize, n_positions: usize) -> Product {
         let n_inputs = n_inputs.next_multiple_of(LANES);
-        self.bytes += n_outputs * (file::ROW_HEADER_SIZE + self.bits.size(n_inputs));
+        let bits = self.widths.of_product(self.n_products);
+        self.n_products += 1;
+        self.bytes += n_outputs * (file::ROW_HEADER_SIZE + bits.size(n_inputs));
         self.sizes.largest_window = self.sizes.largest_window.max(n_inputs);
         Product {
             n_outputs,
             n_inputs,
             n_positions,
+            bits,
         }
     }
 

@@ -98,8 +98,8 @@ pub struct PlanBudget {
 }
 
 /// Flash of the policy alone, without the model file: code (kernels for weights of 8 and of 4 bits),
-/// constants, start-up, log.
-pub const CODE_BYTES: u64 = 51 * 1024;
+/// constants, start-up, log. The most is on `mps2-an505`, plus 1 %.
+pub const CODE_BYTES: u64 = 51_000;
 /// RAM of the policy alone: activations, skips, tables and the deepest stack, also while the model
 /// file is checked.
 pub const PLAN_RAM_BYTES: u64 = 20 * 1024;

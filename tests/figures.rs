@@ -4,11 +4,12 @@
 mod budgets;
 #[path = "figures/computed.rs"]
 mod computed;
+mod svg;
 
 use Source::{Computed, File};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const HEAD: &str = "\
 # Figures
@@ -23,11 +24,12 @@ Times on shared machines vary by a tenth and more; counted instructions do not.
 ";
 
 /// The tables of the page in order, each with its chapter.
-const PAGE: [(&str, Source); 35] = [
+const PAGE: [(&str, Source); 36] = [
     (SCORES, File("scores")),
     (SCORES, File("human_data")),
     (SCORES, File("human_relabelled")),
     (SCORES, File("human_choices")),
+    (SCORES, Computed(computed::frontier::table)),
     (SCORES, File("frontier")),
     (SCORES, File("changes")),
     (SCORES, File("own_task")),
@@ -97,11 +99,13 @@ struct Table {
 
 #[test]
 fn the_page_of_figures_is_what_the_command_writes() {
-    let committed = std::fs::read_to_string(page_path()).unwrap();
-    assert!(
-        committed == page(),
-        "docs/figures.md differs from its inputs: run `cargo verify figures`"
-    );
+    for (path, text) in written() {
+        let committed = std::fs::read_to_string(repository().join(path)).unwrap();
+        assert!(
+            committed == text,
+            "{path} differs from its inputs: run `cargo verify figures`"
+        );
+    }
 }
 
 /// A figure of the README is a bold number.
@@ -122,7 +126,17 @@ fn the_figures_of_the_readme_stand_on_the_page() {
 #[test]
 #[ignore = "writes docs/figures.md: cargo verify figures"]
 fn the_page_is_written() {
-    std::fs::write(page_path(), page()).unwrap();
+    for (path, text) in written() {
+        std::fs::write(repository().join(path), text).unwrap();
+    }
+}
+
+/// The page and its picture: paths and contents.
+fn written() -> [(&'static str, String); 2] {
+    [
+        ("docs/figures.md", page()),
+        ("docs/frontier.svg", computed::frontier::picture()),
+    ]
 }
 
 fn page() -> String {
@@ -199,8 +213,4 @@ fn result<T: DeserializeOwned>(name: &str) -> T {
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-fn page_path() -> PathBuf {
-    repository().join("docs/figures.md")
 }

@@ -4,6 +4,7 @@
 
 #[path = "robustness/picture.rs"]
 mod picture;
+mod svg;
 
 use pusht_host::cmd::bench::robustness::Row;
 use pusht_host::evaluate::disturbances::STANDARD;

@@ -2,6 +2,8 @@
 
 #[path = "cycles.rs"]
 mod cycles;
+#[path = "frontier.rs"]
+pub mod frontier;
 
 pub use cycles::plan_times;
 

@@ -1,5 +1,6 @@
 //! The picture: success against the strength of each disturbance, a curve for each policy.
 
+use crate::svg;
 use plotters::prelude::*;
 use pusht_host::cmd::bench::robustness::Row;
 
@@ -21,26 +22,12 @@ pub fn draw(rows: &[Row]) -> String {
             kinds.push(&row.name);
         }
     }
-    let lines = kinds.len().div_ceil(COLUMNS).max(1);
-    let size = (PANEL_PX[0] * COLUMNS as u32, PANEL_PX[1] * lines as u32);
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        area.fill(&WHITE).unwrap();
-        let panels = area.split_evenly((lines, COLUMNS));
-        for (kind, panel) in kinds.iter().zip(&panels) {
-            draw_panel(panel, kind, rows);
-        }
-        area.present().unwrap();
-    }
-    svg
+    svg::panels(kinds.len(), COLUMNS, PANEL_PX, |index, panel| {
+        draw_panel(panel, kinds[index], rows);
+    })
 }
 
-fn draw_panel(
-    panel: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
-    kind: &str,
-    rows: &[Row],
-) {
+fn draw_panel(panel: &svg::Area<'_>, kind: &str, rows: &[Row]) {
     let of_kind = || rows.iter().filter(|row| row.name == kind);
     let strengths = || of_kind().filter_map(|row| row.strength);
     let least = strengths().fold(f64::INFINITY, f64::min);

@@ -203,7 +203,7 @@ pub fn by_hand() -> Vec<Step> {
     vec![
         Step {
             name: "figures",
-            purpose: "writes docs/figures.md (only when named)",
+            purpose: "writes docs/figures.md and its picture (only when named)",
             commands: || {
                 Ok(vec![cargo(
                     "test --package pusht-tests --test figures -- --ignored",

@@ -12,6 +12,10 @@ pub const STEP_INSTRUCTIONS: [[u64; 2]; 3] = [[21_480, 20_530], [23_250, 21_560]
 #[allow(dead_code, reason = "of the benchmark")]
 pub const PLAN_INSTRUCTIONS: [[u64; 2]; 2] = [[3_241_000, 2_380_000], [750_000, 552_000]];
 
+/// The same on 64-bit Arm with NEON, by `arm64.rs`.
+#[allow(dead_code, reason = "of that test")]
+pub const ARM64_PLAN_INSTRUCTIONS: [[u64; 2]; 2] = [[4_155_000, 3_333_000], [778_000, 634_000]];
+
 /// Upper bounds of a whole episode (binaries `episode` and `disturbed`) on one board.
 pub struct Budget {
     /// The board.

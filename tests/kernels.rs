@@ -79,7 +79,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
-    fn the_tuned_kernel_has_other_bits_than_the_reference(product in products()) {
+    fn a_product_by_the_kernel_has_the_bits_of_the_reference(product in products()) {
         let Product { rows, bits, n_rows, window, input, step, n_positions } = product;
         let convolution = Convolution::new(&rows, window, bits).unwrap();
         let mut expected = vec![0; n_rows * n_positions];
@@ -148,9 +148,10 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+
     #[test]
-    fn an_activation_by_the_kernel_is_that_of_the_definition(case in activated()) {
+    fn an_activation_by_the_kernel_has_the_bits_of_the_reference(case in activated()) {
         let norm = Normalization {
             parameters: &case.parameters,
             n_groups: case.n_groups,

@@ -1,5 +1,7 @@
-//! The firmware from the host: builds it for a board, runs it in QEMU, reads its log.
+//! The firmware from the host: builds it for a board, runs it in QEMU, reads its log. Programs for
+//! 64-bit Arm, too.
 
+pub mod arm64;
 mod board;
 mod elf;
 mod gdb;

@@ -223,23 +223,29 @@ pub fn image_budgets() -> Table {
     }
 }
 
-/// Upper bounds of instructions on x86-64.
+/// Upper bounds of instructions on hosts.
 pub fn host_budgets() -> Table {
     let steps = ["chases", "walls", "squeezes"].map(|name| format!("a control step, {name}"));
-    let plans = MODELS.map(|name| format!("a plan of `{name}`, AVX2"));
-    let names = steps.into_iter().chain(plans);
+    let plans = |how: &str| MODELS.map(|name| format!("a plan of `{name}`, {how}"));
+    let names = steps.into_iter().chain(plans("AVX2"));
+    let names = names.chain(plans("64-bit Arm (NEON)"));
     let bounds = budgets::STEP_INSTRUCTIONS
         .into_iter()
-        .chain(budgets::PLAN_INSTRUCTIONS);
+        .chain(budgets::PLAN_INSTRUCTIONS)
+        .chain(budgets::ARM64_PLAN_INSTRUCTIONS);
     let row = |(name, bounds): (String, [u64; 2])| {
         let [alone, batched] = bounds.map(grouped);
         vec![name, alone, batched]
     };
     Table {
-        title: "Instructions on x86-64, at most".to_owned(),
+        title: "Instructions on a host, at most".to_owned(),
+        about: "On x86-64 but for the last two rows.".to_owned(),
         columns: words(&["what", "alone", "side by side or batched"]),
         rows: names.zip(bounds).map(row).collect(),
-        ..budget("`cargo bench -p pusht-tests --bench instructions`")
+        ..budget(
+            "`cargo bench -p pusht-tests --bench instructions`; on 64-bit Arm \
+             `cargo test -p pusht-tests --test arm64 -- --ignored`",
+        )
     }
 }
 

@@ -1,5 +1,6 @@
 //! All remaining set-up and every test: `cargo verify`.
 
+mod arm64;
 mod browser;
 mod clients;
 mod hosts;

@@ -55,6 +55,12 @@ pub fn apt_get_install(packages: &[&str]) -> Option<Vec<Command>> {
     })
 }
 
+/// Installs packages of Debian's where we may; whether that succeeded.
+pub fn install(packages: &[&str]) -> bool {
+    let commands = apt_get_install(packages);
+    commands.is_some_and(|mut all| all.iter_mut().all(|command| output_of(command).is_ok()))
+}
+
 /// Whether `program` exists and exits successfully.
 pub fn runs(program: &str, words: &[&str]) -> bool {
     output_of(Command::new(program).args(words)).is_ok()

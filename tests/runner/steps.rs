@@ -1,7 +1,7 @@
 //! The steps of `cargo verify`, in order.
 
 use crate::step::Step;
-use crate::{browser, clients, hosts, proofs, python, qemu, setup, supply};
+use crate::{arm64, browser, clients, hosts, proofs, python, qemu, setup, supply};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -168,6 +168,11 @@ pub fn all() -> Vec<Step> {
                     "test --package pusht-tests --test wasm -- --include-ignored --show-output",
                 )])
             },
+        },
+        Step {
+            name: "arm64",
+            purpose: "core on 64-bit Arm in QEMU: its tests, the kernels, every digest",
+            commands: arm64::tests,
         },
         Step {
             name: "web",

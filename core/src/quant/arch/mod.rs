@@ -8,10 +8,12 @@
 //! | `armv7em` | Cortex-M4, M7, M33 (`dsp`) | `SMLAD` | assembler, 2 positions | 0.81 | 0.91 |
 //! | `armv81m` | Cortex-M55, M85 (`mve`) | `VMLADAVA` | assembler, 4 channels x 2 | 0.23 | 0.27 |
 //! | `x86_64` | any | `PMADDWD` of AVX2 or SSE2 | AVX2, 8 values; or portable | | |
+//! | `aarch64` | any with NEON | `SMLAL` | NEON, 4 values | | |
 //!
 //! `dsp` and `mve` are features of this crate. The last columns are those of the inner loop for a
-//! tile of four positions, with weights of 8 bits and of 4, whose routines are in `nibbles.rs`. `kernels/dispatch.rs` picks the folder that `build.rs` names in
-//! `cfg(kernels)`; every other target has the reference product and the portable normalisation.
+//! tile of four positions, with weights of 8 bits and of 4, whose routines are in `nibbles.rs`.
+//! `kernels/dispatch.rs` picks the folder that `build.rs` names in `cfg(kernels)`; every other target
+//! has the reference product and the portable normalisation.
 //!
 //! # Another instruction set
 //!
@@ -25,14 +27,17 @@
 //!   a plan are products.
 //!
 //! On a Cortex-M both come from smaller traits in `cortex_m`: a `Microkernel` is the panel's layout
-//! and a routine each for tiles of four, two and one positions, for either number of bits; `Routines` are sums, factors and
-//! values. Checks, im2col's loop and the fallback to the reference implementation are then there
-//! already.
+//! and a routine each for tiles of four, two and one positions, for either number of bits;
+//! `Routines` are sums, factors and values. Checks, im2col's loop and the fallback to the reference
+//! implementation are then there already. `x86_64` and `aarch64` share `in_place`: tiles of windows
+//! without a panel, over all environments.
 //!
 //! Then name the folder for its targets in `build.rs`, and here and in `dispatch.rs` beside the
 //! others. Results must have the reference implementation's bits: `tests/kernels.rs` compares them
-//! on the host, `firmware/src/bin/kernels.rs` on a board.
+//! on a host, and on 64-bit Arm in QEMU, `firmware/src/bin/kernels.rs` on a board.
 
+#[cfg(kernels = "aarch64")]
+pub(crate) mod aarch64;
 #[cfg(kernels = "armv6m")]
 pub(crate) mod armv6m;
 #[cfg(kernels = "armv7em")]
@@ -43,6 +48,8 @@ pub(crate) mod armv7m;
 pub(crate) mod armv81m;
 #[cfg(cortex_m_kernels)]
 pub(crate) mod cortex_m;
+#[cfg(any(kernels = "aarch64", kernels = "x86_64"))]
+mod in_place;
 mod panel_layout;
 #[cfg(kernels = "x86_64")]
 pub(crate) mod x86_64;

@@ -5,6 +5,8 @@
 //! same `cfg`, each beside its alternative: products of 32-bit numbers and copies on ARMv6-M
 //! (`rounding`, `slices`, `norm`), and the table of `mish` on ARMv7E-M.
 
+#[cfg(kernels = "aarch64")]
+use crate::quant::arch::aarch64 as target;
 #[cfg(kernels = "armv6m")]
 use crate::quant::arch::armv6m as target;
 #[cfg(kernels = "armv7em")]

@@ -10,7 +10,7 @@
 //!  dispatch        picks the target's; the network calls Linear::apply and Norm::activate
 //! ```
 //!
-//! A tuned kernel has the reference implementation's bits. `tests/kernels.rs` (host) and
+//! A tuned kernel has the reference implementation's bits. `tests/kernels.rs` (hosts) and
 //! `firmware/src/bin/kernels.rs` (boards) compare them over random shapes and values.
 
 pub(crate) mod dispatch;

@@ -64,7 +64,7 @@ fn row(bias: i32, shift: i32, weight: i8, window: usize) -> Vec<u8> {
 }
 
 /// Rows of random numbers whose sums fit 32 bits.
-#[cfg(kernels = "x86_64")]
+#[cfg(any(kernels = "x86_64", kernels = "aarch64"))]
 pub(crate) fn random_rows(
     random: &mut Lcg,
     n_rows: usize,

@@ -6,7 +6,9 @@ use pusht_core::link::{Counts, HOLD_AFTER_US};
 use pusht_core::pusht::env::Seeding;
 use pusht_core::pusht::episode::{EpisodeResult, MAX_EPISODE_STEPS};
 use pusht_core::pusht::observation::{ObservationKind, observe};
-use pusht_device::{BOARDS, Board, Log, NETDUINOPLUS2, Port, Setup, build, run_beside};
+use pusht_device::{
+    B_L475E_IOT01A, BOARDS, Board, Log, NETDUINOPLUS2, Port, Setup, build, run_beside,
+};
 use pusht_host::engine::{Engine, PolicyArgs};
 use pusht_host::evaluate;
 use pusht_host::link::{Client, LinkError, Noisy, open_tcp, play};
@@ -180,7 +182,16 @@ fn through_noise(seed: u64, ticks: usize) {
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
 fn a_device_whose_host_vanished_holds_and_says_so() {
-    let log = with_device(&BOARDS[0], (0.0, 0), |client, engine| {
+    let of_each_kind = [BOARDS[0], B_L475E_IOT01A];
+    for board in boards() {
+        if of_each_kind.contains(&board) {
+            without_a_host_for_a_while(&board);
+        }
+    }
+}
+
+fn without_a_host_for_a_while(board: &Board) {
+    let log = with_device(board, (0.0, 0), |client, engine| {
         client.begin(0)?;
         let mut observation = [0.0; KIND.dim()];
         let state = [100.0, 200.0, 300.0, 300.0, 1.0];
@@ -194,5 +205,5 @@ fn a_device_whose_host_vanished_holds_and_says_so() {
         ensure!(client.report()?.holds == 1);
         same_here(engine, [(100_000, there)])
     });
-    expected_log::compare("controller", &BOARDS[0], &log);
+    expected_log::compare("controller", board, &log);
 }

@@ -3,8 +3,7 @@
 use crate::budgets::{MICROBIT_CONTROLLER_FLASH_BYTES, MICROBIT_EPISODE, MICROBIT_RAM_BYTES};
 use crate::link_qemu::{episode_there, same_here, with_model};
 use crate::{
-    LIMIT, N_PLANS, assert_all_within, assert_bits, assert_within, episode_on_the_host,
-    expected_log, number,
+    LIMIT, N_PLANS, assert_all_within, assert_bits, assert_episode, assert_within, expected_log,
 };
 use anyhow::ensure;
 use pusht_core::pusht::selftest::physics_digest;
@@ -54,10 +53,7 @@ fn a_cortex_m0_with_16_kib_of_ram_plays_a_whole_episode() {
     assert_eq!(log.exit_code, Some(0), "{:#?}", log.lines);
     expected_log::compare("episode", &MICROBIT, &log);
     let model = include_bytes!("../models/pusht-micro.ptm");
-    let host = episode_on_the_host(model, number(&log, "episode_seed"));
-    assert!(host.success && log.value("success").unwrap() == "true");
-    assert_bits(&log, "action_digest", host.action_digest);
-    assert_bits(&log, "state_digest", host.state_digest);
+    assert_episode(&log, model);
     let size = footprint(&elf).unwrap();
     assert_within(&MICROBIT_EPISODE, size, &log);
     assert_all_within(&[(

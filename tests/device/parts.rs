@@ -1,4 +1,9 @@
 //! What stands in for the parts of physical boards.
+//!
+//! Registers are cited as (document, section): "PS" is Nordic's nRF52840 product specification 1.8
+//! (4413_417), "RM0433" ST's reference manual of the STM32H743, "RP2350" and "RP2040" Raspberry Pi's data
+//! sheets (RP-008373-DS and RP-008371-DS). The section numbers were not checked against the files, which
+//! could not be fetched here; that start-up gets past each register was (`tests/boots.rs`).
 
 use crate::stand_in::Part;
 use std::ops::Range;
@@ -31,7 +36,7 @@ const NRF52840: Part = Part {
     peripherals: PERIPHERALS,
     has_aliases: false,
     always_set: &[
-        // CLOCK: EVENTS_HFCLKSTARTED, EVENTS_LFCLKSTARTED; NVMC: READY.
+        // CLOCK (PS 5.4): EVENTS_HFCLKSTARTED, EVENTS_LFCLKSTARTED; NVMC (PS 4.3): READY.
         (0x4000_0100, 1),
         (0x4000_0104, 1),
         (0x4001_e400, 1),
@@ -51,7 +56,7 @@ const STM32H743: Part = Part {
     peripherals: PERIPHERALS,
     has_aliases: false,
     always_set: &[
-        // PWR: ACTVOSRDY, VOSRDY; RCC_CR: HSIRDY; RCC_CSR: LSIRDY; USART3: TXE, TC.
+        // PWR (RM0433 6.8): ACTVOSRDY, VOSRDY; RCC (8.7): CR.HSIRDY, CSR.LSIRDY; USART3 (48.7): TXE, TC.
         (0x5802_4804, 1 << 13),
         (0x5802_4818, 1 << 13),
         (0x5802_4400, 1 << 2),
@@ -59,7 +64,7 @@ const STM32H743: Part = Part {
         (0x4000_481c, 1 << 7 | 1 << 6),
     ],
     follows: &[
-        // RCC: CSIRDY, HSI48RDY, HSERDY and PLLxRDY follow CSION to PLLxON, SWS follows SW.
+        // RCC (RM0433 8.7): CSIRDY, HSI48RDY, HSERDY and PLLxRDY follow CSION to PLLxON, SWS follows SW.
         (0x5802_4400, 0x1501_1080, 1),
         (0x5802_4410, 7, 3),
     ],
@@ -83,15 +88,15 @@ const RP2350: Part = Part {
     peripherals: RP_PERIPHERALS,
     has_aliases: true,
     always_set: &[
-        // XOSC: STABLE; PLL_SYS and PLL_USB: LOCK.
+        // XOSC (RP2350 8.2): STABLE; PLL_SYS and PLL_USB (8.6): LOCK.
         (0x4004_8004, 1 << 31),
         (0x4005_0000, 1 << 31),
         (0x4005_8000, 1 << 31),
     ],
     follows: &[],
-    // CLOCKS: CLK_REF_SELECTED, CLK_SYS_SELECTED.
+    // CLOCKS (RP2350 8.1): CLK_REF_SELECTED, CLK_SYS_SELECTED.
     selected: &[(0x4001_0038, 0x4001_0030, 3), (0x4001_0044, 0x4001_003c, 1)],
-    // RESETS: RESET_DONE, where the machine has its system information.
+    // RESETS (RP2350 7.5): RESET_DONE, where the machine has its system information.
     watched: &[(0x4002_0008, u32::MAX)],
 };
 
@@ -104,13 +109,14 @@ const RP2040: Part = Part {
     peripherals: RP_PERIPHERALS,
     has_aliases: true,
     always_set: &[
-        // RESETS: RESET_DONE; XOSC: STABLE; PLL_SYS and PLL_USB: LOCK.
+        // RESETS (RP2040 2.14): RESET_DONE; XOSC (2.16): STABLE; PLL_SYS and PLL_USB (2.18): LOCK.
         (0x4000_c008, u32::MAX),
         (0x4002_4004, 1 << 31),
         (0x4002_8000, 1 << 31),
         (0x4002_c000, 1 << 31),
     ],
     follows: &[],
+    // CLOCKS (RP2040 2.15): as on the RP2350.
     selected: &[(0x4000_8038, 0x4000_8030, 3), (0x4000_8044, 0x4000_803c, 1)],
     watched: &[],
 };

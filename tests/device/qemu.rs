@@ -202,8 +202,8 @@ impl Qemu {
         let input = self.0.stdin.take().context("input already taken")?;
         let has_flash = *board == B_L475E_IOT01A;
         let flash = has_flash.then(|| Flash::new(setup.power_cuts.clone()));
-        let is_at_each_write = *board == MICROBIT;
-        rtt::follow(Gdb::new(input, output), elf, flash, is_at_each_write)
+        let has_small_buffer = *board == MICROBIT;
+        rtt::follow(Gdb::new(input, output), elf, flash, has_small_buffer)
     }
 
     /// Standard output in chunks, read by a thread so that a silent run can time out.

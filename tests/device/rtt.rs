@@ -6,7 +6,7 @@
 
 use crate::elf::addresses;
 use crate::errln;
-use crate::gdb::{Gdb, PC, Stop, Watched};
+use crate::gdb::{Gdb, PC, Stop};
 use crate::l475_flash::{Flash, Next};
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -31,8 +31,8 @@ const FLAGS: usize = 44;
 const BLOCKING: u32 = 2;
 
 /// Starts the program that QEMU holds, and returns the bytes of its log until QEMU ends. `flash` stands
-/// in for the part's. Without one, a small buffer can be emptied at each write to it, so that the
-/// program never waits, and counts no instructions of waiting.
+/// in for the part's. A small buffer is emptied as often as it can be, so that the program hardly
+/// waits, and counts hardly any instructions of waiting.
 ///
 /// # Errors
 /// If the ELF file has no control block.
@@ -40,7 +40,7 @@ pub fn follow(
     core: Gdb,
     elf: &Path,
     flash: Option<Flash>,
-    is_at_each_write: bool,
+    has_small_buffer: bool,
 ) -> Result<Receiver<Vec<u8>>> {
     // At the entry, after a reset, the last log is still there; at `main`, the buffer is new.
     let [block, entry, main] = addresses(elf, ["_SEGGER_RTT", "Reset", "main"])?;
@@ -51,7 +51,10 @@ pub fn follow(
         block,
         entry: entry & !1,
         flash,
-        is_at_each_write,
+        most_between_looks: match has_small_buffer {
+            true => BETWEEN_LOOKS,
+            false => MOST_BETWEEN_LOOKS,
+        },
         log: sender,
     };
     std::thread::spawn(move || {
@@ -68,7 +71,7 @@ struct Follower {
     /// Address of the first instruction after a reset.
     entry: u32,
     flash: Option<Flash>,
-    is_at_each_write: bool,
+    most_between_looks: Duration,
     log: Sender<Vec<u8>>,
 }
 
@@ -81,9 +84,6 @@ impl Follower {
             self.core.read_description()?;
             flash.watch(&mut self.core)?;
         }
-        if self.is_at_each_write {
-            self.core.watch(Watched::Writes, self.writer(), 4)?;
-        }
         let mut between_looks = BETWEEN_LOOKS;
         loop {
             let stop = self.core.run_for(between_looks)?;
@@ -92,7 +92,7 @@ impl Follower {
                 continue;
             }
             between_looks = match self.take_log()? {
-                false => MOST_BETWEEN_LOOKS.min(2 * between_looks),
+                false => self.most_between_looks.min(2 * between_looks),
                 true => BETWEEN_LOOKS,
             };
             if stop == Stop::Breakpoint {
@@ -125,24 +125,8 @@ impl Follower {
         }
     }
 
-    /// Address of the writer's position.
-    fn writer(&self) -> u32 {
-        self.block + WRITER as u32
-    }
-
-    /// Lets the writer move its position, and takes what it has written.
-    fn pass_write(&mut self) -> Result<()> {
-        self.core.unwatch(Watched::Writes, self.writer(), 4)?;
-        self.core.step()?;
-        self.core.watch(Watched::Writes, self.writer(), 4)?;
-        self.take_log().map(drop)
-    }
-
-    /// Answers an access to the flash, or to the writer's position.
+    /// Answers an access to the flash.
     fn access(&mut self) -> Result<()> {
-        if self.is_at_each_write {
-            return self.pass_write();
-        }
         let flash = self.flash.as_mut().context("nothing is watched")?;
         let next = flash.answer(&mut self.core);
         if let Err(error) = &next {

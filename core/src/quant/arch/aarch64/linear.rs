@@ -32,13 +32,22 @@ impl LinearKernel for Smlal {
 
 /// All rows at these positions, at most those of a tile.
 #[target_feature(enable = "neon")]
-fn multiply(linear: Linear<'_>, mut positions: &mut [Position<'_>]) {
+fn multiply(linear: Linear<'_>, positions: &mut [Position<'_>]) {
+    match linear.bits {
+        WeightBits::Four => multiply_by::<Nibbles>(linear, positions),
+        WeightBits::Eight => multiply_by::<Bytes>(linear, positions),
+    }
+}
+
+/// [`multiply`] for weights of one kind.
+#[target_feature(enable = "neon")]
+fn multiply_by<W: Weights>(linear: Linear<'_>, mut positions: &mut [Position<'_>]) {
     while !positions.is_empty() {
         positions = match positions.len() {
-            8.. => some_positions::<8>(linear, positions),
-            4.. => some_positions::<4>(linear, positions),
-            2.. => some_positions::<2>(linear, positions),
-            _ => some_positions::<1>(linear, positions),
+            8.. => some_positions::<8, W>(linear, positions),
+            4.. => some_positions::<4, W>(linear, positions),
+            2.. => some_positions::<2, W>(linear, positions),
+            _ => some_positions::<1, W>(linear, positions),
         };
     }
 }
@@ -46,7 +55,7 @@ fn multiply(linear: Linear<'_>, mut positions: &mut [Position<'_>]) {
 /// The first `P` positions; returns the others.
 #[inline]
 #[target_feature(enable = "neon")]
-fn some_positions<'s, 'p, const P: usize>(
+fn some_positions<'s, 'p, const P: usize, W: Weights>(
     linear: Linear<'_>,
     positions: &'s mut [Position<'p>],
 ) -> &'s mut [Position<'p>] {
@@ -60,10 +69,10 @@ fn some_positions<'s, 'p, const P: usize>(
     let mut channel = 0;
     while let Some(row) = rows.next() {
         let Some(next_row) = rows.next() else {
-            some_rows(linear.bits, [row], channel, windows, first);
+            some_rows::<1, P, W>([row], channel, windows, first);
             break;
         };
-        some_rows(linear.bits, [row, next_row], channel, windows, first);
+        some_rows::<2, P, W>([row, next_row], channel, windows, first);
         channel += 2;
     }
     rest
@@ -72,18 +81,14 @@ fn some_positions<'s, 'p, const P: usize>(
 /// `R` rows, the first of which is `channel`, at `P` positions.
 #[inline]
 #[target_feature(enable = "neon")]
-fn some_rows<const R: usize, const P: usize>(
-    bits: WeightBits,
+fn some_rows<const R: usize, const P: usize, W: Weights>(
     rows: [Row<'_>; R],
     channel: usize,
     windows: [&[i16]; P],
     positions: &mut [Position<'_>; P],
 ) {
     let weights = rows.each_ref().map(|row| row.weights);
-    let sums = match bits {
-        WeightBits::Four => dots::<R, P, Nibbles>(weights, windows),
-        WeightBits::Eight => dots::<R, P, Bytes>(weights, windows),
-    };
+    let sums = dots::<R, P, W>(weights, windows);
     for ((row, sums), channel) in rows.iter().zip(sums).zip(channel..) {
         for ((_, places), value) in positions.iter_mut().zip(finish(row, sums)) {
             places[channel] = value;

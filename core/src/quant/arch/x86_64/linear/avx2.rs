@@ -15,13 +15,22 @@ use core::arch::x86_64::{
 
 /// All rows at these positions, at most [`TILE`].
 #[target_feature(enable = "avx2")]
-pub(crate) fn multiply(linear: Linear<'_>, mut positions: &mut [Position<'_>]) {
+pub(crate) fn multiply(linear: Linear<'_>, positions: &mut [Position<'_>]) {
+    match linear.bits {
+        WeightBits::Four => multiply_by::<Nibbles>(linear, positions),
+        WeightBits::Eight => multiply_by::<Bytes>(linear, positions),
+    }
+}
+
+/// [`multiply`] for weights of one kind.
+#[target_feature(enable = "avx2")]
+fn multiply_by<W: Weights>(linear: Linear<'_>, mut positions: &mut [Position<'_>]) {
     while !positions.is_empty() {
         positions = match positions.len() {
-            8.. => some_positions::<8>(linear, positions),
-            4.. => some_positions::<4>(linear, positions),
-            2.. => some_positions::<2>(linear, positions),
-            _ => some_positions::<1>(linear, positions),
+            8.. => some_positions::<8, W>(linear, positions),
+            4.. => some_positions::<4, W>(linear, positions),
+            2.. => some_positions::<2, W>(linear, positions),
+            _ => some_positions::<1, W>(linear, positions),
         };
     }
 }
@@ -29,7 +38,7 @@ pub(crate) fn multiply(linear: Linear<'_>, mut positions: &mut [Position<'_>]) {
 /// The first `P` positions; returns the others.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn some_positions<'s, 'p, const P: usize>(
+fn some_positions<'s, 'p, const P: usize, W: Weights>(
     linear: Linear<'_>,
     positions: &'s mut [Position<'p>],
 ) -> &'s mut [Position<'p>] {
@@ -40,10 +49,7 @@ fn some_positions<'s, 'p, const P: usize>(
         .each_ref()
         .map(|(window, _)| &window[..linear.window()]);
     for (channel, row) in linear.rows().enumerate() {
-        let sums = match linear.bits {
-            WeightBits::Four => dots::<P, Nibbles>(row.weights, windows),
-            WeightBits::Eight => dots::<P, Bytes>(row.weights, windows),
-        };
+        let sums = dots::<P, W>(row.weights, windows);
         let values = if linear.is_upper_word_enough {
             finish_by_upper_words(&row, sums)
         } else {

@@ -2,7 +2,7 @@
 
 /// Those folders, and `portable` for a target that none of them is for.
 const KERNELS: &str =
-    r#""aarch64", "armv6m", "armv7m", "armv7em", "armv81m", "x86_64", "portable""#;
+    r#""aarch64", "armv6m", "armv7m", "armv7em", "armv81m", "wasm32", "x86_64", "portable""#;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -14,11 +14,13 @@ fn main() {
     let has = |extension: &str| std::env::var_os(format!("CARGO_FEATURE_{extension}")).is_some();
     let is_armv8m = target.starts_with("thumbv8m.main");
     let features = std::env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
-    let has_neon = features.split(',').any(|feature| feature == "neon");
+    let has_feature = |name: &str| features.split(',').any(|feature| feature == name);
     let kernels = if target.starts_with("x86_64") {
         "x86_64"
-    } else if target.starts_with("aarch64-") && has_neon {
+    } else if target.starts_with("aarch64-") && has_feature("neon") {
         "aarch64"
+    } else if target.starts_with("wasm32") && has_feature("simd128") {
+        "wasm32"
     } else if target.starts_with("thumbv6m") {
         "armv6m"
     } else if target.starts_with("thumbv7em") || is_armv8m && has("DSP") && !has("MVE") {

@@ -1,8 +1,10 @@
-//! WebAssembly against this machine: equal digests from a debug and a release build.
+//! WebAssembly against this machine: equal digests from a debug and a release build, and one with
+//! SIMD.
 
 use pusht_core::pusht::rollout::{MAX_CHUNK_LEN, MAX_WINDOW_LEN};
 use pusht_core::pusht::selftest::{PHYSICS_DIGEST, closed_loop_digest, physics_digest};
 use pusht_core::quant::{self, Model};
+use pusht_web_tool::SIMD;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use wasmi::{Engine, Instance, Linker, Module, Store};
@@ -14,7 +16,8 @@ const FETCH: &[u8] = include_bytes!("../models/fetch.ptm");
 /// Plans of a digest in `wasm/digests.rs`.
 const N_PLANS: u32 = 1;
 const N_STEPS: usize = 4;
-const PROFILES: [&str; 2] = ["debug", "release"];
+/// Builds: the profile, and whether it is that of the browser page, with SIMD.
+const BUILDS: [(&str, bool); 3] = [("debug", false), ("release", false), ("release", true)];
 
 #[test]
 #[ignore = "needs the target wasm32-unknown-unknown: cargo verify"]
@@ -28,12 +31,12 @@ fn webassembly_computes_what_the_host_computes() {
     let fetch = Model::parse(FETCH).unwrap();
     let mut fetch_scratch = vec![0; fetch.scratch_len()];
     let fetch = quant::selftest(&fetch, &mut fetch_scratch, N_PLANS).unwrap();
-    for profile in PROFILES {
-        let mut digests = Digests::load(&build(profile));
-        assert_eq!(digests.call("physics_digest"), PHYSICS_DIGEST, "{profile}");
-        assert_eq!(digests.call("plans_digest"), plans, "{profile}");
-        assert_eq!(digests.call("fetch_digest"), fetch, "{profile}");
-        assert_eq!(digests.call("closed_loop_digest"), closed_loop, "{profile}");
+    for which in BUILDS {
+        let mut digests = Digests::load(&build(which));
+        assert_eq!(digests.call("physics_digest"), PHYSICS_DIGEST, "{which:?}");
+        assert_eq!(digests.call("plans_digest"), plans, "{which:?}");
+        assert_eq!(digests.call("fetch_digest"), fetch, "{which:?}");
+        assert_eq!(digests.call("closed_loop_digest"), closed_loop, "{which:?}");
     }
 }
 
@@ -41,16 +44,17 @@ fn webassembly_computes_what_the_host_computes() {
 #[test]
 #[ignore = "needs the target wasm32-unknown-unknown: cargo verify"]
 fn the_module_imports_nothing_from_its_host() {
-    for profile in PROFILES {
-        let bytes = std::fs::read(build(profile)).unwrap();
+    for which in BUILDS {
+        let bytes = std::fs::read(build(which)).unwrap();
         let module = Module::new(&Engine::default(), bytes).unwrap();
         let imports: Vec<&str> = module.imports().map(|import| import.name()).collect();
-        assert!(imports.is_empty(), "{profile}: {imports:?}");
+        assert!(imports.is_empty(), "{which:?}: {imports:?}");
     }
 }
 
 /// Builds `wasm/digests.rs`, an example of `pusht-core`, and returns the path of the module.
-fn build(profile: &str) -> PathBuf {
+fn build((profile, has_simd): (&str, bool)) -> PathBuf {
+    let mut target_dir = pusht_device::target_dir();
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut cargo = Command::new(env!("CARGO"));
     cargo
@@ -62,8 +66,15 @@ fn build(profile: &str) -> PathBuf {
         // The test profile optimises `core`; this debug build does not.
         _ => cargo.args(["--config", "profile.dev.package.pusht-core.opt-level=0"]),
     };
+    if has_simd {
+        target_dir.push("simd");
+        cargo
+            .args(["--config", SIMD])
+            .arg("--target-dir")
+            .arg(&target_dir);
+    }
     assert!(cargo.status().unwrap().success());
-    pusht_device::target_dir()
+    target_dir
         .join(TARGET)
         .join(profile)
         .join("examples/digests.wasm")

@@ -1,6 +1,11 @@
 //! Products of windows that are read where they are, without a panel: the positions of all
 //! environments in tiles that share the load of a row.
 
+#[cfg(kernels = "x86_64")]
+pub(super) use by_lanes::finish;
+#[cfg(any(kernels = "wasm32", kernels = "x86_64"))]
+pub(super) use by_lanes::{Dots, multiply};
+
 use crate::quant::kernels::linear::{Linear, Outputs, Product, Windows};
 use heapless::Vec;
 
@@ -54,6 +59,70 @@ fn positions<'p>(
         debug_assert!(both.is_some(), "position {position} is not whole");
         both
     })
+}
+
+/// Rows by registers of eight lanes, four positions at a time.
+#[cfg(any(kernels = "wasm32", kernels = "x86_64"))]
+mod by_lanes {
+    use super::Position;
+    use crate::quant::kernels::linear::weights::{Lanes, WeightBits, of_4_bits, of_8_bits};
+    use crate::quant::kernels::linear::{Linear, Row};
+    use crate::quant::kernels::rounding::saturate_i16;
+
+    /// The dot products of an instruction set.
+    pub(in crate::quant::arch) trait Dots {
+        /// Dot products of one packed row with `P` windows.
+        fn dots<const P: usize>(
+            weights: impl Iterator<Item = Lanes>,
+            windows: [&[i16]; P],
+        ) -> [i32; P];
+    }
+
+    /// All rows at these positions.
+    pub(in crate::quant::arch) fn multiply<D: Dots>(
+        linear: Linear<'_>,
+        mut positions: &mut [Position<'_>],
+    ) {
+        while !positions.is_empty() {
+            positions = match positions.len() {
+                4.. => some_positions::<D, 4>(linear, positions),
+                2.. => some_positions::<D, 2>(linear, positions),
+                _ => some_positions::<D, 1>(linear, positions),
+            };
+        }
+    }
+
+    /// The first `P` positions; returns the others.
+    fn some_positions<'s, 'p, D: Dots, const P: usize>(
+        linear: Linear<'_>,
+        positions: &'s mut [Position<'p>],
+    ) -> &'s mut [Position<'p>] {
+        let Some((first, rest)) = positions.split_first_chunk_mut::<P>() else {
+            return &mut [];
+        };
+        let windows = first.each_ref().map(|(window, _)| *window);
+        for (channel, row) in linear.rows().enumerate() {
+            let sums = match linear.bits {
+                WeightBits::Four => D::dots(of_4_bits(row.weights), windows),
+                WeightBits::Eight => D::dots(of_8_bits(row.weights), windows),
+            };
+            for ((_, places), value) in first.iter_mut().zip(finish(&row, sums)) {
+                places[channel] = value;
+            }
+        }
+        rest
+    }
+
+    /// `factor * (bias + sum)`, rounded and saturated, for each sum.
+    pub(in crate::quant::arch) fn finish<const P: usize>(
+        row: &Row<'_>,
+        sums: [i32; P],
+    ) -> [i16; P] {
+        sums.map(|sum| {
+            let value = row.factor.apply(row.bias.wrapping_add(sum));
+            saturate_i16(i64::from(value))
+        })
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! | `armv81m` | Cortex-M55, M85 (`mve`) | `VMLADAVA` | assembler, 4 channels x 2 | 0.23 | 0.27 |
 //! | `x86_64` | any | `PMADDWD` of AVX2 or SSE2 | AVX2, 8 values; or portable | | |
 //! | `aarch64` | any with NEON | `SMLAL` | NEON, 4 values | | |
+//! | `wasm32` | any with `simd128` | `i32x4.dot_i16x8_s` | portable | | |
 //!
 //! `dsp` and `mve` are features of this crate. The last columns are those of the inner loop for a
 //! tile of four positions, with weights of 8 bits and of 4, whose routines are in `nibbles.rs`.
@@ -29,12 +30,13 @@
 //! On a Cortex-M both come from smaller traits in `cortex_m`: a `Microkernel` is the panel's layout
 //! and a routine each for tiles of four, two and one positions, for either number of bits;
 //! `Routines` are sums, factors and values. Checks, im2col's loop and the fallback to the reference
-//! implementation are then there already. `x86_64` and `aarch64` share `in_place`: tiles of windows
+//! implementation are then there already. `x86_64`, `aarch64` and `wasm32` share `in_place`: tiles of windows
 //! without a panel, over all environments.
 //!
 //! Then name the folder for its targets in `build.rs`, and here and in `dispatch.rs` beside the
 //! others. Results must have the reference implementation's bits: `tests/kernels.rs` compares them
-//! on a host, and on 64-bit Arm in QEMU, `firmware/src/bin/kernels.rs` on a board.
+//! on a host, and on 64-bit Arm in QEMU, `firmware/src/bin/kernels.rs` on a board; a module of
+//! WebAssembly is compared by the digests of its plans (`tests/wasm.rs`).
 
 #[cfg(kernels = "aarch64")]
 pub(crate) mod aarch64;
@@ -48,8 +50,10 @@ pub(crate) mod armv7m;
 pub(crate) mod armv81m;
 #[cfg(cortex_m_kernels)]
 pub(crate) mod cortex_m;
-#[cfg(any(kernels = "aarch64", kernels = "x86_64"))]
+#[cfg(any(kernels = "aarch64", kernels = "wasm32", kernels = "x86_64"))]
 mod in_place;
 mod panel_layout;
+#[cfg(kernels = "wasm32")]
+pub(crate) mod wasm32;
 #[cfg(kernels = "x86_64")]
 pub(crate) mod x86_64;

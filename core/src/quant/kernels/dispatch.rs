@@ -15,6 +15,8 @@ use crate::quant::arch::armv7em as target;
 use crate::quant::arch::armv7m as target;
 #[cfg(kernels = "armv81m")]
 use crate::quant::arch::armv81m as target;
+#[cfg(kernels = "wasm32")]
+use crate::quant::arch::wasm32 as target;
 #[cfg(kernels = "x86_64")]
 use crate::quant::arch::x86_64 as target;
 

@@ -13,6 +13,8 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 const PACKAGE: &str = "pusht-web";
 const MODULE: &str = "pusht_web";
 const PROFILE: &str = "wasm";
+/// Cargo's setting with which the compiler uses SIMD, which every browser has that shows the page.
+pub const SIMD: &str = r#"target.wasm32-unknown-unknown.rustflags = ["-Ctarget-feature=+simd128"]"#;
 /// Models of the page: name there, and file.
 pub(crate) const MODELS: [(&str, &str); 2] = [
     ("best", "models/pusht.ptm"),
@@ -67,6 +69,7 @@ fn compile(target: &Path) -> Result<PathBuf> {
     let status = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--package", PACKAGE, "--lib"])
         .args(["--profile", PROFILE, "--target", TARGET])
+        .args(["--config", SIMD])
         .arg("--target-dir")
         .arg(target)
         .current_dir(repository())

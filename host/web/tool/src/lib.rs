@@ -4,5 +4,5 @@ mod build;
 mod digests;
 mod serve;
 
-pub use build::{TARGET, build, target_dir};
+pub use build::{SIMD, TARGET, build, target_dir};
 pub use serve::Server;

@@ -8,9 +8,8 @@ mod avx2;
 mod sse2;
 
 use crate::cpu::has_avx2;
-use crate::quant::arch::in_place::{Position, TILE, in_tiles};
-use crate::quant::kernels::linear::{Linear, LinearKernel, Product, Row};
-use crate::quant::kernels::rounding::saturate_i16;
+use crate::quant::arch::in_place::{Position, TILE, finish, in_tiles, multiply};
+use crate::quant::kernels::linear::{Linear, LinearKernel, Product};
 
 /// The product by `PMADDWD`.
 pub(crate) struct Pmaddwd;
@@ -26,18 +25,10 @@ impl LinearKernel for Pmaddwd {
             });
         } else {
             in_tiles(linear, products, |positions| {
-                sse2::multiply(linear, positions)
+                multiply::<sse2::Sse2>(linear, positions)
             });
         }
     }
-}
-
-/// `factor * (bias + sum)`, rounded and saturated, for each sum.
-fn finish<const P: usize>(row: &Row<'_>, sums: [i32; P]) -> [i16; P] {
-    sums.map(|sum| {
-        let value = row.factor.apply(row.bias.wrapping_add(sum));
-        saturate_i16(i64::from(value))
-    })
 }
 
 #[cfg(test)]
@@ -49,7 +40,8 @@ mod tests {
 
     #[test]
     fn whichever_instructions_there_are_the_bits_are_the_references() {
-        let mut kernels: std::vec::Vec<(&str, Kernel)> = std::vec![("SSE2", sse2::multiply)];
+        let mut kernels: std::vec::Vec<(&str, Kernel)> =
+            std::vec![("SSE2", multiply::<sse2::Sse2>)];
         if has_avx2() {
             // SAFETY: as in `apply`.
             kernels.push(("AVX2", |linear, positions| unsafe {

@@ -1,47 +1,26 @@
 //! Eight products per instruction.
 
-use super::{Position, finish};
-use crate::quant::kernels::linear::weights::{Lanes, WeightBits, of_4_bits, of_8_bits};
-use crate::quant::kernels::linear::{LANES, Linear};
+use crate::quant::arch::in_place::Dots;
+use crate::quant::kernels::linear::LANES;
+use crate::quant::kernels::linear::weights::Lanes;
 use core::arch::x86_64::{
     __m128i, _mm_add_epi32, _mm_cvtsi64_si128, _mm_cvtsi128_si32, _mm_loadu_si128, _mm_madd_epi16,
     _mm_setzero_si128, _mm_shuffle_epi32, _mm_shufflehi_epi16, _mm_shufflelo_epi16, _mm_srai_epi16,
     _mm_unpacklo_epi8,
 };
 
-/// All rows at these positions.
-pub(crate) fn multiply(linear: Linear<'_>, mut positions: &mut [Position<'_>]) {
-    while !positions.is_empty() {
-        positions = match positions.len() {
-            4.. => some_positions::<4>(linear, positions),
-            2.. => some_positions::<2>(linear, positions),
-            _ => some_positions::<1>(linear, positions),
-        };
-    }
-}
+/// SSE2, which every x86-64 has.
+pub(super) struct Sse2;
 
-/// The first `P` positions; returns the others.
-fn some_positions<'s, 'p, const P: usize>(
-    linear: Linear<'_>,
-    positions: &'s mut [Position<'p>],
-) -> &'s mut [Position<'p>] {
-    let Some((first, rest)) = positions.split_first_chunk_mut::<P>() else {
-        return &mut [];
-    };
-    let windows = first.each_ref().map(|(window, _)| *window);
-    for (channel, row) in linear.rows().enumerate() {
+impl Dots for Sse2 {
+    #[inline(always)]
+    fn dots<const P: usize>(
+        weights: impl Iterator<Item = Lanes>,
+        windows: [&[i16]; P],
+    ) -> [i32; P] {
         // SAFETY: SSE2 belongs to the x86-64 baseline.
-        let sums = unsafe {
-            match linear.bits {
-                WeightBits::Four => dots(of_4_bits(row.weights), windows),
-                WeightBits::Eight => dots(of_8_bits(row.weights), windows),
-            }
-        };
-        for ((_, places), value) in first.iter_mut().zip(finish(&row, sums)) {
-            places[channel] = value;
-        }
+        unsafe { dots(weights, windows) }
     }
-    rest
 }
 
 /// Dot products of one packed row with `P` windows.

@@ -120,7 +120,8 @@ pub fn minimal_versions() -> Result<Vec<Command>> {
     // The flag is cargo's, and unstable.
     resolve.env("RUSTC_BOOTSTRAP", "1");
     let mut check = in_copy("check --locked --features pusht-host/demonstrations --target-dir");
-    check.arg(pusht_device::target_dir());
+    // Cargo takes a copy's crates for the original's, and what it builds of one for the other's.
+    check.arg(copy.join("target"));
     for (name, _) in PACKAGES {
         check.args(["--package", name]);
     }

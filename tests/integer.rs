@@ -564,7 +564,7 @@ fn check_batch(model: &Model<'_>, n_jobs: usize) {
             chunk,
         })
         .collect();
-    let mut scratch = vec![0; BATCH * model.scratch_len()];
+    let mut scratch = vec![0; IntPolicyBatch::scratch_len(model)];
     let mut batch = IntPolicyBatch::new(model, &mut scratch).unwrap();
     batch.plan(&mut jobs).unwrap();
     assert_eq!(got, expected, "{n_jobs} plans");
@@ -603,7 +603,7 @@ fn a_window_or_a_chunk_of_the_wrong_size_is_refused() {
 fn a_memory_one_word_too_short_is_refused_when_the_policy_is_made() {
     let bytes = random_model(tiny_settings(), tiny_task(), 1, 0).to_bytes();
     let model = Model::parse(&bytes).unwrap();
-    let mut scratch = vec![0; BATCH * model.scratch_len()];
+    let mut scratch = vec![0; IntPolicyBatch::scratch_len(&model)];
     for (needed, n_plans) in [(model.scratch_len(), 1), (scratch.len(), BATCH)] {
         let available = needed - 1;
         let expected = ModelError::ScratchTooSmall { needed, available };

@@ -131,7 +131,7 @@ fn plans_computed_together_are_those_computed_alone() {
                 chunk,
             })
             .collect();
-        let mut scratch = vec![0; BATCH * model.scratch_len()];
+        let mut scratch = vec![0; IntPolicyBatch::scratch_len(&model)];
         IntPolicyBatch::new(&model, &mut scratch)
             .unwrap()
             .plan(&mut jobs)

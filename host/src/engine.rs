@@ -11,7 +11,7 @@ use pusht_core::control::{PlanJob, PlanShape, Planner};
 use pusht_core::pusht::env::PushTEnv;
 use pusht_core::pusht::observation::ObservationKind;
 use pusht_core::pusht::rollout::{Horizon, Rollout};
-use pusht_core::quant::{BATCH, IntPolicy, IntPolicyBatch, MAGIC, Model, ModelError};
+use pusht_core::quant::{IntPolicy, IntPolicyBatch, MAGIC, Model, ModelError};
 use std::borrow::Cow;
 use std::path::PathBuf;
 
@@ -271,12 +271,12 @@ impl Engine {
         Ok(Rollout::new(env, self.observation()?, horizon, max_steps)?)
     }
 
-    /// Batched [`with_planner`](Self::with_planner); the integer engine has batches of [`BATCH`].
+    /// Batched [`with_planner`](Self::with_planner); the integer engine has batches of [`BATCH`](pusht_core::quant::BATCH).
     pub fn with_batch_planner<R>(&self, f: impl FnOnce(BatchPlanner<'_>) -> R) -> R {
         match self {
             Self::Int(file) => {
                 let model = file.model();
-                let mut scratch = vec![0; BATCH * model.scratch_len()];
+                let mut scratch = vec![0; IntPolicyBatch::scratch_len(model)];
                 let policy = IntPolicyBatch::new(model, &mut scratch);
                 let mut policy = policy.expect("as long as the model says");
                 f(&mut |jobs| policy.plan(jobs))

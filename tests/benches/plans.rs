@@ -32,7 +32,7 @@ impl Plans {
         let mut observation = vec![0.0; kind.dim()];
         observe(kind, &STATE, &mut observation).unwrap();
         Self {
-            scratch: vec![0; BATCH * model.scratch_len()],
+            scratch: vec![0; IntPolicyBatch::scratch_len(&model)],
             window: observation.repeat(shape.n_obs_steps),
             noise: std::array::from_fn(|seed| NoiseSource::new(seed as u64)),
             chunks: std::array::from_fn(|_| vec![0.0; shape.chunk_len()]),

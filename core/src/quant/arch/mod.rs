@@ -7,7 +7,7 @@
 //! | `armv7m` | Cortex-M3, M33 | `MLA` | portable | 1.56 | 1.59 |
 //! | `armv7em` | Cortex-M4, M7, M33 (`dsp`) | `SMLAD` | assembler, 2 positions | 0.81 | 0.91 |
 //! | `armv81m` | Cortex-M55, M85 (`mve`) | `VMLADAVA` | assembler, 4 channels x 2 | 0.23 | 0.27 |
-//! | `x86_64` | any | `PMADDWD` of AVX2 or SSE2 | AVX2, 8 values; or portable | | |
+//! | `x86_64` | any | `VPDPWSSD` of AVX-512, `PMADDWD` of AVX2 or SSE2 | AVX2, 8 values; or portable | | |
 //! | `aarch64` | any with NEON | `SMLAL` | NEON, 4 values | | |
 //! | `wasm32` | any with `simd128` | `i32x4.dot_i16x8_s` | portable | | |
 //!

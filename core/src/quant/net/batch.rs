@@ -16,6 +16,9 @@ pub const BATCH: usize = 8;
 /// Batch size for fewer plans.
 const FEW: usize = 4;
 
+/// Words of a cache line of most hosts, and of the widest vector.
+const LINE: usize = 8;
+
 /// Batched [`IntPolicy`](super::policy::IntPolicy): plans of a batch are independent.
 #[derive(Debug)]
 pub struct IntPolicyBatch<'m> {
@@ -24,12 +27,21 @@ pub struct IntPolicyBatch<'m> {
 }
 
 impl<'m> IntPolicyBatch<'m> {
-    /// Creates the policy; `scratch` has at least [`BATCH`] times [`Model::scratch_len`] words.
+    /// Words of working memory for plans with `model`: those of [`BATCH`] single plans, and room to
+    /// begin each at a cache line. A vector load of a whole line that lies across two takes twice as
+    /// long.
+    pub fn scratch_len(model: &Model<'_>) -> usize {
+        BATCH * stride(model) + LINE - 1
+    }
+
+    /// Creates the policy; `scratch` has at least [`scratch_len`](Self::scratch_len) words.
     ///
     /// # Errors
     /// [`ModelError::ScratchTooSmall`] if it has fewer.
     pub fn new(model: &'m Model<'m>, scratch: &'m mut [u64]) -> Result<Self, ModelError> {
-        check_scratch(BATCH * model.scratch_len(), scratch.len())?;
+        check_scratch(Self::scratch_len(model), scratch.len())?;
+        let line = scratch.as_ptr().align_offset(size_of::<[u64; LINE]>());
+        let scratch = &mut scratch[line.min(LINE - 1)..];
         Ok(Self { model, scratch })
     }
 
@@ -59,7 +71,7 @@ impl<'m> IntPolicyBatch<'m> {
         for job in jobs.iter() {
             check_job(model, job.window, job.chunk)?;
         }
-        let memory = self.scratch.chunks_exact_mut(model.scratch_len());
+        let memory = self.scratch.chunks_exact_mut(stride(model));
         let parts: Vec<_, B> = memory
             .take(B)
             .map(|memory| Parts::of(memory, &model.sizes))
@@ -78,6 +90,11 @@ impl<'m> IntPolicyBatch<'m> {
         }
         Ok(())
     }
+}
+
+/// Words from one plan's memory to the next.
+fn stride(model: &Model<'_>) -> usize {
+    model.scratch_len().next_multiple_of(LINE)
 }
 
 fn noise_of<'j>(job: &'j mut PlanJob<'_>) -> &'j mut dyn Noise {

@@ -1,25 +1,32 @@
-//! The linear product by `PMADDWD`: sixteen products per instruction with AVX2, eight with SSE2.
+//! The linear product by `VPDPWSSD` of AVX-512 VNNI, 32 products per instruction, or by `PMADDWD`:
+//! sixteen with AVX2, eight with SSE2.
 //!
 //! Eight windows, of one environment or of several, share the load of a row. They are read where
 //! they are, without a panel.
 #![allow(unsafe_code)]
 
 mod avx2;
+mod avx512;
 mod sse2;
 
-use crate::cpu::has_avx2;
+use crate::cpu::{has_avx2, has_avx512_vnni};
 use crate::quant::arch::in_place::{Position, TILE, finish, in_tiles, multiply};
 use crate::quant::kernels::linear::{Linear, LinearKernel, Product};
 
-/// The product by `PMADDWD`.
-pub(crate) struct Pmaddwd;
+/// The product by the widest of them that the processor has.
+pub(crate) struct Widest;
 
-impl LinearKernel for Pmaddwd {
+impl LinearKernel for Widest {
     const INPUT_SIZE: usize = 0;
 
     fn apply(linear: Linear<'_>, products: &mut [Product<'_>]) {
-        if has_avx2() {
-            // SAFETY: the processor has AVX2, and the system keeps its registers.
+        if has_avx512_vnni() {
+            // SAFETY: the processor has it, and the system keeps its registers.
+            in_tiles(linear, products, |positions| unsafe {
+                avx512::multiply(linear, positions);
+            });
+        } else if has_avx2() {
+            // SAFETY: as above.
             in_tiles(linear, products, |positions| unsafe {
                 avx2::multiply(linear, positions);
             });
@@ -46,6 +53,12 @@ mod tests {
             // SAFETY: as in `apply`.
             kernels.push(("AVX2", |linear, positions| unsafe {
                 avx2::multiply(linear, positions);
+            }));
+        }
+        if has_avx512_vnni() {
+            // SAFETY: as in `apply`.
+            kernels.push(("AVX-512 VNNI", |linear, positions| unsafe {
+                avx512::multiply(linear, positions);
             }));
         }
         compare(&kernels);

@@ -3,5 +3,5 @@
 mod linear;
 mod norm;
 
-pub(crate) type LinearKernel = linear::Pmaddwd;
+pub(crate) type LinearKernel = linear::Widest;
 pub(crate) type NormKernel = norm::Avx2;

@@ -181,7 +181,7 @@ fn widen(packed: __m128i) -> __m256i {
 /// The sum of each vector, in their order.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn horizontal_sums(sums: [__m256i; TILE]) -> __m256i {
+pub(super) fn horizontal_sums(sums: [__m256i; TILE]) -> __m256i {
     let [a, b, c, d, e, f, g, h] = sums;
     let (ab, cd) = (_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
     let (ef, gh) = (_mm256_hadd_epi32(e, f), _mm256_hadd_epi32(g, h));
@@ -196,7 +196,7 @@ fn horizontal_sums(sums: [__m256i; TILE]) -> __m256i {
 /// [`multiply_shift`](crate::quant::kernels::rounding::multiply_shift).
 #[inline]
 #[target_feature(enable = "avx2")]
-fn finish_by_upper_words(row: &Row<'_>, sums: __m256i) -> [i16; TILE] {
+pub(super) fn finish_by_upper_words(row: &Row<'_>, sums: __m256i) -> [i16; TILE] {
     const ODD: i32 = 0b1010_1010;
     let shift = row.factor.shift.wrapping_sub(32) & 31;
     let multiplier = _mm256_set1_epi32(row.factor.multiplier);
@@ -218,7 +218,7 @@ fn finish_by_upper_words(row: &Row<'_>, sums: __m256i) -> [i16; TILE] {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn to_array(sums: __m256i) -> [i32; TILE] {
+pub(super) fn to_array(sums: __m256i) -> [i32; TILE] {
     let mut all = [0; TILE];
     // SAFETY: `all` has the 32 bytes that are written.
     unsafe { _mm256_storeu_si256(all.as_mut_ptr().cast(), sums) };

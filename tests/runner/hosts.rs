@@ -12,30 +12,31 @@ pub const TARGETS: [&str; 5] = [
     "x86_64-pc-windows-gnu",
     "x86_64-pc-windows-msvc",
 ];
-/// Targets whose sources are those of another one of the list: their tests are not checked again.
+/// Targets whose sources are those of another one of the list: only the commands are checked again.
 const TWINS: [&str; 2] = ["x86_64-apple-darwin", "x86_64-pc-windows-msvc"];
-/// What runs on them: the commands, the environments, the Python package, the tools behind `cargo
-/// web`, with their tests.
-const PACKAGES: &str =
-    "--package pusht-host --package pusht-gym --package pusht-python --package pusht-web-tool";
-/// The tools behind `cargo firmware` and `cargo verify`: apart from them, since its tests would bring
-/// in C.
-const TOOLS: &str = "--package pusht-tests --lib --bins";
+const COMMANDS: &str = "--package pusht-host --bins";
+/// What runs on a machine: the commands, the environments, the Python package and the tools behind
+/// `cargo web`, with their tests; and apart from them, since its tests would bring in C, the tools
+/// behind `cargo firmware` and `cargo verify`.
+const EVERYTHING: [&str; 2] = [
+    "--package pusht-host --package pusht-gym --package pusht-python --package pusht-web-tool --all-targets",
+    "--package pusht-tests --lib --bins",
+];
 
 /// Commands that check them for every target.
 pub fn compile() -> Result<Vec<Command>> {
-    let of_target = |target| {
-        let what = if TWINS.contains(&target) {
-            "--lib --bins"
-        } else {
-            "--all-targets"
+    let mut commands = Vec::new();
+    for target in TARGETS {
+        let packages: &[&str] = match TWINS.contains(&target) {
+            true => &[COMMANDS],
+            false => &EVERYTHING,
         };
-        [format!("{PACKAGES} {what}"), TOOLS.to_owned()].map(|packages| {
+        for packages in packages {
             let mut check = cargo(&format!("check {packages} --target {target}"));
             // No Python of that machine is looked for.
             check.env("PYO3_NO_PYTHON", "1");
-            check
-        })
-    };
-    Ok(TARGETS.map(of_target).into_iter().flatten().collect())
+            commands.push(check);
+        }
+    }
+    Ok(commands)
 }

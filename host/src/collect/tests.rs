@@ -188,6 +188,22 @@ fn what_is_recorded_without_noise_is_what_happened() {
 }
 
 #[test]
+fn a_start_near_the_goal_has_minus_one_for_a_seed() {
+    for (near_goal_share, expected) in [(1.0, -1), (0.0, 1_900_000)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("one.zarr");
+        let settings = Settings {
+            near_goal_share,
+            ..settings()
+        };
+        let mut writer = Writer::create(&path, &settings).unwrap();
+        assert_eq!(run(&mut writer, &settings, 1).episodes, 1);
+        let seeds = &files(&path)["meta/seed/0"];
+        assert_eq!(seeds[..8], i64::to_le_bytes(expected));
+    }
+}
+
+#[test]
 fn with_noise_the_intended_actions_are_recorded_and_keep_the_speed_limit() {
     let noisy = Settings {
         noise_share: 1.0,

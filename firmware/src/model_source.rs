@@ -30,7 +30,7 @@ pub fn open() -> ModelSource {
     };
     let opened = Storage::take().map(|storage| Loader::open(storage, room));
     let store = match opened {
-        Some(Ok(loader)) => singleton!(: Loader<Storage> = loader),
+        Some(Ok(loader)) => singleton!(LOADER: Loader<Storage> = loader),
         Some(Err(error)) => {
             defmt::error!("model slots: {}", error);
             None

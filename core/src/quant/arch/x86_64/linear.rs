@@ -5,6 +5,61 @@
 //! they are, without a panel.
 #![allow(unsafe_code)]
 
+/// The loops over weights' bits, positions and rows, compiled for `$features`, around `dots` of the
+/// module, its `Weights`, `Bytes` and `Nibbles`. A function generic over these could not be inlined.
+macro_rules! over_tiles {
+    ($features:literal) => {
+        /// All rows at these positions, at most [`TILE`].
+        #[target_feature(enable = $features)]
+        pub(crate) fn multiply(linear: Linear<'_>, positions: &mut [Position<'_>]) {
+            match linear.bits {
+                WeightBits::Four => multiply_by::<Nibbles>(linear, positions),
+                WeightBits::Eight => multiply_by::<Bytes>(linear, positions),
+            }
+        }
+
+        /// [`multiply`] for weights of one kind.
+        #[target_feature(enable = $features)]
+        fn multiply_by<W: Weights>(linear: Linear<'_>, mut positions: &mut [Position<'_>]) {
+            while !positions.is_empty() {
+                positions = match positions.len() {
+                    8.. => some_positions::<8, W>(linear, positions),
+                    4.. => some_positions::<4, W>(linear, positions),
+                    2.. => some_positions::<2, W>(linear, positions),
+                    _ => some_positions::<1, W>(linear, positions),
+                };
+            }
+        }
+
+        /// The first `P` positions; returns the others.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn some_positions<'s, 'p, const P: usize, W: Weights>(
+            linear: Linear<'_>,
+            positions: &'s mut [Position<'p>],
+        ) -> &'s mut [Position<'p>] {
+            let Some((first, rest)) = positions.split_first_chunk_mut::<P>() else {
+                return &mut [];
+            };
+            let windows = first
+                .each_ref()
+                .map(|(window, _)| &window[..linear.window()]);
+            for (channel, row) in linear.rows().enumerate() {
+                let sums = dots::<P, W>(row.weights, windows);
+                let values = if linear.is_upper_word_enough {
+                    finish_by_upper_words(&row, sums)
+                } else {
+                    finish(&row, to_array(sums))
+                };
+                for ((_, places), value) in first.iter_mut().zip(values) {
+                    places[channel] = value;
+                }
+            }
+            rest
+        }
+    };
+}
+
 mod avx2;
 mod avx512;
 mod sse2;

@@ -12,6 +12,7 @@ use pusht_gym::vector::{
     AutoresetMode, Cause, PushTVectorEnv, Seed, VectorEnv, VectorError, VectorOptions,
 };
 use std::num::NonZero;
+use std::time::Duration;
 
 /// Two whole chunks and part of a third.
 const NUM_ENVS: usize = 70;
@@ -68,6 +69,19 @@ fn results_are_equal_for_any_number_of_threads() {
         for threads in [2, 3, 8] {
             assert!(bits(mode, threads) == one, "{mode:?}, {threads} threads");
         }
+    }
+}
+
+#[test]
+fn threads_that_sleep_wake_for_the_next_step() {
+    let options = |threads| options(AutoresetMode::NextStep, threads);
+    let [mut one, mut three] = [1, 3].map(|n| PushTBatch::new(NUM_ENVS, options(n)).unwrap());
+    assert_eq!(one.reset(&Seed::Int(9)), three.reset(&Seed::Int(9)));
+    for actions in actions() {
+        // Longer than they look for work.
+        std::thread::sleep(Duration::from_millis(1));
+        let actions = actions.slice().unwrap();
+        assert_eq!(one.step(actions), three.step(actions));
     }
 }
 

@@ -436,8 +436,9 @@ impl PushTBatch {
         out: &mut [u8],
     ) -> Result<(), PictureError> {
         let frame = self.pool.chunk(index / CHUNK).frame(index % CHUNK);
-        let renderer = self.pool.renderer();
-        renderer.render(&frame, width, height, action, out)
+        self.pool
+            .renderer(0)
+            .render(&frame, width, height, action, out)
     }
 
     /// A copy of an environment.

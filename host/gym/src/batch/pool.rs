@@ -1,31 +1,41 @@
 //! Threads that step or draw chunks together. `rayon` would allocate when it is called from
-//! outside, and these wait for one thing only.
+//! outside.
+//!
+//! Nobody waits for a thread, only for chunks: where the other cores are busy with something else,
+//! the caller works through all of them, as fast as alone.
 #![allow(unsafe_code)]
 
 use super::CHUNK;
 use super::chunk::Chunk;
 use super::shared_slice::SharedSlice;
 use crate::pixels::Renderer;
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long a thread looks for work before it sleeps, since waking it takes as long: a chunk's time.
+const SPIN: Duration = Duration::from_micros(50);
 
 pub(super) struct Pool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    /// The caller's; each thread has its own.
-    renderer: Option<Renderer>,
 }
 
 struct Shared {
     chunks: Vec<Mutex<Chunk>>,
-    /// Index of the next chunk to work on.
+    /// Index of the next chunk to work on; past the last one between jobs.
     next: AtomicUsize,
+    /// Number of chunks that the job has been done with.
+    n_done: AtomicUsize,
     job: Mutex<Job>,
-    /// Barriers of all threads and the caller, before and after a job.
-    start: Barrier,
-    end: Barrier,
+    /// Of each thread, the caller first.
+    renderers: Vec<Mutex<Renderer>>,
+    /// Whether the caller sleeps until the last chunk is done.
+    is_caller_asleep: Mutex<bool>,
+    done: Condvar,
     is_quitting: AtomicBool,
 }
 
@@ -57,24 +67,22 @@ impl Pool {
     pub(super) fn new(chunks: Vec<Chunk>, threads: usize) -> Self {
         let threads = threads.min(chunks.len());
         let shared = Arc::new(Shared {
+            next: AtomicUsize::new(chunks.len()),
+            n_done: AtomicUsize::new(chunks.len()),
             chunks: chunks.into_iter().map(Mutex::new).collect(),
-            next: AtomicUsize::new(0),
             job: Mutex::new(Job::Step),
-            start: Barrier::new(threads),
-            end: Barrier::new(threads),
+            renderers: (0..threads).map(|_| Mutex::new(Renderer::new())).collect(),
+            is_caller_asleep: Mutex::new(false),
+            done: Condvar::new(),
             is_quitting: AtomicBool::new(false),
         });
         let threads = (1..threads)
-            .map(|_| {
+            .map(|thread| {
                 let shared = Arc::clone(&shared);
-                std::thread::spawn(move || shared.serve())
+                std::thread::spawn(move || shared.serve(thread))
             })
             .collect();
-        Self {
-            shared,
-            threads,
-            renderer: None,
-        }
+        Self { shared, threads }
     }
 
     /// A chunk, between jobs.
@@ -97,88 +105,130 @@ impl Pool {
 
     /// Draws every chunk into `out`, one picture per environment.
     pub(super) fn draw(&mut self, pictures: Pictures, out: &mut [u8]) {
-        // `out` stays borrowed until every thread has passed the barrier at the end of `run`.
+        for thread in 0..self.shared.renderers.len() {
+            // Of every thread, so that what a later job allocates does not depend on its speed.
+            let mut renderer = self.renderer(thread);
+            let prepared = renderer.prepare(pictures.width, pictures.height);
+            debug_assert_eq!(prepared, Ok(()), "the size was checked");
+        }
+        // `out` stays borrowed until `run` has seen that every chunk is done.
         self.run(Job::Draw(pictures, SharedSlice::new(out)));
     }
 
-    /// The caller's renderer.
-    pub(super) fn renderer(&mut self) -> &mut Renderer {
-        self.renderer.get_or_insert_with(Renderer::new)
+    /// The renderer of a thread; 0 is the caller's.
+    pub(super) fn renderer(&self, thread: usize) -> MutexGuard<'_, Renderer> {
+        lock(&self.shared.renderers[thread])
     }
 
     /// Has all threads, the caller's included, work on the chunks. The pool is borrowed mutably, so
     /// there is one job at a time.
     fn run(&mut self, job: Job) {
         let shared = &self.shared;
-        shared.next.store(0, Ordering::Relaxed);
-        *shared.job() = job;
-        shared.start.wait();
-        let own = catch_unwind(AssertUnwindSafe(|| shared.work(job, &mut self.renderer)));
-        shared.end.wait();
-        if let Err(panic) = own {
+        *lock(&shared.job) = job;
+        shared.n_done.store(0, Ordering::Relaxed);
+        // Who takes a chunk sees what was stored before.
+        shared.next.store(0, Ordering::Release);
+        for thread in &self.threads {
+            thread.thread().unpark();
+        }
+        let panic = shared.work(0);
+        shared.wait_until_done();
+        if let Some(panic) = panic {
             resume_unwind(panic);
         }
     }
 }
 
 impl Shared {
-    fn serve(&self) {
-        let mut renderer = None;
-        loop {
-            self.start.wait();
-            if self.is_quitting.load(Ordering::Relaxed) {
-                return;
-            }
-            let job = *self.job();
+    fn serve(&self, thread: usize) {
+        while !self.is_quitting.load(Ordering::Relaxed) {
             // The poisoned lock of the chunk reports a panic to the caller.
-            let _ = catch_unwind(AssertUnwindSafe(|| self.work(job, &mut renderer)));
-            self.end.wait();
-        }
-    }
-
-    fn job(&self) -> MutexGuard<'_, Job> {
-        self.job.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn work(&self, job: Job, renderer: &mut Option<Renderer>) {
-        if let Job::Draw(pictures, _) = job {
-            // By every thread, so that what a later job allocates does not depend on its speed.
-            let renderer = renderer.get_or_insert_with(Renderer::new);
-            let prepared = renderer.prepare(pictures.width, pictures.height);
-            debug_assert_eq!(prepared, Ok(()), "the size was checked");
-        }
-        // The barriers order all other memory; the counter needs no ordering.
-        loop {
-            let index = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(chunk) = self.chunks.get(index) else {
-                return;
+            let _ = self.work(thread);
+            let is_wanted = || {
+                self.next.load(Ordering::Relaxed) < self.chunks.len()
+                    || self.is_quitting.load(Ordering::Relaxed)
             };
-            let Ok(mut chunk) = chunk.lock() else {
-                continue;
-            };
-            match job {
-                Job::Step => chunk.step(),
-                Job::Draw(pictures, out) => {
-                    let renderer = renderer.get_or_insert_with(Renderer::new);
-                    let first = index * CHUNK;
-                    let rows = first * pictures.len()..(first + chunk.len()) * pictures.len();
-                    // SAFETY: `Pool::draw` holds the slice until all threads are done, and each
-                    // chunk, with rows of its own, is taken by one thread.
-                    let rows = unsafe { out.part(rows) };
-                    chunk.draw(pictures, renderer, rows);
-                }
+            if !spin_until(is_wanted) {
+                std::thread::park();
             }
         }
     }
+
+    /// Takes chunks and works on them until none is left. Returns the last panic of it.
+    fn work(&self, thread: usize) -> Option<Box<dyn Any + Send>> {
+        let mut panic = None;
+        loop {
+            let index = self.next.fetch_add(1, Ordering::Acquire);
+            let Some(chunk) = self.chunks.get(index) else {
+                return panic;
+            };
+            // The job is this chunk's: until that is done, the caller sets no other.
+            let job = *lock(&self.job);
+            let worked = catch_unwind(AssertUnwindSafe(|| {
+                if let Ok(mut chunk) = chunk.lock() {
+                    self.work_on(&mut chunk, index, job, thread);
+                }
+            }));
+            panic = worked.err().or(panic);
+            if self.n_done.fetch_add(1, Ordering::AcqRel) + 1 == self.chunks.len()
+                && *lock(&self.is_caller_asleep)
+            {
+                self.done.notify_one();
+            }
+        }
+    }
+
+    fn work_on(&self, chunk: &mut Chunk, index: usize, job: Job, thread: usize) {
+        match job {
+            Job::Step => chunk.step(),
+            Job::Draw(pictures, out) => {
+                let first = index * CHUNK;
+                let rows = first * pictures.len()..(first + chunk.len()) * pictures.len();
+                // SAFETY: `Pool::draw` holds the slice until all chunks are done, and each chunk,
+                // with rows of its own, is taken by one thread.
+                let rows = unsafe { out.part(rows) };
+                chunk.draw(pictures, &mut lock(&self.renderers[thread]), rows);
+            }
+        }
+    }
+
+    /// Waits for the chunks that other threads are still working on.
+    fn wait_until_done(&self) {
+        let is_done = || self.n_done.load(Ordering::Acquire) == self.chunks.len();
+        if spin_until(is_done) {
+            return;
+        }
+        let mut is_asleep = lock(&self.is_caller_asleep);
+        *is_asleep = true;
+        while !is_done() {
+            let woken = self.done.wait(is_asleep);
+            is_asleep = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        *is_asleep = false;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Looks again and again whether `is_it`, for [`SPIN`] at most, and returns what it saw last.
+fn spin_until(is_it: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    while !is_it() {
+        if start.elapsed() > SPIN {
+            return false;
+        }
+        std::hint::spin_loop();
+    }
+    true
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.is_quitting.store(true, Ordering::Relaxed);
-        if !self.threads.is_empty() {
-            self.shared.start.wait();
-        }
         for thread in self.threads.drain(..) {
+            thread.thread().unpark();
             let _ = thread.join();
         }
     }

@@ -18,17 +18,17 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Largest number of environments.
-const MOST_ENVS: u64 = 16_384;
-/// Largest number of worker processes, which there are on Unix alone, and of threads.
+const MOST_ENVS: u64 = 65_536;
+/// Largest number of worker processes, which there are on Unix alone, of threads, and of
+/// environments in turn.
 const MOST_PROCESSES: usize = if cfg!(unix) { 64 } else { 0 };
 const MOST_THREADS: usize = 512;
+const MOST_IN_TURN: usize = 4096;
 /// Largest number of gym-pusht environments, whose workers take seconds to start.
 const MOST_PYTHON: usize = 8;
-/// Alternating measurements per figure; the best counts.
-const ROUNDS: usize = 3;
 /// Number of different action batches.
 const ACTIONS: usize = 64;
-/// Script that measures gymnasium's vector environments.
+/// Script that measures gymnasium's vector environments, and those of the Python package.
 const GYMNASIUM: &str = include_str!("gymnasium_vector.py");
 
 const BATCH: &str = "PushTBatch, all cores";
@@ -38,22 +38,27 @@ const GYM_ASYNC: &str = "gymnasium AsyncVectorEnv";
 /// Measures PushT steps per second: sequential, threads, processes, batched, and gymnasium.
 ///
 /// All take actions of the same distribution, uniform in the window, reset when an episode ends,
-/// and return state and reward. Figures are the best of three measurements.
+/// and return state and reward. Figures are the best of some measurements in turn.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pusht bench vector --gym-pusht python3 --json vector.json")]
 pub struct Args {
     /// JSON file to write
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Python with gymnasium and gym-pusht, to compare in the same run
+    /// Python with gymnasium and gym-pusht, to compare in the same run; with the package `pusht`
+    /// too, if it is installed there
     #[arg(long, value_name = "PYTHON")]
     gym_pusht: Option<PathBuf>,
     /// Numbers of environments, in ascending order
-    #[arg(long, value_name = "N,N..", value_delimiter = ',', default_values_t = [1, 2, 8, 64, 512, 4096], value_parser = whole::<usize>(1..=MOST_ENVS))]
+    #[arg(long, value_name = "N,N..", value_delimiter = ',', default_values_t = [1, 8, 64, 512, 4096, 65536], value_parser = whole::<usize>(1..=MOST_ENVS))]
     sizes: Vec<usize>,
     /// Duration of a measurement, s
     #[arg(long, value_name = "S", default_value_t = 0.3, value_parser = number(SECONDS))]
     seconds: f64,
+    /// Measurements per figure, in turn with the others'; the best counts. Where other programs
+    /// run, many short ones find the quiet moments
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole::<u32>(1..=1000))]
+    rounds: u32,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -67,8 +72,8 @@ struct Figure {
 struct Report {
     cores: usize,
     figures: Vec<Figure>,
-    /// Speed of the largest batch on all cores, relative to one thread.
-    cores_gain: Option<f64>,
+    /// Speed of the batches on all cores, relative to one thread, by number of environments.
+    cores_gains: Vec<(usize, f64)>,
     /// Best speed of the batch, relative to the best of gymnasium's `AsyncVectorEnv`.
     gymnasium_async_gain: Option<f64>,
 }
@@ -82,20 +87,28 @@ pub fn run(args: &Args) -> Result<()> {
     args.json.as_deref().map_or(Ok(()), check_file)?;
     let mut figures = Vec::new();
     match &args.gym_pusht {
-        Some(python) => figures.extend(gymnasium(python, &args.sizes, args.seconds)?),
+        Some(python) => figures.extend(gymnasium(python, args)?),
         None => outln!("skipped: gymnasium (--gym-pusht names a Python with gym-pusht)"),
     }
     for num_envs in args.sizes.iter().copied() {
-        figures.extend(measure(candidates(num_envs)?, num_envs, slice)?);
+        figures.extend(measure(
+            candidates(num_envs)?,
+            num_envs,
+            slice,
+            args.rounds,
+        )?);
     }
-    let largest = args.sizes.iter().copied().max().unwrap_or_default();
+    let cores_gain = |size: usize| {
+        let gain = gain(
+            &figures,
+            |name, n| name == BATCH && n == size,
+            |name, n| name == BATCH_ONE && n == size,
+        );
+        Some((size, gain?))
+    };
     let report = Report {
         cores: cores(),
-        cores_gain: gain(
-            &figures,
-            |name, n| name == BATCH && n == largest,
-            |name, n| name == BATCH_ONE && n == largest,
-        ),
+        cores_gains: args.sizes.iter().copied().filter_map(cores_gain).collect(),
         gymnasium_async_gain: gain(
             &figures,
             |name, _| name == BATCH,
@@ -134,7 +147,9 @@ fn candidates(num_envs: usize) -> Result<Vec<Candidate>> {
         all.push(stepping(name, envs)?);
         Ok(())
     };
-    add("SyncVectorEnv", VectorizeMode::Sync)?;
+    if num_envs <= MOST_IN_TURN {
+        add("SyncVectorEnv", VectorizeMode::Sync)?;
+    }
     if num_envs <= MOST_THREADS {
         add("AsyncVectorEnv, threads", VectorizeMode::Threads)?;
     }
@@ -197,10 +212,11 @@ fn measure(
     mut candidates: Vec<Candidate>,
     num_envs: usize,
     slice: Duration,
+    rounds: u32,
 ) -> Result<Vec<Figure>> {
     let mut best = vec![0.0_f64; candidates.len()];
     let mut at = 0;
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         for (candidate, best) in candidates.iter_mut().zip(&mut best) {
             let start = Instant::now();
             let mut steps = 0;
@@ -223,12 +239,17 @@ fn measure(
     Ok(figures.collect())
 }
 
-/// Measures gymnasium's vector environments of gym-pusht.
-fn gymnasium(python: &Path, sizes: &[usize], seconds: f64) -> Result<Vec<Figure>> {
-    let sizes = sizes.iter().filter(|size| **size <= MOST_PYTHON);
+/// Measures gymnasium's vector environments of gym-pusht, and of the Python package.
+fn gymnasium(python: &Path, args: &Args) -> Result<Vec<Figure>> {
+    let numbers = [
+        args.seconds.to_string(),
+        args.rounds.to_string(),
+        MOST_PYTHON.to_string(),
+    ];
     let output = Command::new(python)
-        .args(["-c", GYMNASIUM, &seconds.to_string(), &ROUNDS.to_string()])
-        .args(sizes.map(ToString::to_string))
+        .args(["-c", GYMNASIUM])
+        .args(numbers)
+        .args(args.sizes.iter().map(ToString::to_string))
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .output()
@@ -285,12 +306,11 @@ fn print(report: &Report, sizes: &[usize]) {
         outln!("");
     }
     outln!("cores: {}", report.cores);
-    if let Some(gain) = report.cores_gain {
-        outln!(
-            "PushTBatch of {} on all cores against 1 thread: {gain:.2} times",
-            sizes.iter().max().unwrap_or(&0)
-        );
+    out!("{:<28}", "all cores against 1 thread");
+    for (_, gain) in &report.cores_gains {
+        out!("{gain:>11.2}");
     }
+    outln!("");
     if let Some(gain) = report.gymnasium_async_gain {
         outln!(
             "PushTBatch at its best against {GYM_ASYNC} of gym-pusht at its best: {gain:.0} times"

@@ -6,7 +6,7 @@ use crate::seeds::range;
 use indicatif::ProgressBar;
 use pusht_core::pusht::env::Seeding;
 use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
-use pusht_host::collect::episode::Settings;
+use pusht_host::collect::episode::{Policies, Settings};
 use pusht_host::collect::writer::Writer;
 use pusht_host::collect::{Summary, collect as record};
 use pusht_host::expert::ExpertOptions;
@@ -72,7 +72,14 @@ pub fn collect<'py>(
             false => Writer::create(&out, &settings)?,
         };
         let hidden = ProgressBar::hidden();
-        let summary = record(&settings, None, n_attempts, &mut writer, stop, &hidden)?;
+        let summary = record(
+            &settings,
+            Policies::default(),
+            n_attempts,
+            &mut writer,
+            stop,
+            &hidden,
+        )?;
         writer.finish()?;
         Ok(summary)
     })?;

@@ -2,7 +2,7 @@
 
 use super::eval::SeedingArg;
 use crate::arguments::{number, seed, share, whole};
-use crate::collect::episode::{Corrections, MAX_CORRECTIONS, Settings};
+use crate::collect::episode::{Corrections, MAX_CORRECTIONS, Policies, Settings};
 use crate::collect::{Format, Summary, collect, open};
 use crate::console;
 use crate::engine::{Engine, PolicyArgs};
@@ -73,13 +73,16 @@ pub struct Args {
     /// Policy to correct: it plays, and the expert continues from some of its states (DAgger)
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// With --policy: policy that corrects it in the expert's place
+    #[arg(long, value_name = "FILE", requires = "policy")]
+    teacher: Option<PathBuf>,
     /// With --policy: actions executed per plan [default: that of its file]
     #[arg(long, value_name = "N", requires = "policy", value_parser = whole::<usize>(1..=MAX_DIM as u64))]
     n_action_steps: Option<usize>,
     /// With --policy: corrected states per episode
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = whole::<usize>(1..=MAX_CORRECTIONS as u64))]
     corrections: usize,
-    /// With --policy: recorded steps of the expert per corrected state
+    /// With --policy: recorded steps of expert or teacher per corrected state
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = whole::<usize>(1..=MAX_EPISODE_STEPS as u64))]
     correction_steps: usize,
     /// With --policy: share of those states with a coverage of at least 0.8
@@ -100,21 +103,28 @@ pub struct Args {
 /// If the options are invalid, the policy can't be loaded, the folder already exists (without
 /// `--resume`) or belongs to another run (with it), or it can't be written.
 pub fn run(args: &Args) -> Result<()> {
-    let policy = args.policy.as_ref().map(|path| {
-        Engine::load(&PolicyArgs {
-            policy: Some(path.clone()),
-            n_action_steps: args.n_action_steps,
-            ..PolicyArgs::default()
-        })
-    });
-    let policy = policy.transpose()?;
+    let load = |path: &Option<PathBuf>, n_action_steps| {
+        let engine = path.as_ref().map(|path| {
+            Engine::load(&PolicyArgs {
+                policy: Some(path.clone()),
+                n_action_steps,
+                ..PolicyArgs::default()
+            })
+        });
+        engine.transpose()
+    };
+    let policy = load(&args.policy, args.n_action_steps)?;
+    let teacher = load(&args.teacher, None)?;
     let settings = settings_of(args, policy.as_ref())?;
     check_folder(&args.out)?;
     let mut writer = open(&args.out, args.format, args.resume, &settings)?;
     let progress = console::progress_bar("attempts");
     let summary = collect(
         &settings,
-        policy.as_ref(),
+        Policies {
+            player: policy.as_ref(),
+            teacher: teacher.as_ref(),
+        },
         args.attempts,
         &mut writer,
         &AtomicBool::new(false),
@@ -150,9 +160,11 @@ fn settings_of(args: &Args, policy: Option<&Engine>) -> Result<Settings> {
     };
     let corrections = match (&args.policy, policy) {
         (Some(path), Some(policy)) => {
-            let bytes = regular_file::read(path)?;
+            let crc32c =
+                |path: &PathBuf| Ok::<_, anyhow::Error>(file_crc32c(&regular_file::read(path)?));
             Some(Corrections {
-                policy_crc32c: file_crc32c(&bytes),
+                policy_crc32c: crc32c(path)?,
+                teacher_crc32c: args.teacher.as_ref().map(crc32c).transpose()?,
                 n_action_steps: policy.shape().n_action_steps,
                 per_episode: args.corrections,
                 steps: args.correction_steps,

@@ -6,11 +6,14 @@ use crate::engine::Engine;
 use crate::expert::{Expert, ExpertOptions};
 use crate::platform::processor_time;
 use anyhow::{Context, Result, ensure};
+use pusht_core::control::Planner;
 use pusht_core::noise::{Noise, NoiseSource};
 use pusht_core::pusht::env::{
     GOAL_ANGLE_RAD, GOAL_PX, PushTEnv, PushTParams, Seeding, StartOrder, StartState, Vec2,
 };
 use pusht_core::pusht::episode::{self, Action, MAX_EPISODE_STEPS};
+use pusht_core::pusht::observation::{MAX_OBSERVATION_DIM, ObservationKind, observe};
+use pusht_core::pusht::rollout::Horizon;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
@@ -86,16 +89,19 @@ impl Settings {
     }
 }
 
-/// Corrections of a policy's episodes by the expert (DAgger, arXiv 1011.0686).
+/// Corrections of a policy's episodes by the expert (DAgger, arXiv 1011.0686), or by another policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Corrections {
     /// CRC-32C of the policy file, as on the link (`pusht_core::link::file_crc32c`).
     pub policy_crc32c: u32,
+    /// That of the policy that corrects it; the expert does if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher_crc32c: Option<u32>,
     /// Actions executed per plan.
     pub n_action_steps: usize,
     /// Corrected states per episode.
     pub per_episode: usize,
-    /// Recorded control steps of the expert per corrected state.
+    /// Recorded control steps per corrected state.
     pub steps: usize,
     /// Share of those states with a coverage of at least [`NEAR_MISS_COVERAGE`].
     pub near_miss_share: f64,
@@ -167,11 +173,20 @@ impl Recording {
     }
 }
 
+/// The policies of a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Policies<'e> {
+    /// Plays, and is corrected.
+    pub player: Option<&'e Engine>,
+    /// Corrects it; the expert does if there is none.
+    pub teacher: Option<&'e Engine>,
+}
+
 /// Plays attempt `number`.
 ///
 /// # Errors
-/// If its episode can't be started, or the policy refuses a state.
-pub fn attempt(settings: &Settings, policy: Option<&Engine>, number: u64) -> Result<Attempt> {
+/// If its episode can't be started, or a policy refuses a state.
+pub fn attempt(settings: &Settings, policies: Policies<'_>, number: u64) -> Result<Attempt> {
     let begin = processor_time();
     let seed = settings.first_seed + number;
     let mut random = Pcg64::seed_from_u64(seed);
@@ -192,16 +207,27 @@ pub fn attempt(settings: &Settings, policy: Option<&Engine>, number: u64) -> Res
         recorded: Vec::new(),
         cpu: Duration::ZERO,
     };
-    match (&settings.corrections, policy) {
-        (Some(corrections), Some(policy)) => {
-            correct(
-                settings,
-                corrections,
-                policy,
-                env,
-                &mut random,
-                &mut attempt,
-            )?;
+    match (&settings.corrections, policies.player) {
+        (Some(corrections), Some(player)) => {
+            let states = visited(player, env, corrections, &mut random, &mut attempt)?;
+            for (index, [before, from]) in states.iter().enumerate() {
+                let seed = seed ^ ((index as u64 + 1) << 48);
+                let correction = match policies.teacher {
+                    Some(teacher) => teacher.with_planner(|planner| {
+                        let mut teacher = Teacher::new(teacher, planner, seed, before)?;
+                        correction(settings, corrections.steps, before, from, |env| {
+                            teacher.act(env)
+                        })
+                    }),
+                    None => {
+                        let mut expert = Expert::taking_over(settings.expert, seed, before.action);
+                        correction(settings, corrections.steps, before, from, |env| {
+                            Ok(expert.act(env))
+                        })
+                    }
+                };
+                attempt.recorded.extend(correction?);
+            }
         }
         _ => play(settings, env, &mut attempt)?,
     }
@@ -254,7 +280,7 @@ fn play(settings: &Settings, env: PushTEnv, attempt: &mut Attempt) -> Result<()>
         0.0
     };
     let mut played = episode::Episode::new(env, settings.max_steps);
-    while !expert.has_finished(played.env()) && played.steps() < settings.max_steps {
+    while !settings.expert.has_finished(played.env()) && played.steps() < settings.max_steps {
         let before = *played.env();
         let intended = expert.act(&before);
         let executed = intended.map(|v| v + spread_px * noise.next_gaussian().to_num::<f64>());
@@ -262,7 +288,7 @@ fn play(settings: &Settings, env: PushTEnv, attempt: &mut Attempt) -> Result<()>
         recorded.push(&before, intended, played.env().coverage(), &mut camera)?;
     }
     attempt.take_result(&played);
-    attempt.solved = expert.has_finished(played.env());
+    attempt.solved = settings.expert.has_finished(played.env());
     if attempt.solved && !recorded.steps.is_empty() {
         attempt.recorded.push(recorded);
     }
@@ -278,38 +304,34 @@ impl Attempt {
     }
 }
 
-/// Plays an episode of the policy, and the expert from some of its states on.
-fn correct(
-    settings: &Settings,
-    corrections: &Corrections,
+/// Plays an episode of the policy. Returns the states to correct, each after the one before it.
+fn visited(
     policy: &Engine,
     env: PushTEnv,
+    corrections: &Corrections,
     random: &mut Pcg64,
     attempt: &mut Attempt,
-) -> Result<()> {
+) -> Result<Vec<[Visited; 2]>> {
     let visited = policy_episode(policy, env, attempt)?;
+    if visited.len() < 2 {
+        return Ok(Vec::new());
+    }
     let near_misses: Vec<usize> = (1..visited.len())
         .filter(|&step| visited[step].env.coverage() >= NEAR_MISS_COVERAGE)
         .collect();
-    for index in 0..corrections.per_episode {
-        if visited.len() < 2 {
-            break;
-        }
+    let states = (0..corrections.per_episode).map(|_| {
         let near: f64 = random.random_range(0.0..1.0);
         let step = match near < corrections.near_miss_share && !near_misses.is_empty() {
             true => near_misses[random.random_range(0..near_misses.len())],
             false => random.random_range(1..visited.len()),
         };
-        let seed = attempt.seed ^ ((index as u64 + 1) << 48);
-        let [before, from] = [&visited[step - 1], &visited[step]];
-        attempt
-            .recorded
-            .extend(correction(settings, corrections, before, from, seed)?);
-    }
-    Ok(())
+        [visited[step - 1], visited[step]]
+    });
+    Ok(states.collect())
 }
 
 /// A state of the policy's episode and the policy's action there.
+#[derive(Clone, Copy)]
 struct Visited {
     env: PushTEnv,
     action: Action,
@@ -330,30 +352,78 @@ fn policy_episode(policy: &Engine, env: PushTEnv, attempt: &mut Attempt) -> Resu
     Ok(visited)
 }
 
-/// Plays the expert from `from` on. The policy's row precedes, for the first window's observations.
+/// Plays the actions of `act` from `from` on. The policy's row precedes, for the first window's
+/// observations.
 fn correction(
     settings: &Settings,
-    corrections: &Corrections,
+    n_steps: usize,
     before: &Visited,
     from: &Visited,
-    seed: u64,
+    mut act: impl FnMut(&PushTEnv) -> Result<Action>,
 ) -> Result<Option<Recording>> {
     let mut env = from.env;
-    let mut expert = Expert::taking_over(settings.expert, seed, before.action);
     let mut recorded = Recording::default();
     let mut camera = Camera::new(settings.images);
     recorded.push(&before.env, before.action, env.coverage(), &mut camera)?;
     recorded.episode.continues = true;
     recorded.episode.cut_off = true;
-    for _ in 0..corrections.steps {
-        if expert.has_finished(&env) {
+    for _ in 0..n_steps {
+        if settings.expert.has_finished(&env) {
             recorded.episode.cut_off = false;
             break;
         }
         let before = env;
-        let action = expert.act(&before);
+        let action = act(&before)?;
         env.step(action)?;
         recorded.push(&before, action, env.coverage(), &mut camera)?;
     }
     Ok((recorded.steps.len() > 1).then_some(recorded))
+}
+
+/// A policy that corrects another: it plays on from a state, and knows the one before it.
+struct Teacher<'p> {
+    planner: &'p mut dyn Planner,
+    horizon: Horizon,
+    kind: ObservationKind,
+}
+
+impl<'p> Teacher<'p> {
+    fn new(
+        engine: &Engine,
+        planner: &'p mut dyn Planner,
+        seed: u64,
+        before: &Visited,
+    ) -> Result<Self> {
+        let mut horizon = Horizon::new(engine.loop_shape(), seed)?;
+        let kind = engine.observation()?;
+        horizon.observe(observed(
+            kind,
+            &before.env,
+            &mut [0.0; MAX_OBSERVATION_DIM],
+        )?)?;
+        Ok(Self {
+            planner,
+            horizon,
+            kind,
+        })
+    }
+
+    /// Next action (px) in `env`, in single precision, as records have it.
+    fn act(&mut self, env: &PushTEnv) -> Result<Action> {
+        let mut room = [0.0; MAX_OBSERVATION_DIM];
+        let observation = observed(self.kind, env, &mut room)?;
+        let action = self.horizon.act(self.planner, observation)?;
+        let action = action.first_chunk().context("a policy without actions")?;
+        Ok(action.map(|value| f64::from(value as f32)))
+    }
+}
+
+fn observed<'o>(
+    kind: ObservationKind,
+    env: &PushTEnv,
+    room: &'o mut [f64; MAX_OBSERVATION_DIM],
+) -> Result<&'o [f64]> {
+    let (observation, _) = room.split_at_mut(kind.dim());
+    observe(kind, &env.state(), observation)?;
+    Ok(observation)
 }

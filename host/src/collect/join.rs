@@ -59,7 +59,7 @@ pub fn join(out: &Path, parts: &[PathBuf]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collect::episode::{Settings, attempt};
+    use crate::collect::episode::{Policies, Settings, attempt};
     use crate::collect::kill_tests::in_memory;
     use crate::collect::tests::files;
     use crate::expert::ExpertOptions;
@@ -85,7 +85,7 @@ mod tests {
     fn write(path: &Path, settings: &Settings, n_attempts: u64) {
         let mut writer = Writer::create(path, settings).unwrap();
         for number in 0..n_attempts {
-            let attempt = attempt(settings, None, number).unwrap();
+            let attempt = attempt(settings, Policies::default(), number).unwrap();
             writer.add(&attempt).unwrap();
         }
         writer.finish().unwrap();

@@ -14,9 +14,8 @@ pub mod join;
 pub mod lerobot;
 pub mod writer;
 
-use crate::engine::Engine;
 use anyhow::{Context, Result, ensure};
-use episode::{Attempt, Settings};
+use episode::{Attempt, Policies, Settings};
 use indicatif::ProgressBar;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -112,7 +111,7 @@ const MAX_COMMIT: usize = 16;
 /// If an attempt can't be started or a file can't be written. Stored attempts remain.
 pub fn collect(
     settings: &Settings,
-    policy: Option<&Engine>,
+    policies: Policies<'_>,
     n_attempts: u64,
     writer: &mut Writer,
     stop: &AtomicBool,
@@ -133,7 +132,7 @@ pub fn collect(
                     // A closed channel means that the writer has failed.
                     if number >= n_attempts
                         || sender
-                            .send((number, episode::attempt(settings, policy, number)))
+                            .send((number, episode::attempt(settings, policies, number)))
                             .is_err()
                     {
                         return;

@@ -1,8 +1,8 @@
-use super::episode::{Corrections, NEAR_MISS_COVERAGE, Recording, attempt};
+use super::episode::{Corrections, NEAR_MISS_COVERAGE, Policies, Recording, attempt};
 use super::*;
 #[cfg(feature = "demonstrations")]
 use crate::data::Demonstrations;
-use crate::engine::PolicyArgs;
+use crate::engine::{Engine, PolicyArgs};
 use crate::expert::ExpertOptions;
 use pusht_core::pusht::env::{PushTEnv, PushTParams, StartOrder, StartState};
 use std::fs;
@@ -27,7 +27,15 @@ fn settings() -> Settings {
 
 fn run(writer: &mut Writer, settings: &Settings, n_attempts: u64) -> Summary {
     let (never, hidden) = (AtomicBool::new(false), ProgressBar::hidden());
-    collect(settings, None, n_attempts, writer, &never, &hidden).unwrap()
+    collect(
+        settings,
+        Policies::default(),
+        n_attempts,
+        writer,
+        &never,
+        &hidden,
+    )
+    .unwrap()
 }
 
 /// All files in `folder` with their bytes.
@@ -96,7 +104,7 @@ fn a_long_record_spans_chunks() {
     let path = folder.path().join("long.zarr");
     let settings = settings();
     let mut writer = Writer::create(&path, &settings).unwrap();
-    let one = attempt(&settings, None, 0).unwrap();
+    let one = attempt(&settings, Policies::default(), 0).unwrap();
     let n_rows = one.recorded[0].episode.states.len();
     let n_attempts = 3 * 1024 / n_rows + 1;
     for number in 0..n_attempts {
@@ -168,7 +176,7 @@ fn what_is_recorded_without_noise_is_what_happened() {
         ..settings()
     };
     for number in 0..6 {
-        let attempt = attempt(&settings, None, number).unwrap();
+        let attempt = attempt(&settings, Policies::default(), number).unwrap();
         let episode = &attempt.recorded[0].episode;
         let mut env = match episode.seed {
             Some(seed) => {
@@ -209,7 +217,7 @@ fn with_noise_the_intended_actions_are_recorded_and_keep_the_speed_limit() {
         noise_share: 1.0,
         ..settings()
     };
-    let attempt = attempt(&noisy, None, 0).unwrap();
+    let attempt = attempt(&noisy, Policies::default(), 0).unwrap();
     let episode = &attempt.recorded[0].episode;
     assert!(attempt.noisy && attempt.solved);
     for pair in episode.actions.windows(2) {
@@ -236,6 +244,7 @@ fn corrections_begin_with_the_policys_row_and_are_cut_off() {
         near_goal_share: 0.0,
         corrections: Some(Corrections {
             policy_crc32c: 0,
+            teacher_crc32c: None,
             n_action_steps: 8,
             per_episode: 6,
             steps: 10,
@@ -244,17 +253,24 @@ fn corrections_begin_with_the_policys_row_and_are_cut_off() {
         ..settings()
     };
     let policy = Engine::load(&PolicyArgs::default()).unwrap();
-    let attempt = attempt(&corrections, Some(&policy), 3).unwrap();
-    assert_eq!(attempt.recorded.len(), 6);
-    let mut n_near = 0;
-    for Recording { episode, .. } in &attempt.recorded {
-        assert!(episode.continues);
-        assert_eq!(episode.cut_off, episode.states.len() == 11);
-        let start = StartState::from_state(&episode.states[1]);
-        let env = PushTEnv::new(PushTParams::default(), start, StartOrder::AngleFirst).unwrap();
-        n_near += usize::from(env.coverage() >= NEAR_MISS_COVERAGE - 1e-3);
+    // The expert corrects the policy, then the policy itself does.
+    for teacher in [None, Some(&policy)] {
+        let policies = Policies {
+            player: Some(&policy),
+            teacher,
+        };
+        let attempt = attempt(&corrections, policies, 3).unwrap();
+        assert_eq!(attempt.recorded.len(), 6);
+        let mut n_near = 0;
+        for Recording { episode, .. } in &attempt.recorded {
+            assert!(episode.continues);
+            assert_eq!(episode.cut_off, episode.states.len() == 11);
+            let start = StartState::from_state(&episode.states[1]);
+            let env = PushTEnv::new(PushTParams::default(), start, StartOrder::AngleFirst).unwrap();
+            n_near += usize::from(env.coverage() >= NEAR_MISS_COVERAGE - 1e-3);
+        }
+        assert!(n_near >= 1);
     }
-    assert!(n_near >= 1);
 }
 
 #[test]
@@ -324,11 +340,13 @@ fn corrections_keep_their_marks_in_a_lerobot_dataset() {
     let path = folder.path().join(RECORDING);
     let settings = settings();
     let mut writer = Writer::create(&path, &settings).unwrap();
-    let mut marked = attempt(&settings, None, 0).unwrap();
+    let mut marked = attempt(&settings, Policies::default(), 0).unwrap();
     marked.recorded[0].episode.continues = true;
     marked.recorded[0].episode.cut_off = true;
     writer.add(&marked).unwrap();
-    writer.add(&attempt(&settings, None, 1).unwrap()).unwrap();
+    writer
+        .add(&attempt(&settings, Policies::default(), 1).unwrap())
+        .unwrap();
     writer.commit().unwrap();
     lerobot::write(folder.path()).unwrap();
     let episodes = Demonstrations::open(folder.path()).unwrap().episodes;
@@ -360,7 +378,7 @@ fn pictures_are_those_of_the_states_and_go_on_to_the_same_bytes() {
 
     let Recording {
         episode, pictures, ..
-    } = &attempt(&settings, None, 0).unwrap().recorded[0];
+    } = &attempt(&settings, Policies::default(), 0).unwrap().recorded[0];
     let pictures: Vec<&[u8]> = pictures.chunks(96 * 96 * 3).collect();
     assert_eq!(pictures.len(), episode.states.len());
     // Blue at the agent, as gym-pusht's window is reduced: 512 to 96.
@@ -386,7 +404,7 @@ fn pictures_of_a_lerobot_dataset_are_those_of_its_recording() {
     collect_lerobot(folder.path(), &settings, 1);
     let info = fs::read_to_string(folder.path().join("meta/info.json")).unwrap();
     assert!(info.contains("observation.image"), "{info}");
-    let recorded = &attempt(&settings, None, 0).unwrap().recorded[0];
+    let recorded = &attempt(&settings, Policies::default(), 0).unwrap().recorded[0];
     let file = fs::File::open(folder.path().join("data/chunk-000/file-000.parquet")).unwrap();
     let table = SerializedFileReader::new(file).unwrap();
     let mut n_rows = 0;

@@ -62,12 +62,16 @@ impl ExpertOptions {
         );
         Ok(())
     }
+
+    /// Whether the block is at the goal.
+    pub fn has_finished(&self, env: &PushTEnv) -> bool {
+        env.coverage() > self.stop_coverage
+    }
 }
 
 /// The expert in an episode: a function of the seed and of the states.
 #[derive(Debug)]
 pub struct Expert {
-    options: ExpertOptions,
     search: Search,
     /// Targets to execute, next last.
     queue: Vec<Action>,
@@ -83,7 +87,6 @@ impl Expert {
     /// Creates an expert; `seed` is the seed of its random numbers.
     pub fn new(options: ExpertOptions, seed: u64) -> Self {
         Self {
-            options,
             search: Search::new(options, seed),
             queue: Vec::new(),
             rest: Vec::new(),
@@ -97,11 +100,6 @@ impl Expert {
             last_target: Some(last_target),
             ..Self::new(options, seed)
         }
-    }
-
-    /// Whether the block is at the goal.
-    pub fn has_finished(&self, env: &PushTEnv) -> bool {
-        env.coverage() > self.options.stop_coverage
     }
 
     /// Next action (px) in `env`, which is not changed. It has single precision, as records do.

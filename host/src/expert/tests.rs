@@ -10,12 +10,12 @@ fn play(seed: u64, seeding: Seeding) -> (Vec<Action>, bool) {
     let mut env = start(seed, seeding).unwrap();
     let mut expert = Expert::new(ExpertOptions::default(), seed);
     let mut actions = Vec::new();
-    while !expert.has_finished(&env) && actions.len() < MAX_EPISODE_STEPS {
+    while !ExpertOptions::default().has_finished(&env) && actions.len() < MAX_EPISODE_STEPS {
         let action = expert.act(&env);
         env.step(action).unwrap();
         actions.push(action);
     }
-    (actions, expert.has_finished(&env))
+    (actions, ExpertOptions::default().has_finished(&env))
 }
 
 #[test]
@@ -57,12 +57,16 @@ fn the_expert_takes_over_from_any_state() {
     }
     let mut expert = Expert::taking_over(ExpertOptions::default(), 0, [490.0, 256.0]);
     let mut n_steps = 0;
-    while !expert.has_finished(&env) && n_steps < MAX_EPISODE_STEPS {
+    while !ExpertOptions::default().has_finished(&env) && n_steps < MAX_EPISODE_STEPS {
         let action = expert.act(&env);
         env.step(action).unwrap();
         n_steps += 1;
     }
-    assert!(expert.has_finished(&env), "{}", env.coverage());
+    assert!(
+        ExpertOptions::default().has_finished(&env),
+        "{}",
+        env.coverage()
+    );
 }
 
 #[test]

@@ -207,7 +207,7 @@ fn a_damaged_table_never_panics() {
 /// LeRobot may go on recording in a dataset of `pusht collect`: its file has no such columns.
 #[test]
 fn episodes_that_another_program_appended_leave_the_marks_of_the_others() {
-    use crate::collect::episode::{Settings, attempt};
+    use crate::collect::episode::{Policies, Settings, attempt};
     use crate::collect::writer::Writer;
     let settings = Settings {
         first_seed: 1_000_000,
@@ -223,7 +223,7 @@ fn episodes_that_another_program_appended_leave_the_marks_of_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let recording = folder.path().join(crate::collect::RECORDING);
     let mut writer = Writer::create(&recording, &settings).unwrap();
-    let mut marked = attempt(&settings, None, 0).unwrap();
+    let mut marked = attempt(&settings, Policies::default(), 0).unwrap();
     marked.recorded[0].episode.cut_off = true;
     writer.add(&marked).unwrap();
     writer.commit().unwrap();

@@ -452,7 +452,7 @@ fn a_number_out_of_bounds_is_refused_with_the_bounds() {
             &["bench", "vector"],
             "--sizes",
             ["0", &huge],
-            "from 1 to 16384",
+            "from 1 to 65536",
         ),
         (
             &["bench", "vector"],

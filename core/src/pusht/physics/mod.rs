@@ -25,7 +25,7 @@ mod side_by_side;
 mod solver;
 
 use crate::pusht::geometry::{Aabb, Vec2};
-use body::Agent;
+use body::{Agent, Twist};
 use broad_phase::{BroadPhase, Leaf, pair_index};
 use cache::ContactCache;
 use disc::{Disc, collide_disc_box};
@@ -256,10 +256,12 @@ impl World {
         });
     }
 
-    /// Damps the block's velocity, to 0 by default (quirk: gym-pusht's `damping` is 0).
+    /// Damps the block's velocity, to 0 by default (quirk: gym-pusht's `damping` is 0). A velocity of
+    /// -0 becomes 0, and stays so: no sum has it again.
     fn damp_velocity(&mut self) {
-        self.block.velocity.linear *= self.damping_factor;
-        self.block.velocity.angular *= self.damping_factor;
+        let Twist { linear, angular } = &mut self.block.velocity;
+        *linear = linear.map(|speed| speed * self.damping_factor + 0.0);
+        *angular = *angular * self.damping_factor + 0.0;
     }
 }
 

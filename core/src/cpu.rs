@@ -11,6 +11,12 @@ pub(crate) fn has_avx2() -> bool {
     avx2::get()
 }
 
+/// Whether there is AVX-512, and the system keeps its registers; asked once.
+#[cfg(feature = "pusht")]
+pub(crate) fn has_avx512() -> bool {
+    avx512::get()
+}
+
 /// Whether there is AVX-512 with `VPDPWSSD` for whole registers, and the system keeps them; asked
 /// once.
 pub(crate) fn has_avx512_vnni() -> bool {

@@ -9,7 +9,8 @@ use crate::pusht::math::max;
 use core::array::from_fn;
 use heapless::Vec;
 
-/// Worlds per batch: two AVX2 registers, so that one hides the other's latency.
+/// Worlds per batch: one AVX-512 register, or two AVX2 registers, so that one hides the other's
+/// latency.
 const MAX_LANES: usize = 8;
 /// Worlds that fit into one AVX2 register.
 const MIN_LANES: usize = 4;
@@ -200,7 +201,17 @@ fn iterate_avx2<const N: usize>(
     iterate(contacts, velocity, pseudo);
 }
 
-/// [`iterate`] with AVX2 where the processor supports it.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,avx512f,avx512vl")]
+fn iterate_avx512<const N: usize>(
+    contacts: &mut [ContactLanes<N>],
+    velocity: &mut VelocityLanes<N>,
+    pseudo: &mut VelocityLanes<N>,
+) {
+    iterate(contacts, velocity, pseudo);
+}
+
+/// [`iterate`] with AVX-512 or AVX2 where the processor supports it.
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 fn iterate_dispatched<const N: usize>(
@@ -208,7 +219,10 @@ fn iterate_dispatched<const N: usize>(
     velocity: &mut VelocityLanes<N>,
     pseudo: &mut VelocityLanes<N>,
 ) {
-    if crate::cpu::has_avx2() {
+    if crate::cpu::has_avx512() {
+        // SAFETY: the processor supports AVX-512, as was just checked.
+        unsafe { iterate_avx512(contacts, velocity, pseudo) }
+    } else if crate::cpu::has_avx2() {
         // SAFETY: the processor supports AVX2, as was just checked.
         unsafe { iterate_avx2(contacts, velocity, pseudo) }
     } else {

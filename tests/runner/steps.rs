@@ -171,7 +171,7 @@ pub fn all() -> Vec<Step> {
         },
         Step {
             name: "arm64",
-            purpose: "core on 64-bit Arm in QEMU: its tests, the kernels, every digest",
+            purpose: "core and the environments on 64-bit Arm in QEMU: tests, kernels, every digest",
             commands: arm64::tests,
         },
         Step {
@@ -235,6 +235,11 @@ pub fn by_hand() -> Vec<Step> {
                     "test --package pusht-tests --test supply -- --ignored",
                 )])
             },
+        },
+        Step {
+            name: "arm64-all",
+            purpose: "the commands' tests on 64-bit Arm in QEMU, too (only when named; 15 minutes)",
+            commands: arm64::all,
         },
         Step {
             name: "minimal-versions",

@@ -48,8 +48,8 @@ pub(super) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             match path.is_dir() {
                 true => folders.push(path),
                 false => {
-                    let name = path.strip_prefix(folder).unwrap();
-                    found.insert(name.display().to_string(), fs::read(&path).unwrap());
+                    let name = path.strip_prefix(folder).unwrap().display().to_string();
+                    found.insert(name.replace('\\', "/"), fs::read(&path).unwrap());
                 }
             }
         }

@@ -1,4 +1,4 @@
-"""Time of a pass of the shipped policy's network, here (one thread) and in PyTorch, in turn.
+"""Time of a pass of the shipped policy's network, here and in PyTorch, in turn and on as many threads.
 
     git clone https://github.com/real-stanford/diffusion_policy && git -C diffusion_policy checkout 5ba07ac
     pip install torch einops numpy
@@ -51,11 +51,11 @@ def main() -> None:
     parser.add_argument("checkout", help="diffusion_policy's")
     parser.add_argument("--program", default=str(target / "release/examples/pass_time"))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1, help="PyTorch's")
+    parser.add_argument("--threads", type=int, default=1, help="of both; here they share the batch")
     args = parser.parse_args()
     sys.path.insert(0, args.checkout)
     for batch in (1, 50):
-        own = lambda: float(subprocess.check_output([args.program, str(batch)], text=True))  # noqa: B023, E731
+        own = lambda: float(subprocess.check_output([args.program, str(batch), str(args.threads)], text=True))  # noqa: B023, E731
         rounds = [(torch_pass_s(batch, args.threads), own()) for _ in range(args.rounds)]
         torch_s, own_s = (statistics.median(times) for times in zip(*rounds))
         print(f"batch {batch}: PyTorch {1e3 * torch_s:.3f} ms, here {1e3 * own_s:.3f} ms, ratio {own_s / torch_s:.2f}")

@@ -1,4 +1,4 @@
-"""Time of a training step, here and in PyTorch, in turn on one core.
+"""Time of a training step, here and in PyTorch, in turn and on as many threads.
 
     git clone https://github.com/real-stanford/diffusion_policy && git -C diffusion_policy checkout 5ba07ac
     pip install torch einops numpy diffusers
@@ -30,7 +30,7 @@ def torch_step_s(args: argparse.Namespace) -> float:
     from diffusion_policy.model.diffusion.conditional_unet1d import ConditionalUnet1D
     from diffusion_policy.model.diffusion.ema_model import EMAModel
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     make = lambda: ConditionalUnet1D(  # noqa: E731
         input_dim=2,
@@ -71,7 +71,7 @@ def pusht_step_s(args: argparse.Namespace) -> float:
         command += ["--steps", str(args.steps), "--warmup-steps", "1", "--validation-episodes", "0"]
         command += ["--log-every", str(args.steps), "--checkpoint-every", str(args.steps)]
         command += ["--batch", str(BATCH), "--horizon", str(args.horizon), "--n-action-steps", "1"]
-        command += ["--down-dims", ",".join(map(str, args.down_dims))]
+        command += ["--down-dims", ",".join(map(str, args.down_dims)), "--threads", str(args.threads)]
         log = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     return float(re.search(r"([0-9.]+) s a step", log)[1])
 
@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--program", default=str(root / "target/release/pusht"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=60, help="of a round")
+    parser.add_argument("--threads", type=int, default=1, help="of both")
     parser.add_argument("--horizon", type=int, default=16)
     parser.add_argument("--down-dims", type=lambda text: [int(n) for n in text.split(",")], default=[32, 64, 128])
     args = parser.parse_args()

@@ -167,10 +167,7 @@ impl Contacts {
             angular: Lanes::of([velocity.angular, pseudo.angular]),
             inverse_moment: Lanes::all(block.inverse_moment),
         };
-        match self.list.as_mut_slice() {
-            [contact] => contact.iterate_alone(&mut body),
-            contacts => iterate(contacts, &mut body),
-        }
+        iterate(&mut self.list, &mut body);
         let twist = |lane: usize| Twist {
             linear: Vec2::new(body.x.0[lane], body.y.0[lane]),
             angular: body.angular.0[lane],
@@ -188,17 +185,27 @@ impl Contacts {
 }
 
 /// Ends early once every contact in turn left its impulses as they were, since all further
-/// iterations would too.
+/// iterations would too. A single contact is solved by the first iteration; rounding lets the next
+/// ones change nothing, or the same last digits to and fro. So once two of them end where they began,
+/// all further pairs do.
 fn iterate(contacts: &mut [Contact], body: &mut SolverBody) {
     let (n_contacts, mut unchanged) = (contacts.len(), 0);
-    for _ in 0..ITERATIONS {
+    let mut pair_start = [Lanes::ZERO; 4];
+    for iteration in 0..ITERATIONS {
         for contact in &mut *contacts {
-            let before = contact.impulses();
+            let before = Lanes::of([contact.impulse, contact.pseudo_impulse]);
             let impulses = contact.solve(body, before);
             [contact.impulse, contact.pseudo_impulse] = impulses.0;
             unchanged = if impulses == before { unchanged + 1 } else { 0 };
             if unchanged == n_contacts {
                 return;
+            }
+            if n_contacts == 1 && iteration % 2 == 1 {
+                let pair_end = [body.x, body.y, body.angular, impulses];
+                if same_bits(&pair_start, &pair_end) {
+                    return;
+                }
+                pair_start = pair_end;
             }
         }
     }
@@ -259,27 +266,6 @@ impl Contact {
         self.persisted = cache.is_persisted(pair);
     }
 
-    fn impulses(&self) -> Lanes {
-        Lanes::of([self.impulse, self.pseudo_impulse])
-    }
-
-    /// All iterations over a contact that is the only one. The first solves it; rounding lets the
-    /// next ones change nothing, or the same last digits to and fro. So after two iterations that
-    /// end where they began, all further pairs do.
-    fn iterate_alone(&mut self, body: &mut SolverBody) {
-        let mut impulses = self.impulses();
-        for _ in 0..ITERATIONS / 2 {
-            let before = [body.x, body.y, body.angular, impulses];
-            for _ in 0..2 {
-                impulses = self.solve(body, impulses);
-            }
-            if same_bits(&before, &[body.x, body.y, body.angular, impulses]) {
-                break;
-            }
-        }
-        [self.impulse, self.pseudo_impulse] = impulses.0;
-    }
-
     /// One visit of an iteration, with the impulses `before` it; returns those after it.
     ///
     /// At a wall, the normal has one coordinate, and the wall no velocity: terms that are 0 are left
@@ -289,23 +275,9 @@ impl Contact {
     fn solve(&self, body: &mut SolverBody, before: Lanes) -> Lanes {
         let [n_x, n_y] = [self.point.normal.x, self.point.normal.y].map(Lanes::all);
         let [arm_x, arm_y] = [self.arm.x, self.arm.y].map(Lanes::all);
-        match self.facing {
-            Facing::AlongX => {
-                let speed = (body.x - arm_y * body.angular) * n_x;
-                let (impulses, change) = self.push(speed, before);
-                let change_x = n_x * change;
-                body.x = body.x + change_x;
-                body.angular = body.angular - body.inverse_moment * (arm_y * change_x);
-                impulses
-            }
-            Facing::AlongY => {
-                let speed = (body.y + arm_x * body.angular) * n_y;
-                let (impulses, change) = self.push(speed, before);
-                let change_y = n_y * change;
-                body.y = body.y + change_y;
-                body.angular = body.angular + body.inverse_moment * (arm_x * change_y);
-                impulses
-            }
+        let (velocity, lever, normal) = match self.facing {
+            Facing::AlongX => (body.x, Lanes::ZERO - arm_y, n_x),
+            Facing::AlongY => (body.y, arm_x, n_y),
             Facing::Anywhere => {
                 let [other_x, other_y] =
                     [self.other_vel.x, self.other_vel.y].map(|vel| Lanes::of([vel, 0.0]));
@@ -318,9 +290,18 @@ impl Contact {
                 body.y = body.y + change_y;
                 let turn = arm_x * change_y - arm_y * change_x;
                 body.angular = body.angular + body.inverse_moment * turn;
-                impulses
+                return impulses;
             }
+        };
+        let speed = (velocity + lever * body.angular) * normal;
+        let (impulses, change) = self.push(speed, before);
+        let change = normal * change;
+        match self.facing {
+            Facing::AlongX => body.x = velocity + change,
+            _ => body.y = velocity + change,
         }
+        body.angular = body.angular + body.inverse_moment * (lever * change);
+        impulses
     }
 
     /// The accumulated impulses that bring the normal speed to its target, if pushing can, and

@@ -276,9 +276,9 @@ impl Contact {
         let [n_x, n_y] = [self.point.normal.x, self.point.normal.y].map(Lanes::all);
         let [arm_x, arm_y] = [self.arm.x, self.arm.y].map(Lanes::all);
         let (velocity, lever, normal) = match self.facing {
-            Facing::AlongX => (body.x, Lanes::ZERO - arm_y, n_x),
-            Facing::AlongY => (body.y, arm_x, n_y),
-            Facing::Anywhere => {
+            Facing::AlongX if !SMALL => (body.x, Lanes::ZERO - arm_y, n_x),
+            Facing::AlongY if !SMALL => (body.y, arm_x, n_y),
+            _ => {
                 let [other_x, other_y] =
                     [self.other_vel.x, self.other_vel.y].map(|vel| Lanes::of([vel, 0.0]));
                 let velocity_x = body.x - arm_y * body.angular - other_x;
@@ -314,6 +314,9 @@ impl Contact {
         (impulses, impulses - before)
     }
 }
+
+/// Whether flash is scarcer than time, so that walls have no form of their own.
+const SMALL: bool = cfg!(target_os = "none");
 
 /// The direction of a contact's normal, if what the block touches has no velocity.
 #[derive(Clone, Copy)]

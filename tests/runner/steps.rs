@@ -238,7 +238,7 @@ pub fn by_hand() -> Vec<Step> {
         },
         Step {
             name: "arm64-all",
-            purpose: "the commands' tests on 64-bit Arm in QEMU, too (only when named; 15 minutes)",
+            purpose: "the commands' tests on 64-bit Arm in QEMU, too (only when named; long)",
             commands: arm64::all,
         },
         Step {

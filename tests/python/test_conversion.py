@@ -20,9 +20,13 @@ def test_an_import_has_the_bytes_of_the_command(tmp_path: Path) -> None:
     assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_the_shipped_model_is_made_from_its_float_version() -> None:
-    made = pusht.quantize(pusht.Policy(MODELS / "pusht-small.safetensors"))
-    assert made.to_bytes() == (MODELS / "pusht-small.ptm").read_bytes()
+@pytest.mark.parametrize(
+    ("name", "bits"),
+    [("pusht-small", {}), ("pusht-micro", {"weight_bits": 4, "max_bytes": 65_536})],
+)
+def test_a_shipped_model_is_made_from_its_float_version(name: str, bits: dict[str, int]) -> None:
+    made = pusht.quantize(pusht.Policy(MODELS / f"{name}.safetensors"), **bits)
+    assert made.to_bytes() == (MODELS / f"{name}.ptm").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +71,8 @@ def test_a_quantisation_is_refused_with_the_reason(recorded: Path, small: pusht.
         (fetch, windows, {"scheduler": "LMS"}, "`LMS` is not supported"),
         (fetch, windows, {"n_action_steps": 0}, "action"),
         (twin, None, {"seeds": [1, 3]}, "follow one another"),
+        (twin, None, {"weight_bits": 5}, "5 is not 4 or 8"),
+        (twin, None, {"max_bytes": 65_536}, "max_bytes is for weight_bits=4"),
     ]:
         with pytest.raises(ValueError, match=message):
             pusht.quantize(policy, observations, **kwargs)

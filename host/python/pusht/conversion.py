@@ -46,6 +46,8 @@ def quantize(
     num_inference_steps: int | None = None,
     n_action_steps: int | None = None,
     scheduler: Literal["DDPM", "DDIM", "FlowMatchEuler"] | None = None,
+    weight_bits: Literal[4, 8] = 8,
+    max_bytes: int | None = None,
     num_threads: int | None = None,
 ) -> Policy:
     """Makes the integer version of a float policy, as `pusht quantize` does.
@@ -59,6 +61,9 @@ def quantize(
         num_inference_steps: Passes of the network per plan; `None` for those of the float policy.
         n_action_steps: Actions executed per plan; `None` for those of the float policy.
         scheduler: Sampler; `None` for that of the float policy.
+        weight_bits: Bits of the weights.
+        max_bytes: With 4 bits: products whose weights lose most keep 8 as long as the model file has
+            at most so many bytes (`--weight-bits mixed`).
         num_threads: Number of threads; `None` for one per core.
 
     Raises:

@@ -7,6 +7,7 @@ use crate::seeds::range;
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use pusht_core::control::Planner;
+use pusht_core::quant::WeightBits;
 use pusht_host::engine::Engine;
 use pusht_host::float_engine::FloatPolicy;
 use pusht_host::import::{Options, Weights};
@@ -78,7 +79,23 @@ pub struct Quantization<'py> {
     num_inference_steps: Option<usize>,
     n_action_steps: Option<usize>,
     scheduler: Option<String>,
+    weight_bits: usize,
+    max_bytes: Option<usize>,
     num_threads: Option<usize>,
+}
+
+impl Quantization<'_> {
+    fn bits(&self) -> PyResult<Bits> {
+        match (self.weight_bits, self.max_bytes) {
+            (4, Some(max_bytes)) => Ok(Bits::Mixed { max_bytes }),
+            (4, None) => Ok(Bits::All(WeightBits::Four)),
+            (8, None) => Ok(Bits::All(WeightBits::Eight)),
+            (8, Some(_)) => Err(PyValueError::new_err("max_bytes is for weight_bits=4")),
+            (bits, _) => Err(PyValueError::new_err(format!(
+                "weight_bits: {bits} is not 4 or 8"
+            ))),
+        }
+    }
 }
 
 /// Makes the integer version of a float policy.
@@ -95,6 +112,7 @@ pub fn quantize(
             "policy: an integer policy is given, a float policy is needed",
         ));
     };
+    let bits = options.bits()?;
     let mut config = float.config().clone();
     config.num_inference_steps = options
         .num_inference_steps
@@ -106,7 +124,7 @@ pub fn quantize(
     let float = unlocked(py, || FloatPolicy::from_parts(config, tensors))?;
     let data = Calibration::of(observations, &options.seeds, &policy.checks)?;
     let loaded = interruptible(py, options.num_threads, |_| {
-        quantized(&float, tensors, data)
+        quantized(&float, tensors, data, bits)
     })?;
     Policy::unseeded(loaded)
 }
@@ -170,15 +188,14 @@ fn of_path(path: &Path, policy: &FloatPolicy) -> Result<CalibrationData> {
     Ok(used)
 }
 
-fn quantized(policy: &FloatPolicy, tensors: &Tensors, data: Calibration) -> Result<Loaded> {
+fn quantized(
+    policy: &FloatPolicy,
+    tensors: &Tensors,
+    data: Calibration,
+    bits: Bits,
+) -> Result<Loaded> {
     let data = data.read(policy)?;
-    let bytes = model_file(
-        policy,
-        tensors,
-        &data,
-        Bits::default(),
-        &ProgressBar::hidden(),
-    )?;
+    let bytes = model_file(policy, tensors, &data, bits, &ProgressBar::hidden())?;
     Loaded::of_bytes(bytes).context("the quantised network is refused")
 }
 

@@ -62,16 +62,16 @@ pub const MPS2_AN386_DISTURBED: Budget = Budget {
 /// plan, and the variables of the simulator.
 pub const MICROBIT_EPISODE: Budget = Budget {
     board: "microbit",
-    flash_bytes: 256 * 1024,
+    flash_bytes: 170 * 1024,
     ram_bytes: 256,
-    stack_bytes: 14_700,
-    plan_instructions: 4_040_000,
+    stack_bytes: 12_900,
+    plan_instructions: 1_040_000,
     step_instructions: 660_000,
     border_instructions: 1_000,
 };
 
 /// Binary `controller` there.
-pub const MICROBIT_CONTROLLER_FLASH_BYTES: u64 = 205 * 1024;
+pub const MICROBIT_CONTROLLER_FLASH_BYTES: u64 = 121 * 1024;
 /// All RAM that the part has: variables, and the stack that is reserved.
 pub const MICROBIT_RAM_BYTES: u64 = 16 * 1024;
 

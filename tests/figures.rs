@@ -24,12 +24,13 @@ Times on shared machines vary by a tenth and more; counted instructions do not.
 ";
 
 /// The tables of the page in order, each with its chapter.
-const PAGE: [(&str, Source); 36] = [
+const PAGE: [(&str, Source); 38] = [
     (SCORES, File("scores")),
     (SCORES, File("human_data")),
     (SCORES, File("human_relabelled")),
     (SCORES, File("human_choices")),
     (SCORES, Computed(computed::frontier::table)),
+    (SCORES, File("micro_rounds")),
     (SCORES, File("frontier")),
     (SCORES, File("changes")),
     (SCORES, File("own_task")),
@@ -52,6 +53,7 @@ const PAGE: [(&str, Source); 36] = [
     (BUDGETS, Computed(computed::image_budgets)),
     (BUDGETS, Computed(computed::host_budgets)),
     (SIMULATOR, File("env")),
+    (SIMULATOR, File("env_solver")),
     (SIMULATOR, File("env_limit")),
     (SIMULATOR, File("vector")),
     (SIMULATOR, File("python")),

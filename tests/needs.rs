@@ -27,41 +27,35 @@ fn shipped(name: &str) -> ((PolicyConfig, Tensors), Vec<u8>) {
     (policy, std::fs::read(integer).unwrap())
 }
 
+/// The policies with a model file, their passes and their executed actions.
+const SHIPPED: [(&str, usize, usize); 4] = [
+    ("pusht", 4, 3),
+    ("pusht-small", 2, 3),
+    ("pusht-micro", 1, 2),
+    ("fetch", 5, 8),
+];
+
 #[test]
 fn a_shipped_model_needs_what_its_settings_say() {
-    for (name, passes, n_action_steps) in [("pusht", 4, 3), ("pusht-small", 2, 3), ("fetch", 5, 8)]
-    {
+    for (name, passes, n_action_steps) in SHIPPED {
         let ((mut config, tensors), bytes) = shipped(name);
         config.num_inference_steps = passes;
         config.n_action_steps = n_action_steps;
         let model = Model::parse(&bytes).unwrap();
         let provenance = model.provenance().trim_end();
-        let needs = Needs::of(&config, &tensors, provenance, Widths::default()).unwrap();
+        // Which products of a mix have 4 bits is measured when it is quantised.
+        let widths = Widths::Each(model.weight_bits());
+        let needs = Needs::of(&config, &tensors, provenance, widths).unwrap();
         assert_eq!(needs.file_bytes, bytes.len(), "{name}");
         assert_eq!(needs.scratch_len, model.scratch_len(), "{name}");
     }
-}
-
-/// The mix is the model's: which products have 4 bits is measured.
-#[test]
-fn a_mix_of_bits_needs_what_its_products_say() {
-    let ((mut config, tensors), _) = shipped("pusht-small");
-    (config.num_inference_steps, config.n_action_steps) = (2, 3);
-    let bytes = std::fs::read(repository("models/pusht-micro.ptm")).unwrap();
-    let model = Model::parse(&bytes).unwrap();
-    let data = CalibrationData::usual(&config).unwrap();
-    let widths = Widths::Each(model.weight_bits());
-    let needs = needs(&config, &tensors, &data, widths).unwrap();
-    assert_eq!(needs.file_bytes, bytes.len());
-    assert_eq!(needs.scratch_len, model.scratch_len());
 }
 
 /// In this build, where other packages switch on features of serde_json, as in the one that made
 /// the files.
 #[test]
 fn a_shipped_model_says_what_quantize_would_say() {
-    for (name, passes, n_action_steps) in [("pusht", 4, 3), ("pusht-small", 2, 3), ("fetch", 5, 8)]
-    {
+    for (name, passes, n_action_steps) in SHIPPED {
         let ((mut config, _), bytes) = shipped(name);
         config.num_inference_steps = passes;
         config.n_action_steps = n_action_steps;
@@ -151,10 +145,9 @@ struct MeasuredIn4Bits {
 fn the_estimated_instructions_of_weights_of_4_bits_are_near_to_those_measured() {
     let json = std::fs::read(repository("tests/figures/plans_in_4_bits.json")).unwrap();
     let measured: Vec<MeasuredIn4Bits> = serde_json::from_slice(&json).unwrap();
-    let ((mut config, tensors), _) = shipped("pusht-small");
-    config.num_inference_steps = 2;
-    let micro = std::fs::read(repository("models/pusht-micro.ptm")).unwrap();
-    let micro_bits = Model::parse(&micro).unwrap().weight_bits().to_vec();
+    let (small, _) = shipped("pusht-small");
+    let (micro, bytes) = shipped("pusht-micro");
+    let micro_bits = Model::parse(&bytes).unwrap().weight_bits().to_vec();
     assert!(!measured.is_empty());
     for counted in measured {
         let core = BOARDS
@@ -162,18 +155,28 @@ fn the_estimated_instructions_of_weights_of_4_bits_are_near_to_those_measured() 
             .find(|b| b.name == counted.board)
             .unwrap()
             .core;
-        for (widths, instructions) in [
-            (Widths::All(WeightBits::Four), counted.four),
-            (Widths::Each(&micro_bits), counted.micro),
+        for ((config, tensors), passes, widths, instructions, allowed) in [
+            (
+                &small,
+                2,
+                Widths::All(WeightBits::Four),
+                counted.four,
+                tolerances::ESTIMATED_INSTRUCTIONS,
+            ),
+            (
+                &micro,
+                1,
+                Widths::Each(&micro_bits),
+                counted.micro,
+                tolerances::ESTIMATED_INSTRUCTIONS_OF_MICRO,
+            ),
         ] {
-            let needs = Needs::of(&config, &tensors, "", widths).unwrap();
+            let mut config = config.clone();
+            config.num_inference_steps = passes;
+            let needs = Needs::of(&config, tensors, "", widths).unwrap();
             let off = core.instructions(&needs.work) / instructions as f64 - 1.0;
             println!("{} {widths:?}: {:+.2} %", counted.board, 100.0 * off);
-            assert!(
-                off.abs() <= tolerances::ESTIMATED_INSTRUCTIONS,
-                "{}: {off}",
-                counted.board
-            );
+            assert!(off.abs() <= allowed, "{}: {off}", counted.board);
         }
     }
 }

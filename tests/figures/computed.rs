@@ -35,41 +35,49 @@ struct Plan {
 
 /// The shipped models, as their files say.
 pub fn models() -> Table {
-    let small = ("pusht-micro", "pusht-small");
-    let of_themselves = MODELS.map(|name| (name, name));
-    let rows = of_themselves
-        .into_iter()
-        .chain([small])
-        .map(|(name, twin)| {
-            let folder = repository().join("models");
-            let bytes = std::fs::read(folder.join(format!("{name}.ptm"))).unwrap();
-            let twin = std::fs::read(folder.join(format!("{twin}.safetensors"))).unwrap();
-            let model = Model::parse(&bytes).unwrap();
-            [
-                format!("`{name}`"),
-                grouped(n_parameters(&twin)),
-                model.n_passes().to_string(),
-                format!("{} of {}", model.n_action_steps(), model.horizon()),
-                grouped(bytes.len() as u64),
-                grouped(8 * model.scratch_len() as u64),
-            ]
-            .to_vec()
-        });
+    let row = |name: &&str| {
+        let folder = repository().join("models");
+        let bytes = std::fs::read(folder.join(format!("{name}.ptm"))).unwrap();
+        let twin = std::fs::read(folder.join(format!("{name}.safetensors"))).unwrap();
+        let model = Model::parse(&bytes).unwrap();
+        vec![
+            format!("`{name}`"),
+            grouped(n_parameters(&twin)),
+            bits(model.weight_bits()),
+            model.n_passes().to_string(),
+            format!("{} of {}", model.n_action_steps(), model.horizon()),
+            grouped(bytes.len() as u64),
+            grouped(8 * model.scratch_len() as u64),
+        ]
+    };
     Table {
         title: "The shipped models".to_owned(),
-        about: "Int8 weights (`pusht-micro`: of 4 bits where they cost least), int16 activations."
+        about: "Int16 activations; in brackets how many of the matrix products have weights of \
+                these bits."
             .to_owned(),
         columns: words(&[
             "policy",
             "parameters",
+            "bits of the weights",
             "passes",
             "actions executed",
             "model file, bytes",
             "working memory, bytes",
         ]),
-        rows: rows.collect(),
+        rows: MODELS.iter().chain(&["pusht-micro"]).map(row).collect(),
         ..computed("`pusht info FILE`", "the committed files in `models/`")
     }
+}
+
+/// How many products have weights of 4 and of 8 bits: `4 (31), 8 (1)`.
+fn bits(of_products: &[u8]) -> String {
+    if of_products.is_empty() {
+        return "8".to_owned();
+    }
+    let counts = [4, 8].map(|bits| (bits, of_products.iter().filter(|&&b| b == bits).count()));
+    let present = counts.iter().filter(|(_, n)| *n > 0);
+    let words: Vec<String> = present.map(|(bits, n)| format!("{bits} ({n})")).collect();
+    words.join(", ")
 }
 
 /// Parameters of a float policy's network.

@@ -7,6 +7,8 @@ use serde::Deserialize;
 const PANEL_PX: [u32; 2] = [600, 420];
 /// Success shown in the picture.
 const SHOWN: std::ops::Range<f64> = 0.935..1.002;
+/// Height of a label, in success.
+const LABEL: f64 = 0.0023;
 
 /// A policy in integers.
 #[derive(Deserialize)]
@@ -58,7 +60,7 @@ pub fn table() -> Table {
                 (`mps2-an386`) and with a Cortex-M0+'s instructions (`mps2-an385-v6m`)."
                 .to_owned(),
         machine: "any for success; QEMU, `-icount`, for instructions".to_owned(),
-        command: "`pusht quantize --policy models/NAME.safetensors --passes N --n-action-steps 3 \
+        command: "`pusht quantize --policy models/NAME.safetensors --passes N --n-action-steps N \
                   --weight-bits BITS --max-bytes N`, `pusht eval --seeds 400000..402000`, \
                   `cargo firmware bench --board NAME --model FILE`; table and picture: \
                   `cargo verify figures`"
@@ -107,6 +109,9 @@ fn draw(panel: &svg::Area<'_>, rows: &[Row], what: &str, of: impl Fn(&Row) -> f6
     let mut mesh = chart.configure_mesh();
     mesh.x_desc(what).y_desc("success").max_light_lines(0);
     mesh.draw().unwrap();
+    let mut labels: Vec<(f64, f64, f64)> = Vec::new();
+    let mut rows: Vec<&Row> = rows.iter().collect();
+    rows.sort_by(|a, b| of(a).total_cmp(&of(b)));
     for row in rows {
         let (x, y, [low, high]) = (of(row), row.success(), row.ci95);
         let color = Palette99::pick(match row.passes {
@@ -120,10 +125,19 @@ fn draw(panel: &svg::Area<'_>, rows: &[Row], what: &str, of: impl Fn(&Row) -> f6
             .draw_series([Circle::new((x, y), 3, color.filled())])
             .unwrap();
         let name = format!("{}, {} bits, {}", row.policy, row.bits, passes(row.passes));
-        // Below the labels of policies with more passes, which are near to some.
-        let lower = if row.passes == 1 { 0.0025 } else { 0.0 };
-        let at = (x + 0.015 * most, y - lower);
-        let label = Text::new(name, at, ("sans-serif", 11));
+        let (begin, end) = (
+            x + 0.015 * most,
+            x + most * (0.015 + 0.0105 * name.len() as f64),
+        );
+        // Lower where another label is in the way.
+        let is_free = |at: &f64| {
+            let mut others = labels.iter();
+            others.all(|(y, from, to)| (y - at).abs() >= LABEL || end < *from || *to < begin)
+        };
+        let at = (0..).map(|n| y - LABEL * f64::from(n)).find(is_free);
+        let at = at.unwrap_or(y);
+        labels.push((at, begin, end));
+        let label = Text::new(name, (begin, at), ("sans-serif", 11));
         chart.draw_series([label]).unwrap();
     }
 }

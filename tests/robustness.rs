@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 const HEAD: &str = include_str!("robustness/head.md");
 const WALLS: &str = include_str!("robustness/walls.md");
-const MODELS: [&str; 2] = ["pusht", "pusht-small"];
+const MODELS: [&str; 3] = ["pusht", "pusht-small", "pusht-micro"];
 
 /// Success rate with its interval.
 fn success(row: &Row) -> String {
@@ -73,8 +73,8 @@ fn page(rows: &[Row]) -> String {
 
 /// Success by the goal's least distance from the walls.
 fn walls_table(rows: &[Row]) -> String {
-    let mut table = "| goal at least so far from the walls, px | `pusht` | `pusht-small` |\n\
-                     | --- | --- | --- |\n"
+    let mut table = "| goal at least so far from the walls, px | `pusht` | `pusht-small` | \
+                     `pusht-micro` |\n| --- | --- | --- | --- |\n"
         .to_owned();
     let goals =
         || (rows.iter()).filter(|row| row.estimator && row.name.starts_with("goal anywhere,"));
@@ -94,8 +94,9 @@ fn walls_table(rows: &[Row]) -> String {
 
 /// Success under each disturbance, without and with the estimator.
 fn success_table(rows: &[Row], extension: &str) -> String {
-    let mut table = "| disturbance | `pusht` | with estimator | `pusht-small` | with estimator |\n\
-                     | --- | --- | --- | --- | --- |\n"
+    let mut table = "| disturbance | `pusht` | with estimator | `pusht-small` | with estimator | \
+                     `pusht-micro` | with estimator |\n\
+                     | --- | --- | --- | --- | --- | --- | --- |\n"
         .to_owned();
     for (name, texts) in STANDARD {
         let cells = MODELS.map(|model| {

@@ -88,8 +88,12 @@ struct Job {
     seeds: Range<u64>,
 }
 
-const INTEGER: [&str; 2] = ["pusht.ptm", "pusht-small.ptm"];
-const FLOAT: [&str; 2] = ["pusht.safetensors", "pusht-small.safetensors"];
+const INTEGER: [&str; 3] = ["pusht.ptm", "pusht-small.ptm", "pusht-micro.ptm"];
+const FLOAT: [&str; 3] = [
+    "pusht.safetensors",
+    "pusht-small.safetensors",
+    "pusht-micro.safetensors",
+];
 
 /// Kinds of growing strength: name, `NAME=VALUE` with `{}` for the strength, and strengths.
 const GROWING: [(&str, &str, &[f64]); 11] = [
@@ -181,7 +185,7 @@ fn read(path: &Path) -> Result<Vec<Row>> {
 /// Everything to measure, the most important first.
 fn jobs(args: &Args) -> Vec<Job> {
     let mut jobs = Vec::new();
-    let mut add_set = |policies: [&'static str; 2], estimator| {
+    let mut add_set = |policies: [&'static str; 3], estimator| {
         for policy in policies {
             for (name, texts) in STANDARD {
                 jobs.push(Job {
@@ -224,7 +228,7 @@ fn jobs(args: &Args) -> Vec<Job> {
         seeds: args.seeds.clone(),
     });
     // The floats are the most expensive, and come last.
-    let floats = jobs.split_off(4 * STANDARD.len());
+    let floats = jobs.split_off(2 * INTEGER.len() * STANDARD.len());
     jobs.extend(held.into_iter().chain(grown).chain(floats));
     jobs
 }

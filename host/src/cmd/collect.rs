@@ -10,7 +10,7 @@ use crate::expert::ExpertOptions;
 use crate::output::check_folder;
 use crate::policy_file::MAX_DIM;
 use crate::{outln, regular_file};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use pusht_core::link::file_crc32c;
 use pusht_core::pusht::episode::MAX_EPISODE_STEPS;
 use std::path::PathBuf;
@@ -105,11 +105,15 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let load = |path: &Option<PathBuf>, n_action_steps| {
         let engine = path.as_ref().map(|path| {
-            Engine::load(&PolicyArgs {
+            let engine = Engine::load(&PolicyArgs {
                 policy: Some(path.clone()),
                 n_action_steps,
                 ..PolicyArgs::default()
-            })
+            })?;
+            engine
+                .observation()
+                .with_context(|| path.display().to_string())?;
+            Ok::<_, anyhow::Error>(engine)
         });
         engine.transpose()
     };
@@ -142,7 +146,6 @@ pub fn run(args: &Args) -> Result<()> {
 
 #[cfg(feature = "demonstrations")]
 fn write_lerobot(folder: &std::path::Path) -> Result<()> {
-    use anyhow::Context;
     crate::collect::lerobot::write(folder)
         .with_context(|| format!("{}: no dataset was written", folder.display()))
 }
@@ -227,6 +230,26 @@ mod tests {
     struct Command {
         #[command(flatten)]
         args: Args,
+    }
+
+    #[test]
+    fn a_policy_of_another_task_is_refused_before_the_folder_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let models = format!("{}/../models", env!("CARGO_MANIFEST_DIR"));
+        for (player, teacher) in [("fetch", "pusht"), ("pusht-micro", "fetch")] {
+            let [player, teacher] = [player, teacher].map(|name| format!("{models}/{name}.ptm"));
+            let out = out.to_str().unwrap();
+            let words = ["collect", "--out", out, "--attempts", "1"];
+            let policies = ["--policy", &player, "--teacher", &teacher];
+            let args = Command::parse_from(words.into_iter().chain(policies)).args;
+            let message = format!("{:#}", run(&args).unwrap_err());
+            assert!(
+                message.contains("fetch.ptm: a policy of the task"),
+                "{message}"
+            );
+        }
+        assert!(!out.exists());
     }
 
     #[test]

@@ -71,11 +71,16 @@ fn page(rows: &[Row]) -> String {
     page
 }
 
+/// The first two lines of a table.
+fn head(first: &str, columns: &[String]) -> String {
+    let line = "| --- ".repeat(1 + columns.len());
+    format!("| {first} | {} |\n{line}|\n", columns.join(" | "))
+}
+
 /// Success by the goal's least distance from the walls.
 fn walls_table(rows: &[Row]) -> String {
-    let mut table = "| goal at least so far from the walls, px | `pusht` | `pusht-small` | \
-                     `pusht-micro` |\n| --- | --- | --- | --- |\n"
-        .to_owned();
+    let columns = MODELS.map(|model| format!("`{model}`"));
+    let mut table = head("goal at least so far from the walls, px", &columns);
     let goals =
         || (rows.iter()).filter(|row| row.estimator && row.name.starts_with("goal anywhere,"));
     let mut strengths: Vec<f64> = goals().filter_map(|row| row.strength).collect();
@@ -94,10 +99,8 @@ fn walls_table(rows: &[Row]) -> String {
 
 /// Success under each disturbance, without and with the estimator.
 fn success_table(rows: &[Row], extension: &str) -> String {
-    let mut table = "| disturbance | `pusht` | with estimator | `pusht-small` | with estimator | \
-                     `pusht-micro` | with estimator |\n\
-                     | --- | --- | --- | --- | --- | --- | --- |\n"
-        .to_owned();
+    let columns = MODELS.map(|model| [format!("`{model}`"), "with estimator".to_owned()]);
+    let mut table = head("disturbance", columns.as_flattened());
     for (name, texts) in STANDARD {
         let cells = MODELS.map(|model| {
             [false, true].map(|estimator| {

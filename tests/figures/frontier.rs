@@ -125,10 +125,8 @@ fn draw(panel: &svg::Area<'_>, rows: &[Row], what: &str, of: impl Fn(&Row) -> f6
             .draw_series([Circle::new((x, y), 3, color.filled())])
             .unwrap();
         let name = format!("{}, {} bits, {}", row.policy, row.bits, passes(row.passes));
-        let (begin, end) = (
-            x + 0.015 * most,
-            x + most * (0.015 + 0.0105 * name.len() as f64),
-        );
+        let begin = x + 0.015 * most;
+        let end = begin + 0.0105 * most * name.len() as f64;
         // Lower where another label is in the way.
         let is_free = |at: &f64| {
             let mut others = labels.iter();

@@ -6,15 +6,17 @@ use anyhow::Result;
 use pusht_device::arm64::{PACKAGES, are_tools_there, cross};
 use std::process::Command;
 
+const CORE_AND_ENVIRONMENTS: &str = "--package pusht-core --package pusht-gym --lib --tests";
+
 /// Commands that run the tests of `core` and of the environments.
 pub fn tests() -> Result<Vec<Command>> {
-    commands(&["--package pusht-core --package pusht-gym --lib --tests"])
+    commands(&[CORE_AND_ENVIRONMENTS])
 }
 
 /// Commands that run those of the commands, too.
 pub fn all() -> Result<Vec<Command>> {
     commands(&[
-        "--package pusht-core --package pusht-gym --lib --tests",
+        CORE_AND_ENVIRONMENTS,
         "--package pusht-host --lib --tests --no-fail-fast",
     ])
 }

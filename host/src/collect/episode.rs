@@ -210,23 +210,10 @@ pub fn attempt(settings: &Settings, policies: Policies<'_>, number: u64) -> Resu
     match (&settings.corrections, policies.player) {
         (Some(corrections), Some(player)) => {
             let states = visited(player, env, corrections, &mut random, &mut attempt)?;
-            for (index, [before, from]) in states.iter().enumerate() {
+            for (index, states) in states.iter().enumerate() {
                 let seed = seed ^ ((index as u64 + 1) << 48);
-                let correction = match policies.teacher {
-                    Some(teacher) => teacher.with_planner(|planner| {
-                        let mut teacher = Teacher::new(teacher, planner, seed, before)?;
-                        correction(settings, corrections.steps, before, from, |env| {
-                            teacher.act(env)
-                        })
-                    }),
-                    None => {
-                        let mut expert = Expert::taking_over(settings.expert, seed, before.action);
-                        correction(settings, corrections.steps, before, from, |env| {
-                            Ok(expert.act(env))
-                        })
-                    }
-                };
-                attempt.recorded.extend(correction?);
+                let correction = correction(settings, corrections.steps, policies, states, seed)?;
+                attempt.recorded.extend(correction);
             }
         }
         _ => play(settings, env, &mut attempt)?,
@@ -352,13 +339,31 @@ fn policy_episode(policy: &Engine, env: PushTEnv, attempt: &mut Attempt) -> Resu
     Ok(visited)
 }
 
-/// Plays the actions of `act` from `from` on. The policy's row precedes, for the first window's
-/// observations.
+/// Plays the teacher, or the expert, from the second state on.
 fn correction(
     settings: &Settings,
     n_steps: usize,
-    before: &Visited,
-    from: &Visited,
+    policies: Policies<'_>,
+    states: &[Visited; 2],
+    seed: u64,
+) -> Result<Option<Recording>> {
+    let [before, _] = states;
+    let Some(engine) = policies.teacher else {
+        let mut expert = Expert::taking_over(settings.expert, seed, before.action);
+        return play_on(settings, n_steps, states, |env| Ok(expert.act(env)));
+    };
+    engine.with_planner(|planner| {
+        let mut teacher = Teacher::new(engine, planner, seed, before)?;
+        play_on(settings, n_steps, states, |env| teacher.act(env))
+    })
+}
+
+/// Plays the actions of `act` from `from` on. The policy's row precedes, for the first window's
+/// observations.
+fn play_on(
+    settings: &Settings,
+    n_steps: usize,
+    [before, from]: &[Visited; 2],
     mut act: impl FnMut(&PushTEnv) -> Result<Action>,
 ) -> Result<Option<Recording>> {
     let mut env = from.env;

@@ -161,8 +161,8 @@ fn iterate<const N: usize>(
     }
 }
 
-/// All iterations over a contact that is the only one of its world: see
-/// [`Contacts::solve`].
+/// All iterations over a contact that is the only one of its world; why they may end early says
+/// `iterate` of the solver.
 #[inline(always)]
 fn iterate_alone<const N: usize>(
     contact: &mut ContactLanes<N>,

@@ -132,6 +132,26 @@ pub struct NoisyBatch {
     pub global_cond: Vec<f32>,
 }
 
+impl NoisyBatch {
+    /// The batch in parts of `n` samples, the last one with the rest.
+    pub fn parts(&self, n: usize) -> impl Iterator<Item = Self> {
+        let n_samples = self.timesteps.len();
+        (0..n_samples).step_by(n).map(move |first| {
+            let samples = first..n_samples.min(first + n);
+            let of = |values: &[f32]| {
+                let len = values.len() / n_samples;
+                values[samples.start * len..samples.end * len].to_vec()
+            };
+            Self {
+                sample: of(&self.sample),
+                timesteps: self.timesteps[samples.clone()].to_vec(),
+                target: of(&self.target),
+                global_cond: of(&self.global_cond),
+            }
+        })
+    }
+}
+
 /// Learning rate of step `step` of `n_steps`: up in a line from 0 over `n_warmup` steps, down to 0 along a
 /// cosine.
 pub fn learning_rate(peak: f64, step: u64, n_warmup: u64, n_steps: u64) -> f64 {

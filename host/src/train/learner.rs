@@ -8,11 +8,14 @@ use crate::policy_file::UnetConfig;
 use anyhow::{Result, ensure};
 use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer};
 use burn::tensor::{Device, Tensor, TensorData};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 /// AdamW's averaging factors, as in diffusion_policy's configuration.
 const BETAS: (f32, f32) = (0.95, 0.999);
 /// Keeps AdamW from dividing by zero; PyTorch's default.
 const ADAM_EPS: f32 = 1e-8;
+/// Samples of a batch that one thread computes at a time. A card computes the whole batch.
+const PART: usize = 64;
 
 /// The values of a learner.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,14 +149,37 @@ impl Learner {
         values
     }
 
-    /// The loss at the rounded parameters and its gradient there.
+    /// The loss at the rounded parameters and its gradient there: of parts of the batch, on the
+    /// threads of the current pool. The parts and the order of their sum do not depend on the threads.
     pub fn gradient(&self, batch: &NoisyBatch) -> (f32, Vec<f32>) {
-        let device = self.device.clone().autodiff();
         let values = self.rounded(&self.parameters);
-        let unet = Unet::new(&self.config, &self.layout, &values, &device);
+        let n_samples = batch.timesteps.len();
+        let n_a_part = if self.is_on_cpu() { PART } else { n_samples };
+        let parts: Vec<NoisyBatch> = batch.parts(n_a_part).collect();
+        let of_parts: Vec<(f32, Vec<f32>)> = (parts.par_iter())
+            .map(|part| self.gradient_at(&values, part))
+            .collect();
+        let (mut loss, mut gradient) = (0.0, vec![0.0; values.len()]);
+        for (part, (loss_of_part, gradient_of_part)) in parts.iter().zip(&of_parts) {
+            let share = part.timesteps.len() as f32 / n_samples as f32;
+            loss += share * loss_of_part;
+            for (sum, value) in gradient.iter_mut().zip(gradient_of_part) {
+                *sum += share * value;
+            }
+        }
+        (loss, gradient)
+    }
+
+    fn gradient_at(&self, values: &[f32], batch: &NoisyBatch) -> (f32, Vec<f32>) {
+        let device = self.device.clone().autodiff();
+        let unet = Unet::new(&self.config, &self.layout, values, &device);
         let loss = self.loss(&unet, batch, &device);
         let gradient = unet.gradients(&loss);
         (values_of(loss)[0], gradient)
+    }
+
+    fn is_on_cpu(&self) -> bool {
+        self.device == Device::flex()
     }
 
     /// The loss of the policy.

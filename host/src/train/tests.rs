@@ -145,6 +145,36 @@ fn gradients_equal_pytorchs() {
     assert_parameters_close(&layout, &gradient, &expected, tolerances::UNET_GRADIENT_REL);
 }
 
+/// Of 132 samples, PyTorch's four again and again: more than two parts, and an uneven last one.
+#[test]
+fn a_batch_in_parts_has_pytorchs_gradient_and_the_same_bits_on_any_number_of_threads() {
+    let bytes = golden("unet.safetensors");
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let layout = Layout::new(&golden_unet());
+    let parameters = golden_parameters(&file, &layout, "before");
+    let learner = Learner::new(
+        golden_unet(),
+        1e-6,
+        &Rounding::default(),
+        State::initial(parameters),
+        Device::flex(),
+    );
+    let four = golden_batch(&file);
+    let batch = NoisyBatch {
+        sample: four.sample.repeat(33),
+        timesteps: four.timesteps.repeat(33),
+        target: four.target.repeat(33),
+        global_cond: four.global_cond.repeat(33),
+    };
+    let [(loss, gradient), on_three] = [1, 3].map(|n_threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads);
+        pool.build().unwrap().install(|| learner.gradient(&batch))
+    });
+    assert_eq!((loss, &gradient), (on_three.0, &on_three.1));
+    let expected = golden_parameters(&file, &layout, "gradient");
+    assert_parameters_close(&layout, &gradient, &expected, tolerances::UNET_GRADIENT_REL);
+}
+
 #[test]
 fn ten_steps_equal_pytorchs() {
     let bytes = golden("unet.safetensors");

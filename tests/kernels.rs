@@ -103,7 +103,7 @@ struct Activated {
     step: Vec<[u8; 2]>,
     observation: Vec<i16>,
     exponent: u32,
-    down: u32,
+    result_exponent: u32,
     x: Vec<i16>,
     old: Vec<i16>,
 }
@@ -124,7 +124,7 @@ prop_compose! {
         step in prop::collection::vec(any::<i16>(), 2 * n_groups * group_size),
         observation in inputs(2 * n_groups * group_size),
         exponent in 8..16_u32,
-        down in 0..4_u32,
+        result_exponent in 4..=16_u32,
         x in inputs(n_groups * group_size * n_positions),
         old in inputs(n_groups * group_size * n_positions),
         (n_groups, n_positions, gamma_exponent, eps, amplitude) in Just((n_groups, n_positions, gamma_exponent, eps, amplitude)),
@@ -140,7 +140,7 @@ prop_compose! {
             step: step.into_iter().map(i16::to_le_bytes).collect(),
             observation,
             exponent,
-            down,
+            result_exponent,
             x: x.into_iter().map(|x| x >> (15 - amplitude)).collect(),
             old,
         }
@@ -159,8 +159,8 @@ proptest! {
             eps: case.eps,
             n_positions: case.n_positions,
         };
-        let film = Activation::with_film(norm, &case.step, &case.observation, case.exponent, case.down);
-        let sum = Activation::with_sum(norm, case.exponent, case.exponent - case.down);
+        let film = Activation::with_film(norm, &case.step, &case.observation, case.exponent, case.result_exponent);
+        let sum = Activation::with_sum(norm, case.exponent, case.result_exponent);
         for activation in [film.unwrap(), sum.unwrap()] {
             let (mut out, mut expected) = (case.old.clone(), case.old.clone());
             activation.run(&case.x, &mut out).unwrap();

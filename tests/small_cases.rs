@@ -83,7 +83,7 @@ fn activations_of_every_width_are_the_references() {
         let observation = numbers.values(2 * n_channels);
         let x = numbers.values(n_channels * n_positions);
         for activation in [
-            Activation::with_film(norm, &step, &observation, 12, 1).unwrap(),
+            Activation::with_film(norm, &step, &observation, 12, 11).unwrap(),
             Activation::with_sum(norm, 11, 10).unwrap(),
         ] {
             let [mut got, mut expected] = [(); 2].map(|()| vec![100; x.len()]);

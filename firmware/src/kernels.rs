@@ -174,17 +174,17 @@ pub struct Groups {
     /// Bits of a `gamma`, including its sign.
     gamma_bits: u32,
     eps_bits: u32,
+    /// Binary places of FiLM and of what is added.
     exponent: u32,
-    /// Binary places that FiLM drops.
-    down: u32,
+    result_exponent: u32,
     /// Bits of an input.
     n_bits: u32,
 }
 
 impl Groups {
     /// One in eight has an odd number of positions, one in eight factors that no kernel takes; half
-    /// have groups as networks have them, half `gamma` as they do; with few of its places and a
-    /// small variance, there is no room for `n x`.
+    /// have groups as networks have them, half `gamma` as they do; with a small variance, `n x`
+    /// leaves 32 bits.
     fn of(random: &mut Random) -> Self {
         let n_groups = 1 + random.below(8);
         let n_positions = 2 + 2 * random.below(MAX_POSITIONS / 2);
@@ -210,7 +210,7 @@ impl Groups {
             gamma_bits,
             eps_bits: random.below(25) as u32,
             exponent: 12 + random.below(4) as u32,
-            down: random.below(4) as u32,
+            result_exponent: 5 + random.below(12) as u32,
             n_bits: 1 + random.below(16) as u32,
         }
     }
@@ -247,9 +247,9 @@ fn compare_activations(
         eps: 1 + (u64::from(random.word()) >> (32 - groups.eps_bits)),
         n_positions: groups.n_positions,
     };
-    let (exponent, down) = (groups.exponent, groups.down);
-    let film = Activation::with_film(norm, step, observation, exponent, down);
-    let sum = Activation::with_sum(norm, exponent, exponent - down);
+    let (exponent, result_exponent) = (groups.exponent, groups.result_exponent);
+    let film = Activation::with_film(norm, step, observation, exponent, result_exponent);
+    let sum = Activation::with_sum(norm, exponent, result_exponent);
     let output = tensors.output.get_mut(..len)?;
     let expected = tensors.expected.get_mut(..len)?;
     for activation in [film.ok()?, sum.ok()?] {

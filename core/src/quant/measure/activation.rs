@@ -41,8 +41,7 @@ pub struct Normalization<'a> {
 
 impl<'a> Activation<'a> {
     /// With FiLM: a channel's scale and bias are sums of two shares of `exponent` binary places;
-    /// `step` and `observation` have all scales, then all biases. The result has `exponent - down`
-    /// binary places.
+    /// `step` and `observation` have all scales, then all biases. The result has `result_exponent`.
     ///
     /// # Errors
     /// [`ModelError::OutOfRange`] if a length is not twice the number of channels, or a value is
@@ -52,19 +51,19 @@ impl<'a> Activation<'a> {
         step: &'a [[u8; 2]],
         observation: &'a [i16],
         exponent: u32,
-        down: u32,
+        result_exponent: u32,
     ) -> Result<Self, ModelError> {
         let n_channels = norm.parameters.len() / Norm::PARAMETERS_SIZE;
         let is_right = step.len() == 2 * n_channels
             && observation.len() == step.len()
             && exponent <= MAX_FILM_EXPONENT
-            && down <= exponent;
+            && result_exponent <= MAX_ACTIVATION_EXPONENT;
         let film = Modulation {
             step,
             observation,
             n_scales: n_channels,
             exponent,
-            shift: 16 + down,
+            shift: (16 + exponent).saturating_sub(result_exponent),
         };
         Self::new(norm, Epilogue::Modulate(film), is_right)
     }

@@ -114,11 +114,12 @@ impl Factors {
         // `SQDMULH` and `SQRDMULH` are the upper word of twice the product, which never saturates:
         // `mish` is far from -2^31.
         vqmovn_s32(match epilogue {
-            EpilogueShifts::Modulate { shift: 0 } => {
+            EpilogueShifts::Modulate { shift: 0, .. } => {
                 vaddq_s32(vqrdmulhq_s32(self.scale_q15, y_q16), self.bias)
             }
-            EpilogueShifts::Modulate { shift } => {
-                let scaled = vaddq_s32(vqdmulhq_s32(self.scale_q15, y_q16), self.bias);
+            EpilogueShifts::Modulate { up, shift } => {
+                let y = vshlq_s32(y_q16, vdupq_n_s32(up as i32));
+                let scaled = vaddq_s32(vqdmulhq_s32(self.scale_q15, y), self.bias);
                 vshlq_s32(scaled, vdupq_n_s32(-(shift as i32)))
             }
             EpilogueShifts::Add { up, down } => {

@@ -17,7 +17,8 @@ pub(crate) struct Armv6m;
 // and the table of Mish.
 unsafe impl Routines for Armv6m {
     const POSITIONS: usize = 1;
-    const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
+    const MODULATE: [Routine; 4] = [modulate_0, modulate_1, modulate_2, modulate_n];
+    const MODULATE_UP: Routine = modulate_up;
     const ADD: Routine = add;
     const TAKES_PORTABLE_FACTORS: bool = true;
 
@@ -370,15 +371,17 @@ macro_rules! end {
 /// With `y = 2^15 yh + yl`, `scale y / 2^16` is half of `scale yh + (scale yl >> 15)`: a scale has
 /// 17 bits, so that products fit 32.
 macro_rules! modulate {
-    ($name:ident, $add_bias:expr) => {
+    ($name:ident, $load:expr, $shift_up:expr, $add_bias:expr) => {
         #[unsafe(naked)]
         unsafe extern "C" fn $name(_: &Job) {
             naked_asm!(
                 begin!(),
+                $load,
                 begin_row!(),
                 normalized_less_beta!(),
                 "ldm r1!, {{r4-r6}}",
                 mish!(),
+                $shift_up,
                 "asrs r5, r5, #15",
                 "asrs r4, r2, #15",
                 "muls r4, r5, r4",
@@ -399,9 +402,31 @@ macro_rules! modulate {
 }
 
 // Without a shift, the carry is the half to round by; with one, the bias includes it.
-modulate!(modulate_0, "adcs r2, r2, r6");
-modulate!(modulate_1, lines!("adds r2, r2, r6", "asrs r2, r2, #1"));
-modulate!(modulate_2, lines!("adds r2, r2, r6", "asrs r2, r2, #2"));
+modulate!(modulate_0, "", "", "adcs r2, r2, r6");
+modulate!(
+    modulate_1,
+    "",
+    "",
+    lines!("adds r2, r2, r6", "asrs r2, r2, #1")
+);
+modulate!(
+    modulate_2,
+    "",
+    "",
+    lines!("adds r2, r2, r6", "asrs r2, r2, #2")
+);
+modulate!(
+    modulate_n,
+    lines!("ldr r3, [r2, #12]", "mov lr, r3"),
+    "",
+    lines!("adds r2, r2, r6", "mov r5, lr", "asrs r2, r5")
+);
+modulate!(
+    modulate_up,
+    lines!("ldr r3, [r2, #20]", "mov lr, r3"),
+    lines!("mov r4, lr", "lsls r2, r4"),
+    lines!("adds r2, r2, r6", "asrs r2, r2, #1")
+);
 
 /// A routine that adds the old value, times r10; the half in r12, the shift in lr.
 #[unsafe(naked)]

@@ -18,7 +18,8 @@ pub(crate) struct Dsp;
 // and the table of Mish.
 unsafe impl Routines for Dsp {
     const POSITIONS: usize = 2;
-    const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
+    const MODULATE: [Routine; 4] = [modulate_0, modulate_1, modulate_2, modulate_n];
+    const MODULATE_UP: Routine = modulate_up;
     const ADD: Routine = add;
     const TAKES_PORTABLE_FACTORS: bool = true;
 
@@ -70,6 +71,11 @@ unsafe impl Routines for Dsp {
             .film
             .as_ref()
             .and_then(|film| Some((film, film.scales?)));
+        // The routine takes biases as they are.
+        let has_places_added = factors.film.as_ref().is_some_and(|film| film.up > 0);
+        if has_places_added {
+            return false;
+        }
         if let Some((film, (step, observation))) = scales {
             let (step_biases, biases) = film.biases;
             sources.step = step.as_ptr();
@@ -302,47 +308,83 @@ macro_rules! end {
 
 /// FiLM: the scale in r10, the bias in r11.
 macro_rules! modulation {
-    ($multiply:literal, $shift:literal) => {
+    ($double:literal, $multiply:literal, $saturate:expr) => {
         lines!(
             "asr r12, r12, #{fraction_bits}",
-            "lsl r12, r12, #1",
+            $double,
             concat!($multiply, " r12, r12, r10, r11"),
-            concat!("ssat r12, #16, r12", $shift),
+            $saturate,
         )
     };
 }
 
-/// A routine with FiLM; r9 is the distance from a value to the output of the value one row later.
+/// A routine with FiLM; `$double` doubles an activation, `$saturate` shifts the result to the
+/// right. `$begin` has the job at r12; r9 is for what it and `$store_next` need, which stores the second
+/// output.
 macro_rules! modulate {
-    ($name:ident, $multiply:literal, $shift:literal) => {
+    ($name:ident, $begin:expr, $double:literal, $multiply:literal, $saturate:expr, $store_next:expr) => {
         #[unsafe(naked)]
         unsafe extern "C" fn $name(_: &Job) {
             naked_asm!(
                 begin!(),
-                "add r9, r1, r2",
+                $begin,
                 "1:",
                 "ldrd r3, r12, [sp]",
                 "ldm r3!, {{r4-r7, r10, r11}}",
                 "cmp r3, r12",
                 "str r3, [sp]",
                 activation!("[r0]"),
-                modulation!($multiply, $shift),
+                modulation!($double, $multiply, $saturate),
                 "strh r12, [r0, r1]",
                 activation!("[r0, r2]"),
-                modulation!($multiply, $shift),
-                "strh r12, [r0, r9]",
+                modulation!($double, $multiply, $saturate),
+                $store_next,
                 end!(),
                 fraction_bits = const mish::FRACTION_BITS,
                 index_bits = const mish::INDEX_BITS,
             )
         }
     };
+    // r9 is the distance from a value to the output of the value one row later.
+    ($name:ident, $multiply:literal, $saturate:literal) => {
+        modulate!(
+            $name,
+            "add r9, r1, r2",
+            "lsl r12, r12, #1",
+            $multiply,
+            $saturate,
+            "strh r12, [r0, r9]"
+        );
+    };
+    // r9 is a shift.
+    ($name:ident, $begin:expr, $double:literal, $saturate:expr) => {
+        modulate!(
+            $name,
+            $begin,
+            $double,
+            "smmla",
+            $saturate,
+            lines!("add r3, r1, r2", "strh r12, [r0, r3]")
+        );
+    };
 }
 
 // Without a shift, the instruction rounds; with one, the bias includes the half to round by.
-modulate!(modulate_0, "smmlar", "");
-modulate!(modulate_1, "smmla", ", asr #1");
-modulate!(modulate_2, "smmla", ", asr #2");
+modulate!(modulate_0, "smmlar", "ssat r12, #16, r12");
+modulate!(modulate_1, "smmla", "ssat r12, #16, r12, asr #1");
+modulate!(modulate_2, "smmla", "ssat r12, #16, r12, asr #2");
+modulate!(
+    modulate_n,
+    "ldr r9, [r12, #40]",
+    "lsl r12, r12, #1",
+    lines!("asr r12, r12, r9", "ssat r12, #16, r12")
+);
+modulate!(
+    modulate_up,
+    lines!("ldr r9, [r12, #48]", "add r9, r9, #1"),
+    "lsl r12, r12, r9",
+    "ssat r12, #16, r12, asr #1"
+);
 
 /// A routine that adds the old value, times r9; the half in r10, the shift in r11.
 #[unsafe(naked)]

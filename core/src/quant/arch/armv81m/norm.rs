@@ -21,7 +21,8 @@ pub(crate) struct Mve;
 // and the table of Mish.
 unsafe impl Routines for Mve {
     const POSITIONS: usize = 2;
-    const MODULATE: [Routine; 3] = [modulate_0, modulate_1, modulate_2];
+    const MODULATE: [Routine; 4] = [modulate_0, modulate_n, modulate_n, modulate_n];
+    const MODULATE_UP: Routine = modulate_n;
     const ADD: Routine = add;
     const TAKES_PORTABLE_FACTORS: bool = false;
 
@@ -413,17 +414,19 @@ const SEGMENT_MASK: u32 = 2 * ((1 << mish::INDEX_BITS) - 1);
 
 /// A routine with FiLM.
 macro_rules! modulate {
-    ($name:ident, $multiply:literal, $shift:expr) => {
+    ($name:ident, $load:expr, $up:expr, $multiply:literal, $shift:expr) => {
         #[unsafe(naked)]
         unsafe extern "C" fn $name(_: &Job) {
             naked_asm!(
                 begin!(),
+                $load,
                 begin_round!(),
                 normalized!(),
                 mish!("q0"),
                 mish!("q1"),
                 "vldrw.u32 q2, [r4, #64]",
                 "vldrw.u32 q3, [r4, #80]",
+                $up,
                 // Twice the product.
                 concat!($multiply, " q0, q0, q2"),
                 "vadd.i32 q0, q0, q3",
@@ -439,17 +442,19 @@ macro_rules! modulate {
     };
 }
 
-// Without a shift, the instruction rounds; with one, the bias includes the half to round by.
-modulate!(modulate_0, "vqrdmulh.s32", "");
+// Without a shift, the instruction rounds; with one (in r12, negative, as it is to the right), the
+// bias includes the half to round by.
+modulate!(modulate_0, "", "", "vqrdmulh.s32", "");
 modulate!(
-    modulate_1,
+    modulate_n,
+    lines!(
+        "ldr r11, [r12, #48]",
+        "ldr r12, [r12, #40]",
+        "rsb r12, r12, #0"
+    ),
+    lines!("vshl.s32 q0, r11", "vshl.s32 q1, r11"),
     "vqdmulh.s32",
-    lines!("vshr.s32 q0, q0, #1", "vshr.s32 q1, q1, #1")
-);
-modulate!(
-    modulate_2,
-    "vqdmulh.s32",
-    lines!("vshr.s32 q0, q0, #2", "vshr.s32 q1, q1, #2")
+    lines!("vshl.s32 q0, r12", "vshl.s32 q1, r12")
 );
 
 /// A routine that adds the old value, times r11; the shift in r12 (negative, as it is to the right)

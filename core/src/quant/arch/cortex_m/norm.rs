@@ -27,10 +27,13 @@ pub(crate) struct Job {
     to_next_iteration: usize,
     /// The old value is multiplied by it before it is added.
     old_factor: i32,
-    /// What rounds the shift by `down`.
+    /// What rounds the shift by `down`, where the bias does not.
     half: i32,
+    /// By how much the result is shifted to the right.
     down: u32,
     n_channels: usize,
+    /// By how much an activation is shifted to the left before FiLM.
+    up: u32,
 }
 
 /// An assembler routine: normalisation, Mish and epilogue of some channels.
@@ -47,8 +50,10 @@ pub(crate) type Routine = unsafe extern "C" fn(&Job);
 pub(crate) unsafe trait Routines {
     /// Positions that a routine takes at a time.
     const POSITIONS: usize;
-    /// FiLM, for shifts of 0, 1 and 2.
-    const MODULATE: [Routine; 3];
+    /// FiLM, for shifts to the right of 0, 1, 2, and all larger ones.
+    const MODULATE: [Routine; 4];
+    /// FiLM, for a shift to the left and one of 1 to the right.
+    const MODULATE_UP: Routine;
     /// The sum with a residual.
     const ADD: Routine;
     /// Whether the routines read the factors of [`Portable`].
@@ -107,7 +112,12 @@ impl<R: Routines> NormKernel for Kernel<R> {
             return None;
         }
         let (routine, up, down) = match epilogue {
-            EpilogueShifts::Modulate { shift } => (*R::MODULATE.get(shift as usize)?, 0, 0),
+            EpilogueShifts::Modulate { up: 0, shift } => {
+                let [.., any_shift] = R::MODULATE;
+                let routine = R::MODULATE.get(shift as usize);
+                (routine.copied().unwrap_or(any_shift), 0, shift)
+            }
+            EpilogueShifts::Modulate { up, shift } => (R::MODULATE_UP, up, shift),
             EpilogueShifts::Add { up, down } => (R::ADD, up, down),
         };
         let job = Job {
@@ -123,6 +133,7 @@ impl<R: Routines> NormKernel for Kernel<R> {
             half: half(down),
             down,
             n_channels: 0,
+            up,
         };
         Some(Self {
             portable: Portable::new(n_positions, n_channels, epilogue)?,

@@ -175,8 +175,9 @@ impl Factors {
         let y_q16 = _mm256_add_epi32(self.beta_q16, upper_words(d, self.gain, true));
         let y_q16 = self.mish(y_q16);
         let value = match self.epilogue {
-            EpilogueShifts::Modulate { shift } => {
-                let scaled = upper_words(self.scale_q15, _mm256_slli_epi32::<1>(y_q16), shift == 0);
+            EpilogueShifts::Modulate { up, shift } => {
+                let y = _mm256_sll_epi32(y_q16, _mm_cvtsi32_si128(1 + up as i32));
+                let scaled = upper_words(self.scale_q15, y, shift == 0);
                 shifted_right(_mm256_add_epi32(scaled, self.bias), shift)
             }
             EpilogueShifts::Add { up, down } => {

@@ -3,7 +3,9 @@
 use super::epilogue::Epilogue;
 use super::factors::{Channel, Factors};
 use super::group::{Scaled, Sums};
-use super::kernel::{MAX_KERNEL_GROUP_LEN, MOST_CHANNELS, MOST_GROUPS, NormKernel};
+use super::kernel::{
+    LEAST_GAMMA_EXPONENT, MAX_KERNEL_GROUP_LEN, MOST_CHANNELS, MOST_GROUPS, NormKernel,
+};
 use super::{Norm, Parameters};
 use crate::quant::kernels::panel::{Panel, view};
 use crate::quant::kernels::{mish, slices};
@@ -49,8 +51,8 @@ fn tile_shape(group_size: usize) -> (usize, usize) {
 }
 
 impl Norm<'_> {
-    /// [`activate`](Self::activate) by kernel `K`; what `K` does not take, and groups without the
-    /// room for 32 bits, by the reference implementation.
+    /// [`activate`](Self::activate) by kernel `K`; what `K` does not take, and groups whose variance
+    /// is too large for it, by the reference implementation.
     #[inline(always)]
     pub(crate) fn activate_with<K: NormKernel>(
         self,
@@ -64,7 +66,9 @@ impl Norm<'_> {
         let group_size = n_channels / self.n_groups().max(1);
         let len = n_positions * group_size;
         let (n_groups, tile_size) = tile_shape(group_size);
-        let is_for_kernel = self.headroom() >= HEADROOM_OF_MISH && len <= MAX_KERNEL_GROUP_LEN;
+        let is_for_kernel = self.headroom() >= HEADROOM_OF_MISH
+            && self.gamma_exponent() >= LEAST_GAMMA_EXPONENT
+            && len <= MAX_KERNEL_GROUP_LEN;
         let (Some(shifts), Some(memory), true) =
             (epilogue.shifts(), Memory::of(panel), is_for_kernel)
         else {

@@ -21,10 +21,12 @@ pub(crate) enum Epilogue<'m> {
 /// [`Channel`](super::factors::Channel)'s.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum EpilogueShifts {
-    /// `saturate(round((scale y / 2^16 + bias) / 2^shift))`; for a shift of at least 1 the bias
-    /// includes the half to round by.
+    /// `saturate(round((2^up scale y / 2^16 + bias) / 2^shift))`, where the bias includes `2^up`, and
+    /// for a shift of at least 1 the half to round by.
     Modulate {
-        /// Binary places that are rounded away.
+        /// Binary places that are added first: not 0 where the result has more than scale and bias.
+        up: u32,
+        /// Binary places that are rounded away: then one of those.
         shift: u32,
     },
     /// `saturate(round((y + 2^up old) / 2^down))`.
@@ -57,9 +59,10 @@ pub(crate) struct Modulation<'m> {
     pub(crate) shift: u32,
 }
 
-/// Shifts of [`Modulation`] that kernels take: from the 16 binary places of `y` to what the upper
-/// word of a product has room for.
-const KERNEL_SHIFTS: core::ops::RangeInclusive<u32> = 16..=30;
+/// Shifts of [`Modulation`] that kernels take, about the 16 binary places of `y`: to what the upper
+/// word of a product has room for, and from what `2 y`, shifted to the left, has.
+const KERNEL_SHIFTS: core::ops::RangeInclusive<u32> = 8..=30;
+const _: () = assert!(1 << 20 << (1 + 17 - *KERNEL_SHIFTS.start()) <= 1 << 30);
 /// Largest `up` that kernels take: `2^15 << 13` plus a `y` within the table of Mish is below 2^30.
 const MAX_KERNEL_UP: u32 = 13;
 const _: () = assert!((1 << 15 << MAX_KERNEL_UP) + (1 << 20) < 1 << 30);
@@ -87,11 +90,9 @@ impl Epilogue<'_> {
     pub(crate) fn shifts(&self) -> Option<EpilogueShifts> {
         match self {
             Self::Modulate(film) => {
-                KERNEL_SHIFTS
-                    .contains(&film.shift)
-                    .then(|| EpilogueShifts::Modulate {
-                        shift: film.shift - *KERNEL_SHIFTS.start(),
-                    })
+                let (up, shift) = film.up_and_down();
+                (KERNEL_SHIFTS.contains(&film.shift))
+                    .then_some(EpilogueShifts::Modulate { up, shift })
             }
             Self::Add { up, down } => (*up <= MAX_KERNEL_UP).then_some(EpilogueShifts::Add {
                 up: *up,
@@ -126,8 +127,18 @@ impl Modulation<'_> {
         i32::from(i16::from_le_bytes(step)) + i32::from(observation)
     }
 
+    /// The shifts of [`EpilogueShifts::Modulate`].
+    #[inline(always)]
+    fn up_and_down(&self) -> (u32, u32) {
+        match self.shift.checked_sub(16) {
+            Some(shift) => (0, shift),
+            None => (17 - self.shift, 1),
+        }
+    }
+
     #[inline(always)]
     fn shares(&self, first: usize, len: usize) -> Shares<'_> {
+        let (up, shift) = self.up_and_down();
         let both = |first| {
             let step = slices::part(self.step, first, len);
             (step, slices::part(self.observation, first, len))
@@ -136,7 +147,8 @@ impl Modulation<'_> {
             scales: (self.n_scales > 0).then(|| both(first)),
             biases: both(self.n_scales + first),
             one_q15: 1 << (15 + self.exponent),
-            half: half(self.shift - *KERNEL_SHIFTS.start()),
+            up,
+            half: half(shift),
         }
     }
 }
@@ -147,13 +159,16 @@ pub(crate) struct Shares<'m> {
     pub(crate) biases: (&'m [[u8; 2]], &'m [i16]),
     /// The scale of channels without one.
     pub(crate) one_q15: i32,
+    /// Binary places that are added to each bias.
+    pub(crate) up: u32,
     /// Included in each bias, to round by.
     pub(crate) half: i32,
 }
 
 #[cfg(any(kernels = "armv6m", kernels = "armv81m"))]
 impl Shares<'_> {
-    /// Whether there is a share for each of `n_channels` channels, aligned for half words.
+    /// Whether there is a share for each of `n_channels` channels, aligned for half words, and
+    /// biases are taken as they are.
     #[inline(always)]
     pub(crate) fn are_of(&self, n_channels: usize) -> bool {
         let are_there = |(step, observation): (&[[u8; 2]], &[i16])| {
@@ -161,6 +176,6 @@ impl Shares<'_> {
                 && observation.len() >= n_channels
                 && step.as_ptr().cast::<i16>().is_aligned()
         };
-        are_there(self.biases) && self.scales.is_none_or(are_there)
+        self.up == 0 && are_there(self.biases) && self.scales.is_none_or(are_there)
     }
 }

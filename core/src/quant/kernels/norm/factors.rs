@@ -85,7 +85,7 @@ impl Shares<'_> {
         for (channel, (scale, bias)) in channels.iter_mut().zip(both) {
             // A sum of two 16-bit numbers has 17.
             channel.scale_q15 = scale << 15;
-            channel.bias = bias + self.half;
+            channel.bias = (bias << self.up) + self.half;
         }
     }
 
@@ -94,7 +94,7 @@ impl Shares<'_> {
     pub(crate) fn write_biases(&self, channels: &mut [Channel]) {
         for (channel, bias) in channels.iter_mut().zip(sums(self.biases)) {
             channel.scale_q15 = self.one_q15;
-            channel.bias = bias + self.half;
+            channel.bias = (bias << self.up) + self.half;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the values of a group share: sums, and from them the reciprocal root of the variance.
 
-use super::kernel::MAX_KERNEL_GROUP_LEN;
+use super::kernel::{LEAST_GAMMA_EXPONENT, MAX_KERNEL_GROUP_LEN};
 use super::{MAX_EPS, Norm};
 use crate::quant::kernels::rounding::product;
 use crate::quant::kernels::rsqrt::rsqrt;
@@ -49,6 +49,11 @@ fn square(value: i32) -> u64 {
 
 /// What a kernel needs to know of a group: `d = n x + minus_sum`, shifted to the left until the
 /// upper word of its product with a channel's gain is the normalised value in Q16.
+///
+/// `n x` and `minus_sum` may leave 32 bits, but their sum, which wraps, does not. As `d^2 <= n V`
+/// and `sqrt(V) <= 2^(exponent - 30)`, with the exponent of the reciprocal root, and as the shift
+/// is `63 - gamma_exponent - exponent`, the shifted `d` is at most `sqrt(n) 2^(33 -
+/// gamma_exponent)`, whatever the values are: [`LEAST_GAMMA_EXPONENT`].
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Scaled {
@@ -59,34 +64,30 @@ pub(crate) struct Scaled {
 }
 
 impl Scaled {
-    /// For a group of `len` values; nothing if `d` has no room to be shifted so far.
+    /// For a group of `len` values; nothing if `d` would be shifted to the right.
     #[inline(always)]
     pub(crate) fn of(norm: Norm<'_>, len: usize, sums: Sums) -> Option<Self> {
-        // |d| < 2^16 n.
-        const LARGEST_N: i32 = 1 << 15;
         let scale = rsqrt(variance(len as u32, sums) + norm.eps());
         let up = 32_u32.checked_sub(norm.shift(scale))?;
-        debug_assert!(len <= MAX_KERNEL_GROUP_LEN);
-        let n = len as i32;
-        let has_room = up <= 15 && n << up <= LARGEST_N;
-        has_room.then(|| Self {
-            n: n << up,
-            minus_sum: -(sums.sum << up),
+        debug_assert!(len <= MAX_KERNEL_GROUP_LEN && norm.gamma_exponent() >= LEAST_GAMMA_EXPONENT);
+        Some(Self {
+            n: (len as i32) << up,
+            minus_sum: sums.sum.wrapping_neg() << up,
             mantissa: scale.mantissa as i32,
         })
     }
 
-    /// The same of groups side by side; whether all of them have room.
+    /// The same of groups side by side; whether all of them are there.
     #[inline(always)]
     pub(crate) fn of_all(norm: Norm<'_>, len: usize, sums: &[Sums], places: &mut [Self]) -> bool {
-        let mut have_room = true;
+        let mut are_all_there = true;
         for (sums, place) in sums.iter().zip(places) {
             match Self::of(norm, len, *sums) {
                 Some(scaled) => *place = scaled,
-                None => have_room = false,
+                None => are_all_there = false,
             }
         }
-        have_room
+        are_all_there
     }
 }
 

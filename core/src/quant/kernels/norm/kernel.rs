@@ -10,9 +10,14 @@ use super::group::{Scaled, Sums};
 pub(crate) const MOST_CHANNELS: usize = 64;
 /// Most groups in a call of [`sums`](NormKernel::sums) and [`scale`](NormKernel::scale).
 pub(crate) const MOST_GROUPS: usize = 8;
-/// Most values in a group: no sum then overflows, and `|d| <= 2^28`. Larger groups go to the
-/// reference implementation.
+/// Most values in a group: no sum then overflows. Larger groups go to the reference implementation.
 pub(crate) const MAX_KERNEL_GROUP_LEN: usize = 1 << 12;
+/// Least binary places of `gamma`: the shifted `d` of a group ([`Scaled`]) then fits 32 bits.
+pub(crate) const LEAST_GAMMA_EXPONENT: u32 = 9;
+const _: () = assert!(
+    MAX_KERNEL_GROUP_LEN.isqrt() << (33 - LEAST_GAMMA_EXPONENT) <= 1 << 30
+        && MAX_KERNEL_GROUP_LEN.isqrt().pow(2) == MAX_KERNEL_GROUP_LEN
+);
 
 /// Normalisation, Mish and epilogue of a tensor `[L][C]` for one instruction set. Its results are
 /// those of [`reference`](super::reference), bit for bit.
@@ -29,7 +34,7 @@ pub(crate) trait NormKernel: Sized {
     fn sums(&self, x: &[i16], first: usize, size: usize, sums: &mut [Sums]);
 
     /// What the channels of those groups, of `len` values each, have in common; whether all groups
-    /// have room.
+    /// have it.
     fn scale(norm: Norm<'_>, len: usize, sums: &[Sums], groups: &mut [Scaled]) -> bool {
         Scaled::of_all(norm, len, sums, groups)
     }

@@ -42,14 +42,15 @@ impl NormKernel for Portable {
     fn activate(&mut self, x: &[i16], out: &mut [i16], first: usize, channels: &[Channel]) {
         let tensors = (slices::from(x, first), slices::from_mut(out, first));
         match self.epilogue {
-            EpilogueShifts::Modulate { shift: 0 } => {
+            EpilogueShifts::Modulate { shift: 0, .. } => {
                 self.for_each(tensors, channels, |channel, y_q16, _| {
                     upper_word(channel.scale_q15, y_q16 << 1, true) + channel.bias
                 });
             }
-            EpilogueShifts::Modulate { shift } => {
+            EpilogueShifts::Modulate { up, shift } => {
                 self.for_each(tensors, channels, |channel, y_q16, _| {
-                    (upper_word(channel.scale_q15, y_q16 << 1, false) + channel.bias) >> shift
+                    let y = y_q16 << (1 + up);
+                    (upper_word(channel.scale_q15, y, false) + channel.bias) >> shift
                 });
             }
             EpilogueShifts::Add { up, down } => {
@@ -74,7 +75,8 @@ impl Portable {
         let (n, step) = (channels.len(), self.n_channels.max(1));
         while let (Some(row), Some(places)) = (x.get(..n), out.get_mut(..n)) {
             for ((x, out), channel) in row.iter().zip(places).zip(channels) {
-                let d = channel.n * i32::from(*x) + channel.minus_sum;
+                let n_x = channel.n.wrapping_mul(i32::from(*x));
+                let d = n_x.wrapping_add(channel.minus_sum);
                 let y_q16 = channel.beta_q16 + upper_word(d, channel.gain, true);
                 let value = epilogue(channel, mish_in_range(y_q16), i32::from(*out));
                 *out = value.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16;

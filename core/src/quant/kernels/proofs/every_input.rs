@@ -139,27 +139,42 @@ fn a_value_in_fixed_point_is_the_nearest_for_every_number() {
     });
 }
 
-/// The kernels of normalisation: sums of squares, their distance and its shift.
+/// The kernels of normalisation: sums of squares, and the shifted distance, though its terms wrap.
 #[test]
 fn the_largest_groups_of_a_kernel_do_not_overflow() {
     use crate::quant::kernels::norm::group::{Scaled, Sums};
-    use crate::quant::kernels::norm::kernel::MAX_KERNEL_GROUP_LEN;
+    use crate::quant::kernels::norm::kernel::{LEAST_GAMMA_EXPONENT, MAX_KERNEL_GROUP_LEN};
     use crate::quant::kernels::norm::{MAX_EPS, Norm};
-    for value in [i16::MIN, i16::MAX] {
-        for n_other in [0, 1, MAX_KERNEL_GROUP_LEN / 2, MAX_KERNEL_GROUP_LEN] {
-            let mut x: Vec<i16> = super::std::vec![value; MAX_KERNEL_GROUP_LEN];
-            x[..n_other].fill(!value);
+    let mut n_wrapped = 0;
+    for (n, value) in [3, 10, 24, 128, MAX_KERNEL_GROUP_LEN]
+        .into_iter()
+        .flat_map(|n| [i16::MIN, i16::MAX - 1, 300, 2, -1, 0].map(|value| (n, value)))
+    {
+        for (n_other, other) in [(0, 0), (1, !value), (n / 2, !value), (1, value + 1)] {
+            let mut x: Vec<i16> = super::std::vec![value; n];
+            x[..n_other].fill(other);
             let sums = Sums::of(&x, 1, 1);
-            for eps in [1, MAX_EPS] {
+            let sum: i64 = x.iter().map(|x| i64::from(*x)).sum();
+            let squares: i64 = x.iter().map(|x| i64::from(*x).pow(2)).sum();
+            let variance = (n as i64 * squares - sum * sum) as u64;
+            for (eps, gamma_exponent) in [1, 1 << 20, MAX_EPS]
+                .into_iter()
+                .flat_map(|eps| (LEAST_GAMMA_EXPONENT..17).map(move |gamma| (eps, gamma)))
+            {
                 let parameters = [0; Norm::PARAMETERS_SIZE];
-                let norm = Norm::new(&parameters, 1, 0, eps, x.len()).unwrap();
-                if let Some(scaled) = Scaled::of(norm, x.len(), sums) {
-                    for x in [i16::MIN, i16::MAX] {
-                        let d = i64::from(scaled.n) * i64::from(x) + i64::from(scaled.minus_sum);
-                        assert!(i32::try_from(d).is_ok());
-                    }
+                let norm = Norm::new(&parameters, 1, gamma_exponent, eps, n).unwrap();
+                let Some(scaled) = Scaled::of(norm, n, sums) else {
+                    continue;
+                };
+                let up = 32 - norm.shift(rsqrt(variance + eps));
+                for x in &x {
+                    let d = (n as i64 * i64::from(*x) - sum) << up;
+                    let n_x = scaled.n.wrapping_mul((*x).into());
+                    assert_eq!(i64::from(n_x.wrapping_add(scaled.minus_sum)), d);
+                    n_wrapped += usize::from(scaled.n.checked_mul((*x).into()).is_none());
                 }
             }
         }
     }
+    assert!(n_wrapped > 0);
 }

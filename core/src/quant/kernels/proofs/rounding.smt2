@@ -112,11 +112,15 @@
 (define-fun modulate_reference ((scaled I64) (bias I32) (shift I64)) I16
   (saturate_i16 (rounding_shift_right (bvadd scaled (bvshl (i64 bias) (_ bv16 64))) shift)))
 (define-fun modulate_kernel ((scaled I64) (bias I32) (shift I64)) I16
-  (let ((by (low (bvsub shift (_ bv16 64)))))
-    ; `upper_word(scale << 15, y << 1, by == 0)`; the bias includes the half to round by.
-    (let ((upper (upper_of_product (bvshl scaled (_ bv16 64))
-                   (ite (= by (_ bv0 32)) (_ bv1 32) (_ bv0 32)))))
-      (clamp_to_i16 (bvashr (bvadd upper (bvadd bias (half_32 by))) by)))))
+  (let ((is_up (bvult shift (_ bv16 64))))
+    (let ((up (ite is_up (bvsub (_ bv17 64) shift) (_ bv0 64)))
+          (by (ite is_up (_ bv1 32) (low (bvsub shift (_ bv16 64))))))
+      ; `upper_word(scale << 15, y << (1 + up), by == 0)`; the bias includes `2^up` and the half to
+      ; round by.
+      (let ((upper (upper_of_product (bvshl scaled (bvadd up (_ bv16 64)))
+                     (ite (= by (_ bv0 32)) (_ bv1 32) (_ bv0 32))))
+            (whole_bias (bvadd (bvshl bias (low up)) (half_32 by))))
+        (clamp_to_i16 (bvashr (bvadd upper whole_bias) by))))))
 (define-fun add_reference ((y I32) (old I16) (up I32) (down I32)) I16
   (round_to_i16 (saturating_add y (bvshl ((_ sign_extend 16) old) up)) down))
 (define-fun add_kernel ((y I32) (old I16) (up I32) (down I32)) I16
@@ -267,7 +271,7 @@
 ; |scale| <= 2^16 and |mish| <= 2^20; a bias of 17 bits.
 (assert (up_to_64 v #x0000001000000000))
 (assert (up_to_32 x #x00010000))
-(assert (and (bvule (_ bv16 64) s) (bvule s (_ bv30 64))))
+(assert (and (bvule (_ bv8 64) s) (bvule s (_ bv30 64))))
 (assert (not (= (modulate_kernel v x s) (modulate_reference v x s))))
 (check-sat)
 (pop)

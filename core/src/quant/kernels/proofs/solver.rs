@@ -193,7 +193,7 @@ fn epilogues(calls: &mut Calls) {
         i32::from(shares[0]) + i32::from(shares[2]),
         i32::from(shares[1]) + i32::from(shares[3]),
     );
-    let shift = calls.shift(16, 30);
+    let shift = calls.shift(8, 30);
     let reference = Epilogue::Modulate(Modulation {
         step: &[shares[0].to_le_bytes(), shares[1].to_le_bytes()],
         observation: &shares[2..],
@@ -219,8 +219,11 @@ fn epilogues(calls: &mut Calls) {
     let arguments = [(scaled, 64), (bias.into(), 32), (shift.into(), 64)];
     let result = reference.apply(0, y_q16, old);
     calls.add("modulate_reference", &arguments, result);
-    let shifts = EpilogueShifts::Modulate { shift: shift - 16 };
-    let result = by_kernel(shifts, scale, bias + half(shift - 16));
+    let shifts = reference.shifts().unwrap();
+    let EpilogueShifts::Modulate { up, shift } = shifts else {
+        unreachable!("it is FiLM");
+    };
+    let result = by_kernel(shifts, scale, (bias << up) + half(shift));
     calls.add("modulate_kernel", &arguments, result);
 
     let (up, down) = (calls.shift(0, 13), calls.shift(0, 16));

@@ -48,10 +48,10 @@ struct Groups {
     n_vectors: usize,
 }
 
-/// Whether there is room for all. As `Scaled::of` and `rsqrt`, with every product and sum of 64
+/// Whether all are there. As `Scaled::of` and `rsqrt`, with every product and sum of 64
 /// bits from two words.
 ///
-/// q6 is `n`, q7 the offsets of four groups, r12 and r9 the largest shift and shifted `n`.
+/// q6 is `n`, q7 the offsets of four groups, r12 the largest shift.
 #[unsafe(naked)]
 unsafe extern "C" fn scale_groups(_: &Groups) -> u32 {
     naked_asm!(
@@ -65,7 +65,6 @@ unsafe extern "C" fn scale_groups(_: &Groups) -> u32 {
         "vidup.u32 q7, r2, #1",
         "movs r2, #12",
         "vmul.i32 q7, q7, r2",
-        "mov r9, #0",
         "mov r12, #0",
         "movs r7, #1",
         "adds r4, r4, #1",
@@ -127,7 +126,6 @@ unsafe extern "C" fn scale_groups(_: &Groups) -> u32 {
         "vneg.s32 q0, q0",
         "vshl.s32 q0, q0, q2",
         "vmaxv.u32 r12, q2",
-        "vmaxv.u32 r9, q4",
         "vstrw.32 q4, [r0, q7]",
         "add r8, r0, #4",
         "vstrw.32 q0, [r8, q7]",
@@ -135,13 +133,11 @@ unsafe extern "C" fn scale_groups(_: &Groups) -> u32 {
         "vstrw.32 q1, [r8, q7]",
         "adds r0, r0, #48",
         "le lr, 1b",
-        "movs r0, #0",
-        "cmp r12, #15",
-        "bhi 2f",
-        "cmp r9, #0x8000",
-        "it ls",
+        // No shift is negative.
+        "cmp r12, #31",
+        "ite ls",
         "movls r0, #1",
-        "2:",
+        "movhi r0, #0",
         "vpop {{d8-d15}}",
         "pop {{r4-r11, pc}}",
     )

@@ -21,7 +21,6 @@ unsafe impl Routines for Dsp {
     const MODULATE: [Routine; 4] = [modulate_0, modulate_1, modulate_2, modulate_n];
     const MODULATE_UP: Routine = modulate_up;
     const ADD: Routine = add;
-    const TAKES_PORTABLE_FACTORS: bool = true;
 
     #[inline(always)]
     unsafe fn sums(

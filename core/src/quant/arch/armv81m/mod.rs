@@ -3,7 +3,5 @@
 mod linear;
 mod norm;
 
-use crate::quant::arch::cortex_m;
-
 pub(crate) type LinearKernel = linear::Vmladava;
-pub(crate) type NormKernel = cortex_m::norm::Kernel<norm::Mve>;
+pub(crate) type NormKernel = norm::Mve;

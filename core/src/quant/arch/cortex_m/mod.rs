@@ -4,5 +4,5 @@
 pub(crate) mod armv7m_rows;
 pub(crate) mod assembler;
 pub(crate) mod linear;
-#[cfg(not(kernels = "armv7m"))]
+#[cfg(any(kernels = "armv6m", kernels = "armv7em"))]
 pub(crate) mod norm;

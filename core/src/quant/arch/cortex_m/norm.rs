@@ -2,10 +2,9 @@
 #![allow(unsafe_code)]
 
 use crate::quant::kernels::mish;
-use crate::quant::kernels::norm::Norm;
 use crate::quant::kernels::norm::epilogue::{EpilogueShifts, half};
 use crate::quant::kernels::norm::factors::{Channel, Factors};
-use crate::quant::kernels::norm::group::{Scaled, Sums};
+use crate::quant::kernels::norm::group::Sums;
 use crate::quant::kernels::norm::kernel::NormKernel;
 use crate::quant::kernels::norm::portable::Portable;
 use core::marker::PhantomData;
@@ -56,8 +55,6 @@ pub(crate) unsafe trait Routines {
     const MODULATE_UP: Routine;
     /// The sum with a residual.
     const ADD: Routine;
-    /// Whether the routines read the factors of [`Portable`].
-    const TAKES_PORTABLE_FACTORS: bool;
 
     /// [`NormKernel::sums`] from the first group's first value on; false, and nothing done, for
     /// sizes that it does not take.
@@ -73,12 +70,6 @@ pub(crate) unsafe trait Routines {
         sums: &mut [Sums],
     ) -> bool;
 
-    /// [`NormKernel::scale`].
-    #[inline(always)]
-    fn scale(norm: Norm<'_>, len: usize, sums: &[Sums], groups: &mut [Scaled]) -> bool {
-        Scaled::of_all(norm, len, sums, groups)
-    }
-
     /// [`NormKernel::write_factors`]; false, and nothing done, where it does not take the factors'
     /// number or alignment.
     fn write_factors(factors: &Factors<'_>, channels: &mut [Channel]) -> bool;
@@ -91,8 +82,7 @@ pub(crate) struct Kernel<R> {
     n_positions: usize,
     /// Values of a tensor.
     len: usize,
-    /// Nothing while the factors are [`Portable`]'s and the routines do not take those.
-    routine: Option<Routine>,
+    routine: Routine,
     job: Job,
     routines: PhantomData<R>,
 }
@@ -139,7 +129,7 @@ impl<R: Routines> NormKernel for Kernel<R> {
             portable: Portable::new(n_positions, n_channels, epilogue)?,
             n_positions,
             len: n_positions * n_channels,
-            routine: Some(routine),
+            routine,
             job,
             routines: PhantomData,
         })
@@ -159,17 +149,8 @@ impl<R: Routines> NormKernel for Kernel<R> {
     }
 
     #[inline(always)]
-    fn scale(norm: Norm<'_>, len: usize, sums: &[Sums], groups: &mut [Scaled]) -> bool {
-        R::scale(norm, len, sums, groups)
-    }
-
-    #[inline(always)]
     fn write_factors(&mut self, factors: &Factors<'_>, channels: &mut [Channel]) {
-        let is_written = self.routine.is_some() && R::write_factors(factors, channels);
-        if !is_written {
-            if !R::TAKES_PORTABLE_FACTORS {
-                self.routine = None;
-            }
+        if !R::write_factors(factors, channels) {
             self.portable.write_factors(factors, channels);
         }
     }
@@ -178,12 +159,9 @@ impl<R: Routines> NormKernel for Kernel<R> {
     fn activate(&mut self, x: &[i16], out: &mut [i16], first: usize, channels: &[Channel]) {
         let is_there = self.has(x.len().min(out.len()), first, channels.len());
         debug_assert!(is_there);
-        let (Some(routine), true) = (self.routine, is_there) else {
-            if !R::TAKES_PORTABLE_FACTORS {
-                self.portable.activate(x, out, first, channels);
-            }
+        if !is_there {
             return;
-        };
+        }
         let job = &mut self.job;
         let (x, out) = (x.as_ptr(), out.as_mut_ptr());
         job.to_out = (out as usize).wrapping_sub(x as usize);
@@ -195,6 +173,6 @@ impl<R: Routines> NormKernel for Kernel<R> {
         // SAFETY: `is_there`: the rows of both tensors, and in each these channels, at least one.
         // `new` has checked that there are rows, a multiple of `POSITIONS`. An index into the table
         // of Mish has `INDEX_BITS` bits, whatever the value.
-        unsafe { routine(job) };
+        unsafe { (self.routine)(job) };
     }
 }

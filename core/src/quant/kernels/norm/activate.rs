@@ -15,9 +15,9 @@ const HEADROOM_OF_MISH: u32 = 15 - mish::RANGE.ilog2();
 
 /// A [`Panel`], cut up.
 pub(crate) struct Memory<'p> {
-    channels: &'p mut [Channel],
-    groups: &'p mut [Scaled],
-    sums: &'p mut [Sums],
+    pub(crate) channels: &'p mut [Channel],
+    pub(crate) groups: &'p mut [Scaled],
+    pub(crate) sums: &'p mut [Sums],
 }
 
 impl<'p> Memory<'p> {
@@ -65,18 +65,21 @@ impl Norm<'_> {
         let n_positions = x.len() / n_channels.max(1);
         let group_size = n_channels / self.n_groups().max(1);
         let len = n_positions * group_size;
-        let (n_groups, tile_size) = tile_shape(group_size);
         let is_for_kernel = self.headroom() >= HEADROOM_OF_MISH
             && self.gamma_exponent() >= LEAST_GAMMA_EXPONENT
             && len <= MAX_KERNEL_GROUP_LEN;
-        let (Some(shifts), Some(memory), true) =
+        let (Some(shifts), Some(mut memory), true) =
             (epilogue.shifts(), Memory::of(panel), is_for_kernel)
         else {
             return self.activate_reference(x, out, epilogue);
         };
+        if K::activate_all(self, x, out, epilogue, &mut memory) {
+            return;
+        }
         let Some(mut kernel) = K::new(n_positions, n_channels, shifts) else {
             return self.activate_reference(x, out, epilogue);
         };
+        let (n_groups, tile_size) = tile_shape(group_size);
         let (mut first, mut n_left) = (0, self.n_groups());
         let mut parameters: &[Parameters] = self.parameters.as_chunks().0;
         while n_left > 0 {
@@ -86,11 +89,10 @@ impl Norm<'_> {
             let groups = slices::part_mut(memory.groups, 0, n_groups);
             kernel.sums(x, first, group_size, sums);
             if !K::scale(self, len, sums, groups) {
-                for _ in 0..n_groups {
-                    let (of_group, others) = slices::split(parameters, group_size);
-                    self.activate_group(first, of_group, x, out, epilogue);
-                    (first, parameters) = (first + group_size, others);
-                }
+                let end = first + n_groups * group_size;
+                self.activate_groups(first..end, x, out, epilogue);
+                parameters = slices::from(parameters, end - first);
+                first = end;
                 continue;
             }
             let end = first + n_groups * group_size;

@@ -165,7 +165,7 @@ pub(crate) struct Shares<'m> {
     pub(crate) half: i32,
 }
 
-#[cfg(any(kernels = "armv6m", kernels = "armv81m"))]
+#[cfg(kernels = "armv6m")]
 impl Shares<'_> {
     /// Whether there is a share for each of `n_channels` channels, aligned for half words, and
     /// biases are taken as they are.

@@ -1,9 +1,9 @@
 //! The seam between normalisation and the tuned kernels.
 
-use super::Norm;
-use super::epilogue::EpilogueShifts;
+use super::epilogue::{Epilogue, EpilogueShifts};
 use super::factors::{Channel, Factors};
 use super::group::{Scaled, Sums};
+use super::{Memory, Norm};
 
 /// Most channels in a call of [`write_factors`](NormKernel::write_factors) and
 /// [`activate`](NormKernel::activate).
@@ -22,13 +22,26 @@ const _: () = assert!(
 /// Normalisation, Mish and epilogue of a tensor `[L][C]` for one instruction set. Its results are
 /// those of [`reference`](super::reference), bit for bit.
 ///
-/// [`Norm::activate_with`] makes one for a tensor and calls, for some groups after the other:
+/// [`Norm::activate_with`] calls `activate_all`. Where that has no routine for the tensor, it makes
+/// a kernel and calls, for some groups after the other:
 /// `sums`, `scale`, and for all or some of their channels `write_factors` and `activate`. A kernel
 /// without instructions of its own for a step calls that of
 /// [`Portable`](super::portable::Portable).
 pub(crate) trait NormKernel: Sized {
     /// For tensors of this shape; none for a shape or an epilogue that the kernel does not take.
     fn new(n_positions: usize, n_channels: usize, epilogue: EpilogueShifts) -> Option<Self>;
+
+    /// The whole tensor; false, and nothing done, where there is no routine for it.
+    #[inline(always)]
+    fn activate_all(
+        _: Norm<'_>,
+        _: &[i16],
+        _: &mut [i16],
+        _: &Epilogue<'_>,
+        _: &mut Memory<'_>,
+    ) -> bool {
+        false
+    }
 
     /// Sums of adjacent groups of `size` channels, the first of which begins at channel `first`.
     fn sums(&self, x: &[i16], first: usize, size: usize, sums: &mut [Sums]);

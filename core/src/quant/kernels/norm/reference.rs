@@ -6,21 +6,33 @@ use crate::quant::kernels::mish::mish_q16;
 use crate::quant::kernels::rounding::{multiply_shift, multiply_shift_wide};
 use crate::quant::kernels::rsqrt::{Rsqrt, rsqrt_of_sum};
 use crate::quant::kernels::slices;
+use core::ops::Range;
 
 impl Norm<'_> {
     /// [`activate`](Self::activate) by the reference implementation.
     pub(crate) fn activate_reference(self, x: &[i16], out: &mut [i16], epilogue: &Epilogue<'_>) {
-        let n_channels = self.n_channels();
-        let size = n_channels / self.n_groups().max(1);
-        let groups = slices::rows(self.parameters.as_chunks().0, size);
-        for (index, parameters) in groups.enumerate() {
-            self.activate_group(index * size, parameters, x, out, epilogue);
+        self.activate_groups(0..self.n_channels(), x, out, epilogue);
+    }
+
+    /// The groups with these channels.
+    #[inline(never)]
+    pub(crate) fn activate_groups(
+        self,
+        channels: Range<usize>,
+        x: &[i16],
+        out: &mut [i16],
+        epilogue: &Epilogue<'_>,
+    ) {
+        let size = self.n_channels() / self.n_groups().max(1);
+        let parameters = self.parameters.as_chunks().0;
+        let parameters = slices::part(parameters, channels.start, channels.len());
+        for (index, parameters) in slices::rows(parameters, size).enumerate() {
+            self.activate_group(channels.start + index * size, parameters, x, out, epilogue);
         }
     }
 
     /// One group, whose first channel is `first`.
-    #[inline(never)]
-    pub(crate) fn activate_group(
+    fn activate_group(
         self,
         first: usize,
         parameters: &[Parameters],

@@ -6,21 +6,20 @@ use crate::quant::kernels::norm::{DROPPED_BITS, Norm};
 use crate::quant::kernels::rsqrt;
 use core::arch::naked_asm;
 
-/// As [`Scaled::of_all`]; nothing, and nothing done, if the number of groups does not fill vectors.
+/// As [`Scaled::of_all`].
+///
+/// # Safety
+/// There must be as many sums and places as groups, whole vectors of them, one at least.
 #[inline(always)]
-pub(crate) fn scale(
+pub(super) unsafe fn scale(
     norm: Norm<'_>,
     len: usize,
-    sums: &[Sums],
-    groups: &mut [Scaled],
-) -> Option<bool> {
-    let n_groups = sums.len();
-    if n_groups == 0 || !n_groups.is_multiple_of(LANES) || groups.len() < n_groups {
-        return None;
-    }
+    (sums, n_groups): (*const Sums, usize),
+    groups: *mut Scaled,
+) -> bool {
     let of_all = Groups {
-        groups: groups.as_mut_ptr(),
-        sums: sums.as_ptr(),
+        groups,
+        sums,
         n: len,
         eps: norm.eps,
         start_q31: rsqrt::START_Q31.as_ptr(),
@@ -29,9 +28,8 @@ pub(crate) fn scale(
         up: 32 + 16 + DROPPED_BITS as i32 - norm.gamma_exponent() as i32 - 62,
         n_vectors: n_groups / LANES,
     };
-    // SAFETY: there are as many groups and places for results as the vectors have; of the table,
-    // words 0 to 127 are read.
-    Some(unsafe { scale_groups(&of_all) } != 0)
+    // SAFETY: the caller's; of the table, words 0 to 127 are read.
+    unsafe { scale_groups(&of_all) != 0 }
 }
 
 /// What the routine is told.

@@ -11,7 +11,7 @@ use crate::quant::format::error::ModelError;
 use crate::quant::format::model::Model;
 use crate::quant::format::values::Hold;
 use crate::quant::kernels::mish::mish_q16;
-use crate::quant::kernels::rounding::{rounding_shift_right, saturate_i16, saturate_i32};
+use crate::quant::kernels::rounding::{round_to_i16, saturate_i32};
 use crate::quant::kernels::slices;
 use core::array;
 use fixed::types::{I8F24, I16F16};
@@ -210,7 +210,7 @@ fn write_condition(model: &Model<'_>, window: &[i32], condition: &mut [i16]) {
         for (index, (place, value)) in places.iter_mut().zip(observation).enumerate() {
             let normalized = normalized(model, index, *value);
             let activated_q16 = mish_q16(normalized.to_bits());
-            *place = saturate_i16(rounding_shift_right(i64::from(activated_q16), shift));
+            *place = round_to_i16(activated_q16, shift);
         }
     }
 }

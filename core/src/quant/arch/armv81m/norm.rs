@@ -30,10 +30,10 @@ impl NormKernel for Mve {
         norm: Norm<'_>,
         x: &[i16],
         out: &mut [i16],
-        epilogue: &Epilogue<'_>,
+        (epilogue, shifts): (&Epilogue<'_>, EpilogueShifts),
         memory: &mut Memory<'_>,
     ) -> bool {
-        let tensor = Tensor::of(norm, x, out, epilogue);
+        let tensor = Tensor::of(norm, x, out, epilogue, shifts);
         if let Some(tensor) = &tensor {
             tensor.activate(norm, x, out, epilogue, memory);
         }
@@ -81,17 +81,22 @@ struct Tensor<'m> {
 
 impl<'m> Tensor<'m> {
     #[inline(always)]
-    fn of(norm: Norm<'_>, x: &[i16], out: &[i16], epilogue: &'m Epilogue<'m>) -> Option<Self> {
+    fn of(
+        norm: Norm<'_>,
+        x: &[i16],
+        out: &[i16],
+        epilogue: &'m Epilogue<'m>,
+        shifts: EpilogueShifts,
+    ) -> Option<Self> {
         let (n_channels, n_groups) = (norm.n_channels(), norm.n_groups());
         let size = n_channels / n_groups.max(1);
         let n_rows = x.len() / n_channels.max(1);
-        let (routine, film, up, down): (ValueRoutine, _, _, _) = match (epilogue, epilogue.shifts())
-        {
-            (Epilogue::Modulate(film), Some(EpilogueShifts::Modulate { up, shift })) => {
+        let (routine, film, up, down): (ValueRoutine, _, _, _) = match (epilogue, shifts) {
+            (Epilogue::Modulate(film), EpilogueShifts::Modulate { up, shift }) => {
                 let routine = if shift == 0 { modulate_0 } else { modulate_n };
                 (routine, Some(film), up, shift)
             }
-            (_, Some(EpilogueShifts::Add { up, down })) => (add, None, up, down),
+            (_, EpilogueShifts::Add { up, down }) => (add, None, up, down),
             _ => return None,
         };
         let has_shares = film.is_none_or(|film| {

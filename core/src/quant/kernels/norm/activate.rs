@@ -3,15 +3,10 @@
 use super::epilogue::Epilogue;
 use super::factors::{Channel, Factors};
 use super::group::{Scaled, Sums};
-use super::kernel::{
-    LEAST_GAMMA_EXPONENT, MAX_KERNEL_GROUP_LEN, MOST_CHANNELS, MOST_GROUPS, NormKernel,
-};
+use super::kernel::{MOST_CHANNELS, MOST_GROUPS, NormKernel};
 use super::{Norm, Parameters};
 use crate::quant::kernels::panel::{Panel, view};
-use crate::quant::kernels::{mish, slices};
-
-/// With so much headroom a normalised value lies within the table of Mish.
-const HEADROOM_OF_MISH: u32 = 15 - mish::RANGE.ilog2();
+use crate::quant::kernels::slices;
 
 /// A [`Panel`], cut up.
 pub(crate) struct Memory<'p> {
@@ -61,21 +56,18 @@ impl Norm<'_> {
         epilogue: &Epilogue<'_>,
         panel: &mut Panel,
     ) {
+        let (true, Some(shifts), Some(mut memory)) =
+            (self.is_for_kernels, epilogue.shifts(), Memory::of(panel))
+        else {
+            return self.activate_reference(x, out, epilogue);
+        };
+        if K::activate_all(self, x, out, (epilogue, shifts), &mut memory) {
+            return;
+        }
         let n_channels = self.n_channels();
         let n_positions = x.len() / n_channels.max(1);
         let group_size = n_channels / self.n_groups().max(1);
         let len = n_positions * group_size;
-        let is_for_kernel = self.headroom() >= HEADROOM_OF_MISH
-            && self.gamma_exponent() >= LEAST_GAMMA_EXPONENT
-            && len <= MAX_KERNEL_GROUP_LEN;
-        let (Some(shifts), Some(mut memory), true) =
-            (epilogue.shifts(), Memory::of(panel), is_for_kernel)
-        else {
-            return self.activate_reference(x, out, epilogue);
-        };
-        if K::activate_all(self, x, out, epilogue, &mut memory) {
-            return;
-        }
         let Some(mut kernel) = K::new(n_positions, n_channels, shifts) else {
             return self.activate_reference(x, out, epilogue);
         };

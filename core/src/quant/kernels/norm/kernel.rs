@@ -37,7 +37,7 @@ pub(crate) trait NormKernel: Sized {
         _: Norm<'_>,
         _: &[i16],
         _: &mut [i16],
-        _: &Epilogue<'_>,
+        _: (&Epilogue<'_>, EpilogueShifts),
         _: &mut Memory<'_>,
     ) -> bool {
         false

@@ -18,9 +18,10 @@ pub(crate) mod reference;
 pub(crate) use activate::Memory;
 pub(crate) use epilogue::{Epilogue, Modulation};
 
-use super::read;
 use super::rounding::MAX_SHIFT;
 use super::rsqrt::Rsqrt;
+use super::{mish, read};
+use kernel::{LEAST_GAMMA_EXPONENT, MAX_KERNEL_GROUP_LEN};
 
 /// Most values in a group.
 pub const MAX_GROUP_LEN: usize = 1 << 17;
@@ -41,6 +42,9 @@ const _: () = assert!(MAX_GAMMA_EXPONENT + 63 - DROPPED_BITS - 16 == MAX_SHIFT);
 // `|d| < 2^16 n`, the factor that `multiply_shift_wide` takes.
 const _: () = assert!((MAX_GROUP_LEN as u64) << 16 <= 1 << 34);
 
+/// With so much headroom a normalised value lies within the table of Mish.
+const HEADROOM_OF_MISH: u32 = 15 - mish::RANGE.ilog2();
+
 /// A normalisation's parameters in the model file.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Norm<'a> {
@@ -51,9 +55,9 @@ pub struct Norm<'a> {
     n_groups: u16,
     /// Binary places of `gamma`.
     gamma_exponent: u8,
-    /// By how many bits a normalised value in Q16 may be shifted to the left without overflow of 32
-    /// bits.
-    headroom: u8,
+    /// Whether 32 bits suffice for kernels, and every normalised value lies within the table of
+    /// Mish.
+    pub(crate) is_for_kernels: bool,
     /// `eps'`, the lower half first.
     pub(crate) eps: [u32; 2],
 }
@@ -81,11 +85,14 @@ impl<'a> Norm<'a> {
             return None;
         }
         let headroom = Self::headroom_of(parameters, gamma_exponent, group_len);
+        let is_for_kernels = headroom >= HEADROOM_OF_MISH
+            && gamma_exponent >= LEAST_GAMMA_EXPONENT
+            && group_len <= MAX_KERNEL_GROUP_LEN;
         Some(Self {
             parameters,
             n_groups: u16::try_from(n_groups).ok()?,
             gamma_exponent: u8::try_from(gamma_exponent).ok()?,
-            headroom: u8::try_from(headroom).ok()?,
+            is_for_kernels,
             eps: [eps as u32, (eps >> 32) as u32],
         })
     }
@@ -100,12 +107,6 @@ impl<'a> Norm<'a> {
     #[inline(always)]
     pub(crate) fn gamma_exponent(self) -> u32 {
         self.gamma_exponent.into()
-    }
-
-    /// By how many bits a normalised value in Q16 may be shifted to the left.
-    #[inline(always)]
-    pub(crate) fn headroom(self) -> u32 {
-        self.headroom.into()
     }
 
     /// `eps'`.
@@ -126,7 +127,8 @@ impl<'a> Norm<'a> {
         self.parameters.len() / Self::PARAMETERS_SIZE
     }
 
-    /// From the largest normalised value, `|gamma| sqrt(n) + |beta|`, as `|x - mean| <= sqrt((n -
+    /// By how many bits a normalised value in Q16 may be shifted to the left without overflow of 32
+    /// bits. From the largest one, `|gamma| sqrt(n) + |beta|`, as `|x - mean| <= sqrt((n -
     /// 1) variance)`. `mish` is never below -0.31.
     fn headroom_of(parameters: &[u8], gamma_exponent: u32, group_len: usize) -> u32 {
         const MISH_LEAST_Q16: u64 = 1 << 15;

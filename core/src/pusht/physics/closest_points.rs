@@ -87,7 +87,7 @@ pub(super) struct Minkowski<'s, A, B> {
 
 impl<A: Convex, B: Convex> Minkowski<'_, A, B> {
     #[inline]
-    fn vertex(&self, index_a: usize, index_b: usize) -> Vertex {
+    pub(super) fn vertex(&self, index_a: usize, index_b: usize) -> Vertex {
         Vertex {
             difference: self.b.vertex(index_b) - self.a.vertex(index_a),
             id: ((index_a as FeatureId) << 8) | index_b as FeatureId,

@@ -7,15 +7,19 @@
 //! - if the nearest point lies between the ends, since the box is thick;
 //! - if it is an end, and the next corner beyond it lies farther back by more than rounding errors.
 //!
-//! In these cases the query is skipped; in all others the search runs.
+//! In these cases the query is skipped. If the cached edge is not the one, or there is none, an edge
+//! that the centre is clearly beside is the only one at which GJK can stop, wherever it begins: from
+//! every other pair of corners, a support point lies farther towards the centre. In all other cases
+//! the search runs.
 
+use super::SMALL;
 use super::body::Agent;
 use super::closest_points::{
-    ClosestPoints, Convex, FeatureId, Minkowski, Nearest, closest_points, on_edge,
+    ClosestPoints, Convex, FeatureId, Minkowski, Nearest, Vertex, closest_points, on_edge,
 };
 use super::manifold::ContactPoint;
 use super::shapes::BoxShape;
-use crate::pusht::geometry::{Aabb, Vec2, dot, perp_right, turns_clockwise};
+use crate::pusht::geometry::{Aabb, Vec2, cross, dot, perp_right, turns_clockwise};
 
 /// Margin for the rounding of a product of two distances, px^2. The error itself is a thousand
 /// times smaller up to 10^6 px from the origin.
@@ -64,7 +68,10 @@ pub(super) fn collide_disc_box(
     let closest = match cached_nearest(&minkowski, cached) {
         Some(nearest) if is_far(&nearest, disc.radius) => return nearest.feature(),
         Some(nearest) => on_edge(&minkowski, nearest),
-        None => closest_points(&disc, shape, cached),
+        None => match edge_beside(&minkowski) {
+            Some((v0, v1)) => on_edge(&minkowski, Nearest::on(v0, v1)),
+            None => closest_points(&disc, shape, cached),
+        },
     };
     if let Some(point) = contact(&closest, disc.radius) {
         touch(&point);
@@ -83,6 +90,7 @@ fn contact(closest: &ClosestPoints, radius: f64) -> Option<ContactPoint> {
 
 /// The cached edge and its nearest point, if [`closest_points`] would end there in its first
 /// iteration.
+#[cfg_attr(not(target_os = "none"), inline(always))]
 fn cached_nearest(minkowski: &Minkowski<'_, Disc, BoxShape>, cached: FeatureId) -> Option<Nearest> {
     if cached == 0 {
         return None;
@@ -109,6 +117,26 @@ fn cached_nearest(minkowski: &Minkowski<'_, Disc, BoxShape>, cached: FeatureId) 
         dot(corner - end.difference, end.difference) > ROUNDING_PX2
     };
     ends_here.then_some(nearest)
+}
+
+/// The edge that the centre is outside of and between whose ends it is, by more than rounding
+/// errors. Microcontrollers search instead, to save flash.
+#[inline]
+fn edge_beside(minkowski: &Minkowski<'_, Disc, BoxShape>) -> Option<(Vertex, Vertex)> {
+    if SMALL {
+        return None;
+    }
+    let is_beside = |(v0, v1): &(Vertex, Vertex)| {
+        let (d0, d1) = (v0.difference, v1.difference);
+        let along = d1 - d0;
+        cross(d0, d1) > ROUNDING_PX2
+            && dot(along, d0) < -ROUNDING_PX2
+            && dot(along, d1) > ROUNDING_PX2
+    };
+    let vertex = |index: usize| minkowski.vertex(0, index & 3);
+    (0..4)
+        .map(|index| (vertex(index + 1), vertex(index)))
+        .find(is_beside)
 }
 
 /// Whether the distance exceeds the radius, whatever the rounding.

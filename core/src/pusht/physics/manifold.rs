@@ -1,9 +1,14 @@
 //! Contact manifold of a wall and a box: up to two points, by clipping an edge against an edge.
 
+use super::SMALL;
 use super::closest_points::{Convex, FeatureId, Minkowski, Nearest, closest_points, on_edge};
-use super::shapes::{BOX_NORMALS, BoxShape, WALL_RADIUS_PX, Wall};
-use crate::pusht::geometry::{Aabb, Pose, Vec2, cross, dot, lerp, perp, turns_clockwise};
-use crate::pusht::math::{TINY, clamp01};
+use super::shapes::{
+    BOX_NORMALS, BoxShape, N_BOXES, WALL_RADIUS_PX, WALLS_FROM_PX, WALLS_TO_PX, Wall,
+};
+use crate::pusht::geometry::{
+    Aabb, Pose, Vec2, cross, dot, lerp, perp, perp_right, turns_clockwise,
+};
+use crate::pusht::math::{TINY, clamp01, max, min};
 
 /// Most points of a manifold.
 pub(crate) const MAX_POINTS: usize = 2;
@@ -63,17 +68,113 @@ pub(crate) fn collide_wall_box(
     cached: FeatureId,
     touch: impl FnMut(&ContactPoint),
 ) -> FeatureId {
+    let touching = |corner: usize, normal: Vec2| {
+        let box_edge = box_edge((index, shape, pose), corner, -normal);
+        clip(&wall_edge(wall, normal), &box_edge, normal, touch);
+    };
+    if let Some(nearest) = known_nearest(wall, shape, cached) {
+        touching(nearest.corner, nearest.normal);
+        return nearest.feature;
+    }
     let minkowski = Minkowski { a: wall, b: shape };
     let closest = match cached_nearest(&minkowski, cached) {
         Some(nearest) => on_edge(&minkowski, nearest),
         None => closest_points(wall, shape, cached),
     };
     if closest.distance <= WALL_RADIUS_PX {
-        let wall_edge = wall_edge(wall, closest.normal);
-        let box_edge = box_edge(index, shape, pose, -closest.normal);
-        clip(&wall_edge, &box_edge, closest.normal, touch);
+        touching(shape.support(-closest.normal), closest.normal);
     }
     closest.feature
+}
+
+/// The part of a box that is nearest to a wall, and touches it.
+struct NearestPart {
+    /// The corner that is farthest in the direction to the wall.
+    corner: usize,
+    /// From the wall to the box.
+    normal: Vec2,
+    feature: FeatureId,
+}
+
+/// Margin for rounding errors, px: ten thousand times those near a wall.
+const ROUNDING_PX: f64 = 1e-9;
+
+/// What [`closest_points`] finds, if that is clear without a search: the box touches the length of the
+/// wall, and its lowest corner, seen from the wall's centre line, is lower than the others.
+///
+/// The edge of the Minkowski difference that belongs to this corner and the wall's ends is then nearer
+/// to the origin than all others. It is where GJK ends if the origin is outside of the difference, and
+/// EPA if it is inside, wherever they begin: from every other edge, a support point lies beyond. If
+/// another corner is as low but for rounding errors, GJK ends there if it begins there and the corner
+/// is the support point, as in [`cached_nearest`]. Microcontrollers search, to save flash.
+#[inline]
+fn known_nearest(wall: &Wall, shape: &BoxShape, cached: FeatureId) -> Option<NearestPart> {
+    if SMALL {
+        return None;
+    }
+    let across = usize::from(wall.normal.x == 0.0);
+    let along = 1 - across;
+    let wall_pos = wall.ends[0][across];
+    let bounds = &shape.bounds;
+    let [below, above] = [wall_pos - bounds.min[across], bounds.max[across] - wall_pos];
+    // The side on which most of the box is.
+    let (side, overlap, highest) = match below < above {
+        true => (1.0, below, above),
+        false => (-1.0, above, below),
+    };
+    let depth = max(overlap, 0.0) + ROUNDING_PX;
+    let is_beside = bounds.min[along] - WALLS_FROM_PX > depth
+        && WALLS_TO_PX - bounds.max[along] > depth
+        && highest > depth;
+    let touches_clearly =
+        overlap > -WALL_RADIUS_PX + 2.0 * ROUNDING_PX && overlap.abs() > 2.0 * ROUNDING_PX;
+    if !(is_beside && touches_clearly) {
+        return None;
+    }
+    let heights = (shape.vertices).map(|vertex| (vertex[across] - wall_pos) * side);
+    let (mut corner, is_lowest) = lowest(heights);
+    if !is_lowest {
+        let [end0, corner0, end1, corner1] = cached.to_be_bytes();
+        if overlap > 0.0 || corner0 != corner1 || end0 == end1 {
+            return None;
+        }
+        corner = usize::from(corner0);
+    }
+    let minkowski = Minkowski { a: wall, b: shape };
+    // In this order, the normal points to the box.
+    let ends = match wall.normal[across] * side < 0.0 {
+        true => [0, 1],
+        false => [1, 0],
+    };
+    let [v0, v1] = ends.map(|end| minkowski.vertex(end, corner));
+    let edge = v1.difference - v0.difference;
+    if !is_lowest && shape.support(perp(edge)) != corner {
+        return None;
+    }
+    // One coordinate of the edge is 0, so the other one is its length.
+    let length = edge.x.abs() + edge.y.abs();
+    let normal = perp_right(edge) * (1.0 / (length + TINY));
+    let support = is_lowest.then_some(corner);
+    Some(NearestPart {
+        corner: support.unwrap_or_else(|| shape.support(-normal)),
+        normal,
+        feature: (v0.id << 16) | v1.id,
+    })
+}
+
+/// The index of the lowest height, and whether it is lower than the others by more than rounding
+/// errors.
+#[inline]
+fn lowest(heights: [f64; 4]) -> (usize, bool) {
+    let (mut index, mut least, mut second) = (0, heights[0], f64::INFINITY);
+    for other in 1..4 {
+        let height = heights[other];
+        second = min(second, max(height, least));
+        if height < least {
+            (index, least) = (other, height);
+        }
+    }
+    (index, second - least > ROUNDING_PX)
 }
 
 /// The cached edge and its nearest point, if [`closest_points`] would end there in its first
@@ -115,11 +216,11 @@ fn wall_edge(wall: &Wall, normal: Vec2) -> Edge {
     }
 }
 
-/// The one of the two edges at the support point in direction `normal` that faces it more.
-fn box_edge(index: usize, shape: &BoxShape, pose: &Pose, normal: Vec2) -> Edge {
-    let vertex = shape.support(normal);
+/// The one of the two edges at corner `vertex`, the support point in direction `normal`, that faces it
+/// more.
+fn box_edge((index, shape, pose): (usize, &BoxShape, &Pose), vertex: usize, normal: Vec2) -> Edge {
     let next = (vertex + 1) % 4;
-    let normals = BOX_NORMALS.get(index).copied().unwrap_or_default();
+    let normals = &BOX_NORMALS[index % N_BOXES];
     let facing = |edge: usize| dot(normal, pose.rotate(normals[edge % 4]));
     let indices = if facing(vertex) > facing(next) {
         [(vertex + 3) % 4, vertex]
@@ -153,6 +254,87 @@ fn clip(wall: &Edge, block: &Edge, normal: Vec2, mut touch: impl FnMut(&ContactP
                 on_block,
                 id: (wall.indices[wall_end] * 4 + block.indices[block_end]) as u8,
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pusht::physics::shapes::WALLS;
+    use rand_pcg::Pcg64;
+    use rand_pcg::rand_core::{Rng, SeedableRng};
+
+    /// Uniform in [low, high).
+    fn uniform(random: &mut Pcg64, low: f64, high: f64) -> f64 {
+        low + (high - low) * (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// What the search without any short cut finds.
+    fn search(wall: &Wall, shape: &BoxShape, cached: FeatureId) -> Option<NearestPart> {
+        let closest = closest_points(wall, shape, cached);
+        (closest.distance <= WALL_RADIUS_PX).then(|| NearestPart {
+            corner: shape.support(-closest.normal),
+            normal: closest.normal,
+            feature: closest.feature,
+        })
+    }
+
+    /// The feared bug: the short cut finds another normal, corner or feature than the search, which
+    /// begins anywhere.
+    #[test]
+    fn what_is_known_without_a_search_is_what_the_search_finds() {
+        let mut random = Pcg64::seed_from_u64(3);
+        let (mut known, mut inside, mut level) = (0, 0, 0);
+        for round in 0..if cfg!(miri) { 50 } else { 100_000 } {
+            let wall = &WALLS[random.next_u32() as usize % WALLS.len()];
+            // Upright, upright but for a hair, or turned; moved until it touches the wall.
+            let turn = [0.0, 1e-15, 1e-12, 1e-9, 1e-6, 7.0][random.next_u32() as usize % 6];
+            let angle = f64::from(random.next_u32() % 8) * core::f64::consts::FRAC_PI_2
+                + uniform(&mut random, -turn, turn);
+            let scale = [1.0, 0.6, 1.4][round % 3];
+            let origin = [0, 1].map(|_| uniform(&mut random, -20.0, 530.0));
+            let at = |origin: [f64; 2]| BoxShape::of_block(&Pose::new(origin.into(), angle), scale);
+            let index = random.next_u32() as usize % N_BOXES;
+            let bounds = at(origin)[index].bounds;
+            let across = usize::from(wall.normal.x == 0.0);
+            let wall_pos = wall.ends[0][across];
+            let most = [2.0, 1e-8, 30.0][random.next_u32() as usize % 3];
+            let overlap = uniform(&mut random, -most, most);
+            let mut touching = origin;
+            touching[across] += match random.next_u32() % 2 {
+                0 => wall_pos - overlap - bounds.min[across],
+                _ => wall_pos + overlap - bounds.max[across],
+            };
+            let shape = &at(touching)[index];
+            let mut cached = 0;
+            for _ in 0..3 {
+                let searched = search(wall, shape, cached);
+                let feature = searched.as_ref().map_or(0, |part| part.feature);
+                if let Some(found) = known_nearest(wall, shape, cached) {
+                    let bits = |part: NearestPart| {
+                        let normal = [part.normal.x.to_bits(), part.normal.y.to_bits()];
+                        (part.corner, normal, part.feature)
+                    };
+                    assert_eq!(
+                        Some(bits(found)),
+                        searched.map(bits),
+                        "{touching:?} {angle}"
+                    );
+                    known += 1;
+                    inside += usize::from(overlap > 0.0);
+                    level += usize::from(turn < 1e-9);
+                }
+                cached = match cached {
+                    0 => feature,
+                    // The edge of another corner.
+                    _ => random.next_u32() % 4 * 0x10001 + 0x100,
+                };
+            }
+        }
+        if !cfg!(miri) {
+            let counts = [known, inside, level];
+            assert!(counts.iter().all(|&count| count > 5_000), "{counts:?}");
         }
     }
 }

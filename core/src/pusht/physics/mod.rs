@@ -44,6 +44,9 @@ pub use solver::MAX_CONTACTS;
 /// Length of a physics step, s (gym-pusht `dt`).
 pub const PHYSICS_DT_S: f64 = 0.01;
 
+/// Whether flash is scarcer than time, so that walls and clear cases have no form of their own.
+const SMALL: bool = cfg!(target_os = "none");
+
 /// Positions of block and agent, px, at which gym-pusht adds them to the space (`_setup`), before
 /// it moves them to their start.
 const SET_UP_PX: [Vec2; 2] = [Vec2::new(256.0, 300.0), Vec2::new(256.0, 400.0)];
@@ -180,17 +183,28 @@ impl World {
         if !self.broad_phase.fat_box_contains(Leaf::Agent, &bounds) {
             return None;
         }
+        let is_near = |shape: &BoxShape| shape.bounds.intersects(&bounds);
+        if (SMALL || self.boxes.iter().any(is_near)) && self.agent_touches(&bounds) {
+            return None;
+        }
+        self.broad_phase.skip();
+        self.cache.age_separated(sleeping.touching);
+        Some(usize::from(sleeping.n_contacts))
+    }
+
+    /// Whether the agent touches the block. If not, the features of their pairs are cached.
+    fn agent_touches(&mut self, bounds: &Aabb) -> bool {
         let mut features = [None; N_BOXES];
         for (index, cached) in self.broad_phase.agent_pairs() {
             let Some(shape) = self.boxes.get(index) else {
                 continue;
             };
-            if shape.bounds.intersects(&bounds) {
+            if shape.bounds.intersects(bounds) {
                 let mut touches = false;
                 let feature =
                     collide_disc_box(Disc::from(&self.agent), shape, *cached, |_| touches = true);
                 if touches {
-                    return None;
+                    return true;
                 }
                 features[index] = Some(feature);
             }
@@ -200,9 +214,7 @@ impl World {
                 *cached = *feature;
             }
         }
-        self.broad_phase.skip();
-        self.cache.age_separated(sleeping.touching);
-        Some(usize::from(sleeping.n_contacts))
+        false
     }
 
     /// Broad and narrow phase: finds the contact points, in the order in which they are solved.

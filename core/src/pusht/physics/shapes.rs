@@ -14,6 +14,9 @@ pub const WALL_ENDS_PX: [[[f64; 2]; 2]; N_WALLS] = [
     [[506.0, 5.0], [506.0, 506.0]],
     [[5.0, 506.0], [506.0, 506.0]],
 ];
+/// Where the walls' centre lines begin and end in x and in y, px.
+pub(super) const WALLS_FROM_PX: f64 = WALL_ENDS_PX[1][0][0];
+pub(super) const WALLS_TO_PX: f64 = WALL_ENDS_PX[1][1][0];
 /// Number of walls.
 pub const N_WALLS: usize = 4;
 /// Number of boxes of the block: the bar and the stem of the T.

@@ -19,13 +19,13 @@
 //! This is done for the velocity (s* = 0, no restitution) and for the pseudo-velocity, which lasts
 //! for one step and corrects overlap (s* is the bias speed, proportional to the overlap; v = 0).
 
-use super::PHYSICS_DT_S;
 use super::body::{Agent, Block, Twist};
 use super::broad_phase::is_agent_pair;
 use super::cache::ContactCache;
 use super::lanes::Lanes as WideLanes;
 use super::manifold::{ContactPoint, MAX_POINTS};
 use super::shapes::N_BOXES;
+use super::{PHYSICS_DT_S, SMALL};
 use crate::pusht::geometry::{Vec2, cross, dot};
 use crate::pusht::math::{max, min};
 use core::array::from_fn;
@@ -314,9 +314,6 @@ impl Contact {
         (impulses, impulses - before)
     }
 }
-
-/// Whether flash is scarcer than time, so that walls have no form of their own.
-const SMALL: bool = cfg!(target_os = "none");
 
 /// The direction of a contact's normal, if what the block touches has no velocity.
 #[derive(Clone, Copy)]

@@ -47,10 +47,16 @@ impl NormKernel for Portable {
                     upper_word(channel.scale_q15, y_q16 << 1, true) + channel.bias
                 });
             }
-            EpilogueShifts::Modulate { up, shift } => {
+            EpilogueShifts::Modulate { up: 0, shift } => {
+                self.for_each(tensors, channels, |channel, y_q16, _| {
+                    (upper_word(channel.scale_q15, y_q16 << 1, false) + channel.bias) >> shift
+                });
+            }
+            // The shift is 1.
+            EpilogueShifts::Modulate { up, .. } => {
                 self.for_each(tensors, channels, |channel, y_q16, _| {
                     let y = y_q16 << (1 + up);
-                    (upper_word(channel.scale_q15, y, false) + channel.bias) >> shift
+                    (upper_word(channel.scale_q15, y, false) + channel.bias) >> 1
                 });
             }
             EpilogueShifts::Add { up, down } => {

@@ -37,12 +37,21 @@ const N_CLOSED_LOOP_STEPS: usize = 12;
 const SEEDS: Range<u64> = 0..32;
 /// Delay in real time, in control ticks of 100 ms: from the start of a plan until its actions are
 /// executed. A plan has to fit: docs/figures.md estimates its time. On the Pico, only that of the
-/// small policy does; the larger one predicts too few actions for a longer delay.
-fn delay() -> usize {
-    match board().as_str() {
+/// small policy does; the larger one predicts too few actions for a longer delay. A policy that
+/// predicts fewer actions, such as the small one, has a shorter delay.
+fn delay(model: &Model<'_>) -> usize {
+    let most = match board().as_str() {
         "nrf52840-dk" | "pico" | "pico2" => 3,
         _ => 2,
-    }
+    };
+    let has_room = |&delay: &usize| n_in_real_time(model, delay) <= model.most_action_steps();
+    (1..=most).rev().find(has_room).unwrap_or(1)
+}
+
+/// Actions that a plan needs for this delay: those that pass until it begins, and those that are
+/// executed until the next one does.
+fn n_in_real_time(model: &Model<'_>, delay: usize) -> usize {
+    delay + model.n_action_steps().max(delay)
 }
 /// In the late run, every `LATE_EVERY`th plan but the first is delayed on purpose by `LATE_TICKS`
 /// control ticks.
@@ -146,7 +155,7 @@ pub const LATE_EVERY: u32 = {LATE_EVERY};
 pub const LATE_TICKS: u32 = {LATE_TICKS};
 ",
         model.shape(),
-        delay()
+        delay(&model)
     );
     let pusht = match ObservationKind::of_task(model.task()) {
         Some(kind) => format!("Ok({})", pusht(&model, kind)),
@@ -173,10 +182,7 @@ fn sizes(prefix: &str, models: &[&Model<'_>]) -> String {
         sizes.max().expect("a model")
     };
     let chunk_len = |model: &Model<'_>, n_actions| (1 + n_actions) * model.shape().action_dim;
-    let realtime = |model: &Model<'_>| {
-        let n_action_steps = model.n_action_steps();
-        chunk_len(model, delay() + n_action_steps.max(delay()))
-    };
+    let realtime = |model: &Model<'_>| chunk_len(model, n_in_real_time(model, delay(model)));
     let link = |model: &Model<'_>| {
         let shape = model.shape();
         frame_memory_len(shape.obs_dim, shape.action_dim)
@@ -351,8 +357,8 @@ fn won<B: Border>(
 
 /// The source of the episode in real time, on time and late.
 fn real_time(model: &Model<'_>, kind: ObservationKind, seed: u64) -> Result<String, String> {
-    let delay = delay();
-    let n_actions = delay + model.n_action_steps().max(delay);
+    let delay = delay(model);
+    let n_actions = n_in_real_time(model, delay);
     let most = model.most_action_steps();
     if n_actions > most {
         return Err(format!(
@@ -398,10 +404,11 @@ fn play_in_real_time(
     seed: u64,
     late: u32,
 ) -> (EpisodeResult, PipelineCounts) {
-    let (n_action_steps, delay) = (model.n_action_steps(), delay());
+    let (n_action_steps, delay) = (model.n_action_steps(), delay(model));
+    let n_actions = n_in_real_time(model, delay);
     let mut model = model.clone();
     model
-        .set_n_action_steps(delay + n_action_steps.max(delay))
+        .set_n_action_steps(n_actions)
         .expect("the horizon is long enough for the delay");
     let takes = |plan: u32| match plan % LATE_EVERY {
         0 if plan > 0 => delay as u32 + late,

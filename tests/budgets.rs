@@ -58,7 +58,7 @@ pub const MPS2_AN386_DISTURBED: Budget = Budget {
     ..MPS2_AN386
 };
 
-/// Binary `episode` on the micro:bit, with `pusht-micro.ptm`. The stack holds the working memory of a
+/// Binary `episode` on the micro:bit, with `pusht-small.ptm`. The stack holds the working memory of a
 /// plan, and the variables of the simulator.
 pub const MICROBIT_EPISODE: Budget = Budget {
     board: "microbit",
@@ -118,49 +118,49 @@ pub const PLANS: [PlanBudget; 8] = [
         board: "mps2-an386",
         conv_milli_instructions: 900,
         best_plan_instructions: 6_590_000,
-        small_plan_instructions: 1_090_000,
+        small_plan_instructions: 305_500,
     },
     PlanBudget {
         board: "b-l475e-iot01a",
         conv_milli_instructions: 900,
         best_plan_instructions: 6_590_000,
-        small_plan_instructions: 1_090_000,
+        small_plan_instructions: 305_500,
     },
     PlanBudget {
         board: "netduinoplus2",
         conv_milli_instructions: 900,
         best_plan_instructions: 6_590_000,
-        small_plan_instructions: 1_090_000,
+        small_plan_instructions: 305_500,
     },
     PlanBudget {
         board: "mps2-an500",
         conv_milli_instructions: 900,
         best_plan_instructions: 6_590_000,
-        small_plan_instructions: 1_090_000,
+        small_plan_instructions: 305_500,
     },
     PlanBudget {
         board: "mps2-an505",
         conv_milli_instructions: 900,
         best_plan_instructions: 6_590_000,
-        small_plan_instructions: 1_090_000,
+        small_plan_instructions: 305_500,
     },
     PlanBudget {
         board: "mps3-an547",
         conv_milli_instructions: 300,
         best_plan_instructions: 2_330_000,
-        small_plan_instructions: 448_000,
+        small_plan_instructions: 130_200,
     },
     PlanBudget {
         board: "mps2-an385",
         conv_milli_instructions: 1_700,
         best_plan_instructions: 12_000_000,
-        small_plan_instructions: 1_850_000,
+        small_plan_instructions: 473_400,
     },
     PlanBudget {
         board: "mps2-an385-v6m",
         conv_milli_instructions: 3_100,
         best_plan_instructions: 22_500_000,
-        small_plan_instructions: 3_480_000,
+        small_plan_instructions: 886_100,
     },
 ];
 

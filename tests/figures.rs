@@ -30,7 +30,7 @@ const PAGE: [(&str, Source); 38] = [
     (SCORES, File("human_relabelled")),
     (SCORES, File("human_choices")),
     (SCORES, Computed(computed::frontier::table)),
-    (SCORES, File("micro_rounds")),
+    (SCORES, File("small_rounds")),
     (SCORES, File("frontier")),
     (SCORES, File("changes")),
     (SCORES, File("own_task")),

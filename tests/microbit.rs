@@ -14,7 +14,7 @@ use std::path::Path;
 /// A tiny model for what does not need a policy that wins.
 pub const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/integer/tiny.ptm");
 /// The policy of this board.
-const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pusht-micro.ptm");
+const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pusht-small.ptm");
 
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
@@ -52,7 +52,7 @@ fn a_cortex_m0_with_16_kib_of_ram_plays_a_whole_episode() {
     let log = run_with(&Setup::COUNTING, &MICROBIT, &elf, LIMIT, show).unwrap();
     assert_eq!(log.exit_code, Some(0), "{:#?}", log.lines);
     expected_log::compare("episode", &MICROBIT, &log);
-    let model = include_bytes!("../models/pusht-micro.ptm");
+    let model = include_bytes!("../models/pusht-small.ptm");
     assert_episode(&log, model);
     let size = footprint(&elf).unwrap();
     assert_within(&MICROBIT_EPISODE, size, &log);

@@ -60,12 +60,12 @@ fn a_policy_that_wins_no_episode_runs_everything_but_the_episodes() {
     }
 }
 
-/// Seven of eight predicted actions, as in docs/training.md.
+/// All actions of a plan but the one of the older observation.
 #[test]
 #[ignore = "needs QEMU and the boards' targets: cargo verify"]
 fn a_policy_without_room_for_the_delay_runs_everything_but_real_time() {
     let folder = tempfile::tempdir().unwrap();
-    let model = with_action_steps(7, folder.path());
+    let model = with_action_steps(3, folder.path());
     let log = run_model("episode", &BOARDS[0], &model);
     assert_eq!(log.exit_code, Some(0), "{log:?}");
     let log = run_model("realtime", &BOARDS[0], &model);

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 const HEAD: &str = include_str!("robustness/head.md");
 const WALLS: &str = include_str!("robustness/walls.md");
-const MODELS: [&str; 3] = ["pusht", "pusht-small", "pusht-micro"];
+const MODELS: [&str; 2] = ["pusht", "pusht-small"];
 
 /// Success rate with its interval.
 fn success(row: &Row) -> String {

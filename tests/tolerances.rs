@@ -64,9 +64,6 @@ pub const INTEGER_P99_PX: f64 = 4.0;
 pub const INTEGER_LAYER_SNR_DB: f64 = 25.0;
 /// Estimated instructions of a plan against those counted: relative.
 pub const ESTIMATED_INSTRUCTIONS: f64 = 0.02;
-/// The same of `pusht-micro`: one of its normalisations takes the reference kernel for its values,
-/// and its groups have three and five channels, which the fit has not seen.
-pub const ESTIMATED_INSTRUCTIONS_OF_MICRO: f64 = 0.15;
 /// An action of an imported policy against the program that it comes from, px.
 pub const IMPORTED_PX: f64 = 0.01;
 /// The same through `pusht import` and `pusht predict`, which takes its noise as I8F24.

@@ -64,7 +64,7 @@ pub fn models() -> Table {
             "model file, bytes",
             "working memory, bytes",
         ]),
-        rows: MODELS.iter().chain(&["pusht-micro"]).map(row).collect(),
+        rows: MODELS.iter().map(row).collect(),
         ..computed("`pusht info FILE`", "the committed files in `models/`")
     }
 }

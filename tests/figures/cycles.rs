@@ -245,7 +245,8 @@ const ABOUT: &str = "**Estimates, not measurements**, by a model: the instructio
     Code and activations come without waiting. Arm publishes no cycles of the Cortex-M33, whose \
     own instructions are taken at the Cortex-M4's, nor of the Cortex-M7, taken as a Cortex-M4 that \
     executes one to two instructions at the same time, nor of the Cortex-M55, taken at one to two \
-    cycles per instruction. A plan is due every 3 actions, 300 ms.";
+    cycles per instruction. A plan is due every 300 ms with `pusht`, every 200 ms with\
+    `pusht-small`.";
 
 /// The model beside what others have measured.
 fn notes(counted: &[Classes]) -> String {

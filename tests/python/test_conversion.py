@@ -22,7 +22,7 @@ def test_an_import_has_the_bytes_of_the_command(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "bits"),
-    [("pusht-small", {}), ("pusht-micro", {"weight_bits": 4, "max_bytes": 65_536})],
+    [("pusht", {}), ("pusht-small", {"weight_bits": 4, "max_bytes": 65_536})],
 )
 def test_a_shipped_model_is_made_from_its_float_version(name: str, bits: dict[str, int]) -> None:
     made = pusht.quantize(pusht.Policy(MODELS / f"{name}.safetensors"), **bits)

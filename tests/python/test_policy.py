@@ -249,13 +249,13 @@ def test_a_policy_that_is_dropped_leaves_no_memory() -> None:
 
 def test_a_policy_says_what_it_is(small: pusht.Policy) -> None:
     sizes = (small.n_obs_steps, small.observation_dim, small.horizon, small.n_action_steps)
-    assert sizes == (2, 18, 8, 3)
-    assert (small.action_dim, small.noise_shape) == (2, (8, 2))
+    assert sizes == (2, 18, 4, 2)
+    assert (small.action_dim, small.noise_shape) == (2, (4, 2))
     assert (small.engine, small.task) == ("integer", "pusht/vertices")
     assert "pusht/vertices" in repr(small)
-    twin = pusht.Policy(MODELS / "pusht-small.safetensors", engine="float", n_action_steps=2)
-    assert (twin.engine, twin.n_action_steps) == ("float", 2)
-    assert twin.predict_action(windows(1)[0], seed=0).shape == (2, 2)
+    twin = pusht.Policy(MODELS / "pusht-small.safetensors", engine="float", n_action_steps=3)
+    assert (twin.engine, twin.n_action_steps) == ("float", 3)
+    assert twin.predict_action(windows(1)[0], seed=0).shape == (3, 2)
 
 
 @pytest.mark.parametrize("name", ["pusht-small.ptm", "pusht-small.safetensors", "fetch.ptm"])
@@ -350,9 +350,9 @@ def test_arguments_of_a_plan_are_checked(small: pusht.Policy) -> None:
     window = windows(1)[0]
     for given, kwargs, message in [
         (window[:1], {}, "To = 2"),
-        (window, {"seed": 0, "noise": np.zeros((8, 2))}, "only one"),
-        (window, {"noise": np.zeros((15, 2))}, r"\[8, 2\] is needed, one of shape \[15, 2\]"),
-        (window, {"noise": np.full((8, 2), 200)}, "200 is not within -128 to 128"),
+        (window, {"seed": 0, "noise": np.zeros((4, 2))}, "only one"),
+        (window, {"noise": np.zeros((15, 2))}, r"\[4, 2\] is needed, one of shape \[15, 2\]"),
+        (window, {"noise": np.full((4, 2), 200)}, "200 is not within -128 to 128"),
         (windows(3), {"seed": [1, 2]}, "2 seeds are given for 3 plans"),
         (window, {"seed": -1}, "-1 is not 0 to"),
     ]:

@@ -7,13 +7,11 @@ use pusht_host::cmd::bench::robustness::Row;
 const COLUMNS: usize = 3;
 const PANEL_PX: [u32; 2] = [400, 280];
 /// Policies and whether the estimator is before them.
-const CURVES: [(&str, bool, &str); 6] = [
+const CURVES: [(&str, bool, &str); 4] = [
     ("pusht.ptm", true, "pusht, estimator"),
     ("pusht.ptm", false, "pusht"),
     ("pusht-small.ptm", true, "pusht-small, estimator"),
     ("pusht-small.ptm", false, "pusht-small"),
-    ("pusht-micro.ptm", true, "pusht-micro, estimator"),
-    ("pusht-micro.ptm", false, "pusht-micro"),
 ];
 
 /// The picture as SVG.
@@ -52,8 +50,7 @@ fn draw_panel(panel: &svg::Area<'_>, kind: &str, rows: &[Row]) {
             continue;
         }
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let color =
-            Palette99::pick([0, 1, 3][index / 2]).stroke_width(if estimator { 3 } else { 1 });
+        let color = Palette99::pick(index / 2).stroke_width(if estimator { 3 } else { 1 });
         let legend = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color);
         let series = chart.draw_series(LineSeries::new(points, color)).unwrap();
         series.label(name).legend(legend);

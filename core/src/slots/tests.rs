@@ -399,7 +399,7 @@ fn a_model_that_does_not_fit_is_refused_by_name() {
             },
             Refusal::NeedsRoom {
                 n_obs_steps: 1,
-                n_action_steps: 3,
+                n_action_steps: 2,
             },
         ),
         (
@@ -409,7 +409,7 @@ fn a_model_that_does_not_fit_is_refused_by_name() {
             },
             Refusal::NeedsRoom {
                 n_obs_steps: 2,
-                n_action_steps: 2,
+                n_action_steps: 1,
             },
         ),
         (

@@ -237,7 +237,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
         let models = format!("{}/../models", env!("CARGO_MANIFEST_DIR"));
-        for (player, teacher) in [("fetch", "pusht"), ("pusht-micro", "fetch")] {
+        for (player, teacher) in [("fetch", "pusht"), ("pusht-small", "fetch")] {
             let [player, teacher] = [player, teacher].map(|name| format!("{models}/{name}.ptm"));
             let out = out.to_str().unwrap();
             let words = ["collect", "--out", out, "--attempts", "1"];

@@ -28,6 +28,8 @@ pub struct Work {
     pub n_passes: usize,
     /// Values of the trajectory.
     pub n_values: usize,
+    /// Values of the window of observations.
+    pub n_observed: usize,
     /// Bytes of the kernels' panel.
     pub panel_bytes: usize,
     /// Matrix products of the condition, once per plan.
@@ -89,6 +91,8 @@ pub struct Norm {
     pub n_channels: usize,
     /// Positions.
     pub n_positions: usize,
+    /// Whether a group has an odd number of channels.
+    pub has_odd_groups: bool,
     /// Whether FiLM follows, instead of an addition.
     pub is_modulated: bool,
     /// Whether a normalised value may leave the range of the tuned kernels.
@@ -132,6 +136,7 @@ impl Needs {
         let chunk_len = (1 + config.n_action_steps) * action_dim;
         walk.work.n_passes = config.num_inference_steps;
         walk.work.n_values = trajectory;
+        walk.work.n_observed = window_len;
         walk.work.panel_bytes = 8 * walk.sizes.panel_len();
         Ok(Self {
             file_bytes: file::HEADER_SIZE + sections.sum::<usize>() + file::CHECKSUM_SIZE,
@@ -253,6 +258,7 @@ impl<'c> Walk<'c> {
         self.work.norms.push(Norm {
             n_channels: n_out,
             n_positions: self.length,
+            has_odd_groups: (n_out / n_groups) % 2 == 1,
             is_modulated,
             is_for_reference: self.leaves_the_kernels(path, self.length * n_out / n_groups),
         });

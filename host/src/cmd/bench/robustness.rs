@@ -88,12 +88,8 @@ struct Job {
     seeds: Range<u64>,
 }
 
-const INTEGER: [&str; 3] = ["pusht.ptm", "pusht-small.ptm", "pusht-micro.ptm"];
-const FLOAT: [&str; 3] = [
-    "pusht.safetensors",
-    "pusht-small.safetensors",
-    "pusht-micro.safetensors",
-];
+const INTEGER: [&str; 2] = ["pusht.ptm", "pusht-small.ptm"];
+const FLOAT: [&str; 2] = ["pusht.safetensors", "pusht-small.safetensors"];
 
 /// Kinds of growing strength: name, `NAME=VALUE` with `{}` for the strength, and strengths.
 const GROWING: [(&str, &str, &[f64]); 11] = [
@@ -185,7 +181,7 @@ fn read(path: &Path) -> Result<Vec<Row>> {
 /// Everything to measure, the most important first.
 fn jobs(args: &Args) -> Vec<Job> {
     let mut jobs = Vec::new();
-    let mut add_set = |policies: [&'static str; 3], estimator| {
+    let mut add_set = |policies: [&'static str; 2], estimator| {
         for policy in policies {
             for (name, texts) in STANDARD {
                 jobs.push(Job {

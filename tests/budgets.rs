@@ -39,7 +39,7 @@ pub struct Budget {
 /// Binary `episode` on the default board.
 pub const MPS2_AN386: Budget = Budget {
     board: "mps2-an386",
-    flash_bytes: 856 * 1024,
+    flash_bytes: 857 * 1024,
     ram_bytes: 13 * 1024,
     stack_bytes: 13 * 1024,
     plan_instructions: 6_590_000,
@@ -103,7 +103,7 @@ pub struct PlanBudget {
 
 /// Flash of the policy alone, without the model file: code (kernels for weights of 8 and of 4 bits),
 /// constants, start-up, log. The most is on `mps2-an505`, plus 1 %.
-pub const CODE_BYTES: u64 = 51_000;
+pub const CODE_BYTES: u64 = 51_800;
 /// RAM of the policy alone: activations, skips, tables and the deepest stack, also while the model
 /// file is checked.
 pub const PLAN_RAM_BYTES: u64 = 20 * 1024;

@@ -447,9 +447,9 @@ fn a_model_that_does_not_fit_is_refused_by_name() {
         assert_eq!(load(&mut loader, &lie, MODEL), Err(refusal));
         assert_eq!(loader.active(), None);
     }
-    let small = Flash::<8, 2048>::new(256 * 1024);
+    let small = Flash::<8, 2048>::new(64 * 1024);
     let mut loader = Loader::open(small, room).unwrap();
-    let there = 126 * 1024;
+    let there = 30 * 1024;
     assert_eq!(loader.offer(&offer), Err(Refusal::TooLarge { there }));
     // Not a model file.
     let mut loader = Loader::open(flash, room).unwrap();

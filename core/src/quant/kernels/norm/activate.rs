@@ -80,7 +80,7 @@ impl Norm<'_> {
             let sums = slices::part_mut(memory.sums, 0, n_groups);
             let groups = slices::part_mut(memory.groups, 0, n_groups);
             kernel.sums(x, first, group_size, sums);
-            if !K::scale(self, len, sums, groups) {
+            if !Scaled::of_all(self, len, sums, groups) {
                 let end = first + n_groups * group_size;
                 self.activate_groups(first..end, x, out, epilogue);
                 parameters = slices::from(parameters, end - first);

@@ -2,7 +2,7 @@
 
 use super::epilogue::{Epilogue, EpilogueShifts};
 use super::factors::{Channel, Factors};
-use super::group::{Scaled, Sums};
+use super::group::Sums;
 use super::{Memory, Norm};
 
 /// Most channels in a call of [`write_factors`](NormKernel::write_factors) and
@@ -12,7 +12,7 @@ pub(crate) const MOST_CHANNELS: usize = 64;
 pub(crate) const MOST_GROUPS: usize = 8;
 /// Most values in a group: no sum then overflows. Larger groups go to the reference implementation.
 pub(crate) const MAX_KERNEL_GROUP_LEN: usize = 1 << 12;
-/// Least binary places of `gamma`: the shifted `d` of a group ([`Scaled`]) then fits 32 bits.
+/// Least binary places of `gamma`: the shifted `d` of a group ([`Scaled`](super::group::Scaled)) then fits 32 bits.
 pub(crate) const LEAST_GAMMA_EXPONENT: u32 = 9;
 const _: () = assert!(
     MAX_KERNEL_GROUP_LEN.isqrt() << (33 - LEAST_GAMMA_EXPONENT) <= 1 << 30
@@ -45,12 +45,6 @@ pub(crate) trait NormKernel: Sized {
 
     /// Sums of adjacent groups of `size` channels, the first of which begins at channel `first`.
     fn sums(&self, x: &[i16], first: usize, size: usize, sums: &mut [Sums]);
-
-    /// What the channels of those groups, of `len` values each, have in common; whether all groups
-    /// have it.
-    fn scale(norm: Norm<'_>, len: usize, sums: &[Sums], groups: &mut [Scaled]) -> bool {
-        Scaled::of_all(norm, len, sums, groups)
-    }
 
     /// The factors of channels, in whatever layout [`activate`](Self::activate) reads.
     fn write_factors(&mut self, factors: &Factors<'_>, channels: &mut [Channel]);

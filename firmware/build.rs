@@ -53,6 +53,7 @@ fn delay(model: &Model<'_>) -> usize {
 fn n_in_real_time(model: &Model<'_>, delay: usize) -> usize {
     delay + model.n_action_steps().max(delay)
 }
+
 /// In the late run, every `LATE_EVERY`th plan but the first is delayed on purpose by `LATE_TICKS`
 /// control ticks.
 const LATE_EVERY: u32 = 4;

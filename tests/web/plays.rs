@@ -131,30 +131,30 @@ fn a_disturbed_episode_is_another_and_says_so() {
         (
             "noise",
             "3",
-            Some(Disturbances {
+            Disturbances {
                 observation_noise: PoseAmount { px: 3.0, rad: 0.03 },
                 ..Disturbances::default()
-            }),
+            },
         ),
         (
             "delay",
             "2",
-            Some(Disturbances {
+            Disturbances {
                 observation_latency: Latency {
                     least: 2,
                     most: 2,
                     varies: false,
                 },
                 ..Disturbances::default()
-            }),
+            },
         ),
         (
             "lost",
             "50",
-            Some(Disturbances {
+            Disturbances {
                 observation_loss: 0.5,
                 ..Disturbances::default()
-            }),
+            },
         ),
     ] {
         page.set(control, value).unwrap();
@@ -162,18 +162,16 @@ fn a_disturbed_episode_is_another_and_says_so() {
         page.run_to_the_end().unwrap();
         assert_ne!(digests_there(&page).unwrap(), here, "{control}");
         assert_eq!(page.browser.text("#verdict").unwrap(), "", "{control}");
-        if let Some(disturbances) = disturbances {
-            // The same episode as that of `pusht eval --disturb`, and with `--estimator`.
-            let there = digests_disturbed(disturbances, false).unwrap();
-            assert_eq!(digests_there(&page).unwrap(), there, "{control}");
-            page.browser.click("#estimator").unwrap();
-            page.browser.click("#reset").unwrap();
-            page.run_to_the_end().unwrap();
-            let estimated = digests_disturbed(disturbances, true).unwrap();
-            assert_ne!(estimated, there, "{control}");
-            assert_eq!(digests_there(&page).unwrap(), estimated, "{control}");
-            page.browser.click("#estimator").unwrap();
-        }
+        // The same episode as that of `pusht eval --disturb`, and with `--estimator`.
+        let there = digests_disturbed(disturbances, false).unwrap();
+        assert_eq!(digests_there(&page).unwrap(), there, "{control}");
+        page.browser.click("#estimator").unwrap();
+        page.browser.click("#reset").unwrap();
+        page.run_to_the_end().unwrap();
+        let estimated = digests_disturbed(disturbances, true).unwrap();
+        assert_ne!(estimated, there, "{control}");
+        assert_eq!(digests_there(&page).unwrap(), estimated, "{control}");
+        page.browser.click("#estimator").unwrap();
         page.set(control, "0").unwrap();
     }
     // A shove with the mouse, in the middle of the block.

@@ -127,22 +127,31 @@ fn the_unet_predicts_as_diffusion_policys() {
     assert_close("output", &output, &expected, tolerances::UNET_OUTPUT_REL);
 }
 
-#[test]
-fn gradients_equal_pytorchs() {
-    let bytes = golden("unet.safetensors");
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let layout = Layout::new(&golden_unet());
-    let parameters = golden_parameters(&file, &layout, "before");
-    let learner = Learner::new(
+/// The golden network at the parameters that PyTorch began with.
+fn golden_learner(file: &SafeTensors<'_>) -> Learner {
+    let parameters = golden_parameters(file, &Layout::new(&golden_unet()), "before");
+    Learner::new(
         golden_unet(),
         1e-6,
         &Rounding::default(),
         State::initial(parameters),
         Device::flex(),
-    );
+    )
+}
+
+#[test]
+fn gradients_equal_pytorchs() {
+    let bytes = golden("unet.safetensors");
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let learner = golden_learner(&file);
     let (_, gradient) = learner.gradient(&golden_batch(&file));
-    let expected = golden_parameters(&file, &layout, "gradient");
-    assert_parameters_close(&layout, &gradient, &expected, tolerances::UNET_GRADIENT_REL);
+    let expected = golden_parameters(&file, learner.layout(), "gradient");
+    assert_parameters_close(
+        learner.layout(),
+        &gradient,
+        &expected,
+        tolerances::UNET_GRADIENT_REL,
+    );
 }
 
 /// Of 132 samples, PyTorch's four again and again: more than two parts, and an uneven last one.
@@ -150,15 +159,7 @@ fn gradients_equal_pytorchs() {
 fn a_batch_in_parts_has_pytorchs_gradient_and_the_same_bits_on_any_number_of_threads() {
     let bytes = golden("unet.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let layout = Layout::new(&golden_unet());
-    let parameters = golden_parameters(&file, &layout, "before");
-    let learner = Learner::new(
-        golden_unet(),
-        1e-6,
-        &Rounding::default(),
-        State::initial(parameters),
-        Device::flex(),
-    );
+    let learner = golden_learner(&file);
     let four = golden_batch(&file);
     let batch = NoisyBatch {
         sample: four.sample.repeat(33),
@@ -171,32 +172,29 @@ fn a_batch_in_parts_has_pytorchs_gradient_and_the_same_bits_on_any_number_of_thr
         pool.build().unwrap().install(|| learner.gradient(&batch))
     });
     assert_eq!((loss, &gradient), (on_three.0, &on_three.1));
-    let expected = golden_parameters(&file, &layout, "gradient");
-    assert_parameters_close(&layout, &gradient, &expected, tolerances::UNET_GRADIENT_REL);
+    let expected = golden_parameters(&file, learner.layout(), "gradient");
+    assert_parameters_close(
+        learner.layout(),
+        &gradient,
+        &expected,
+        tolerances::UNET_GRADIENT_REL,
+    );
 }
 
 #[test]
 fn ten_steps_equal_pytorchs() {
     let bytes = golden("unet.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let layout = Layout::new(&golden_unet());
-    let parameters = golden_parameters(&file, &layout, "before");
-    let mut learner = Learner::new(
-        golden_unet(),
-        1e-6,
-        &Rounding::default(),
-        State::initial(parameters),
-        Device::flex(),
-    );
+    let mut learner = golden_learner(&file);
     let batch = golden_batch(&file);
     let losses: Vec<f32> = (0..10)
         .map(|step| learner.learn(&batch, diffusion::learning_rate(1e-3, step, 3, 20)))
         .collect();
     let expected = golden_tensor(&file, "losses");
     assert_close("losses", &losses, &expected, tolerances::TRAINING_LOSS_REL);
-    let average = golden_parameters(&file, &layout, "average");
+    let average = golden_parameters(&file, learner.layout(), "average");
     assert_parameters_close(
-        &layout,
+        learner.layout(),
         &learner.state().ema,
         &average,
         tolerances::TRAINING_AVERAGE_REL,

@@ -9,19 +9,19 @@ pub(super) use by_lanes::{Dots, multiply};
 use crate::quant::kernels::linear::{Linear, Outputs, Product, Windows};
 use heapless::Vec;
 
-/// Positions of a tile.
+/// Positions of most kernels' tiles.
 pub(super) const TILE: usize = 8;
 
 /// A window, and a place for each row's output.
 pub(super) type Position<'p> = (&'p [i16], &'p mut [i16]);
 
-/// All positions of all products, a tile at a time.
-pub(super) fn in_tiles(
+/// All positions of all products, a tile of `N` at a time.
+pub(super) fn in_tiles<const N: usize>(
     linear: Linear<'_>,
     products: &mut [Product<'_>],
     mut multiply: impl FnMut(&mut [Position<'_>]),
 ) {
-    let mut tile = Vec::<Position<'_>, TILE>::new();
+    let mut tile = Vec::<Position<'_>, N>::new();
     for product in products {
         for position in positions(linear, product) {
             // There is room: it is emptied as soon as it is full.
@@ -145,7 +145,7 @@ pub(super) mod tests {
         for case in 0..if cfg!(miri) { 8 } else { 300 } {
             let window = 8 * (1 + random.next() as usize % 40);
             let n_rows = 1 + random.next() as usize % 9;
-            let n_positions = random.next() as usize % (TILE + 1);
+            let n_positions = random.next() as usize % (2 * TILE + 1);
             let smallest_shift = if case % 4 == 0 { 25 } else { 33 };
             let bits = if case % 3 == 0 {
                 WeightBits::Four

@@ -4,7 +4,7 @@
 //! of a window. Windows are read where they are, without a panel.
 #![allow(unsafe_code)]
 
-use crate::quant::arch::in_place::{Position, in_tiles};
+use crate::quant::arch::in_place::{Position, TILE, in_tiles};
 use crate::quant::kernels::linear::weights::WeightBits;
 use crate::quant::kernels::linear::{LANES, Linear, LinearKernel, Product, Row};
 use core::arch::aarch64::{
@@ -23,7 +23,7 @@ impl LinearKernel for Smlal {
     const INPUT_SIZE: usize = 0;
 
     fn apply(linear: Linear<'_>, products: &mut [Product<'_>]) {
-        in_tiles(linear, products, |positions| {
+        in_tiles::<TILE>(linear, products, |positions| {
             // SAFETY: `build.rs` names this folder only where there is NEON.
             unsafe { multiply(linear, positions) }
         });

@@ -4,7 +4,7 @@
 //! are, without a panel.
 #![allow(unsafe_code)]
 
-use crate::quant::arch::in_place::{Dots, in_tiles, multiply};
+use crate::quant::arch::in_place::{Dots, TILE, in_tiles, multiply};
 use crate::quant::kernels::linear::weights::Lanes;
 use crate::quant::kernels::linear::{LANES, Linear, LinearKernel, Product};
 use core::arch::wasm32::{
@@ -19,7 +19,7 @@ impl LinearKernel for DotI16 {
     const INPUT_SIZE: usize = 0;
 
     fn apply(linear: Linear<'_>, products: &mut [Product<'_>]) {
-        in_tiles(linear, products, |positions| {
+        in_tiles::<TILE>(linear, products, |positions| {
             multiply::<Self>(linear, positions);
         });
     }

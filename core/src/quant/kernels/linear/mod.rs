@@ -91,7 +91,7 @@ pub(crate) struct Product<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Linear<'a> {
     pub(crate) rows: &'a [u8],
-    window: u16,
+    pub(crate) window: u16,
     pub(crate) bits: WeightBits,
     /// Whether every factor's shift is above 32: then a kernel needs only the upper word of the
     /// product with the multiplier.

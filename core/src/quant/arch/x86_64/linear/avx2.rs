@@ -13,7 +13,54 @@ use core::arch::x86_64::{
     _mm256_storeu_si256, _mm256_zextsi128_si256,
 };
 
-over_tiles!("avx2");
+/// All rows at these positions, at most [`TILE`].
+#[target_feature(enable = "avx2")]
+pub(crate) fn multiply(linear: Linear<'_>, positions: &mut [Position<'_>]) {
+    match linear.bits {
+        WeightBits::Four => multiply_by::<Nibbles>(linear, positions),
+        WeightBits::Eight => multiply_by::<Bytes>(linear, positions),
+    }
+}
+
+/// [`multiply`] for weights of one kind.
+#[target_feature(enable = "avx2")]
+fn multiply_by<W: Weights>(linear: Linear<'_>, mut positions: &mut [Position<'_>]) {
+    while !positions.is_empty() {
+        positions = match positions.len() {
+            8.. => some_positions::<8, W>(linear, positions),
+            4.. => some_positions::<4, W>(linear, positions),
+            2.. => some_positions::<2, W>(linear, positions),
+            _ => some_positions::<1, W>(linear, positions),
+        };
+    }
+}
+
+/// The first `P` positions; returns the others.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn some_positions<'s, 'p, const P: usize, W: Weights>(
+    linear: Linear<'_>,
+    positions: &'s mut [Position<'p>],
+) -> &'s mut [Position<'p>] {
+    let Some((first, rest)) = positions.split_first_chunk_mut::<P>() else {
+        return &mut [];
+    };
+    let windows = first
+        .each_ref()
+        .map(|(window, _)| &window[..linear.window()]);
+    for (channel, row) in linear.rows().enumerate() {
+        let sums = dots::<P, W>(row.weights, windows);
+        let values = if linear.is_upper_word_enough {
+            finish_by_upper_words(&row, sums)
+        } else {
+            finish(&row, to_array(sums))
+        };
+        for ((_, places), value) in first.iter_mut().zip(values) {
+            places[channel] = value;
+        }
+    }
+    rest
+}
 
 /// Weights in the file.
 trait Weights {
@@ -134,7 +181,7 @@ fn widen(packed: __m128i) -> __m256i {
 /// The sum of each vector, in their order.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn horizontal_sums(sums: [__m256i; TILE]) -> __m256i {
+fn horizontal_sums(sums: [__m256i; TILE]) -> __m256i {
     let [a, b, c, d, e, f, g, h] = sums;
     let (ab, cd) = (_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
     let (ef, gh) = (_mm256_hadd_epi32(e, f), _mm256_hadd_epi32(g, h));
@@ -149,7 +196,7 @@ pub(super) fn horizontal_sums(sums: [__m256i; TILE]) -> __m256i {
 /// [`multiply_shift`](crate::quant::kernels::rounding::multiply_shift).
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn finish_by_upper_words(row: &Row<'_>, sums: __m256i) -> [i16; TILE] {
+fn finish_by_upper_words(row: &Row<'_>, sums: __m256i) -> [i16; TILE] {
     const ODD: i32 = 0b1010_1010;
     let shift = row.factor.shift.wrapping_sub(32) & 31;
     let multiplier = _mm256_set1_epi32(row.factor.multiplier);
@@ -171,7 +218,7 @@ pub(super) fn finish_by_upper_words(row: &Row<'_>, sums: __m256i) -> [i16; TILE]
 
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn to_array(sums: __m256i) -> [i32; TILE] {
+fn to_array(sums: __m256i) -> [i32; TILE] {
     let mut all = [0; TILE];
     // SAFETY: `all` has the 32 bytes that are written.
     unsafe { _mm256_storeu_si256(all.as_mut_ptr().cast(), sums) };

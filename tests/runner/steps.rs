@@ -88,13 +88,9 @@ pub fn all() -> Vec<Step> {
             name: "tests",
             purpose: "the tests of core, host, training and the golden data",
             commands: || {
-                Ok(vec![
-                    cargo(
-                        "test --workspace --features pusht-host/train --no-fail-fast -- --show-output",
-                    ),
-                    // As in the default build, without features.
-                    cargo("test --package pusht-host --test cli_rollout -- --show-output"),
-                ])
+                Ok(vec![cargo(
+                    "test --workspace --features pusht-host/train --no-fail-fast -- --show-output",
+                )])
             },
         },
         Step {
@@ -108,10 +104,14 @@ pub fn all() -> Vec<Step> {
         },
         Step {
             name: "release",
-            purpose: "the main build, and core's tests in it: every input, and the proofs",
+            purpose: "the main build, a test of its commands, and core's tests in it: every input, the proofs",
             commands: || {
                 Ok(vec![
                     cargo("build --release"),
+                    // The commands without features.
+                    cargo(
+                        "test --release --package pusht-host --test cli_rollout -- --show-output",
+                    ),
                     cargo("test --release --package pusht-core -- --show-output"),
                 ])
             },

@@ -182,11 +182,15 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// One in eight has an odd number of positions, one in eight factors that no kernel takes; half
-    /// have groups as networks have them, half `gamma` as they do; with a small variance, `n x`
+    /// One in eight has an odd number of positions, one in eight factors that no kernel takes, one in
+    /// eight whole fours of groups, also more than a kernel takes; half have groups as networks have
+    /// them, half `gamma` as they do; with a small variance, `n x`
     /// leaves 32 bits.
     fn of(random: &mut Random) -> Self {
-        let n_groups = 1 + random.below(8);
+        let n_groups = match random.below(8) {
+            0 => (4 * (1 + random.below(9))).min(MAX_CHANNELS),
+            _ => 1 + random.below(8),
+        };
         let n_positions = 2 + 2 * random.below(MAX_POSITIONS / 2);
         let group_size = 1 + random.below(MAX_CHANNELS / n_groups);
         let is_usual = random.below(2) == 0;

@@ -45,11 +45,18 @@ impl ObservationValue {
     /// Size of a value in the model file, bytes.
     pub(crate) const SIZE: usize = 4 + Affine::SIZE;
 
+    /// Value `index` of a table.
     pub(crate) fn read(table: &[u8], index: usize) -> Self {
-        let at = index * Self::SIZE;
+        let value = table.as_chunks().0.get(index);
+        debug_assert!(value.is_some(), "an observation's value {index}");
+        Self::of(value.unwrap_or(&[0; _]))
+    }
+
+    #[inline(always)]
+    pub(crate) fn of(value: &[u8; Self::SIZE]) -> Self {
         Self {
-            exponent: read::i32_at(table, at) as u32,
-            normalizer: Affine::read(table, at + 4),
+            exponent: read::i32_at(value, 0) as u32,
+            normalizer: Affine::read(value, 4),
         }
     }
 

@@ -3,7 +3,7 @@
 //! `build.rs` sets `cfg(kernels = "..")` to the name of a folder of [`arch`](crate::quant::arch),
 //! or to `portable`. This is the only choice between kernels. A few lines of arithmetic look at the
 //! same `cfg`, each beside its alternative: products of 32-bit numbers and copies on ARMv6-M
-//! (`rounding`, `slices`, `norm`), and the table of `mish` on ARMv7E-M.
+//! (`rounding`, `slices`, `norm`), the table of `mish` on ARMv7E-M, and copies on ARMv8.1-M.
 
 #[cfg(kernels = "aarch64")]
 use crate::quant::arch::aarch64 as target;

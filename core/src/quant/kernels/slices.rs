@@ -48,10 +48,15 @@ pub(crate) fn split_mut<T>(values: &mut [T], at: usize) -> (&mut [T], &mut [T]) 
     values.split_at_mut(at)
 }
 
+#[cfg(kernels = "armv81m")]
+pub(crate) use crate::quant::arch::armv81m::memory::{copy, zero};
+
 /// Values per copy: for eight, ARMv6-M, which needs aligned words, would call a function.
+#[cfg(not(kernels = "armv81m"))]
 const COPIED: usize = if cfg!(kernels = "armv6m") { 1 } else { 8 };
 
 /// `to.copy_from_slice(values)`, for rows above all, whose lengths are multiples of eight.
+#[cfg(not(kernels = "armv81m"))]
 #[inline(never)]
 pub(crate) fn copy<T: Copy>(values: &[T], to: &mut [T]) {
     debug_assert!(values.len() == to.len());
@@ -63,6 +68,13 @@ pub(crate) fn copy<T: Copy>(values: &[T], to: &mut [T]) {
     for (place, value) in last_places.iter_mut().zip(rest) {
         *place = *value;
     }
+}
+
+/// `values.fill(0)`.
+#[cfg(not(kernels = "armv81m"))]
+#[inline(always)]
+pub(crate) fn zero(values: &mut [i16]) {
+    values.fill(0);
 }
 
 /// `values.chunks_exact(len)`; `len` is not 0.

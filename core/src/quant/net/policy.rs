@@ -9,12 +9,12 @@ use crate::control::{PlanShape, Planner, Value};
 use crate::noise::Noise;
 use crate::quant::format::error::ModelError;
 use crate::quant::format::model::Model;
-use crate::quant::format::values::Hold;
+use crate::quant::format::values::{Hold, ObservationValue};
 use crate::quant::kernels::mish::mish_q16;
 use crate::quant::kernels::rounding::{round_to_i16, saturate_i32};
 use crate::quant::kernels::slices;
 use core::array;
-use fixed::types::{I8F24, I16F16};
+use fixed::types::I8F24;
 
 /// A [`Model`] with its working memory.
 ///
@@ -204,21 +204,16 @@ pub(super) fn plan_together<const B: usize>(
 fn write_condition(model: &Model<'_>, window: &[i32], condition: &mut [i16]) {
     let dim = model.settings.obs_dim;
     let shift = 16 - model.settings.condition_exponent;
-    condition.fill(0);
+    slices::zero(condition);
     let rows = slices::rows(window, dim).zip(slices::rows_mut(condition, dim));
     for (observation, places) in rows {
-        for (index, (place, value)) in places.iter_mut().zip(observation).enumerate() {
-            let normalized = normalized(model, index, *value);
+        let values = model.observation_values.as_chunks().0;
+        for ((place, fixed), value) in places.iter_mut().zip(observation).zip(values) {
+            let normalized = ObservationValue::of(value).normalize(*fixed);
             let activated_q16 = mish_q16(normalized.to_bits());
             *place = round_to_i16(activated_q16, shift);
         }
     }
-}
-
-/// Normalises value `index` of an observation. Not inlined: a device has one copy.
-#[inline(never)]
-fn normalized(model: &Model<'_>, index: usize, value: i32) -> I16F16 {
-    model.observation_value(index).normalize(value)
 }
 
 /// Puts the observations into every trajectory when inpainting: `[To][Do]` after the actions of its
@@ -234,9 +229,10 @@ pub(super) fn inpaint(model: &Model<'_>, parts: &mut [Parts<'_>]) {
         let rows = slices::rows_mut(part.sample, settings.input_dim);
         for (row, observation) in rows.zip(observations) {
             let places = slices::from_mut(row, settings.action_dim).iter_mut();
-            for (index, (place, value)) in places.zip(observation).enumerate() {
-                let normalized = i64::from(normalized(model, index, *value).to_bits());
-                *place = I8F24::from_bits(saturate_i32(normalized << 8));
+            let values = model.observation_values.as_chunks().0;
+            for ((place, fixed), value) in places.zip(observation).zip(values) {
+                let normalized = ObservationValue::of(value).normalize(*fixed);
+                *place = I8F24::from_bits(saturate_i32(i64::from(normalized.to_bits()) << 8));
             }
         }
     }

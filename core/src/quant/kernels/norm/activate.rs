@@ -1,6 +1,6 @@
 //! Normalisation by a kernel: some groups after the other.
 
-use super::epilogue::Epilogue;
+use super::epilogue::{Epilogue, EpilogueShifts};
 use super::factors::{Channel, Factors};
 use super::group::{Scaled, Sums};
 use super::kernel::{MOST_CHANNELS, MOST_GROUPS, NormKernel};
@@ -25,9 +25,8 @@ impl<'p> Memory<'p> {
     /// Nothing if the panel is shorter than [`LEN`](Self::LEN).
     #[inline(always)]
     fn of(panel: &'p mut Panel) -> Option<Self> {
-        let (channels, rest) = panel.split_at_mut_checked(Self::CHANNELS_LEN)?;
-        let (groups, rest) = rest.split_at_mut_checked(Self::GROUPS_LEN)?;
-        let (sums, _) = rest.split_at_mut_checked(Self::SUMS_LEN)?;
+        let (channels, rest) = panel.get_mut(..Self::LEN)?.split_at_mut(Self::CHANNELS_LEN);
+        let (groups, sums) = rest.split_at_mut(Self::GROUPS_LEN);
         Some(Self {
             channels: view(channels),
             groups: view(groups),
@@ -61,9 +60,21 @@ impl Norm<'_> {
         else {
             return self.activate_reference(x, out, epilogue);
         };
-        if K::activate_all(self, x, out, (epilogue, shifts), &mut memory) {
-            return;
+        if !K::activate_all(self, x, out, (epilogue, shifts), &mut memory) {
+            self.activate_tiles::<K>(x, out, (epilogue, shifts), memory);
         }
+    }
+
+    /// By the kernel's steps, for some groups after the other.
+    #[cfg_attr(kernels = "armv81m", inline(never))]
+    #[cfg_attr(not(kernels = "armv81m"), inline(always))]
+    fn activate_tiles<K: NormKernel>(
+        self,
+        x: &[i16],
+        out: &mut [i16],
+        (epilogue, shifts): (&Epilogue<'_>, EpilogueShifts),
+        memory: Memory<'_>,
+    ) {
         let n_channels = self.n_channels();
         let n_positions = x.len() / n_channels.max(1);
         let group_size = n_channels / self.n_groups().max(1);

@@ -113,7 +113,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
             let rows = self.shape.padded_rows_mut(part.activations.input);
             let positions = slices::rows(part.sample, self.settings.input_dim);
             for (row, values) in slices::rows_mut(rows, n_channels).zip(positions) {
-                row.fill(0);
+                slices::zero(row);
                 for (place, value) in row.iter_mut().zip(values) {
                     let bits = i64::from(value.to_bits());
                     *place = saturate_i16(rounding_shift_right(bits, I8F24::FRAC_NBITS - exponent));
@@ -269,7 +269,7 @@ impl<O: Observer, const B: usize> ForwardPass<'_, '_, O, B> {
             self.observer
                 .observe(convolved, n_channels, block.conv_exponent.into());
             let rows = shape.padded_rows_mut(input);
-            rows.fill(0);
+            slices::zero(rows);
             block.norm.activate(convolved, rows, &epilogue, panel);
             self.observer.observe(rows, n_channels, exponent);
         }

@@ -27,8 +27,8 @@ impl Shape {
         let padding = self.padding * self.n_channels;
         let (before, rest) = slices::split_mut(buffer, padding);
         let (rows, after) = slices::split_mut(rest, self.length * self.n_channels);
-        before.fill(0);
-        slices::part_mut(after, 0, padding).fill(0);
+        slices::zero(before);
+        slices::zero(slices::part_mut(after, 0, padding));
         rows
     }
 

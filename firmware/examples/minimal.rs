@@ -63,7 +63,7 @@ fn run(mut policy: IntPolicy<'_>, mut robot: Robot, clock: &Counter) -> Result<(
 fn main() -> ! {
     board::start();
     let core = defmt::unwrap!(Peripherals::take());
-    let scratch = defmt::unwrap!(singleton!(: [u64; SCRATCH_LEN] = [0; SCRATCH_LEN]));
+    let scratch = defmt::unwrap!(singleton!(SCRATCH: [u64; SCRATCH_LEN] = [0; SCRATCH_LEN]));
     let model = defmt::unwrap!(Model::parse(MODEL));
     let policy = defmt::unwrap!(IntPolicy::new(&model, scratch));
     let robot = defmt::unwrap!(Robot::take());

@@ -22,6 +22,8 @@ mod part;
 #[cfg(any(feature = "board-pico", feature = "board-pico2"))]
 #[path = "board/pico.rs"]
 mod part;
+#[cfg(any(feature = "qemu", feature = "board-microbit"))]
+mod register;
 #[cfg(feature = "slots")]
 mod slots;
 #[cfg(any(feature = "board-microbit", feature = "board-nrf52840-dk"))]

@@ -1,11 +1,11 @@
 //! The BBC micro:bit: a Cortex-M0 (nRF51822) with 256 KiB of flash and 16 KiB of RAM. Its registers
 //! are those of the nRF51 series' reference manual 3.0: chapters 11 and 13 (power and
 //! clock), 14 (pins), 19 (watchdog) and 29 (UART). QEMU runs the image that is flashed.
-// SAFETY of the whole file: the registers belong to the part that the firmware is built for, each is
-// accessed as a whole word, and the handler changes nothing of the interrupted code but the queues
-// and the timer's count.
+// SAFETY of the whole file: the interrupts' numbers are the part's, and the handler changes nothing of
+// the interrupted code but the queues and the timer's count.
 #![allow(unsafe_code)]
 
+use super::register::Register;
 use super::{timer, timer_watchdog, uart};
 use core::sync::atomic::{AtomicBool, Ordering};
 use cortex_m_rt::exception;
@@ -21,21 +21,6 @@ const RESETREAS: Register = Register(0x4000_0400);
 const DOG: u32 = 1 << 1;
 /// Most looks at a clock that starts: more than 10 ms at 16 MHz, and it takes 1 ms.
 const MOST_LOOKS: u32 = 20_000;
-
-/// A register at a fixed address.
-struct Register(usize);
-
-impl Register {
-    fn read(&self) -> u32 {
-        // SAFETY: see the top of the file.
-        unsafe { (self.0 as *const u32).read_volatile() }
-    }
-
-    fn write(&self, value: u32) {
-        // SAFETY: see the top of the file.
-        unsafe { (self.0 as *mut u32).write_volatile(value) }
-    }
-}
 
 /// Starts the crystal. The core runs at 16 MHz without, from an oscillator whose time is some percent
 /// off.

@@ -1,11 +1,11 @@
 //! Arm's MPS2 and MPS3 boards in QEMU: UART 0 and the watchdog of the CMSDK (Arm DDI 0479, chapters
 //! 4.3 and 4.4).
-// SAFETY of the whole file: the registers belong to the board that the firmware is built for, each
-// is accessed as a whole word, and `take` returns one owner only.
+// SAFETY of the whole file: the interrupts' numbers are the board's, and `take` returns one owner only.
 #![allow(unsafe_code)]
 
 #[cfg(feature = "slots")]
 pub use super::mps2_flash::{FLASH_START, Flash, flash};
+use super::register::Register;
 use core::sync::atomic::{AtomicBool, Ordering};
 use cortex_m_rt::exception;
 
@@ -51,21 +51,6 @@ const MAP: Map = if cfg!(feature = "board-mps2-an505") {
     }
 };
 const TIMER_HZ: u32 = TIMER_MHZ as u32 * 1_000_000;
-
-/// A register at a fixed address.
-struct Register(usize);
-
-impl Register {
-    fn read(&self) -> u32 {
-        // SAFETY: see the top of the file.
-        unsafe { (self.0 as *const u32).read_volatile() }
-    }
-
-    fn write(&self, value: u32) {
-        // SAFETY: see the top of the file.
-        unsafe { (self.0 as *mut u32).write_volatile(value) }
-    }
-}
 
 /// The registers of UART 0.
 pub mod wire {

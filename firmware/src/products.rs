@@ -63,10 +63,10 @@ impl Convolved {
         let row_size = Convolution::row_size(window, self.bits);
         let rows = memory.rows.get_mut(..self.n_channels * row_size)?;
         for row in rows.chunks_exact_mut(row_size) {
-            // Scales sums of about 2^22 to 16 bits.
+            // Scales sums of about 2^24 to 16 bits.
             let factor = Factor {
                 multiplier: (1 << 29) + (random.word() >> 4) as i32,
-                shift: 38,
+                shift: 39,
             };
             let bias = random.word() as i32 >> 12;
             Convolution::write_row(row, bias, factor, random.bytes());

@@ -1,39 +1,41 @@
-"""Fits the coefficients of host/src/quantize/boards.rs to the counts of single layers.
+"""Fits the coefficients of host/src/quantize/boards.rs to the counts of single layers and of plans.
 
     cargo firmware bench --board BOARD > LOG
     cargo firmware bench --board BOARD --model models/fetch.ptm > LOG2
     python3 tests/oracle/fit_instructions.py INPUT_BYTES LOG LOG2
 
-INPUT_BYTES: of an input in the core's panel (`input_bytes` there). The second log has projections of another length;
-its normalisations are left out, as the self-test's observations saturate some of them. Prints the coefficients in the order of `Core`,
+INPUT_BYTES: of an input in the core's panel (`input_bytes` there). Prints the coefficients as they stand in `Core`,
 the largest relative error over the products and over the normalisations, and per model the share of the counted
-instructions that the fit gives.
+instructions that the coefficients give.
 
-    python3 tests/oracle/fit_instructions.py INPUT_BYTES --fill PER_INPUT PER_TILE --one ONE LOG
+Each fit is by least squares of the relative errors, without negative coefficients. Products of 8 bits (`pusht`, `fetch`
+and the convolutions `layer_*`) and of 4 (`pusht-small` and `nibbles_*`) are fitted together, as they fill the panel in
+the same way. In the self-test, the observations of `fetch` saturate some of its normalisations: those of more than
+twice what the kernels take are the reference implementation's. What is left of a plan is the sampler's steps and the
+condition.
 
-`tiles_of_4_bits`, from the log of a model whose weights all have 4 bits; what lays inputs into the panel does not
-depend on them (`fill`). ONE: instructions per multiplication of 64 outputs x 192 inputs x 1 position, in
-docs/figures.md, "Weights of 4 bits in the kernels": all products of the model with one position are of one length.
-
-The fits were made when `pusht-small` had weights of 8 bits and 222,834 parameters (commit a7d0a42 and before): a log
-of weights of 4 bits would spoil `tiles`. `odd_norm`, `condition`, and the Cortex-M55's cost per tensor in `norm` are not
-fitted here; they were set by hand, near the least squares of the layers of today's `pusht-small`.
-
-Versions: Python 3.12, numpy 2.2.6, scipy 1.18.1; QEMU 7.2, rustc 1.95.
+Versions: Python 3.11, numpy 2.2.6, scipy 1.15.3; QEMU 7.2, rustc 1.95.
 """
 
 import re
 import sys
-from collections import defaultdict
+from collections import namedtuple
 
 import numpy as np
 from scipy.optimize import nnls
 
+CONVOLUTION = re.compile(r"(layer|nibbles)_(\d)_instructions=(\d+)")
 PRODUCT = re.compile(r"(\w+) layer \d+: (\w+), (\d+) outputs x (\d+) inputs x (\d+) positions, multiplications=\d+ instructions=(\d+)")
-NORM = re.compile(r"(\w+) layer \d+: activation, (\d+) channels x (\d+) positions, instructions=(\d+)")
+NORM = re.compile(r"(\w+) layer (\d+): activation, (\d+) channels x (\d+) positions, instructions=(\d+)")
 PLAN = re.compile(r"(\w+?)_plan_instructions=(\d+)")
-# Passes of a plan and values of the trajectory.
-PLANS = {"best": (4, 16), "small": (2, 16)}
+
+Model = namedtuple("Model", "bits passes trajectory window")
+MODELS = {
+    "best": Model(bits=8, passes=4, trajectory=16, window=36),
+    "small": Model(bits=4, passes=1, trajectory=8, window=36),
+    "model": Model(bits=8, passes=5, trajectory=64, window=56),
+}
+N_GROUPS = 8
 
 
 def panel_bytes(largest_window: int) -> int:
@@ -42,15 +44,24 @@ def panel_bytes(largest_window: int) -> int:
     return max(window, min(4 * window, 3072), 1728)
 
 
-def features(outputs: int, inputs: int, positions: int, panel: int, input_bytes: int) -> list:
+def features(bits: int, outputs: int, inputs: int, positions: int, panel: int, input_bytes: int) -> list:
+    """What `tiles`, `tiles_of_4_bits` and `fill` are multiplied with."""
     tiles = {4: 0, 2: 0, 1: 0}
     left = positions
     while left:
         size = next((n for n in (4, 2) if left >= n and n * inputs * input_bytes <= panel), 1)
         tiles[size] += 1
         left -= size
-    per_tile = [value for n in tiles.values() for value in (outputs * inputs * n, outputs * n)]
-    return [*per_tile, inputs * positions, sum(tiles.values())]
+    of_tiles = [value for n in tiles.values() for value in (outputs * inputs * n, outputs * n)]
+    others = [0] * len(of_tiles)
+    both = of_tiles + others if bits == 8 else others + of_tiles
+    return [*both, inputs * positions, sum(tiles.values())]
+
+
+def norm_features(channels: int, positions: int) -> list:
+    """What `norm` and `odd_norm` are multiplied with."""
+    values = channels * positions
+    return [values, channels, 1, values * (channels // N_GROUPS % 2)]
 
 
 def fit(rows: list, counts: list) -> tuple:
@@ -60,61 +71,73 @@ def fit(rows: list, counts: list) -> tuple:
     return found, np.abs(rows @ found / counts - 1).max()
 
 
-def of_4_bits(input_bytes: int, fill: list, one: float, path: str) -> None:
-    layers = [(kind, *map(int, numbers)) for _, kind, *numbers in PRODUCT.findall(open(path).read())]
-    layers.append(("Convolution", 64, 192, 1, one * 64 * 192))
-    panel = panel_bytes(max(inputs for _, _, inputs, _, _ in layers))
-    inner = [layer for layer in layers if layer[0] != "Output"]
-    rows = np.array([features(*layer[1:4], panel, input_bytes) for layer in inner], float)
-    counts = np.array([layer[-1] for layer in inner], float)
-    # The rest of a count is a difference: its errors are those of the whole.
-    found, _ = nnls(rows[:, :6] / counts[:, None], 1 - rows[:, 6:] @ fill / counts)
-    error = np.abs((rows[:, :6] @ found + rows[:, 6:] @ fill) / counts - 1).max()
-    print("tiles_of_4_bits", found.reshape(3, 2).round(3).tolist(), f"largest error {error:.3f}")
-
-
 def main() -> None:
-    if "--fill" in sys.argv:
-        per_input, per_tile, _, one = sys.argv[3:7]
-        of_4_bits(int(sys.argv[1]), [float(per_input), float(per_tile)], float(one), sys.argv[7])
-        return
     input_bytes, text = int(sys.argv[1]), "".join(open(path).read() for path in sys.argv[2:])
-    layers, norms = defaultdict(list), defaultdict(list)
-    for name, kind, *numbers in PRODUCT.findall(text):
-        layers[name].append((kind, *map(int, numbers)))
-    for name, *numbers in NORM.findall(text):
-        norms[name].append(tuple(map(int, numbers)))
+    convolutions = {(kind, int(positions)): int(count) for kind, positions, count in CONVOLUTION.findall(text)}
+    layers = [(name, kind, *map(int, numbers)) for name, kind, *numbers in PRODUCT.findall(text)]
+    norms = [(name, *map(int, numbers)) for name, *numbers in NORM.findall(text)]
     plans = {name: int(count) for name, count in PLAN.findall(text)}
-    panels = {name: panel_bytes(max(inputs for _, _, inputs, _, _ in rows)) for name, rows in layers.items()}
+    panels = {name: panel_bytes(max(inputs for of, _, _, inputs, *_ in layers if of == name)) for name in plans}
 
-    def product(name: str, layer: tuple) -> list:
-        kind, outputs, inputs, positions, _ = layer
-        if kind == "Output":
-            return [outputs * inputs * positions, outputs * positions]
-        return features(outputs, inputs, positions, panels[name], input_bytes)
+    # Products.
+    rows, counts = [], []
+    for (kind, positions), count in convolutions.items():
+        bits = 8 if kind == "layer" else 4
+        rows.append(features(bits, 64, 192, positions, panel_bytes(192), input_bytes))
+        counts.append(count)
+    for name, kind, outputs, inputs, positions, count in layers:
+        if kind != "Output":
+            rows.append(features(MODELS[name].bits, outputs, inputs, positions, panels[name], input_bytes))
+            counts.append(count)
+    products, product_error = fit(rows, counts)
+    last = [layer for layer in layers if layer[1] == "Output"]
+    output, _ = fit([[o * i * p, o * p] for _, _, o, i, p, _ in last], [layer[-1] for layer in last])
 
-    every = [(name, layer) for name, rows in layers.items() for layer in rows]
-    inner = [pair for pair in every if pair[1][0] != "Output"]
-    outer = [pair for pair in every if pair[1][0] == "Output"]
-    tiles, product_error = fit([product(*pair) for pair in inner], [layer[-1] for _, layer in inner])
-    output, _ = fit([product(*pair) for pair in outer], [layer[-1] for _, layer in outer])
-    every_norm = [norm for name in PLANS for norm in norms[name]]
-    norm, norm_error = fit([[c * p, c, 1] for c, p, _ in every_norm], [count for *_, count in every_norm])
-    rest = []
-    for name, (passes, values) in PLANS.items():
-        films = sum(layer[-1] for layer in layers[name] if layer[0] == "Film")
-        others = sum(layer[-1] for layer in layers[name] if layer[0] != "Film") + sum(n[-1] for n in norms[name])
-        rest.append((plans[name] - films - passes * others) / passes / values)
-    step = np.mean(rest)
-    print("tiles", tiles[:6].reshape(3, 2).round(3).tolist(), "fill", tiles[6:].round(3).tolist())
-    print("output", output.round(2).tolist(), "norm", norm.round(2).tolist(), "step", round(step))
-    print(f"largest errors: products {product_error:.3f}, normalisations {norm_error:.3f}")
-    for name, (passes, values) in PLANS.items():
-        total = passes * values * step
-        for layer in layers[name]:
-            cost = product(name, layer) @ (output if layer[0] == "Output" else tiles)
-            total += cost * (1 if layer[0] == "Film" else passes)
-        total += passes * sum(np.dot(norm, [c * p, c, 1]) for c, p, _ in norms[name])
+    # Normalisations, and which of them are the reference implementation's.
+    shipped = [norm for norm in norms if norm[0] != "model"]
+    norm, norm_error = fit([norm_features(c, p) for _, _, c, p, _ in shipped], [n[-1] for n in shipped])
+    of_reference, is_modulated = ([], []), {}
+    for name, layer, channels, positions, count in norms:
+        # A block's first normalisation has FiLM, its second the sum; the last of the network has the sum.
+        is_modulated[name] = not is_modulated.get(name, False)
+        if count > 2 * np.dot(norm, norm_features(channels, positions)):
+            of_reference[is_modulated[name]].append(count / channels / positions)
+    reference = [np.mean(of) if of else float("nan") for of in of_reference]
+
+    # Plans; of `fetch`, the log has one pass, and in others other values saturate.
+    rests = []
+    for name in ("best", "small"):
+        model = MODELS[name]
+        films = sum(count for of, kind, *_, count in layers if of == name and kind == "Film")
+        others = sum(count for of, kind, *_, count in layers if of == name and kind != "Film")
+        others += sum(count for of, *_, count in norms if of == name)
+        rests.append(plans[name] - films - model.passes * others)
+    rows = [[model.passes * model.trajectory, model.window] for model in (MODELS["best"], MODELS["small"])]
+    (step, condition), rest_error = fit(rows, rests)
+
+    for name, found in (("tiles", products[:6]), ("tiles_of_4_bits", products[6:12])):
+        pairs = ", ".join(f"[{per_weight:.3f}, {per_row:.2f}]" for per_weight, per_row in found.reshape(3, 2))
+        print(f"{name}: [{pairs}],")
+    print(f"fill: [{products[12]:.3f}, {products[13]:.1f}],")
+    print(f"output: [{output[0]:.2f}, {output[1]:.1f}],")
+    print(f"norm: [{norm[0]:.2f}, {norm[1]:.2f}, {norm[2]:.1f}],")
+    print(f"odd_norm: {norm[3]:.2f},")
+    print(f"reference_norm: [{reference[0]:.1f}, {reference[1]:.1f}],")
+    print(f"step: {step:.1f},")
+    print(f"condition: {condition:.1f},")
+    print(f"largest errors: products {product_error:.3f}, normalisations {norm_error:.3f}, rest {rest_error:.3f}")
+    for name, model in MODELS.items():
+        total = model.passes * model.trajectory * step + model.window * condition
+        for of, kind, outputs, inputs, positions, count in layers:
+            if of == name:
+                cost = np.dot(products, features(model.bits, outputs, inputs, positions, panels[name], input_bytes))
+                if kind == "Output":
+                    cost = outputs * positions * (output[0] * inputs + output[1])
+                total += cost * (1 if kind == "Film" else model.passes)
+        for of, _, channels, positions, count in norms:
+            if of == name:
+                kernels = np.dot(norm, norm_features(channels, positions))
+                total += model.passes * (count if count > 2 * kernels else kernels)
         print(f"{name}: {total / plans[name]:.4f} of {plans[name]}")
 
 

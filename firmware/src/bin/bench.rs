@@ -13,9 +13,9 @@ use pusht_firmware::{board, exit, expected, image, stack};
 
 /// Plans of each model. QEMU counts the same instructions for each, and a board's cycles differ.
 const N_PLANS: usize = if cfg!(feature = "silicon") { 1000 } else { 2 };
-/// Positions of the layer that `docs/quantisation.md` compares, then those of the deeper levels;
+/// Positions of the layer that `docs/quantisation.md` compares, those of the deeper levels, and one;
 /// with weights of 8 bits, then of 4 (`nibbles`).
-const POSITIONS: [usize; 3] = [8, 4, 2];
+const POSITIONS: [usize; 4] = [8, 4, 2, 1];
 
 #[entry]
 fn main() -> ! {

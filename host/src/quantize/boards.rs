@@ -3,9 +3,8 @@
 use super::needs::{Needs, Norm, Product, Work};
 use pusht_core::quant::WeightBits;
 
-/// Instructions of the kernels of a core, fitted to the lines per layer of `cargo firmware bench`
-/// for `pusht`, `pusht-small`, `fetch`, and the network of 222,834 parameters that was `pusht-small`
-/// before, also in 4 bits (`tests/oracle/fit_instructions.py`).
+/// Instructions of the kernels of a core, fitted to what `cargo firmware bench` counts for `pusht`,
+/// `pusht-small` and `fetch`, layer by layer (`tests/oracle/fit_instructions.py`).
 #[derive(Clone, Copy, Debug)]
 pub struct Core {
     /// Name.
@@ -36,54 +35,54 @@ pub struct Core {
 const CORTEX_M4: Core = Core {
     name: "Cortex-M4F",
     input_bytes: 2,
-    tiles: [[3.257, 32.84], [1.940, 30.62], [1.538, 15.63]],
-    tiles_of_4_bits: [[3.651, 33.31], [2.232, 29.54], [1.814, 15.92]],
-    fill: [0.541, 269.0],
-    output: [4.02, 89.6],
-    norm: [19.25, 12.67, 1302.0],
-    odd_norm: 8.22,
-    reference_norm: [86.5, 169.0],
-    step: 420.0,
-    condition: 70.0,
+    tiles: [[3.259, 29.94], [1.930, 27.79], [1.557, 13.58]],
+    tiles_of_4_bits: [[3.623, 31.14], [2.273, 24.06], [1.819, 13.14]],
+    fill: [0.553, 418.1],
+    output: [5.41, 137.0],
+    norm: [18.70, 12.84, 1349.8],
+    odd_norm: 7.22,
+    reference_norm: [85.1, 168.8],
+    step: 479.7,
+    condition: 26.6,
 };
 const CORTEX_M3: Core = Core {
     name: "Cortex-M3",
     input_bytes: 4,
-    tiles: [[6.254, 32.80], [3.507, 22.21], [2.388, 15.90]],
-    tiles_of_4_bits: [[6.402, 39.95], [3.887, 27.05], [2.643, 19.73]],
-    fill: [2.977, 194.6],
-    output: [3.98, 87.2],
-    norm: [36.85, 17.13, 1854.0],
-    odd_norm: 0.0,
-    reference_norm: [99.7, 180.5],
-    step: 440.0,
-    condition: 75.0,
+    tiles: [[6.266, 31.50], [3.508, 21.88], [2.393, 15.45]],
+    tiles_of_4_bits: [[6.376, 40.53], [3.896, 25.49], [2.649, 18.35]],
+    fill: [2.880, 260.8],
+    output: [4.68, 130.8],
+    norm: [36.99, 18.00, 1691.5],
+    odd_norm: 0.00,
+    reference_norm: [98.3, 179.3],
+    step: 515.2,
+    condition: 33.1,
 };
 const CORTEX_M0: Core = Core {
     name: "Cortex-M0+",
     input_bytes: 4,
-    tiles: [[11.005, 128.2], [6.496, 77.50], [4.504, 50.27]],
-    tiles_of_4_bits: [[11.284, 149.8], [6.757, 90.60], [4.764, 58.80]],
-    fill: [4.350, 369.4],
-    output: [7.38, 162.3],
-    norm: [58.56, 17.42, 3770.0],
-    odd_norm: 15.02,
-    reference_norm: [220.7, 388.0],
-    step: 900.0,
-    condition: 150.0,
+    tiles: [[11.029, 125.99], [6.508, 77.19], [4.518, 49.21]],
+    tiles_of_4_bits: [[11.258, 154.33], [6.773, 91.03], [4.783, 58.12]],
+    fill: [4.147, 459.8],
+    output: [8.78, 263.8],
+    norm: [57.57, 17.35, 3912.7],
+    odd_norm: 13.24,
+    reference_norm: [230.3, 396.6],
+    step: 910.1,
+    condition: 122.5,
 };
 const CORTEX_M55: Core = Core {
     name: "Cortex-M55",
     input_bytes: 2,
-    tiles: [[0.928, 34.87], [0.559, 22.73], [0.374, 16.48]],
-    tiles_of_4_bits: [[1.012, 43.86], [0.670, 27.60], [0.482, 21.36]],
-    fill: [0.772, 204.1],
-    output: [3.98, 89.2],
-    norm: [6.57, 4.90, 720.0],
-    odd_norm: 0.0,
-    reference_norm: [92.6, 173.5],
-    step: 430.0,
-    condition: 70.0,
+    tiles: [[0.937, 34.29], [0.561, 22.92], [0.374, 16.71]],
+    tiles_of_4_bits: [[1.017, 44.40], [0.674, 27.61], [0.478, 21.02]],
+    fill: [0.710, 234.0],
+    output: [5.82, 114.6],
+    norm: [6.02, 4.74, 494.0],
+    odd_norm: 0.00,
+    reference_norm: [89.8, 173.5],
+    step: 157.8,
+    condition: 63.4,
 };
 const CORTEX_M7: Core = Core {
     name: "Cortex-M7",

@@ -6,7 +6,7 @@ use super::shapes::{
     BOX_NORMALS, BoxShape, N_BOXES, WALL_RADIUS_PX, WALLS_FROM_PX, WALLS_TO_PX, Wall,
 };
 use crate::pusht::geometry::{
-    Aabb, Pose, Vec2, cross, dot, lerp, perp, perp_right, turns_clockwise,
+    Aabb, Pose, Vec2, cross, dot, lerp, normalize, perp, perp_right, turns_clockwise,
 };
 use crate::pusht::math::{TINY, clamp01, max, min};
 
@@ -72,7 +72,7 @@ pub(crate) fn collide_wall_box(
         let box_edge = box_edge((index, shape, pose), corner, -normal);
         clip(&wall_edge(wall, normal), &box_edge, normal, touch);
     };
-    if let Some(nearest) = known_nearest(wall, shape, cached) {
+    if let Some(nearest) = known_nearest(wall, (shape, pose), cached) {
         touching(nearest.corner, nearest.normal);
         return nearest.feature;
     }
@@ -100,15 +100,21 @@ struct NearestPart {
 const ROUNDING_PX: f64 = 1e-9;
 
 /// What [`closest_points`] finds, if that is clear without a search: the box touches the length of the
-/// wall, and its lowest corner, seen from the wall's centre line, is lower than the others.
+/// wall, and its lowest corner, seen from the wall's centre line, is lower than the others, or an end
+/// of the wall is inside the box.
 ///
 /// The edge of the Minkowski difference that belongs to this corner and the wall's ends is then nearer
-/// to the origin than all others. It is where GJK ends if the origin is outside of the difference, and
-/// EPA if it is inside, wherever they begin: from every other edge, a support point lies beyond. If
-/// another corner is as low but for rounding errors, GJK ends there if it begins there and the corner
-/// is the support point, as in [`cached_nearest`]. Microcontrollers search, to save flash.
+/// to the origin than all others, or [`nearest_inside`] compares them. It is where GJK ends if the
+/// origin is outside of the difference, and EPA if it is inside, wherever they begin: from every other
+/// edge, a support point lies beyond. If another corner is as low but for rounding errors, GJK ends
+/// there if it begins there and the corner is the support point, as in [`cached_nearest`].
+/// Microcontrollers search, to save flash.
 #[inline]
-fn known_nearest(wall: &Wall, shape: &BoxShape, cached: FeatureId) -> Option<NearestPart> {
+fn known_nearest(
+    wall: &Wall,
+    (shape, pose): (&BoxShape, &Pose),
+    cached: FeatureId,
+) -> Option<NearestPart> {
     if SMALL {
         return None;
     }
@@ -128,8 +134,18 @@ fn known_nearest(wall: &Wall, shape: &BoxShape, cached: FeatureId) -> Option<Nea
         && highest > depth;
     let touches_clearly =
         overlap > -WALL_RADIUS_PX + 2.0 * ROUNDING_PX && overlap.abs() > 2.0 * ROUNDING_PX;
-    if !(is_beside && touches_clearly) {
+    if !touches_clearly {
         return None;
+    }
+    if !is_beside {
+        if overlap < 0.0 {
+            return None;
+        }
+        if let NearestEdge::OfBox { edge, end } =
+            nearest_inside(wall, (shape, pose), [overlap, highest])?
+        {
+            return Some(nearest_to_end(wall, shape, (edge, end)));
+        }
     }
     let heights = (shape.vertices).map(|vertex| (vertex[across] - wall_pos) * side);
     let (mut corner, is_lowest) = lowest(heights);
@@ -160,6 +176,50 @@ fn known_nearest(wall: &Wall, shape: &BoxShape, cached: FeatureId) -> Option<Nea
         normal,
         feature: (v0.id << 16) | v1.id,
     })
+}
+
+/// An edge of the Minkowski difference of a wall and a box.
+enum NearestEdge {
+    /// Of the length of the wall and the lowest corner of the box.
+    OfWall,
+    /// Of an edge of the box and an end of the wall.
+    OfBox { edge: usize, end: usize },
+}
+
+/// The edge that is nearest to the origin by more than rounding errors, if the origin is inside of all
+/// six: of the wall's length, at the distances `across`, and of the four edges of the box, each with
+/// the end of the wall that is farther inside.
+fn nearest_inside(
+    wall: &Wall,
+    (shape, pose): (&BoxShape, &Pose),
+    across: [f64; 2],
+) -> Option<NearestEdge> {
+    let (mut nearest, [mut least, mut second]) = (NearestEdge::OfWall, across);
+    for (edge, (vertex, normal)) in shape.vertices.iter().zip(&BOX_NORMALS[0]).enumerate() {
+        let outward = pose.rotate(*normal);
+        let ends = wall.ends.map(|end| dot(outward, end));
+        let end = usize::from(ends[1] < ends[0]);
+        let distance = dot(outward, *vertex) - ends[end];
+        second = min(second, max(distance, least));
+        if distance < least {
+            (nearest, least) = (NearestEdge::OfBox { edge, end }, distance);
+        }
+    }
+    let is_clear = least > 2.0 * ROUNDING_PX && second - least > ROUNDING_PX;
+    is_clear.then_some(nearest)
+}
+
+/// The edge of the box as what is nearest to an end of the wall inside the box.
+fn nearest_to_end(wall: &Wall, shape: &BoxShape, (edge, end): (usize, usize)) -> NearestPart {
+    let minkowski = Minkowski { a: wall, b: shape };
+    // In this order, the normal points into the box.
+    let [v0, v1] = [edge, edge + 3].map(|vertex| minkowski.vertex(end, vertex % 4));
+    let normal = normalize(perp_right(v1.difference - v0.difference));
+    NearestPart {
+        corner: shape.support(-normal),
+        normal,
+        feature: (v0.id << 16) | v1.id,
+    }
 }
 
 /// The index of the lowest height, and whether it is lower than the others by more than rounding
@@ -285,8 +345,8 @@ mod tests {
     #[test]
     fn what_is_known_without_a_search_is_what_the_search_finds() {
         let mut random = Pcg64::seed_from_u64(3);
-        let (mut known, mut inside, mut level) = (0, 0, 0);
-        for round in 0..if cfg!(miri) { 50 } else { 100_000 } {
+        let (mut known, mut inside, mut level, mut at_end) = (0, 0, 0, 0);
+        for round in 0..if cfg!(miri) { 50 } else { 200_000 } {
             let wall = &WALLS[random.next_u32() as usize % WALLS.len()];
             // Upright, upright but for a hair, or turned; moved until it touches the wall.
             let turn = [0.0, 1e-15, 1e-12, 1e-9, 1e-6, 7.0][random.next_u32() as usize % 6];
@@ -294,7 +354,8 @@ mod tests {
                 + uniform(&mut random, -turn, turn);
             let scale = [1.0, 0.6, 1.4][round % 3];
             let origin = [0, 1].map(|_| uniform(&mut random, -20.0, 530.0));
-            let at = |origin: [f64; 2]| BoxShape::of_block(&Pose::new(origin.into(), angle), scale);
+            let pose = |origin: [f64; 2]| Pose::new(origin.into(), angle);
+            let at = |origin: [f64; 2]| BoxShape::of_block(&pose(origin), scale);
             let index = random.next_u32() as usize % N_BOXES;
             let bounds = at(origin)[index].bounds;
             let across = usize::from(wall.normal.x == 0.0);
@@ -311,7 +372,7 @@ mod tests {
             for _ in 0..3 {
                 let searched = search(wall, shape, cached);
                 let feature = searched.as_ref().map_or(0, |part| part.feature);
-                if let Some(found) = known_nearest(wall, shape, cached) {
+                if let Some(found) = known_nearest(wall, (shape, &pose(touching)), cached) {
                     let bits = |part: NearestPart| {
                         let normal = [part.normal.x.to_bits(), part.normal.y.to_bits()];
                         (part.corner, normal, part.feature)
@@ -322,6 +383,7 @@ mod tests {
                         "{touching:?} {angle}"
                     );
                     known += 1;
+                    at_end += usize::from(feature.to_be_bytes()[0] == feature.to_be_bytes()[2]);
                     inside += usize::from(overlap > 0.0);
                     level += usize::from(turn < 1e-9);
                 }
@@ -333,7 +395,7 @@ mod tests {
             }
         }
         if !cfg!(miri) {
-            let counts = [known, inside, level];
+            let counts = [known, inside, level, at_end];
             assert!(counts.iter().all(|&count| count > 5_000), "{counts:?}");
         }
     }

@@ -128,3 +128,12 @@ pub(crate) const BOX_NORMALS: [[Vec2; 4]; N_BOXES] = {
     }
     normals
 };
+
+const _: () = {
+    let mut edge = 0;
+    while edge < 4 {
+        let [[[a, b]], [[c, d]]] = [BOX_NORMALS[0][edge].data.0, BOX_NORMALS[1][edge].data.0];
+        assert!(a == c && b == d, "both boxes have the same normals");
+        edge += 1;
+    }
+};

@@ -8,8 +8,8 @@ use serde_json::json;
 use std::io::Write;
 
 /// Compressed bytes of what is loaded at first, and with the best model.
-const FIRST_BYTES: usize = 600_000;
-const ALL_BYTES: usize = 1_300_000;
+const FIRST_BYTES: usize = 250_000;
+const ALL_BYTES: usize = 950_000;
 /// Most seconds of processor time from the begin of loading to the first plan.
 const FIRST_PLAN_S: f64 = 1.0;
 /// Most seconds of processor time per picture: 60 pictures a second.

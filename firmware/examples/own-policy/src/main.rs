@@ -34,7 +34,8 @@ const OBSERVATION: [f64; 28] = [
 #[entry]
 fn main() -> ! {
     // A static array, handed out once: there is no heap, and it would be much for the stack.
-    let scratch = singleton!(SCRATCH: [u64; SCRATCH_LEN] = [0; SCRATCH_LEN]).expect("main runs once");
+    let scratch =
+        singleton!(SCRATCH: [u64; SCRATCH_LEN] = [0; SCRATCH_LEN]).expect("main runs once");
     let model = Model::parse(MODEL).expect("a sound model file");
     let digest = selftest(&model, scratch, N_PLANS).expect("enough working memory");
     println!("digest {digest:#018x}, expected {DIGEST:#018x}");

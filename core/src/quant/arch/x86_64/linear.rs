@@ -21,8 +21,8 @@ impl LinearKernel for Widest {
 
     fn apply(linear: Linear<'_>, products: &mut [Product<'_>]) {
         if has_avx512_vnni() {
+            let mut memory = None;
             // SAFETY: the processor has it, and the system keeps its registers.
-            let mut memory = unsafe { avx512::Memory::new() };
             in_tiles::<{ avx512::TILE }>(linear, products, |positions| unsafe {
                 avx512::multiply(linear, positions, &mut memory);
             });
@@ -59,7 +59,7 @@ mod tests {
         if has_avx512_vnni() {
             // SAFETY: as in `apply`.
             kernels.push(("AVX-512 VNNI", |linear, positions| unsafe {
-                avx512::multiply(linear, positions, &mut avx512::Memory::new());
+                avx512::multiply(linear, positions, &mut None);
             }));
         }
         compare(&kernels);

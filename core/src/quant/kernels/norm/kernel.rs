@@ -8,7 +8,7 @@ use super::{Memory, Norm};
 /// Most channels in a call of [`write_factors`](NormKernel::write_factors) and
 /// [`activate`](NormKernel::activate).
 pub(crate) const MOST_CHANNELS: usize = 64;
-/// Most groups in a call of [`sums`](NormKernel::sums) and [`scale`](NormKernel::scale).
+/// Most groups in a call of [`sums`](NormKernel::sums).
 pub(crate) const MOST_GROUPS: usize = 8;
 /// Most values in a group: no sum then overflows. Larger groups go to the reference implementation.
 pub(crate) const MAX_KERNEL_GROUP_LEN: usize = 1 << 12;
@@ -24,7 +24,7 @@ const _: () = assert!(
 ///
 /// [`Norm::activate_with`] calls `activate_all`. Where that has no routine for the tensor, it makes
 /// a kernel and calls, for some groups after the other:
-/// `sums`, `scale`, and for all or some of their channels `write_factors` and `activate`. A kernel
+/// `sums`, and for all or some of their channels `write_factors` and `activate`. A kernel
 /// without instructions of its own for a step calls that of
 /// [`Portable`](super::portable::Portable).
 pub(crate) trait NormKernel: Sized {

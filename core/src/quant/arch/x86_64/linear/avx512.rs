@@ -33,7 +33,8 @@ const WIDE: usize = 2 * TILE;
 const PART: usize = 4 * WIDE;
 const PAIRS: usize = PART / 2;
 
-/// Working memory, the same for all tiles.
+/// Working memory, the same for all tiles; made by the first that needs it, as a single plan has
+/// layers that do not.
 pub(super) struct Memory {
     /// The pairs of a part, each of all positions.
     inputs: [__m512i; PAIRS],
@@ -43,7 +44,7 @@ pub(super) struct Memory {
 
 impl Memory {
     #[target_feature(enable = "avx512f")]
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self {
             inputs: [_mm512_setzero_si512(); PAIRS],
             weights: [[0; PAIRS]; ROWS],
@@ -53,10 +54,15 @@ impl Memory {
 
 /// All rows at these positions, at most [`TILE`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2")]
-pub(super) fn multiply(linear: Linear<'_>, positions: &mut [Position<'_>], memory: &mut Memory) {
+pub(super) fn multiply(
+    linear: Linear<'_>,
+    positions: &mut [Position<'_>],
+    memory: &mut Option<Memory>,
+) {
     if positions.len() < FEW || linear.n_rows() < FEW {
         return avx2::multiply(linear, positions);
     }
+    let memory = memory.get_or_insert_with(|| Memory::new());
     match linear.bits {
         WeightBits::Four => multiply_by::<Nibbles>(linear, positions, memory),
         WeightBits::Eight => multiply_by::<Bytes>(linear, positions, memory),
